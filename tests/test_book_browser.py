@@ -1,0 +1,277 @@
+"""The built book in a real browser: it works offline, on a phone and on a desk, in light and dark."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlparse
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+PHONE, DESK = 390, 1280
+
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# Formulas without a size, without an alternative text, or left as LaTeX.
+UNRENDERED_MATH = """() => {
+  const bad = [];
+  for (const box of document.querySelectorAll('article span.math, article div.math')) {
+    const math = box.querySelector('math');
+    const size = math ? math.getBoundingClientRect() : {width: 0, height: 0};
+    if (!(size.width > 2 && size.height > 4 && math.getAttribute('alttext')))
+      bad.push(box.textContent.slice(0, 80));
+  }
+  const text = document.querySelector('article')?.cloneNode(true);
+  text?.querySelectorAll('pre, code, math, script').forEach(e => e.remove());
+  const left = text?.textContent.match(/\\\\(frac|sum|text|begin)|\\$\\$|\\\\\\(/);
+  return left ? [...bad, left[0]] : bad;
+}"""
+# Text whose contrast with its background is below WCAG AA (4.5, or 3 when large).
+LOW_CONTRAST = """() => {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const known = new Map();
+  const rgba = css => known.get(css) ?? known.set(css, draw(css)).get(css);
+  const draw = css => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = css; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
+  };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
+  const light = c => { const [r, g, b] = c.map(v => { v /= 255;
+      return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const behind = e => { const layers = [];
+    for (let n = e; n; n = n.parentElement) layers.push(rgba(getComputedStyle(n).backgroundColor));
+    return layers.reduceRight((below, top) => over(top, below), [255, 255, 255]); };
+  const bad = new Set();
+  for (const e of document.querySelectorAll('article *')) {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !e.getClientRects().length || e.closest('svg, .headerlink, button')) continue;
+    const style = getComputedStyle(e), back = behind(e), size = parseFloat(style.fontSize);
+    const a = light(over(rgba(style.color), back)), b = light(back);
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < (size >= 24 ? 3 : 4.45)) bad.add(`${e.tagName} ${e.className} ${style.color} on ` +
+      `${back.map(Math.round)} = ${ratio.toFixed(2)}: ${e.textContent.trim().slice(0, 30)}`);
+  }
+  return [...bad].slice(0, 5);
+}"""
+
+
+@dataclass
+class Visit:
+    """What one page did in the browser."""
+
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    overflow: dict[int, int] = field(default_factory=dict)
+    math: list[str] = field(default_factory=list)
+    n_math: int = 0
+    contrast: dict[str, list[str]] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="session")
+def pages(built_book: Path) -> dict[str, BeautifulSoup]:
+    """Every page of the book, parsed: path below the book -> HTML."""
+    found = sorted(built_book.rglob("*.html"))
+    names = [path.relative_to(built_book).as_posix() for path in found]
+    pairs = ((n, p) for n, p in zip(names, found, strict=True) if not n.startswith("_"))
+    return {name: BeautifulSoup(path.read_text("utf-8"), "html.parser") for name, path in pairs}
+
+
+@pytest.fixture(scope="session")
+def address(built_book: Path) -> Iterator[str]:
+    """The book behind a local web server."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    handler = functools.partial(Quiet, directory=str(built_book))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def visits(browser: Browser, address: str, pages: dict[str, BeautifulSoup]) -> dict[str, Visit]:
+    """Each page opened once, measured at two widths and in two themes."""
+    result = {}
+    with browser.new_context(viewport={"width": DESK, "height": 900}) as context:
+        for name in sorted(pages.keys() - {"index.html"}):  # it only leads to the front page
+            with context.new_page() as page:
+                result[name] = _visit(page, address, name)
+    return result
+
+
+def _visit(page: Page, address: str, name: str) -> Visit:
+    visit = Visit()
+    _watch(page, address, visit)
+    page.set_viewport_size({"width": DESK, "height": 900})
+    page.goto(address + name, wait_until="load")
+    visit.math = page.evaluate(UNRENDERED_MATH)
+    visit.n_math = page.locator("article math").count()
+    visit.overflow[DESK] = page.evaluate(OVERFLOW)
+    page.set_viewport_size({"width": PHONE, "height": 900})
+    visit.overflow[PHONE] = page.evaluate(OVERFLOW)
+    for theme in ("light", "dark"):
+        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        visit.contrast[theme] = page.evaluate(LOW_CONTRAST)
+    return visit
+
+
+def _watch(page: Page, address: str, visit: Visit) -> None:
+    def request(request: Request) -> None:
+        if not request.url.startswith((address, "data:", "blob:")):
+            visit.outside.append(request.url)
+
+    page.on("request", request)
+    page.on("console", lambda m: visit.errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: visit.errors.append(str(error)))
+    page.route(lambda url: not url.startswith(address), lambda route: route.abort())
+
+
+def _bad(visits: dict[str, Visit], name: str) -> dict[str, object]:
+    return {page: value for page, v in visits.items() if (value := getattr(v, name))}
+
+
+def test_every_page_of_the_contents_is_there(pages) -> None:
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    files = [c["file"] for part in contents["parts"] for c in part["chapters"]]
+    assert {f"{file}.html" for file in [contents["root"], *files]} <= set(pages)
+    assert "index.html" in pages and "search.html" in pages
+
+
+def test_no_page_reports_an_error(visits) -> None:
+    assert _bad(visits, "errors") == {}
+
+
+def test_no_request_leaves_the_machine(visits) -> None:
+    assert _bad(visits, "outside") == {}
+
+
+def test_a_request_that_leaves_the_machine_is_seen(browser, address) -> None:
+    page, visit = browser.new_page(), Visit()
+    _watch(page, address, visit)
+    page.goto(address + "search.html")
+    page.evaluate("() => fetch('http://192.0.2.1/font.woff2').catch(() => null)")
+    page.close()
+    assert visit.outside == ["http://192.0.2.1/font.woff2"]
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_no_page_is_wider_than_the_screen(visits, width) -> None:
+    assert {page: v.overflow[width] for page, v in visits.items() if v.overflow[width] > 0} == {}
+
+
+def test_all_formulas_are_drawn(visits) -> None:
+    assert _bad(visits, "math") == {}
+    assert visits["book/method.html"].n_math > 10
+
+
+def test_an_undrawn_formula_is_seen(browser) -> None:
+    page = browser.new_page()
+    page.set_content(r"<article><span class='math'>x</span><p>\frac{1}{2}</p></article>")
+    assert page.evaluate(UNRENDERED_MATH) == ["x", r"\frac"]
+    page.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_stands_out_from_its_background(visits, theme) -> None:
+    assert {page: v.contrast[theme] for page, v in visits.items() if v.contrast[theme]} == {}
+
+
+def test_faint_text_is_seen(browser) -> None:
+    page = browser.new_page()
+    page.set_content("<article><p style='color:#999'>faint</p><p>clear</p></article>")
+    found = page.evaluate(LOW_CONTRAST)
+    page.close()
+    assert len(found) == 1 and "faint" in found[0]
+
+
+def test_no_internal_link_is_broken(pages, built_book) -> None:
+    broken = []
+    anchors = {name: _anchors(soup) for name, soup in pages.items()}
+    for name, soup in pages.items():
+        for target in _targets(soup):
+            path, fragment = urldefrag(urljoin(name, target))
+            path = unquote(path).partition("?")[0] or name
+            if not (built_book / path).is_file():
+                broken.append(f"{name}: {target}")
+            elif fragment and path in anchors and unquote(fragment) not in anchors[path]:
+                broken.append(f"{name}: {target} (no such anchor)")
+    assert broken == []
+
+
+def _targets(soup: BeautifulSoup) -> set[str]:
+    links = {tag.get("href") for tag in soup.find_all(["a", "link"])}
+    links |= {tag.get("src") for tag in soup.find_all(["img", "script"])}
+    return {link for link in links if link and not urlparse(link).scheme and link != "#"}
+
+
+def _anchors(soup: BeautifulSoup) -> set[str]:
+    return {tag[key] for key in ("id", "name") for tag in soup.find_all(attrs={key: True})}
+
+
+def test_images_have_words_for_those_who_cannot_see_them(pages) -> None:
+    silent = []
+    for name, soup in pages.items():
+        for image in soup.find_all("img"):
+            alternative = image.get("alt", "").strip()
+            inside = image.find_parent("article") is not None
+            if not alternative or (inside and not _is_sentence(alternative)):
+                silent.append(f"{name}: {image.get('src')} {alternative!r}")
+    assert silent == []
+
+
+def _is_sentence(text: str) -> bool:
+    return len(text) >= 20 and len(text.split()) >= 4 and text[0].isupper() and text[-1] in ".!?"
+
+
+def test_figures_are_numbered_and_captioned(pages) -> None:
+    notebooks = {n: s for n, s in pages.items() if n.startswith("notebooks/")}
+    figures = [f for soup in notebooks.values() for f in soup.find_all("figure")]
+    assert figures
+    for figure in figures:
+        caption = figure.find("figcaption")
+        assert caption and caption.find(class_="caption-number"), str(figure)[:200]
+        assert len(caption.find(class_="caption-text").get_text(strip=True)) > 20
+
+
+def test_search_finds_a_glossary_term(browser, address) -> None:
+    page = browser.new_page()
+    page.goto(address + "search.html?q=faithfulness")
+    page.wait_for_selector("#search-results a[href*='glossary']", timeout=15_000)
+    page.close()
+
+
+def test_launch_buttons_open_this_project(pages) -> None:
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]
+    path = urlparse(config["url"]).path
+    links = [a["href"] for a in pages["notebooks/05_performance.html"].find_all("a", href=True)]
+    binder = [link for link in links if "mybinder.org" in link]
+    colab = [link for link in links if "colab.research" in link]
+    assert binder and f"/gh{path}/{config['branch']}" in binder[0]
+    assert "notebooks/05_performance.ipynb" in binder[0]
+    assert colab and f"/github{path}/blob/{config['branch']}/.colab/start.ipynb" in colab[0]
+    assert (ROOT / ".colab" / "start.ipynb").is_file()

@@ -1,0 +1,268 @@
+"""Resampling respects people, and the test of a bend can say yes, no and undecided."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from kc_utils.errors import KcError
+from kc_utils.stats import (
+    bootstrap_difference,
+    bootstrap_mean,
+    fit_breakpoint,
+    permutation_test,
+    rising_part,
+    trend,
+)
+
+EPOCHS = np.arange(21.0)
+HINGE = np.where(EPOCHS < 7, 8.3 - 0.3 * EPOCHS, 6.2 - 0.05 * (EPOCHS - 7))
+
+
+def people(seed, n_people=40, per_person=6, spread=1.0):
+    """Values that share most of their variation inside a person."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(n_people), per_person)
+    own = rng.normal(scale=spread, size=n_people)[groups]
+    return own + rng.normal(scale=0.1, size=len(groups)), groups
+
+
+def test_bootstrap_interval_of_independent_values_agrees_with_the_normal_one():
+    values = np.random.default_rng(0).normal(size=400)
+    interval = bootstrap_mean(values, n=4000, seed=1)
+    half = 1.96 * values.std() / 20
+    assert interval.mean == pytest.approx(values.mean())
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.15 * half)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.15 * half)
+
+
+def test_bootstrap_agrees_with_scipy():
+    values = np.random.default_rng(3).exponential(size=60)
+    ours = bootstrap_mean(values, n=5000, seed=0)
+    theirs = scipy_stats.bootstrap(
+        (values,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
+
+
+def test_clusters_widen_the_interval_and_cover_the_truth():
+    values, groups = people(0)
+    clustered = bootstrap_mean(values, groups, seed=0)
+    naive = bootstrap_mean(values, seed=0)
+    assert clustered.mean == pytest.approx(naive.mean)
+    assert clustered.high - clustered.low > 1.8 * (naive.high - naive.low)
+    drawn = [people(seed) for seed in range(120)]
+    covered = [bootstrap_mean(v, g, n=200, seed=0) for v, g in drawn]
+    assert np.mean([i.low <= 0 <= i.high for i in covered]) > 0.87
+    naively = [bootstrap_mean(v, n=200, seed=0) for v, _ in drawn]
+    assert np.mean([i.low <= 0 <= i.high for i in naively]) < 0.8
+
+
+def test_single_cluster_has_no_interval():
+    interval = bootstrap_mean([1.0, 2.0], ["a", "a"], seed=0)
+    assert interval.mean == 1.5
+    assert np.isnan(interval.low) and not interval.excludes_zero
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(-50, 50), min_size=2, max_size=30), st.integers(0, 5))
+def test_same_seed_same_interval_and_the_interval_lies_inside_the_data(values, seed):
+    first = bootstrap_mean(values, n=50, seed=seed)
+    assert first == bootstrap_mean(values, n=50, seed=seed)
+    assert min(values) - 1e-9 <= first.low <= first.high <= max(values) + 1e-9
+
+
+def test_paired_difference_is_narrower_than_the_unpaired_one():
+    values, groups = people(1)
+    shuffle = np.random.default_rng(0).permutation(len(values))
+    better, better_groups = (values + 0.2)[shuffle], groups[shuffle]
+    paired = bootstrap_difference(better, values, better_groups, groups, paired=True, seed=0)
+    unpaired = bootstrap_difference(better, values, better_groups, groups, seed=0)
+    assert paired.mean == pytest.approx(0.2) == unpaired.mean
+    assert paired.excludes_zero and not unpaired.excludes_zero
+    with pytest.raises(KcError, match="same groups"):
+        bootstrap_difference([1.0, 2.0], [1.0, 2.0], [0, 1], [0, 2], paired=True, seed=0)
+
+
+def test_difference_of_two_sets_of_people():
+    high, groups = people(2, spread=0.3)
+    low, _ = people(3, spread=0.3)
+    assert bootstrap_difference(high + 1, low, groups, groups, seed=0).excludes_zero
+    assert not bootstrap_difference(high, low, groups, groups, seed=0).excludes_zero
+
+
+def test_permutation_finds_a_real_difference_and_not_an_absent_one():
+    values, groups = people(4, spread=0.3)
+    labels = groups % 2 == 0
+    shifted = permutation_test(values + labels, labels, groups, seed=0)
+    assert shifted.difference == pytest.approx(1.0, abs=0.3)
+    assert shifted.p_value == pytest.approx(1 / 1001)
+    assert shifted.null_low < 0 < shifted.null_high < shifted.difference
+    assert permutation_test(values, labels, groups, seed=0).p_value > 0.05
+
+
+def test_permuting_values_instead_of_people_would_cry_wolf():
+    clustered, naive = [], []
+    for seed in range(60):
+        values, groups = people(seed, n_people=20)
+        labels = groups < 10
+        clustered.append(permutation_test(values, labels, groups, n=200, seed=seed).p_value)
+        naive.append(permutation_test(values, labels, n=200, seed=seed).p_value)
+    assert np.mean(np.array(clustered) < 0.05) < 0.15
+    assert np.mean(np.array(naive) < 0.05) > 0.25
+
+
+def test_strata_take_out_what_the_band_explains():
+    rng = np.random.default_rng(0)
+    band = np.repeat(["high", "low"], 100)
+    labels = np.concatenate([np.arange(100) < 80, np.arange(100) < 20])
+    values = np.where(band == "high", 1.0, 0.0) + rng.normal(scale=0.2, size=200)
+    free = permutation_test(values, labels, seed=0)
+    inside = permutation_test(values, labels, strata=band, seed=0)
+    assert free.p_value < 0.01 and free.null_mean == pytest.approx(0, abs=0.02)
+    assert inside.p_value > 0.05 and inside.null_mean == pytest.approx(0.6, abs=0.05)
+    real = permutation_test(values + 0.2 * labels, labels, strata=band, seed=0)
+    assert real.p_value < 0.01
+
+
+def test_alternatives_point_in_opposite_directions():
+    values, labels = np.arange(20.0), np.arange(20) >= 10
+    assert permutation_test(values, labels, alternative="greater", seed=0).p_value < 0.01
+    assert permutation_test(values, labels, alternative="less", seed=0).p_value > 0.99
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: bootstrap_mean([], seed=0), "0 values"),
+        (lambda: bootstrap_mean([1.0, np.nan], seed=0), "1 of 2 values"),
+        (lambda: bootstrap_mean([1.0, 2.0], [1], seed=0), "1 groups for 2 values"),
+        (lambda: bootstrap_mean([1.0, 2.0], ["a", None], seed=0), "1 of 2 groups"),
+        (lambda: bootstrap_mean([1.0, 2.0], level=2.0, seed=0), "level=2.0"),
+        (lambda: permutation_test([1.0, 2.0], [1, 1], seed=0), "label True"),
+        (lambda: permutation_test([1.0, 2.0], [0, 1], ["p7", "p7"], seed=0), "label of group p7"),
+        (lambda: fit_breakpoint([1, 2, 3], [1, 2, 3], seed=0), "at least 6"),
+        (lambda: fit_breakpoint(EPOCHS, HINGE[:-1], seed=0), "21/20"),
+        (lambda: trend([1, 1, 1], [1, 2, 3]), "different x"),
+    ],
+)
+def test_impossible_input_is_named(call, words):
+    with pytest.raises(KcError, match=words):
+        call()
+
+
+def decisions(curve, n=60):
+    fits = [
+        fit_breakpoint(EPOCHS, curve(np.random.default_rng(s)), n=200, seed=s) for s in range(n)
+    ]
+    names = [fit.decision() for fit in fits]
+    return fits, {name: names.count(name) / n for name in ("bend", "no bend", "undecided")}
+
+
+def noise(rng, scale):
+    return rng.normal(scale=scale, size=len(EPOCHS))
+
+
+def test_a_placed_bend_is_found_where_it_is():
+    fits, share = decisions(lambda rng: HINGE + noise(rng, 0.05))
+    assert share["bend"] > 0.95
+    assert np.mean([f.low <= 7 <= f.high for f in fits]) > 0.85
+    assert np.median([f.breakpoint for f in fits]) == pytest.approx(7, abs=0.5)
+    assert np.median([f.slope_before for f in fits]) == pytest.approx(-0.3, abs=0.02)
+    assert np.median([f.slope_after for f in fits]) == pytest.approx(-0.05, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        lambda rng: 0.1 * EPOCHS + noise(rng, 0.1),
+        lambda rng: rng.permutation(HINGE),
+        lambda rng: 0.02 * EPOCHS**2 + noise(rng, 0.1),
+        lambda rng: 2 * np.exp(-EPOCHS / 5) + noise(rng, 0.03),
+        lambda rng: 1 - np.exp(-EPOCHS / 2) + noise(rng, 0.03),
+    ],
+    ids=["line", "shuffled bend", "quadratic", "exponential decay", "fast saturation"],
+)
+def test_curves_without_a_bend_are_not_given_one(curve):
+    _, share = decisions(curve)
+    assert share["bend"] < 0.08
+    assert share["no bend"] > 0.7
+
+
+def test_p_value_is_calibrated_on_lines_with_and_without_correlated_noise():
+    def correlated(rng):
+        series = noise(rng, 0.1)
+        for i in range(1, len(series)):
+            series[i] += 0.4 * series[i - 1]
+        return 0.1 * EPOCHS + series
+
+    straight, _ = decisions(lambda rng: 0.1 * EPOCHS + noise(rng, 0.1), n=120)
+    rates = np.mean([f.p_value < 0.2 for f in straight])
+    assert 0.1 < rates < 0.3
+    related, share = decisions(correlated, n=80)
+    assert np.mean([f.rho for f in related]) > np.mean([f.rho for f in straight])
+    assert share["bend"] < 0.12
+
+
+def test_take_off_of_an_s_shaped_curve_is_found_in_its_rising_part():
+    curve = 0.1 + 0.8 * np.clip((EPOCHS - 6) / 6, 0, 1) + noise(np.random.default_rng(0), 0.02)
+    rise = rising_part(EPOCHS, curve)
+    assert rise.tolist() == (EPOCHS <= 10).tolist()
+    assert rising_part(EPOCHS[::-1], curve[::-1]).tolist() == (EPOCHS[::-1] <= 10).tolist()
+    whole = fit_breakpoint(EPOCHS, curve, seed=0)
+    part = fit_breakpoint(EPOCHS[rise], curve[rise], seed=0)
+    assert whole.decision() != "bend"
+    assert part.decision() == "bend" and part.slope_after > part.slope_before
+    assert part.low <= 6 <= part.high and part.high - part.low < 1.5
+    flat = noise(np.random.default_rng(1), 0.02)
+    assert rising_part(EPOCHS, flat).sum() >= 6
+    with pytest.raises(KcError, match="share=0"):
+        rising_part(EPOCHS, curve, share=0.0)
+
+
+def test_cutting_off_the_plateau_does_not_make_lines_bend():
+    found = []
+    for seed in range(80):
+        line = 0.03 * EPOCHS + noise(np.random.default_rng(seed), 0.1)
+        rise = rising_part(EPOCHS, line)
+        found.append(fit_breakpoint(EPOCHS[rise], line[rise], n=200, seed=seed).decision())
+    assert found.count("bend") <= 8
+
+
+def test_exact_curves():
+    assert fit_breakpoint(EPOCHS, 0.1 * EPOCHS, seed=0).decision() == "no bend"
+    assert fit_breakpoint(EPOCHS, 0 * EPOCHS, seed=0).p_value == 1.0
+    exact = fit_breakpoint(EPOCHS, HINGE, seed=0)
+    assert (exact.breakpoint, exact.low, exact.high) == pytest.approx((7, 7, 7))
+    assert exact.decision() == "bend"
+    np.testing.assert_allclose(exact.predict(EPOCHS), HINGE)
+
+
+def test_fit_agrees_with_a_brute_force_search_in_any_order_and_unit():
+    rng = np.random.default_rng(5)
+    curve = HINGE + noise(rng, 0.2)
+    order = rng.permutation(len(EPOCHS))
+    fit = fit_breakpoint(100 * EPOCHS[order], curve[order], seed=0)
+
+    def rss(at):
+        design = np.stack([np.ones(21), EPOCHS, np.maximum(0, EPOCHS - at)], axis=1)
+        return np.linalg.lstsq(design, curve, rcond=None)[1][0]
+
+    candidates = np.linspace(1, 19, 18 * 8 + 1)
+    assert fit.breakpoint / 100 == pytest.approx(min(candidates, key=rss))
+    assert np.sum((fit.predict(100 * EPOCHS) - curve) ** 2) == pytest.approx(
+        rss(fit.breakpoint / 100)
+    )
+
+
+def test_trend_sees_slope_through_an_outlier_and_none_in_noise():
+    rng = np.random.default_rng(0)
+    curve = 0.5 * EPOCHS + noise(rng, 0.3)
+    curve[3] = 100
+    rising = trend(EPOCHS, curve)
+    assert rising.low < 0.5 < rising.high and rising.slope == pytest.approx(0.5, abs=0.05)
+    assert rising.p_value < 1e-4
+    flat = trend(EPOCHS, noise(rng, 0.3))
+    assert flat.low < 0 < flat.high and flat.p_value > 0.05
+    assert trend(EPOCHS, 0 * EPOCHS).p_value == 1.0
