@@ -109,7 +109,11 @@ def clean_notebook(text: str, folders: dict[str, str]) -> bytes:
         cell["metadata"].pop("execution", None)
         tags = cell["metadata"].get("tags", [])
         if "injected-parameters" in tags:
-            tags.append("hide-input")
+            cell["metadata"]["tags"] = [*tags, "hide-input"]
+            cell["metadata"]["mystnb"] = {
+                "code_prompt_show": "Parameters of this run",
+                "code_prompt_hide": "Parameters of this run",
+            }
     return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -130,8 +134,8 @@ def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
         executed = run.path / "notebooks" / stored.name
         if not executed.is_file():
             raise KcError(
-                f"{executed} is missing, so the book has no page {stored.stem!r}; 'kc run --profile "
-                f"{run.config.profile} --run-dir {run.path}' executes it."
+                f"{executed} is missing, so the book has no page {stored.stem!r}; "
+                f"'kc run --profile {run.config.profile} --run-dir {run.path}' executes it."
             )
         try:
             content = clean_notebook(executed.read_text(encoding="utf-8"), folders)
@@ -164,5 +168,5 @@ def _jupyter_book(source: Path, book: Path) -> None:
         lines = [line for line in output.splitlines() if _WARNING.search(line)]
         first = " | ".join(lines[:5] or output.strip().splitlines()[-3:])
         raise KcError(
-            f"The book has {len(lines)} warnings ({log}): {first}.".replace(f"{source}/", "")
+            f"The book has {len(lines)} warning(s) ({log}): {first}.".replace(f"{source}/", "")
         )

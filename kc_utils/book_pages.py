@@ -39,7 +39,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def parameters(settings: Config) -> str:
-    """One table per section of the configuration: key, default, this run's value, allowed, meaning."""
+    """A table per section of the configuration: key, default, value in this run, meaning."""
     default = Config().model_dump(mode="json")
     here = settings.model_dump(mode="json")
     fields = Config.model_fields
@@ -50,7 +50,7 @@ def parameters(settings: Config) -> str:
     }
     plain = [name for name in fields if name not in sections]
     schema = Config.model_json_schema()["properties"]
-    header = ("key", "default", "this run", "allowed", "meaning")
+    header = ("key", "default", "this run", "meaning; what is allowed")
     top = [_parameter(n, schema[n], default[n], here[n]) for n in plain]
     text = ["### The run as a whole\n", table(header, top)]
     for name, section in sections.items():
@@ -104,15 +104,16 @@ def run_summary(run: Run) -> str:
 
 
 def run_seconds(run: Run) -> str:
-    """Seconds per step of the run, and what each stage wrote."""
+    """Seconds per step of the run before the book, and what each stage wrote."""
     stages = run.record["stages"]
+    steps = {name: s for name, s in run.seconds().items() if name != "book"}
     rows = []
-    for name, seconds in run.seconds().items():
+    for name, seconds in steps.items():
         wrote = [run.path / file for file in stages.get(name, {}).get("wrote", {})]
         size = sum(path.stat().st_size for path in wrote if path.is_file()) / _MIB
         files = f"{len(wrote)} files, {size:.1f} MiB" if wrote else ""
         rows.append((name, f"{seconds:.1f}", files))
-    rows.append(("**total**", f"**{sum(run.seconds().values()):.1f}**", ""))
+    rows.append(("**total**", f"**{sum(steps.values()):.1f}**", ""))
     return table(("step", "seconds", "wrote"), rows)
 
 
@@ -124,8 +125,8 @@ def run_versions(run: Run) -> str:
 def _parameter(key: str, schema: dict[str, Any], default: Any, here: Any) -> tuple[Any, ...]:
     words = key.rpartition(".")[2].replace("_", " ")
     changed = f"**`{_value(here)}`**" if here != default else f"`{_value(here)}`"
-    meaning = schema.get("description", words)
-    return f"`{key}`", f"`{_value(default)}`", changed, allowed(schema), meaning
+    meaning = f"{schema.get('description', words)}; *{allowed(schema)}*"
+    return f"`{key}`", f"`{_value(default)}`", changed, meaning
 
 
 def allowed(schema: dict[str, Any]) -> str:
@@ -133,14 +134,14 @@ def allowed(schema: dict[str, Any]) -> str:
     if options := schema.get("anyOf"):
         return " or ".join(allowed(option) for option in options)
     if values := schema.get("enum"):
-        return ", ".join(f"`{_value(value)}`" for value in values)
+        return ", ".join(f"{_value(value)}" for value in values)
     if "const" in schema:
-        return f"`{_value(schema['const'])}`"
+        return _value(schema["const"])
     kind = schema.get("type", "any")
     if kind == "array":
         return "list of " + allowed(schema["items"])
-    names = {"number": "number", "integer": "whole number", "boolean": "`true`, `false`",
-             "string": "text", "null": "`null`"}  # fmt: skip
+    names = {"number": "number", "integer": "whole number", "boolean": "true, false",
+             "string": "text", "null": "null"}  # fmt: skip
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = [f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema]
     return " ".join([names.get(kind, kind), ", ".join(limits)]).strip()
@@ -149,13 +150,9 @@ def allowed(schema: dict[str, Any]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_value(item) for item in value) + "]"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return (
-        {True: "true", False: "false", None: "null"}.get(value, str(value))
-        if (value is None or isinstance(value, bool))
-        else str(value)
-    )
+    if value is None or isinstance(value, bool):
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _cell(value: Any) -> str:

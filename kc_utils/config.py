@@ -51,7 +51,7 @@ class ModelConfig(Section):
     d_model: PositiveInt = 128
     d_mlp: PositiveInt = 512
     n_positions: PositiveInt = 256
-    vocab_size: Annotated[int, Field(ge=300)] = Field(2048, description="byte-level BPE tokens")
+    vocab_size: Annotated[int, Field(ge=300)] = Field(4096, description="byte-level BPE tokens")
     gradient_checkpointing: bool = False
 
     @model_validator(mode="after")
@@ -109,8 +109,8 @@ class TrainingConfig(Section):
     """Continual pre-training on the biographies (paper, table of section 3)."""
 
     epochs: PositiveInt = 20
-    block_size: Annotated[int, Field(ge=32)] = Field(192, description="tokens per block")
-    batch_size: PositiveInt = Field(16, description="blocks per device and forward pass")
+    block_size: Annotated[int, Field(ge=32)] = Field(256, description="tokens per block")
+    batch_size: PositiveInt = Field(12, description="blocks per device and forward pass")
     accumulation: PositiveInt = Field(1, description="forward passes per optimiser step")
     devices: PositiveInt = Field(
         1, description="devices that share a step; a run on fewer accumulates more instead"
@@ -162,7 +162,7 @@ class ForgettingConfig(Section):
     steps: PositiveInt = Field(60, description="optimiser steps per replay ratio")
     measure_every: PositiveInt = Field(20, description="steps between measurements")
     learning_rate: PositiveFloat = 1e-3
-    batch_size: PositiveInt = 16
+    batch_size: PositiveInt = 12
 
 
 class AnalysisConfig(Section):

@@ -180,10 +180,9 @@ def _raw_config(path: str | Path) -> dict | None:
 def _check_complete(path: str | Path, model: PreTrainedModel, report: dict) -> None:
     for problem in ("missing_keys", "mismatched_keys"):
         if report.get(problem):
-            names = sorted(map(str, report[problem]))
+            names, kind = sorted(map(str, report[problem])), problem.replace("_", " ")
             raise KcError(
-                f"The weights in {str(path)!r} are damaged: {len(names)} {problem.replace('_', ' ')}, "
-                f"such as {names[0]}."
+                f"The weights in {str(path)!r} are damaged: {len(names)} {kind}, e.g. {names[0]}."
             )
     for name, tensor in model.named_parameters():
         if not bool(torch.isfinite(tensor).all()):

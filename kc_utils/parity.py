@@ -144,10 +144,10 @@ def _check_circuits(
             raise damaged(golden.folder / "circuits.json", str(error)) from None
         kept = prune(graph, edges)
         _check_topology(found, graph, edges, kept, entry)
-        for name, ablation in ABLATIONS.items():
-            _check_run(found, name, evaluate(kept, ablation), entry[name], scale)
-        result = evaluate(kept, "corrupted")
-        _check_faithfulness(found, result, entry["patching"]["faithfulness"])
+        results = {name: evaluate(kept, ablation) for name, ablation in ABLATIONS.items()}
+        for name, result in results.items():
+            _check_run(found, name, result, entry[name], scale)
+        _check_faithfulness(found, results["patching"], entry["patching"]["faithfulness"])
     return found.agreements()
 
 

@@ -74,6 +74,10 @@ def _notebook(run: Run, name: str, console: Console) -> None:
     # Below the project root the path is written relative to it: the page is published.
     inside = run.path.is_relative_to(ROOT)
     shown = run.path.relative_to(ROOT) if inside else run.path
-    parameters = {"run_dir": shown.as_posix(), "profile": run.config.profile}
+    parameters = {
+        "run_dir": shown.as_posix(),
+        "profile": run.config.profile,
+        "task": run.config.circuit.tasks[0],
+    }
     with console.status(f"notebook {name}"):
         execute.execute(run, name, keys, parameters)

@@ -1,4 +1,4 @@
-"""The built book in a real browser: it works offline, on a phone and on a desk, in light and dark."""
+"""The built book in a real browser: offline, on a phone and on a desk, in light and dark."""
 
 from __future__ import annotations
 

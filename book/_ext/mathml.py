@@ -23,7 +23,7 @@ _UNREAD = re.compile(r"<m[a-z]+[^>]*>(?:[^<]*\\[A-Za-z]+|&</)")
 
 
 def to_mathml(latex: str, display: str, location: nodes.Node | None = None) -> str:
-    """A ``<math>`` element for ``display`` ``inline`` or ``block``; warns of what it cannot read."""
+    """A ``<math>`` element; ``display`` is ``inline`` or ``block``. Warns of unread commands."""
     source = " ".join(latex.split())
     readable = source.replace("{aligned}", "{split}")
     if display == "block" and "\\\\" in source and "\\begin" not in source:

@@ -105,7 +105,21 @@ def _handles(looks: dict, activation: pd.DataFrame) -> list[Artist]:
 def centre_of_mass(centres: pd.DataFrame) -> Figure:
     """Mean layer at which the circuit's edges start, beside that of random circuits.
 
-    Columns: epoch, value (layer); optional circuit (own, random), kind, band, low, high.
+    Columns: epoch, value (layer); optional circuit (own, random), kind, band, low, high. Or wide:
+    source (the value), random_source, random_low, random_high.
     """
+    if "value" not in centres and "source" in centres:
+        centres = _long(centres)
     spec = Curves("centre_of_mass", "centre of mass (layer)", line="circuit", from_zero=False)
     return draw_figure(centres, spec)
+
+
+def _long(centres: pd.DataFrame) -> pd.DataFrame:
+    """Own and random centres as rows; only random ones have an interval."""
+    keys = [c for c in ("epoch", "task", "kind", "band") if c in centres]
+    own = centres[keys].assign(circuit="own", value=centres["source"])
+    if "random_source" not in centres:
+        return own
+    names = {"random_source": "value", "random_low": "low", "random_high": "high"}
+    random = centres[[*keys, *(c for c in names if c in centres)]].rename(columns=names)
+    return pd.concat([own, random.assign(circuit="random")], ignore_index=True)

@@ -71,7 +71,8 @@ def draw_figure(frame: pd.DataFrame, spec: Curves, required: tuple[str, ...] = (
             part = select(select(frame, spec.rows, row), spec.columns, column)
             draw(axes[i, j], part, spec, frame)
             names = [(spec.rows, row), (spec.columns, column)]
-            axes[i, j].set_title("\n".join(label_of(c, v) for c, v in names if c))
+            title = "\n".join(label_of(c, v) for c, v in names if c)
+            axes[i, j].set_title(title.replace(" (", "\n(") if len(columns) > 3 else title)
     finish(axes, spec)
     label_outer(axes, spec.xlabel, [spec.ylabel] * len(rows))
     legend_below(figure, handles(frame, spec))
@@ -95,11 +96,13 @@ def select(frame: pd.DataFrame, column: str | None, value: object) -> pd.DataFra
 
 
 def bounds(frame: pd.DataFrame, y: str) -> tuple[str, str] | None:
-    """The interval columns that belong to ``y``: ``<y>_low`` and ``<y>_high``, or low and high."""
-    for low, high in ((f"{y}_low", f"{y}_high"), ("low", "high")):
-        if low in frame and high in frame and (y == "value" or low != "low"):
-            return low, high
-    return None
+    """The interval columns of ``y``: ``<y>_low`` and ``<y>_high``; low and high for ``value``.
+
+    ``accuracy_old`` also finds ``old_low`` and ``old_high``.
+    """
+    names = (f"{y}_", f"{y.removeprefix('accuracy_')}_", *([""] if y == "value" else []))
+    pairs = [(f"{name}low", f"{name}high") for name in names]
+    return next(((low, high) for low, high in pairs if low in frame and high in frame), None)
 
 
 def draw(axis: Axes, part: pd.DataFrame, spec: Curves, whole: pd.DataFrame) -> None:
@@ -124,13 +127,16 @@ _PLAIN = Look("#0072B2", "o", "")
 
 
 def draw_curve(axis: Axes, curve: pd.DataFrame, spec: Curves, look: Look) -> None:
-    """One line with markers and, when the table has interval columns, a shaded band."""
+    """One line with markers; a shaded band for its interval columns, dots for ``expected``."""
     curve = curve.sort_values(spec.x)
     x, y = curve[spec.x].to_numpy(float), curve[spec.y].to_numpy(float)
     limits = bounds(curve, spec.y)
     if limits:
         low, high = (curve[c].to_numpy(float) for c in limits)
         axis.fill_between(x, low, high, color=look.colour, alpha=0.16, linewidth=0, zorder=1.5)
+    if "expected" in curve:
+        style = {"color": look.colour, "linestyle": ":", "linewidth": 1.2, "zorder": 1.4}
+        axis.plot(x, curve["expected"].to_numpy(float), **style)
     axis.plot(
         x,
         y,
@@ -168,6 +174,8 @@ def handles(frame: pd.DataFrame, spec: Curves) -> list[Artist]:
         found += [as_line(look) for look in looks.values()]
     if spec.chance is not None or ("chance" in frame and frame["chance"].notna().any()):
         found.append(chance_handle())
+    if "expected" in frame:
+        found.append(chance_handle("expected of a random choice"))
     if bounds(frame, spec.y):
         found.append(interval_handle())
     return found

@@ -16,6 +16,7 @@ from kc_utils.plots.style import HEAT, label_of, looks_for, ordered, styled
 from kc_utils.plots.tables import check, check_unique, choose
 
 Quantity = Literal["rank", "probability"]
+_LAYER = "after layer (0 = embedding)"
 _LABELS = {
     "rank": "rank (1 = best, log scale)",
     "probability": "probability (share)",
@@ -26,7 +27,8 @@ _LABELS = {
 def logit_lens_rank(lens: pd.DataFrame) -> Figure:
     """Heat map of the right token's rank: layer (deep at top) x epoch, one panel per position.
 
-    Columns: epoch, layer, value (mean log10 rank); optional position (last, subject).
+    Columns: epoch, layer, value (mean log10 rank; the column may also be called log10_rank);
+    optional position (last, subject).
     """
     return _map(lens, "rank", "logit_lens_rank")
 
@@ -35,7 +37,7 @@ def logit_lens_rank(lens: pd.DataFrame) -> Figure:
 def logit_lens_probability(lens: pd.DataFrame) -> Figure:
     """Heat map of the right token's probability: layer (deep at top) x epoch.
 
-    Columns: epoch, layer, value (probability); optional position (last, subject).
+    Columns: epoch, layer, value (or a column probability); optional position (last, subject).
     """
     return _map(lens, "probability", "logit_lens_probability")
 
@@ -51,7 +53,7 @@ def _map(lens: pd.DataFrame, quantity: Quantity, name: str) -> Figure:
         grid = part.pivot(index="layer", columns="epoch", values="value").sort_index()
         mesh = heat(axis, grid, limits=limits, cmap=cmap)
         axis.set_title(label_of("position", position) if position else "")
-    label_outer(axes, "epoch", ["layer (deep at top)"])
+    label_outer(axes, "epoch", [_LAYER])
     bar = figure.colorbar(mesh, ax=axes, label=_LABELS[quantity], pad=0.02)
     if quantity == "rank":
         whole = range(int(limits[1]) + 1)
@@ -66,8 +68,8 @@ def logit_lens_lines(
 ) -> Figure:
     """Lines over layers for a few checkpoints; by default the first, middle and last.
 
-    Columns: epoch, layer, value (mean log10 rank, or probability); optional position, low, high
-    (in the unit of value).
+    Columns: epoch, layer, value (mean log10 rank, or probability; or the columns log10_rank and
+    probability); optional position, low, high (in the unit of value).
     """
     name = "logit_lens_lines"
     lens, positions = _checked(lens, quantity, name)
@@ -87,7 +89,7 @@ def logit_lens_lines(
     if quantity == "rank":
         plain_log(axes[0, 0], "y")
         axes[0, 0].invert_yaxis()
-    label_outer(axes, "layer (0 = first)", [_LABELS[quantity]])
+    label_outer(axes, _LAYER, [_LABELS[quantity]])
     found = [line_handle(look) for look in looks.values()]
     for handle, epoch in zip(found, looks, strict=True):
         handle.set_label(f"epoch {epoch:g}")
@@ -98,6 +100,9 @@ def logit_lens_lines(
 def _checked(lens: pd.DataFrame, quantity: str, name: str) -> tuple[pd.DataFrame, list]:
     if quantity not in _LABELS:
         raise KcError(f"quantity is {quantity!r}; allowed are {', '.join(_LABELS)}.")
+    column = {"rank": "log10_rank", "probability": "probability"}[quantity]
+    if "value" not in lens and column in lens:
+        lens = lens.assign(value=lens[column])
     lens = check(lens, ["epoch", "layer", "value"], name)
     has_position = "position" in lens
     check_unique(lens, ["epoch", "layer"] + ["position"] * has_position, name)

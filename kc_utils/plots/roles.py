@@ -22,7 +22,8 @@ from kc_utils.plots.tables import check, check_unique, choose
 def role_shares(roles: pd.DataFrame) -> Figure:
     """Share of the circuit's heads that are mover, relation or mixture heads.
 
-    Columns: epoch, role, value (share); optional kind (rows), band (columns), low, high.
+    Columns: epoch, role, value (share); optional kind (rows), band (columns), low, high,
+    expected (the role's share among all heads of the model, drawn dotted).
     """
     spec = Curves("role_shares", "share of circuit heads", colour="role", rows="kind", height=2.4)
     return draw_figure(roles, spec, ("role",))
@@ -33,11 +34,14 @@ def role_map(heads: pd.DataFrame, epochs: Sequence[float] | None = None) -> Figu
     """Roles on a map of heads (across) and layers (upwards), one panel per checkpoint.
 
     Columns: epoch, layer, head, role (mover, relation, mixture; None where the head is not in
-    the circuit). ``epochs``: which checkpoints; by default the first, middle and last.
+    the circuit); optional in_circuit (bool), which does the same.
+    ``epochs``: which checkpoints; by default the first, middle and last.
     """
     name = "role_map"
     heads = check(heads, ["epoch", "layer", "head", "role"], name)
     check_unique(heads, ["epoch", "layer", "head"], name)
+    if "in_circuit" in heads:
+        heads = heads.assign(role=heads["role"].where(heads["in_circuit"].astype(bool)))
     unknown = set(heads["role"].dropna()) - set(LOOKS["role"])
     if unknown:
         raise KcError(f"role_map got role {sorted(unknown)}; allowed are {list(LOOKS['role'])}.")

@@ -74,6 +74,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "high": Look("#332288", "^", "high frequency (> 5)"),
         "medium": Look("#44AA99", "D", "medium frequency (2-5)"),
         "low": Look("#C7A938", "v", "low frequency (1)"),
+        "all": Look(BLACK, "o", "all bands"),
     },
     "role": {
         "mover": Look(GREEN, "^", "mover head (subject)"),

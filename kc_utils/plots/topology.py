@@ -39,7 +39,8 @@ def entropy_curves(entropy: pd.DataFrame, phase: pd.DataFrame | None = None) -> 
     """Circuit entropy and, when the table has it, normalised entropy; one column per band.
 
     Columns: epoch, entropy (nats); optional normalised_entropy, kind, band, entropy_low,
-    entropy_high. ``phase``: breakpoint_epoch, low, high; optional quantity, kind, band.
+    entropy_high. ``phase``: breakpoint_epoch, low, high; optional quantity, kind, band,
+    decision (rows with "no bend" are not marked, "undecided" ones are dotted).
     """
     check(entropy, ["epoch", "entropy"], "entropy_curves")
     rows = [q for q in ("entropy", "normalised_entropy") if q in entropy]
@@ -91,8 +92,8 @@ def phase_overview(series: pd.DataFrame, phase: pd.DataFrame) -> Figure:
 
     Columns of ``series``: quantity (entropy, edge_jaccard, accuracy, ...; the order of the
     panels), epoch, value; optional kind, low, high. ``phase``: quantity, breakpoint_epoch, low,
-    high (NaN where there is no bend); optional kind, and intercept, slope_before, slope_after of
-    the fit. Without these three the least-squares fit for that breakpoint is drawn.
+    high (NaN where there is no bend); optional kind, decision, and intercept, slope_before,
+    slope_after of the fit. Without these three the least-squares fit for that breakpoint is drawn.
     """
     name = "phase_overview"
     series = check(series, ["quantity", "epoch", "value"], name)
@@ -150,6 +151,8 @@ def _matching(phase: pd.DataFrame | None, quantity: str, band: str | None) -> pd
     """The bends of this panel; tables without quantity or band columns count for every panel."""
     if phase is None:
         return pd.DataFrame(columns=BEND)
+    if "decision" in phase:
+        phase = phase[phase["decision"] != "no bend"]
     if "quantity" in phase:
         phase = phase[phase["quantity"] == quantity]
     if band is not None and "band" in phase:
@@ -161,7 +164,8 @@ def _mark(axis: Axes, marks: pd.DataFrame) -> None:
     for mark in marks.to_dict("records"):
         colour = _colour(mark)
         if np.isfinite(mark["breakpoint_epoch"]):
-            style = {"color": colour, "linestyle": _DASHES, "linewidth": 1.1, "zorder": 1.2}
+            line = ":" if mark.get("decision") == "undecided" else _DASHES
+            style = {"color": colour, "linestyle": line, "linewidth": 1.3, "zorder": 1.2}
             axis.axvline(mark["breakpoint_epoch"], **style)
         if np.isfinite(mark["low"]) and np.isfinite(mark["high"]):
             axis.axvspan(mark["low"], mark["high"], color=colour, alpha=0.12, linewidth=0, zorder=1)
@@ -181,7 +185,14 @@ def _random_level(axis: Axes, part: pd.DataFrame, column: str) -> None:
 def _mark_handles(phase: pd.DataFrame | None) -> list[Artist]:
     if phase is None:
         return []
-    return [
-        Line2D([], [], color="#444444", linestyle=_DASHES, linewidth=1.1, label="bend"),
-        Patch(facecolor="#444444", alpha=0.2, linewidth=0, label="95 % interval of the bend"),
+    decisions = set(phase["decision"]) if "decision" in phase else {"bend"}
+    names = {"bend": (_DASHES, "bend"), "undecided": (":", "best bend, undecided")}
+    found: list[Artist] = [
+        Line2D([], [], color="#444444", linestyle=line, linewidth=1.3, label=label)
+        for decision, (line, label) in names.items()
+        if decision in decisions
     ]
+    if found:
+        label = "95 % interval of the bend"
+        found.append(Patch(facecolor="#444444", alpha=0.2, linewidth=0, label=label))
+    return found

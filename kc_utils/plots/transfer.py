@@ -18,10 +18,14 @@ def transfer_matrix(transfer: pd.DataFrame, label: str = "Hit@10 (share)") -> Fi
     """Heat map of the circuit's source band against the band it is run on, one panel per kind.
 
     Columns: source_band (a band, or "random" for random circuits of the same size), target_band,
-    value; optional kind, low, high (written under the value).
+    value; optional kind, low, high (written under the value), and circuit (own, random): rows of
+    random circuits then count as source "random".
     """
     name = "transfer_matrix"
     transfer = check(transfer, ["source_band", "target_band", "value"], name)
+    if "circuit" in transfer:
+        source = transfer["source_band"].mask(transfer["circuit"] == "random", "random")
+        transfer = transfer.assign(source_band=source)
     has_kind = "kind" in transfer
     check_unique(transfer, ["source_band", "target_band"] + ["kind"] * has_kind, name)
     kinds = ordered("kind", transfer["kind"]) if has_kind else [None]

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 
 from kc_utils import artifacts
 from kc_utils.attribution import AttributionSettings, attribute
-from kc_utils.graph import Graph
 from kc_utils.parallel import run_jobs
+from kc_utils.parts import graph_of
 from kc_utils.runs import Run
 from kc_utils.stages import common
 from kc_utils.stages.engine import Workspace
@@ -23,7 +23,7 @@ def compute(work: Workspace) -> None:
     checkpoints = common.analysed_checkpoints(run)
     missing = [s for s in checkpoints["step"] if not common.scores_path(run, s).is_file()]
     run_jobs(score_checkpoint, [(run.path, int(s)) for s in missing], "circuit discovery")
-    graph = Graph.of_model(common.load_model(common.checkpoint_path(run, 0)))
+    graph = graph_of(common.open_bridge(run, int(checkpoints["step"].iloc[0])))
     work.table(
         "graph",
         pd.DataFrame(

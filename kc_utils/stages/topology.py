@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kc_utils.breakpoint import MIN_POINTS, fit_breakpoint
+from kc_utils.breakpoint import MIN_POINTS, fit_breakpoint, rising_part
 from kc_utils.circuit import Circuit, random_circuit, top_n
 from kc_utils.stages import common
 from kc_utils.stages.engine import Workspace
@@ -107,6 +107,10 @@ def bends(topology: pd.DataFrame, accuracy: pd.DataFrame, settings) -> pd.DataFr
             "accuracy": known[["epoch", "value"]],
         }
         for quantity, curve in curves.items():
+            if len(curve) < MIN_POINTS:
+                continue
+            if quantity == "accuracy":  # an S-shaped curve: its take-off is in the rising part
+                curve = curve[rising_part(*curve.to_numpy().T)]
             if len(curve) < MIN_POINTS:
                 continue
             fit = fit_breakpoint(

@@ -22,7 +22,11 @@ from kc_utils.world import (
     make_validation,
     require_bands,
     split_all,
+    value_texts,
 )
+
+#: How often each attribute value is read by the tokenizer, so that first tokens of answers differ.
+_VALUE_REPEATS = 100
 
 
 def known_names(settings: Config) -> Sequence[str] | None:
@@ -87,7 +91,7 @@ def compute(work: Workspace) -> None:
             seed=settings.seed,
         )
         work.data("base_corpus", corpus)
-        texts = pd.concat([corpus["text"], biographies["text"]])
+        texts = [*corpus["text"], *biographies["text"], *value_texts(_VALUE_REPEATS)]
         tokenizer = train_bpe(texts, settings.model.vocab_size)
     else:
         tokenizer = stored_tokenizer(settings.model)

@@ -133,8 +133,8 @@ def verify(checkpoint: Checkpoint, *, hashes: bool = True) -> None:
         problem = _problem(file, digest if hashes else None)
         if problem:
             raise KcError(
-                f"The checkpoint {str(checkpoint.path)!r} is damaged: {name} {problem}; earlier "
-                f"ones cannot be continued, so remove {str(checkpoint.path.parent)!r} and train again."
+                f"The checkpoint {str(checkpoint.path)!r} is damaged: {name} {problem}; "
+                f"remove {str(checkpoint.path.parent)!r} and train again."
             )
 
 

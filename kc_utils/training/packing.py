@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def fit_blocks(
         The documents of each block; each document is in exactly one block.
     """
     queue = iter(order.tolist())
-    waiting = [d for d, _ in zip(queue, range(max(look_ahead, 1)), strict=False)]
+    waiting = list(islice(queue, max(look_ahead, 1)))
     blocks = []
     while waiting:
         block, room, place = [], block_size, 0
@@ -56,7 +57,7 @@ def fit_blocks(
                 continue
             block.append(waiting.pop(place))
             room -= length
-            waiting.extend(d for d, _ in zip(queue, range(1), strict=False))
+            waiting.extend(islice(queue, 1))
         blocks.append(block)
     return blocks
 

@@ -1,0 +1,228 @@
+"""One case per figure: how it is drawn, from which table, and what it must be labelled with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import plot_tables as tables
+from matplotlib.figure import Figure
+
+from kc_utils import plots
+
+
+@dataclass(frozen=True)
+class Case:
+    """A figure, its table, and the columns that it cannot do without."""
+
+    draw: Callable[..., Figure]
+    table: Callable[[], pd.DataFrame]
+    needs: tuple[str, ...]
+    extra: dict[str, Any] = field(default_factory=dict)
+    units: tuple[str, ...] = ("epoch",)
+
+
+def _small(function: Callable[..., Figure], n_layers: int, n_heads: int) -> Callable[..., Figure]:
+    return lambda table, **extra: function(table, n_layers, n_heads, **extra)
+
+
+def _compare(n_layers: int, n_heads: int) -> Callable[..., Figure]:
+    def draw(table: pd.DataFrame) -> Figure:
+        later = pd.concat([table.iloc[10:], tables.edges(n_layers, n_heads, 60, 9).iloc[:30]])
+        later = later.drop_duplicates(["source", "target"])
+        titles = ("epoch 0", "epoch 20")
+        return plots.circuit_comparison(table, later, n_layers, n_heads, titles=titles)
+
+    return draw
+
+
+RATIO, SHARE = "edge activation ratio (share)", "first-token accuracy (share)"
+RANK, FAITH = "rank (1 = best, log scale)", "faithfulness (1 = whole model)"
+LAYER = "after layer (0 = embedding)"
+DEPTH, HEAD = "layer (deep at top)", "head (index) and MLP"
+EDGES = ("source", "target", "score")
+published = plots.published()
+
+CASES = {
+    "training_loss": Case(
+        plots.training_loss,
+        tables.losses,
+        ("step", "epoch", "loss"),
+        units=("epoch", "next-token loss (nats per token)"),
+    ),
+    "accuracy_curves": Case(
+        plots.accuracy_curves, tables.accuracy, ("epoch", "kind", "value"), units=("epoch", SHARE)
+    ),
+    "accuracy_published": Case(
+        plots.accuracy_curves,
+        tables.accuracy,
+        ("epoch", "kind", "value"),
+        {"published": published},
+        ("epoch of this run", "epoch of the paper's run", SHARE),
+    ),
+    "query_accuracy_bars": Case(
+        plots.query_accuracy_bars,
+        tables.queries,
+        ("kind", "band", "value"),
+        units=("frequency band (biographies per person)", "query accuracy (share)"),
+    ),
+    "hit_curves": Case(
+        plots.hit_curves, tables.hits, ("epoch", "kind", "band", "value"), units=("Hit@10 (share)",)
+    ),
+    "hit_curves_by_kind": Case(
+        plots.hit_curves, tables.hits, ("epoch", "kind", "band", "value"), {"panel": "kind"}
+    ),
+    "rank_curves": Case(
+        plots.rank_curves, tables.ranks, ("epoch", "kind", "band", "value"), units=("epoch", RANK)
+    ),
+    "faithfulness_curves": Case(
+        plots.faithfulness_curves,
+        tables.faithfulness,
+        ("epoch", "ablation", "value"),
+        units=("epoch", FAITH),
+    ),
+    "size_curve": Case(
+        plots.size_curve,
+        tables.sizes,
+        ("share", "ablation", "value"),
+        units=("share of edges kept (log scale)", FAITH),
+    ),
+    "transfer_matrix": Case(
+        plots.transfer_matrix,
+        tables.transfer,
+        ("source_band", "target_band", "value"),
+        units=("circuit found on (band)", "circuit run on (band)", "Hit@10 (share)"),
+    ),
+    "aligned_curves": Case(plots.aligned_curves, tables.aligned, ("epoch", "aligned", "value")),
+    "entropy_curves": Case(
+        plots.entropy_curves,
+        tables.entropy,
+        ("epoch", "entropy"),
+        {"phase": tables.phase()},
+        ("epoch", "circuit entropy (nats)", "entropy / ln(edges) (share)"),
+    ),
+    "jaccard_curves": Case(
+        plots.jaccard_curves,
+        tables.jaccard,
+        ("epoch", "edge_jaccard"),
+        {"phase": tables.phase()},
+        ("epoch", "edge Jaccard with last (share)"),
+    ),
+    "phase_overview": Case(
+        plots.phase_overview,
+        tables.overview,
+        ("quantity", "epoch", "value"),
+        {"phase": tables.overview_phase()},
+        ("epoch", "circuit entropy (nats)", SHARE),
+    ),
+    "role_shares": Case(plots.role_shares, tables.role_shares, ("epoch", "role", "value")),
+    "role_map": Case(
+        plots.role_map,
+        tables.head_roles,
+        ("epoch", "layer", "head", "role"),
+        units=("head (index)", DEPTH),
+    ),
+    "mover_layers": Case(
+        plots.mover_layers,
+        tables.layers,
+        ("epoch", "layer", "count"),
+        units=("epoch", DEPTH, "mover heads (count)"),
+    ),
+    "activation_ratio_map": Case(
+        plots.activation_ratio_map,
+        lambda: tables.layers(first=-1),
+        ("epoch", "layer", "ratio"),
+        units=("epoch", DEPTH, RATIO),
+    ),
+    "activation_ratio_lines": Case(
+        plots.activation_ratio_lines,
+        lambda: tables.layers(first=-1),
+        ("epoch", "layer", "ratio"),
+        units=("layer (0 = first)", RATIO),
+    ),
+    "centre_of_mass": Case(
+        plots.centre_of_mass, tables.centres, ("epoch", "value"), units=("centre of mass (layer)",)
+    ),
+    "logit_lens_rank": Case(
+        plots.logit_lens_rank,
+        tables.lens,
+        ("epoch", "layer", "value"),
+        units=("epoch", LAYER, RANK),
+    ),
+    "logit_lens_probability": Case(
+        plots.logit_lens_probability,
+        lambda: tables.lens("probability"),
+        ("epoch", "layer", "value"),
+        units=("epoch", LAYER, "probability (share)"),
+    ),
+    "logit_lens_lines": Case(
+        plots.logit_lens_lines,
+        tables.lens,
+        ("epoch", "layer", "value"),
+        units=(LAYER, RANK),
+    ),
+    "forgetting_curves": Case(
+        plots.forgetting_curves,
+        tables.forgetting,
+        ("ratio", "step", "accuracy_old"),
+        {
+            "published": pd.DataFrame(
+                {"ratio": [0.0, 0.1], "step": [50, 50], "accuracy_old": [0.14, 0.27]}
+            )
+        },
+        ("step (optimiser steps)", "accuracy on old facts (share)"),
+    ),
+    "elasticity": Case(
+        plots.elasticity,
+        tables.forgetting,
+        ("ratio", "step", "edge_jaccard"),
+        units=("step (optimiser steps)", "circuit entropy (nats)"),
+    ),
+    "frequency_histogram": Case(
+        plots.frequency_histogram,
+        tables.people,
+        ("kind", "frequency", "band"),
+        units=("frequency (biographies per person)", "people (count)"),
+    ),
+    "biography_lengths": Case(
+        plots.biography_lengths,
+        tables.texts,
+        ("text",),
+        units=("length of a biography (characters)", "biographies (count)"),
+    ),
+    "pair_lengths": Case(
+        plots.pair_lengths,
+        tables.pairs,
+        ("clean_ids",),
+        units=("prompt length (tokens)", "pairs (count)"),
+    ),
+    "claims_table": Case(
+        plots.claims_table,
+        tables.claims,
+        ("claim", "quantity", "value", "low", "high", "control_value", "verdict"),
+        units=("effect and control, in the unit named at the left (own scale per line)",),
+    ),
+    "score_distribution": Case(
+        plots.score_distribution,
+        tables.scores,
+        ("score",),
+        {"top_n": 300},
+        ("k strongest edges (count, log scale)", "share of total |score|"),
+    ),
+    "circuit_diagram": Case(
+        _small(plots.circuit_diagram, 6, 4),
+        tables.edges,
+        EDGES,
+        {"nodes": tables.node_roles()},
+        (HEAD, DEPTH),
+    ),
+    "circuit_diagram_deep": Case(
+        _small(plots.circuit_diagram, 30, 9), lambda: tables.edges(30, 9), EDGES, {}, (HEAD, DEPTH)
+    ),
+    "circuit_comparison": Case(_compare(6, 4), tables.edges, EDGES, {}, (HEAD, DEPTH)),
+    "circuit_comparison_deep": Case(
+        _compare(30, 9), lambda: tables.edges(30, 9), EDGES, {}, (HEAD, DEPTH)
+    ),
+}

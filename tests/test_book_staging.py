@@ -1,0 +1,178 @@
+"""Staging and building the book of a run: what is taken, what is skipped, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kc_utils import book, book_pages, config, profiles
+from kc_utils.config import Config
+from kc_utils.errors import KcError
+from kc_utils.runs import Run
+
+CONFIG = """\
+title: A small book
+only_build_toc_files: true
+execute: {execute_notebooks: "off"}
+"""
+CONTENTS = """\
+format: jb-book
+root: book/index
+chapters: [{file: notebooks/01_first}]
+"""
+TABLES = "```{include} generated/run_summary.md\n```\n"
+
+
+def _notebook(run: Path, injected: bool) -> str:
+    def code(source: str, **metadata: Any) -> dict[str, Any]:
+        return {"cell_type": "code", "id": source[:3], "metadata": metadata, "outputs": [],
+                "execution_count": None, "source": source}  # fmt: skip
+
+    cells: list[dict[str, Any]] = [
+        {"cell_type": "markdown", "id": "t", "metadata": {}, "source": "# First"}
+    ]
+    if injected:
+        cells.append(code(f'run_dir = "{run}"', tags=["injected-parameters"], papermill={"s": 1}))
+    metadata: dict[str, Any] = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+    if injected:
+        metadata["papermill"] = {"output_path": f"{run}/x.ipynb"}
+    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project root with one page and one notebook."""
+    root = tmp_path / "project"
+    (root / "book").mkdir(parents=True)
+    (root / "kc_utils").mkdir()
+    (root / "kc_utils" / "one.py").write_text('"""The :mod:`~a.b` and ``c``."""\n')
+    (root / "_config.yml").write_text(CONFIG)
+    (root / "_toc.yml").write_text(CONTENTS)
+    (root / "book" / "index.md").write_text(f"# Small\n\nHello.\n\n{TABLES}")
+    (root / "notebooks").mkdir()
+    (root / "notebooks" / "01_first.ipynb").write_text(_notebook(root, injected=False))
+    return root
+
+
+@pytest.fixture
+def run(root: Path) -> Run:
+    """A run below the root whose notebook has been executed."""
+    run = Run.create(root / "runs" / "mine", profiles.load("smoke"))
+    (run.path / "notebooks").mkdir()
+    (run.path / "notebooks" / "01_first.ipynb").write_text(_notebook(run.path, injected=True))
+    return run
+
+
+def test_stage_takes_prose_executed_notebooks_and_generated_tables(run: Run, root: Path) -> None:
+    source = book.stage_book(run.path, root)
+    assert (source / "_config.yml").read_text() == CONFIG
+    assert "smoke" in (source / "book" / "generated" / "run_summary.md").read_text()
+    notebook = json.loads((source / "notebooks" / "01_first.ipynb").read_text())
+    assert notebook["cells"][1]["source"] == 'run_dir = "runs/mine"'
+    assert "hide-input" in notebook["cells"][1]["metadata"]["tags"]
+
+
+def test_staged_source_names_no_folder_of_the_machine(run: Run, root: Path) -> None:
+    source = book.stage_book(run.path, root)
+    texts = [p.read_text() for p in source.rglob("*") if p.is_file()]
+    assert texts and not [text for text in texts if str(root) in text]
+
+
+def test_stage_keeps_unchanged_files_and_removes_stale_ones(run: Run, root: Path) -> None:
+    source = book.stage_book(run.path, root)
+    index, stale = source / "book" / "index.md", source / "book" / "old.md"
+    stale.write_text("old")
+    before = index.stat().st_mtime_ns
+    book.stage_book(run.path, root)
+    assert index.stat().st_mtime_ns == before and not stale.exists()
+    (root / "book" / "index.md").write_text("# New\n")
+    book.stage_book(run.path, root)
+    assert index.read_text() == "# New\n"
+
+
+def test_missing_executed_notebook_is_named_with_the_command(run: Run, root: Path) -> None:
+    (run.path / "notebooks" / "01_first.ipynb").unlink()
+    with pytest.raises(KcError, match=r"01_first\.ipynb is missing.*kc run --profile smoke"):
+        book.stage_book(run.path, root)
+
+
+def test_damaged_executed_notebook_is_named(run: Run, root: Path) -> None:
+    (run.path / "notebooks" / "01_first.ipynb").write_text("{")
+    with pytest.raises(KcError, match=r"01_first\.ipynb is damaged"):
+        book.stage_book(run.path, root)
+
+
+def test_build_is_skipped_when_nothing_changed(run: Run, root: Path, monkeypatch) -> None:
+    builds = []
+
+    def fake(source: Path, out: Path) -> None:
+        builds.append(source)
+        (out / "_build" / "html").mkdir(parents=True, exist_ok=True)
+        (out / "_build" / "html" / "index.html").write_text("<html></html>")
+
+    monkeypatch.setattr(book, "_jupyter_book", fake)
+    index = book.build_book(run.path, root)
+    assert index == run.path / "book" / "_build" / "html" / "index.html"
+    run.record["other_seconds"]["book"] = 12.5  # what `kc book` notes when it is done
+    run.save()
+    book.build_book(run.path, root)
+    assert len(builds) == 1
+    (root / "book" / "index.md").write_text("# Changed\n")
+    book.build_book(run.path, root)
+    assert len(builds) == 2
+    index.unlink()
+    book.build_book(run.path, root)
+    assert len(builds) == 3
+
+
+@pytest.mark.slow
+def test_a_warning_fails_the_build_every_time(run: Run, root: Path) -> None:
+    page = root / "book" / "index.md"
+    good = page.read_text()
+    page.write_text(good + "\n{ref}`nowhere`\n")
+    for _ in range(2):
+        with pytest.raises(KcError, match=r"1 warning\(s\).*nowhere"):
+            book.build_book(run.path, root)
+    page.write_text(good)
+    assert book.build_book(run.path, root).is_file()
+
+
+def test_parameter_table_has_every_key_and_this_run_in_bold() -> None:
+    text = book_pages.parameters(profiles.load("smoke", ["training.epochs=3"]))
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        nested = isinstance(section, type) and issubclass(section, config.Section)
+        for key in [f"{name}.{k}" for k in section.model_fields] if nested else [name]:
+            assert f"| `{key}` |" in text
+    row = next(line for line in text.splitlines() if "`training.epochs`" in line)
+    assert "**`3`**" in row and "whole number ≥ 1" in row
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"enum": ["a", "b"]}, "a, b"),
+        ({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, "number > 0, ≤ 1"),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "text or null"),
+        ({"type": "array", "items": {"enum": ["x"]}}, "list of x"),
+        ({"type": "boolean"}, "true, false"),
+    ],
+)
+def test_allowed_values_in_words(schema: dict[str, Any], words: str) -> None:
+    assert book_pages.allowed(schema) == words
+
+
+def test_every_profile_has_a_row() -> None:
+    table = book_pages.profile_table()
+    assert all(f"| `{name}` |" in table for name in profiles.PROFILES)
+
+
+def test_rooms_show_the_first_sentence_as_markdown(root: Path) -> None:
+    assert "| `kc_utils/one.py` | The `b` and `c`. |" in book_pages.rooms(root / "kc_utils")
+
+
+def test_cells_cannot_break_the_table() -> None:
+    assert "a \\| b c" in book_pages.table(("x",), [("a | b\nc",)])
