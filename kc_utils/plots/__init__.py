@@ -13,6 +13,7 @@ from kc_utils.plots.diagram import circuit_comparison, circuit_diagram
 from kc_utils.plots.faithfulness import faithfulness_curves, size_curve
 from kc_utils.plots.forgetting import elasticity, forgetting_curves
 from kc_utils.plots.hits import hit_curves, rank_curves
+from kc_utils.plots.lead import lead_curve
 from kc_utils.plots.lens import logit_lens_lines, logit_lens_probability, logit_lens_rank
 from kc_utils.plots.published import published
 from kc_utils.plots.roles import mover_layers, role_map, role_shares
@@ -41,6 +42,7 @@ __all__ = [
     "frequency_histogram",
     "hit_curves",
     "jaccard_curves",
+    "lead_curve",
     "logit_lens_lines",
     "logit_lens_probability",
     "logit_lens_rank",

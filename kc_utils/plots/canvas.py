@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -65,7 +66,7 @@ def plain_log(axis: Axes, which: str) -> None:
         ticks.set_minor_formatter(plain)
 
 
-def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+def legend_below(figure: Figure, handles: Sequence[Artist | Container]) -> None:
     """One legend under the panels, where it hides no data; nothing when there are no handles."""
     if not handles:
         return

@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kc_utils.plots.canvas import label_outer, legend_below, line_handle, panels
-from kc_utils.plots.curves import Curves, draw, finish, prepare, select
+from kc_utils.plots.canvas import (
+    chance_handle,
+    interval_handle,
+    label_outer,
+    legend_below,
+    line_handle,
+    panels,
+)
+from kc_utils.plots.curves import Curves, bounds, draw, finish, prepare, select
 from kc_utils.plots.style import label_of, looks_for, ordered, styled
 from kc_utils.plots.tables import check
 
@@ -26,12 +34,15 @@ _LABELS = {
 def forgetting_curves(forgetting: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """First-token accuracy on old and new facts, one line per replay ratio.
 
-    Columns: ratio (share replayed), step, accuracy_old; optional accuracy_new, variant.
+    Columns: ratio (share replayed), step, accuracy_old; optional accuracy_new, variant, chance
+    (share), old_low, old_high, new_low, new_high.
     ``published``: ratio, step, accuracy_old of the paper, drawn as open markers.
     """
     name = "forgetting_curves"
     figure, axes, looks = _grid(forgetting, ["accuracy_old", "accuracy_new"], name)
-    found = _handles(looks)
+    found: list[Artist] = [*_handles(looks), *_level_handles(forgetting, "chance level")]
+    if bounds(forgetting, "accuracy_old"):
+        found.append(interval_handle())
     if published is not None:
         published = check(published, ["ratio", "step", "accuracy_old"], name)
         for axis in axes[0]:
@@ -46,10 +57,12 @@ def forgetting_curves(forgetting: pd.DataFrame, published: pd.DataFrame | None =
 def elasticity(forgetting: pd.DataFrame) -> Figure:
     """Edge Jaccard with the starting circuit and entropy, one line per replay ratio.
 
-    Columns: ratio, step, edge_jaccard (share); optional entropy (nats), variant.
+    Columns: ratio, step, edge_jaccard (share); optional entropy (nats), variant, chance (edge
+    Jaccard of random circuits of the same size).
     """
     figure, _, looks = _grid(forgetting, ["edge_jaccard", "entropy"], "elasticity")
-    legend_below(figure, _handles(looks))
+    found = _level_handles(forgetting, "random circuits of the same size")
+    legend_below(figure, [*_handles(looks), *found])
     return figure
 
 
@@ -71,6 +84,8 @@ def _grid(frame: pd.DataFrame, wanted: list[str], name: str) -> tuple[Figure, ob
     for i, quantity in enumerate(rows):
         for axis, variant in zip(axes[i], variants, strict=True):
             part = select(frame, spec.columns, variant)
+            if quantity == "entropy":  # the level is that of shares
+                part = part.drop(columns="chance", errors="ignore")
             draw(axis, part, replace(spec, y=quantity), frame)
             axis.set_title(label_of("variant", variant) if variant and not i else "")
         finish(axes[i : i + 1], replace(spec, from_zero=quantity != "entropy"))
@@ -81,6 +96,10 @@ def _grid(frame: pd.DataFrame, wanted: list[str], name: str) -> tuple[Figure, ob
 def _handles(looks: dict) -> list[Line2D]:
     named = [replace(look, label=f"replay ratio {ratio:g}") for ratio, look in looks.items()]
     return [line_handle(look) for look in named]
+
+
+def _level_handles(frame: pd.DataFrame, label: str) -> list[Artist]:
+    return [chance_handle(label)] if "chance" in frame else []
 
 
 def _published(axis: Axes, published: pd.DataFrame, looks: dict) -> None:

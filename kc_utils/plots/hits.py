@@ -18,14 +18,16 @@ def hit_curves(
     panel: str = "band",
     chance: float | None = None,
     ylabel: str = "Hit@10 (share)",
+    line: str = "circuit",
 ) -> Figure:
     """Share of queries whose right first token is among the circuit's ten best.
 
     Columns: epoch, kind, band, value (share); optional circuit (own, random), low, high, chance.
     ``panel`` = "band" draws kinds in each band's panel, "kind" draws bands in each kind's panel.
+    ``line`` names the optional column that sets the line style: circuit, split or wording.
     """
     colour = _other(panel)
-    spec = Curves("hit_curves", ylabel, colour=colour, columns=panel, line="circuit", chance=chance)
+    spec = Curves("hit_curves", ylabel, colour=colour, columns=panel, line=line, chance=chance)
     return draw_figure(evaluation, spec, ("kind", "band"))
 
 

@@ -102,6 +102,10 @@ LOOKS: dict[str, dict[str, Look]] = {
         "trained": Look(BLACK, "o", "trained wording"),
         "held_out": Look(GREY, "o", "held-out wording", (0, (3, 1.4)), True),
     },
+    "split": {
+        "evaluate": Look(BLACK, "o", "held-out people"),
+        "discover": Look(GREY, "o", "people of the discovery", (0, (3, 1.4)), True),
+    },
     "position": {
         "last": Look(BLACK, "o", "last position"),
         "subject": Look(SKY, "s", "best subject position"),

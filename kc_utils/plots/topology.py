@@ -27,6 +27,7 @@ LABELS = {
     "normalised_entropy": "entropy / ln(edges) (share)",
     "node_jaccard": "node Jaccard with last (share)",
     "edge_jaccard": "edge Jaccard with last (share)",
+    "edge_jaccard_previous": "edge Jaccard with previous (share)",
     "accuracy": "first-token accuracy (share)",
     "hit": "Hit@10 (share)",
 }
@@ -39,34 +40,44 @@ def entropy_curves(entropy: pd.DataFrame, phase: pd.DataFrame | None = None) -> 
     """Circuit entropy and, when the table has it, normalised entropy; one column per band.
 
     Columns: epoch, entropy (nats); optional normalised_entropy, kind, band, entropy_low,
-    entropy_high. ``phase``: breakpoint_epoch, low, high; optional quantity, kind, band,
-    decision (rows with "no bend" are not marked, "undecided" ones are dotted).
+    entropy_high, and what independent normal scores have: random_entropy,
+    random_normalised_entropy. ``phase``: breakpoint_epoch, low, high; optional quantity, kind,
+    band, decision (rows with "no bend" are not marked, "undecided" ones are dotted).
     """
     check(entropy, ["epoch", "entropy"], "entropy_curves")
     rows = [q for q in ("entropy", "normalised_entropy") if q in entropy]
-    return _stack(entropy, rows, phase, "entropy_curves", from_zero=False)
+    noise = "scores of pure noise"
+    return _stack(entropy, rows, phase, "entropy_curves", from_zero=False, level=noise)
 
 
 @styled
 def jaccard_curves(jaccard: pd.DataFrame, phase: pd.DataFrame | None = None) -> Figure:
     """Similarity of each checkpoint's circuit with the last one; one column per band.
 
-    Columns: epoch, edge_jaccard (share); optional node_jaccard, kind, band, and what random
-    circuits of the same size share: random_edge_jaccard, random_node_jaccard.
+    Columns: epoch, edge_jaccard (share); optional node_jaccard, edge_jaccard_previous (with the
+    checkpoint before), kind, band, and what random circuits of the same size share:
+    random_edge_jaccard, random_node_jaccard, random_edge_jaccard_previous.
     ``phase``: breakpoint_epoch, low, high; optional quantity, kind, band.
     """
     check(jaccard, ["epoch", "edge_jaccard"], "jaccard_curves")
-    rows = [q for q in ("node_jaccard", "edge_jaccard") if q in jaccard]
-    return _stack(jaccard, rows, phase, "jaccard_curves", from_zero=True)
+    quantities = ("node_jaccard", "edge_jaccard", "edge_jaccard_previous")
+    rows = [q for q in quantities if q in jaccard]
+    level = "random circuits of the same size"
+    return _stack(jaccard, rows, phase, "jaccard_curves", from_zero=True, level=level)
 
 
 def _stack(
-    frame: pd.DataFrame, rows: list[str], phase: pd.DataFrame | None, name: str, from_zero: bool
+    frame: pd.DataFrame,
+    rows: list[str],
+    phase: pd.DataFrame | None,
+    name: str,
+    *,
+    from_zero: bool,
+    level: str,
 ) -> Figure:
     spec = Curves(name, "", y=rows[0], from_zero=from_zero)
     frame, spec = prepare(frame, spec)
-    if phase is not None:
-        phase = check(phase, BEND, name)
+    phase = _checked_bends(phase, BEND, name)
     bands = ordered("band", frame["band"]) if spec.columns else [None]
     figure, axes = panels(len(rows), len(bands), height=2.5, sharey="row")
     for i, quantity in enumerate(rows):
@@ -81,23 +92,24 @@ def _stack(
     label_outer(axes, spec.xlabel, [LABELS.get(q, q) for q in rows])
     found = handles(frame, spec)
     if any(f"random_{q}" in frame for q in rows):
-        found.append(chance_handle("random circuits of the same size"))
+        found.append(chance_handle(level))
     legend_below(figure, found + _mark_handles(phase))
     return figure
 
 
 @styled
-def phase_overview(series: pd.DataFrame, phase: pd.DataFrame) -> Figure:
+def phase_overview(series: pd.DataFrame, phase: pd.DataFrame | None = None) -> Figure:
     """Entropy, edge Jaccard and accuracy on one epoch axis, with the fitted bend of each.
 
     Columns of ``series``: quantity (entropy, edge_jaccard, accuracy, ...; the order of the
     panels), epoch, value; optional kind, low, high. ``phase``: quantity, breakpoint_epoch, low,
-    high (NaN where there is no bend); optional kind, decision, and intercept, slope_before,
-    slope_after of the fit. Without these three the least-squares fit for that breakpoint is drawn.
+    high (NaN where there is no bend); optional kind, decision, n_points (how many of the first
+    points were fitted), and intercept, slope_before, slope_after of the fit. Without these three
+    the least-squares fit for that breakpoint is drawn. None or no row: nothing was fitted.
     """
     name = "phase_overview"
     series = check(series, ["quantity", "epoch", "value"], name)
-    phase = check(phase, ["quantity", *BEND], name)
+    phase = _checked_bends(phase, ["quantity", *BEND], name)
     quantities = list(dict.fromkeys(series["quantity"]))
     figure, axes = panels(len(quantities), 1, height=2.0, sharey=False)
     spec = Curves(name, "", columns=None)
@@ -113,7 +125,8 @@ def phase_overview(series: pd.DataFrame, phase: pd.DataFrame) -> Figure:
     found = handles(series, spec.fitted_to(series)) + _mark_handles(phase)
     if "kind" not in series:
         found.insert(0, Line2D([], [], color=BLUE, marker="o", linestyle="", label="measured"))
-    found.append(Line2D([], [], color=GREY, linewidth=1.4, label="fitted two segments"))
+    if phase is not None:
+        found.append(Line2D([], [], color=GREY, linewidth=1.4, label="fitted two segments"))
     legend_below(figure, found)
     return figure
 
@@ -133,6 +146,7 @@ def _fit(axis: Axes, part: pd.DataFrame, mark: dict) -> None:
     if "kind" in mark and "kind" in part:
         part = part[part["kind"] == mark["kind"]]
     mean = part.groupby("epoch")["value"].mean()
+    mean = mean.iloc[: int(mark.get("n_points", len(mean)))]
     x, y = mean.index.to_numpy(float), mean.to_numpy(float)
     ends = np.array([x.min(), at, x.max()])
     if {"intercept", "slope_before", "slope_after"} <= set(mark):
@@ -145,6 +159,13 @@ def _fit(axis: Axes, part: pd.DataFrame, mark: dict) -> None:
 
 def _design(x: np.ndarray, at: float) -> np.ndarray:
     return np.stack([np.ones_like(x), x, np.maximum(0, x - at)], axis=1)
+
+
+def _checked_bends(
+    phase: pd.DataFrame | None, columns: list[str], name: str
+) -> pd.DataFrame | None:
+    """``phase`` after a check of its columns; None when there is no fit to mark."""
+    return None if phase is None or phase.empty else check(phase, columns, name)
 
 
 def _matching(phase: pd.DataFrame | None, quantity: str, band: str | None) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""Knowledge circuits: how language models acquire new knowledge, as an executable book."""

@@ -1,0 +1,83 @@
+"""Files of a run that are either whole or absent: written aside, renamed, checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kc_utils.errors import KcError
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file, read in blocks."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Call ``write`` on a temporary name beside ``path``, then rename it into place.
+
+    A process killed while writing leaves a ``.partial`` file that the next start ignores.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    write(partial)
+    partial.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Store ``value`` as indented JSON."""
+    text = json.dumps(value, indent=1, sort_keys=True) + "\n"
+    write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    """Load JSON, naming the file when it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise KcError(f"{path} is missing.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise KcError(f"{path} is damaged: not valid JSON ({error}).") from None
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Store a table; the same rows give the same bytes (no index, no timestamps)."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    write_atomically(path, lambda p: pq.write_table(table, p, compression="zstd"))
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Load a table, naming the file when it is missing or damaged."""
+    if not path.is_file():
+        raise KcError(f"{path} is missing.")
+    try:
+        return pq.read_table(path).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise KcError(f"{path} is damaged: {reason}.") from None
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def files_below(path: Path) -> list[Path]:
+    """All finished files of a file or folder, sorted; partial ones are left out."""
+    if path.is_file():
+        return [path]
+    found = (p for p in path.rglob("*") if p.is_file() and not p.name.endswith(".partial"))
+    return sorted(found)

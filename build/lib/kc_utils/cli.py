@@ -1,0 +1,169 @@
+"""The command line ``kc``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kc_utils import profiles
+from kc_utils.errors import KcError
+
+app = typer.Typer(
+    help="Knowledge circuits: run the study, build the book, check an implementation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console()
+
+ProfileOption = Annotated[str, typer.Option(help="Named configuration; see 'kc profiles'.")]
+RunDirOption = Annotated[
+    Path | None, typer.Option("--run-dir", help="Run folder; default runs/<profile>.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a value: section.key=value; may be repeated."),
+]
+
+
+@app.command()
+def run(
+    profile: ProfileOption = "tiny",
+    overrides: SetOption = None,
+    run_dir: RunDirOption = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", help="Compute again from this stage on, even if it is done."),
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Stop after this stage.")] = None,
+    notebooks: Annotated[
+        bool, typer.Option(help="Execute the notebooks, or compute the tables only.")
+    ] = True,
+) -> None:
+    """Run the study: every stage, then every notebook, into the run folder.
+
+    What is done already is kept; an interrupted run goes on where it was.
+    """
+    from kc_utils.pipeline import prepare, run_study
+
+    run_ = prepare(profile, overrides or [], run_dir, from_, to)
+    run_study(run_, console, to=to, notebooks=notebooks)
+    _print_seconds(run_)
+
+
+@app.command()
+def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
+    """Build the Jupyter Book from the executed notebooks of a run."""
+    from kc_utils.book import build_book
+    from kc_utils.runs import ROOT, Run
+
+    run_ = Run.open(run_dir or Path("runs") / profile)
+    started = time.perf_counter()
+    with console.status("building the book"):
+        index = build_book(run_.path, ROOT)
+    run_.record["other_seconds"]["book"] = round(time.perf_counter() - started, 2)
+    run_.save()
+    _print_seconds(run_)
+    console.print(index, soft_wrap=True)
+
+
+@app.command()
+def status(
+    run_dir: Annotated[Path, typer.Argument(help="Run folder.")] = Path("runs/tiny"),
+) -> None:
+    """Say which stages of a run are done, what they wrote, and what would be computed next."""
+    from kc_utils.runs import Run
+    from kc_utils.stages import STAGES
+
+    run_ = Run.open(run_dir)
+    table = Table("stage", "notebook", "state", "seconds", "wrote", title=f"run {run_.name}")
+    for stage in STAGES:
+        record = run_.record["stages"].get(stage.name)
+        state = "done" if STAGES.done(run_, stage.name) else "out of date" if record else "missing"
+        seconds = f"{record['seconds']:.1f}" if record else ""
+        wrote = _shorten(record["wrote"]) if record else ""
+        table.add_row(stage.name, stage.notebook, state, seconds, wrote)
+    console.print(table)
+    console.print(f"profile {run_.config.profile}, seed {run_.config.seed}")
+
+
+@app.command("profiles")
+def list_profiles() -> None:
+    """List the named configurations."""
+    table = Table("profile", "what it is", "machine")
+    for name, profile in profiles.PROFILES.items():
+        table.add_row(name, profile.summary, profile.machine)
+    console.print(table)
+
+
+@app.command()
+def parity(folder: Annotated[Path, typer.Argument(help="Folder with golden data.")]) -> None:
+    """Compare scores and circuits with stored reference data; exit 0 only when all agree."""
+    from kc_utils.parity import check_parity
+
+    results = check_parity(folder)
+    for result in results:
+        verdict = "ok" if result.ok else "DIFFERS"
+        console.print(
+            f"{result.quantity}: largest relative error {result.error:.2e}  {verdict}",
+            soft_wrap=True, markup=False, highlight=False,
+        )  # fmt: skip
+    if not all(result.ok for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def reference(
+    run_dir: Annotated[Path, typer.Argument(help="Finished run folder.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables and their provenance.")],
+) -> None:
+    """Export the small tables of a finished run, with provenance, for a page of the book."""
+    from kc_utils.reference import export_reference
+    from kc_utils.runs import Run
+
+    for path in export_reference(Run.open(run_dir), out):
+        console.print(str(path), soft_wrap=True)
+
+
+def _print_seconds(run_) -> None:
+    table = Table("stage", "seconds", "what it wrote", title=f"run {run_.name}")
+    install = os.environ.get("KC_INSTALL_SECONDS")
+    rows = ({"install": float(install)} if install else {}) | run_.seconds()
+    for name, seconds in rows.items():
+        record = run_.record["stages"].get(name)
+        table.add_row(name, f"{seconds:.1f}", _wrote(name, record))
+    table.add_row("total", f"{sum(rows.values()):.1f}", "", style="bold")
+    console.print(table)
+
+
+def _wrote(name: str, record: dict | None) -> str:
+    if record:
+        return _shorten(record["wrote"])
+    if name.startswith("notebook "):
+        return f"notebooks/{name.removeprefix('notebook ')}.ipynb"
+    return {"book": "book/", "install": ".venv/"}.get(name, "")
+
+
+def _shorten(files: dict[str, str], most: int = 4) -> str:
+    tops = sorted({f if f.count("/") < 2 else "/".join(f.split("/")[:1]) + "/" for f in files})
+    more = f" and {len(tops) - most} more" if len(tops) > most else ""
+    return ", ".join(tops[:most]) + more
+
+
+def main() -> None:
+    """Entry point: user mistakes end with one sentence and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        app()
+    except KcError as error:
+        print(f"kc: {error}", file=sys.stderr)
+        sys.exit(2)

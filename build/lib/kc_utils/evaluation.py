@@ -1,0 +1,129 @@
+"""Measuring what a circuit does: logit difference, rank, Hit@k and faithfulness.
+
+Metrics are taken at the last token of the clean prompts: the logit difference (right minus wrong
+answer), the rank of the right answer, and
+faithfulness = (circuit - corrupted) / (clean - corrupted) of mean logit differences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+
+from kc_utils.circuit import Circuit
+from kc_utils.errors import KcError
+from kc_utils.prompt_batch import PairBatch
+from kc_utils.running import (
+    Ablation,
+    MeanOutputs,
+    References,
+    mean_outputs,
+    references,
+    run_circuit,
+)
+
+__all__ = [
+    "Ablation",
+    "EvaluationResult",
+    "MeanOutputs",
+    "References",
+    "evaluate_circuit",
+    "faithfulness",
+    "hit",
+    "logit_diff",
+    "mean_outputs",
+    "rank",
+    "references",
+    "run_circuit",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationResult:
+    """What a circuit does on each pair, beside the plain clean and corrupted runs.
+
+    Ranks count the logits that are strictly larger than the right answer's: 0 is the top.
+    """
+
+    logit_diff: Float[np.ndarray, " n"]
+    rank: Int[np.ndarray, " n"]
+    clean_logit_diff: Float[np.ndarray, " n"]
+    clean_rank: Int[np.ndarray, " n"]
+    corrupted_logit_diff: Float[np.ndarray, " n"]
+    corrupted_rank: Int[np.ndarray, " n"]
+
+    @property
+    def faithfulness(self) -> float:
+        """(circuit - corrupted) / (clean - corrupted) of the means; nan where undefined."""
+        return faithfulness(
+            float(self.logit_diff.mean()),
+            float(self.clean_logit_diff.mean()),
+            float(self.corrupted_logit_diff.mean()),
+        )
+
+    def hit_at(self, k: int) -> float:
+        """Share of pairs whose right answer is among the circuit's ``k`` largest logits."""
+        return float(hit(self.rank, k).mean())
+
+
+def logit_diff(
+    logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"], wrong: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Logit of the right answer minus logit of the wrong one."""
+    rows = torch.arange(len(logits), device=logits.device)
+    return logits[rows, right] - logits[rows, wrong]
+
+
+def rank(logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Number of logits strictly larger than the right answer's; 0 is the top."""
+    return (logits > logits.gather(1, right[:, None])).sum(1)
+
+
+def hit(ranks: Int[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
+    """Whether fewer than ``k`` logits are strictly larger than the right answer's."""
+    if k < 1:
+        raise KcError(f"Hit@k needs k of at least 1, not {k}.")
+    return ranks < k
+
+
+def faithfulness(circuit: float, clean: float, corrupted: float) -> float:
+    """(circuit - corrupted) / (clean - corrupted); nan (undefined) if clean equals corrupted."""
+    return (circuit - corrupted) / (clean - corrupted) if clean != corrupted else float("nan")
+
+
+def evaluate_circuit(
+    bridge: TransformerBridge,
+    batch: PairBatch,
+    circuit: Circuit | Bool[np.ndarray, "n_forward n_backward"],
+    ablation: Ablation = "corrupted",
+    means: MeanOutputs | None = None,
+    batch_size: int = 64,
+    refs: References | None = None,
+) -> EvaluationResult:
+    """Logit difference and rank per pair of a circuit, beside the plain runs.
+
+    Pass ``refs = references(bridge, batch)`` when several circuits are evaluated on one batch.
+    """
+    refs = references(bridge, batch, batch_size) if refs is None else refs
+    edges = circuit.edges if isinstance(circuit, Circuit) else circuit
+    logits = run_circuit(bridge, batch, edges, ablation, means, batch_size, refs)
+    right, wrong = batch.right_ids.to(logits.device), batch.wrong_ids.to(logits.device)
+    measured = {
+        prefix: (_numpy(logit_diff(x, right, wrong)), rank(x, right).cpu().numpy())
+        for prefix, x in (
+            ("", logits),
+            ("clean_", refs.clean_logits),
+            ("corrupted_", refs.corrupted_logits),
+        )
+    }
+    fields = {f"{p}logit_diff": d for p, (d, _) in measured.items()}
+    return EvaluationResult(**fields, **{f"{p}rank": r for p, (_, r) in measured.items()})
+
+
+def _numpy(x: Tensor) -> Float[np.ndarray, " n"]:
+    return x.detach().double().cpu().numpy()

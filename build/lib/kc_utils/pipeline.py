@@ -1,0 +1,83 @@
+"""Running the whole study: check the configuration, compute the stages, execute the notebooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from kc_utils import execute, profiles
+from kc_utils.errors import KcError
+from kc_utils.preflight import check
+from kc_utils.runs import ROOT, Run
+from kc_utils.stages import STAGES
+
+#: Notebooks that only read what is committed or computed by others.
+EXTRA_NOTEBOOKS = ("10_real_model",)
+
+
+def prepare(
+    profile: str, overrides: list[str], run_dir: Path | None, from_: str | None, to: str | None
+) -> Run:
+    """Validate everything before a single file is written, then open or make the run."""
+    settings = profiles.load(profile, overrides)
+    target = run_dir or Path("runs") / profile
+    restart = stage_name(from_) if from_ else None
+    if to:
+        stage_name(to)
+    check(settings)
+    if restart:
+        run = Run.open(target)
+        missing = [n for n in STAGES.get(restart).needs if n not in run.record["stages"]]
+        if missing:
+            raise KcError(
+                f"--from {from_}: run {run.name!r} does not hold stage {missing[0]!r} yet; start "
+                "without --from."
+            )
+    run = Run.create(target, settings)
+    if restart:
+        STAGES.forget(run, restart)
+    return run
+
+
+def stage_name(text: str) -> str:
+    """Accept a stage's name, its notebook's name or number, or 'discovery'-like short forms."""
+    for stage in STAGES:
+        if text == stage.name:
+            return text
+    for stage in STAGES:
+        number, _, rest = stage.notebook.partition("_")
+        if text in (stage.notebook, number, str(int(number)), rest):
+            return stage.name
+    raise KcError(f"Unknown stage {text!r}; allowed are {', '.join(s.name for s in STAGES)}.")
+
+
+def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: bool = True) -> None:
+    """Compute the stages in order; a notebook is executed once its stages are there."""
+    last = stage_name(to) if to else None
+    stages = list(STAGES)
+    for i, stage in enumerate(stages):
+        if not STAGES.done(run, stage.name):
+            console.print(f"stage [bold]{stage.name}[/bold]")
+        STAGES.ensure(run, stage.name)
+        complete = i + 1 == len(stages) or stages[i + 1].notebook != stage.notebook
+        if complete and notebooks:
+            _notebook(run, stage.notebook, console)
+        if stage.name == last:
+            return
+    for name in EXTRA_NOTEBOOKS if notebooks else ():
+        _notebook(run, name, console)
+
+
+def _notebook(run: Run, name: str, console: Console) -> None:
+    keys = [STAGES.key(run.config, s.name) for s in STAGES if STAGES.done(run, s.name)]
+    # Below the project root the path is written relative to it: the page is published.
+    inside = run.path.is_relative_to(ROOT)
+    shown = run.path.relative_to(ROOT) if inside else run.path
+    parameters = {
+        "run_dir": shown.as_posix(),
+        "profile": run.config.profile,
+        "task": run.config.circuit.tasks[0],
+    }
+    with console.status(f"notebook {name}"):
+        execute.execute(run, name, keys, parameters)

@@ -1,0 +1,62 @@
+"""Figures from tidy tables: every function returns a matplotlib Figure and shows nothing.
+
+Tables have one row per measurement. ``value`` (or the named column) is drawn as a line or bar,
+``low`` and ``high`` as its 95 % interval, ``chance`` as a dotted line. A table that is empty, lacks
+columns or has several rows for one point raises :class:`~kc_utils.errors.KcError`.
+"""
+
+from kc_utils.plots.accuracy import accuracy_curves, query_accuracy_bars
+from kc_utils.plots.activation import activation_ratio_lines, activation_ratio_map, centre_of_mass
+from kc_utils.plots.aligned import aligned_curves
+from kc_utils.plots.claims import claims_table
+from kc_utils.plots.diagram import circuit_comparison, circuit_diagram
+from kc_utils.plots.faithfulness import faithfulness_curves, size_curve
+from kc_utils.plots.forgetting import elasticity, forgetting_curves
+from kc_utils.plots.hits import hit_curves, rank_curves
+from kc_utils.plots.lens import logit_lens_lines, logit_lens_probability, logit_lens_rank
+from kc_utils.plots.published import published
+from kc_utils.plots.roles import mover_layers, role_map, role_shares
+from kc_utils.plots.scores import score_distribution
+from kc_utils.plots.style import set_style, svg_bytes
+from kc_utils.plots.tables import table
+from kc_utils.plots.topology import entropy_curves, jaccard_curves, phase_overview
+from kc_utils.plots.training import training_loss
+from kc_utils.plots.transfer import transfer_matrix
+from kc_utils.plots.world import biography_lengths, frequency_histogram, pair_lengths
+
+__all__ = [
+    "accuracy_curves",
+    "activation_ratio_lines",
+    "activation_ratio_map",
+    "aligned_curves",
+    "biography_lengths",
+    "centre_of_mass",
+    "circuit_comparison",
+    "circuit_diagram",
+    "claims_table",
+    "elasticity",
+    "entropy_curves",
+    "faithfulness_curves",
+    "forgetting_curves",
+    "frequency_histogram",
+    "hit_curves",
+    "jaccard_curves",
+    "logit_lens_lines",
+    "logit_lens_probability",
+    "logit_lens_rank",
+    "mover_layers",
+    "pair_lengths",
+    "phase_overview",
+    "published",
+    "query_accuracy_bars",
+    "rank_curves",
+    "role_map",
+    "role_shares",
+    "score_distribution",
+    "set_style",
+    "size_curve",
+    "svg_bytes",
+    "table",
+    "training_loss",
+    "transfer_matrix",
+]

@@ -1,0 +1,116 @@
+"""Blank figures: panels of equal size with a legend outside of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from kc_utils.plots.style import BLACK, GREY, WIDTH, Look
+
+EPOCH = "epoch"
+CHANCE = "chance level"
+INTERVAL = "95 % interval"
+
+
+def panels(
+    n_rows: int = 1,
+    n_columns: int = 1,
+    *,
+    height: float = 2.6,
+    width: float = WIDTH,
+    sharex: Any = True,
+    sharey: Any = True,
+) -> tuple[Figure, np.ndarray]:
+    """A figure with ``n_rows`` x ``n_columns`` axes; ``height`` is inches per row."""
+    size = (width, height * n_rows + 0.55)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, sharex=sharex, sharey=sharey, squeeze=False)
+    return figure, axes
+
+
+def label_outer(axes: np.ndarray, xlabel: str, ylabels: Sequence[str]) -> None:
+    """Label the bottom axes of every column and the left axes of every row.
+
+    A label that is longer than its row is high goes on two lines, its unit on the second.
+    """
+    for axis in axes[-1]:
+        axis.set_xlabel(xlabel)
+    for row, text in zip(axes, ylabels, strict=True):
+        height = row[0].figure.get_figheight() / len(axes) - 0.75
+        fits = len(text) * 0.075 < height
+        row[0].set_ylabel(text if fits else text.replace(" (", "\n(", 1))
+
+
+def whole_numbers(axis: Axes) -> None:
+    """Ticks at whole numbers only (epochs, layers)."""
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+
+
+def plain_log(axis: Axes, which: str) -> None:
+    """A log scale on ``which`` ("x" or "y") with ticks written as 0.01, 1, 100."""
+    getattr(axis, f"set_{which}scale")("log")
+    ticks = axis.xaxis if which == "x" else axis.yaxis
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    ticks.set_major_formatter(plain)
+    low, high = sorted(ticks.get_view_interval())
+    if high / low < 10:
+        ticks.set_minor_formatter(plain)
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+    """One legend under the panels, where it hides no data; nothing when there are no handles."""
+    if not handles:
+        return
+    room = int(figure.get_figwidth() * 13)  # characters
+    widths = [len(str(h.get_label())) + 7 for h in handles]
+    counts = range(len(handles), 0, -1)
+    fitting = (n for n in counts if sum(max(w) for w in np.array_split(widths, n)) <= room)
+    figure.legend(
+        handles=list(handles),
+        loc="outside lower center",
+        ncols=next(fitting, 1),
+        handlelength=2.6,
+        columnspacing=1.4,
+    )
+
+
+def line_handle(look: Look, colour: str | None = None) -> Line2D:
+    """The legend entry of a look."""
+    colour = colour or look.colour
+    return Line2D(
+        [],
+        [],
+        color=colour,
+        marker=look.marker,
+        linestyle=look.line,
+        markerfacecolor="white" if look.hollow else colour,
+        label=look.label,
+    )
+
+
+def style_handle(look: Look) -> Line2D:
+    """The legend entry of a line style, without the colour and marker of a series."""
+    return Line2D([], [], color=BLACK, linestyle=look.line, label=look.label)
+
+
+def chance_handle(label: str = CHANCE) -> Line2D:
+    """The legend entry of the dotted chance line."""
+    return Line2D([], [], color=GREY, linestyle=":", linewidth=1.4, label=label)
+
+
+def interval_handle(label: str = INTERVAL) -> Patch:
+    """The legend entry of the shaded intervals."""
+    return Patch(facecolor=GREY, alpha=0.3, linewidth=0, label=label)
+
+
+def chance_line(axis: Axes, level: float) -> None:
+    """A dotted horizontal line at ``level``."""
+    axis.axhline(level, color=GREY, linestyle=":", linewidth=1.4, zorder=1)

@@ -1,0 +1,58 @@
+"""Heat maps drawn as vectors, with numbers when there is room."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+
+from kc_utils.plots.style import HEAT
+
+
+def heat(
+    axis: Axes,
+    grid: pd.DataFrame,
+    *,
+    limits: tuple[float, float],
+    cmap: str = HEAT,
+    labels: np.ndarray | None = None,
+) -> QuadMesh:
+    """Draw ``grid`` (index upwards, columns to the right) with text ``labels`` in the cells."""
+    values = np.ma.masked_invalid(grid.to_numpy(float))
+    low, high = limits if limits[0] < limits[1] else (limits[0] - 0.5, limits[0] + 0.5)
+    style = {"vmin": low, "vmax": high, "cmap": cmap, "edgecolors": "white", "linewidth": 0.4}
+    mesh = axis.pcolormesh(values, **style)
+    axis.grid(False)
+    axis.set_facecolor("#EEEEEE")
+    _ticks(axis, grid)
+    if labels is not None:
+        for (i, j), text in np.ndenumerate(labels):
+            if not np.ma.is_masked(values[i, j]):
+                colour = ink(mpl.colors.to_hex(mesh.cmap(mesh.norm(values[i, j]))))
+                axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=colour, size=9)
+    return mesh
+
+
+def ink(colour: str) -> str:
+    """Black or white, whichever reads better on ``colour``."""
+    red, green, blue = mpl.colors.to_rgb(colour)
+    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
+
+
+def limits_of(values: pd.Series, low: float | None = None) -> tuple[float, float]:
+    """The finite range of ``values``, from ``low`` when given."""
+    finite = values.to_numpy(float)
+    finite = finite[np.isfinite(finite)]
+    if not finite.size:
+        return (0.0, 1.0)
+    return (float(finite.min()) if low is None else low, float(finite.max()))
+
+
+def _ticks(axis: Axes, grid: pd.DataFrame, most: int = 11) -> None:
+    for ticks, values in ((axis.set_xticks, grid.columns), (axis.set_yticks, grid.index)):
+        step = max(1, -(-len(values) // most))
+        chosen = np.arange(0, len(values), step)
+        names = [f"{v:g}" if isinstance(v, (int, float, np.number)) else str(v) for v in values]
+        ticks(chosen + 0.5, [names[i] for i in chosen])

@@ -1,0 +1,199 @@
+"""One palette and one set of matplotlib settings for every figure of the book.
+
+Colours are those of Okabe and Ito (2008) and, for the ordered frequency bands, of Paul Tol's muted
+scheme; both stay apart for the common kinds of colour blindness. Colour is never the only channel:
+every value also has a marker, and second columns (own or random circuit, trained or held-out
+wording) a line style.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+_NO_DATE = {"Date": None, "Creator": None}
+WIDTH = 7.2  # inches, one column of the book
+BLACK, GREY, LIGHT = "#000000", "#7F7F7F", "#D9D9D9"
+ORANGE, SKY, GREEN, BLUE = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
+VERMILLION, PURPLE = "#D55E00", "#CC79A7"
+POSITIVE, NEGATIVE = BLUE, VERMILLION
+HEAT = "cividis"
+
+RC: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "figure.titlesize": 10.5,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "savefig.facecolor": "white",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.0,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "svg.hashsalt": "kc_utils",
+    "svg.fonttype": "path",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one value of a column is drawn and what the legend calls it."""
+
+    colour: str
+    marker: str
+    label: str
+    line: Any = "-"
+    hollow: bool = False
+
+
+LOOKS: dict[str, dict[str, Look]] = {
+    "kind": {
+        "K_rel": Look(BLUE, "o", "K_rel (known subject)"),
+        "K_compl": Look(VERMILLION, "s", "K_compl (new subject)"),
+    },
+    "band": {
+        "high": Look("#332288", "^", "high frequency (> 5)"),
+        "medium": Look("#44AA99", "D", "medium frequency (2-5)"),
+        "low": Look("#C7A938", "v", "low frequency (1)"),
+        "all": Look(BLACK, "o", "all bands"),
+    },
+    "role": {
+        "mover": Look(GREEN, "^", "mover head (subject)"),
+        "relation": Look(PURPLE, "s", "relation head"),
+        "mixture": Look(GREY, "o", "mixture head"),
+    },
+    "ablation": {
+        "corrupted": Look(BLUE, "o", "corrupted values"),
+        "zero": Look(ORANGE, "s", "zero"),
+        "mean": Look(PURPLE, "^", "mean"),
+    },
+    "aligned": {
+        "Init": Look(SKY, "v", "Init", (0, (5, 1.5))),
+        "Before": Look(ORANGE, "s", "Before", (0, (5, 1.5))),
+        "After": Look(GREEN, "^", "After"),
+        "Last": Look(BLUE, "D", "Last"),
+        "Own": Look(BLACK, "o", "Own (each checkpoint's circuit)"),
+        "Random": Look(GREY, "x", "Random (same size)", (0, (1.5, 1.2))),
+    },
+    "circuit": {
+        "own": Look(BLACK, "o", "own circuit"),
+        "random": Look(GREY, "o", "random circuit", (0, (3, 1.4)), True),
+    },
+    "wording": {
+        "trained": Look(BLACK, "o", "trained wording"),
+        "held_out": Look(GREY, "o", "held-out wording", (0, (3, 1.4)), True),
+    },
+    "position": {
+        "last": Look(BLACK, "o", "last position"),
+        "subject": Look(SKY, "s", "best subject position"),
+    },
+    "variant": {
+        "new_people": Look(BLACK, "o", "new people"),
+        "conflicting": Look(GREY, "s", "conflicting facts"),
+    },
+    "verdict": {
+        "holds": Look(GREEN, "o", "holds"),
+        "does not hold": Look(VERMILLION, "X", "does not hold"),
+        "undecided": Look(GREY, "D", "undecided", hollow=True),
+    },
+}
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
+
+
+def ordered(column: str, values: Iterable[Any]) -> list[Any]:
+    """Distinct ``values`` in the palette's order; values it does not know follow, sorted."""
+    distinct = set(values)
+    known = [v for v in LOOKS.get(column, {}) if v in distinct]
+    return known + sorted(distinct - set(known))
+
+
+def looks_for(column: str, values: Iterable[Any]) -> dict[Any, Look]:
+    """The look of each value: from the palette, or from dark to light for ordered numbers."""
+    order = ordered(column, values)
+    fixed = LOOKS.get(column, {})
+    ramp = mpl.colormaps["viridis"]
+    unknown = [v for v in order if v not in fixed]
+    result = {v: fixed[v] for v in order if v in fixed}
+    for i, value in enumerate(unknown):
+        colour = mpl.colors.to_hex(ramp(0.8 * i / max(1, len(unknown) - 1)))
+        text = f"{value:g}" if isinstance(value, (int, float)) else str(value).replace("_", " ")
+        marker, line = _MARKERS[i % len(_MARKERS)], _LINES[i // 3 % len(_LINES)]
+        result[value] = Look(colour, marker, text, line)
+    return result
+
+
+def combine(first: Look, second: Look | None) -> Look:
+    """Colour and marker of ``first`` with the line style and filling of ``second``."""
+    return first if second is None else replace(first, line=second.line, hollow=second.hollow)
+
+
+def label_of(column: str, value: Any) -> str:
+    """The words used for ``value`` in titles, legends and ticks."""
+    look = LOOKS.get(column, {}).get(value)
+    if look:
+        return look.label
+    return f"{column} {value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw with the book's settings without changing matplotlib's global ones.
+
+    The layout is worked out once and then frozen, so that every rendering gives the same bytes.
+    """
+
+    @functools.wraps(function)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context(RC):
+            figure = function(*args, **kwargs)
+            engine = figure.get_layout_engine()
+            if engine is not None:
+                engine.execute(figure)
+                figure.set_layout_engine("none")
+            return figure
+
+    return drawn
+
+
+def set_style() -> None:
+    """Called once at the top of a notebook: the book's settings, and figures shown as SVG.
+
+    Outside a notebook only the settings change. The file date is left out of the SVG, so that the
+    same table gives the same bytes.
+    """
+    mpl.rcParams.update(RC)
+    try:
+        from IPython import get_ipython
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:
+        return
+    if get_ipython() is not None:
+        set_matplotlib_formats("svg", bbox_inches=None, metadata=_NO_DATE)
+
+
+def svg_bytes(figure: Figure) -> bytes:
+    """The figure as SVG; the same table gives the same bytes."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(RC):
+        figure.savefig(buffer, format="svg", metadata=_NO_DATE)
+    return buffer.getvalue()

@@ -1,0 +1,88 @@
+"""The made-up world: how often people appear and how long the texts are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from kc_utils.plots.canvas import label_outer, legend_below, panels, whole_numbers
+from kc_utils.plots.style import LOOKS, label_of, looks_for, ordered, styled
+from kc_utils.plots.tables import check
+
+_HATCHES = {"high": "", "medium": "///", "low": "..."}
+
+
+@styled
+def frequency_histogram(people: pd.DataFrame) -> Figure:
+    """How many people have how many biographies, coloured by band, one panel per kind.
+
+    Columns: kind, frequency (biographies), band.
+    """
+    people = check(people, ["kind", "frequency", "band"], "frequency_histogram")
+    kinds = ordered("kind", people["kind"])
+    figure, axes = panels(1, len(kinds), sharey=False)
+    looks = looks_for("band", people["band"])
+    for axis, kind in zip(axes[0], kinds, strict=True):
+        part = people[people["kind"] == kind]
+        for band, look in looks.items():
+            counts = part.loc[part["band"] == band, "frequency"].value_counts()
+            style = {"color": look.colour, "edgecolor": "white", "linewidth": 0.6}
+            axis.bar(counts.index, counts, width=0.9, hatch=_HATCHES.get(band, ""), **style)
+        whole_numbers(axis)
+        mean = part["frequency"].mean()
+        axis.set_title(f"{label_of('kind', kind)}\n{len(part):,} people, mean {mean:.2f}")
+    label_outer(axes, "frequency (biographies per person)", ["people (count)"])
+    found = [
+        Patch(facecolor=look.colour, edgecolor="white", hatch=_HATCHES.get(b, ""), label=look.label)
+        for b, look in looks.items()
+    ]
+    legend_below(figure, found)
+    return figure
+
+
+@styled
+def biography_lengths(biographies: pd.DataFrame) -> Figure:
+    """Histogram of the lengths of biographies.
+
+    Columns: n_tokens (tokens), or else text (whose characters are counted).
+    """
+    in_tokens = "n_tokens" in biographies
+    column = "n_tokens" if in_tokens else "text"
+    biographies = check(biographies, [column], "biography_lengths")
+    lengths = biographies[column] if in_tokens else biographies[column].str.len()
+    figure, axes = panels()
+    axis = axes[0, 0]
+    low, high = lengths.min(), lengths.max() + 1
+    axis.hist(lengths, bins=np.linspace(low, high, min(40, int(high - low)) + 1), **_BARS)
+    axis.axvline(lengths.mean(), color="black", linestyle="--", label=f"mean {lengths.mean():.1f}")
+    axis.set_xlabel(f"length of a biography ({'tokens' if in_tokens else 'characters'})")
+    axis.set_ylabel("biographies (count)")
+    legend_below(figure, axis.get_legend_handles_labels()[0])
+    return figure
+
+
+@styled
+def pair_lengths(pairs: pd.DataFrame) -> Figure:
+    """Histogram of the token lengths of prompts, one panel per kind.
+
+    Columns: clean_ids (list of token ids) or n_tokens; optional kind.
+    """
+    column = "n_tokens" if "n_tokens" in pairs else "clean_ids"
+    pairs = check(pairs, [column], "pair_lengths")
+    lengths = pairs[column] if column == "n_tokens" else pairs[column].map(len)
+    kinds = ordered("kind", pairs["kind"]) if "kind" in pairs else [None]
+    figure, axes = panels(1, len(kinds))
+    for axis, kind in zip(axes[0], kinds, strict=True):
+        counts = lengths if kind is None else lengths[pairs["kind"] == kind]
+        counts = counts.value_counts()
+        look = LOOKS["kind"].get(kind)
+        colour = {"color": look.colour} if look else {}
+        axis.bar(counts.index, counts, width=0.9, **{**_BARS, **colour})
+        axis.set_title(label_of("kind", kind) if kind else "")
+    label_outer(axes, "prompt length (tokens)", ["pairs (count)"])
+    return figure
+
+
+_BARS = {"color": "#0072B2", "edgecolor": "white", "linewidth": 0.6}

@@ -1,0 +1,165 @@
+"""Queries about people, paired into clean and corrupted prompts with the same number of tokens.
+
+A query is a wording with the person's name, for example "Ada Bo Cole lives in the city of". The
+corrupted prompt asks the same about another person of the same type, band and split, whose name
+has as many tokens and whose answer starts with another token (paper, section 3; here the second
+condition is checked and discovery and evaluation never share a person).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from transformers import PreTrainedTokenizerBase
+
+from kc_utils.config import BANDS, KINDS
+from kc_utils.errors import KcError
+from kc_utils.world.templates import query_prompt
+
+SPLITS = ("discover", "evaluate")
+WORDINGS = ("trained", "held_out")
+CELL = ["task", "kind", "band"]
+_STREAM = 41
+
+
+@dataclass(frozen=True)
+class Query:
+    """A tokenised prompt: its text and ids, where the name stands, and the answer's first token."""
+
+    person_id: int
+    text: str
+    ids: tuple[int, ...]
+    subject: tuple[int, int]
+    answer: str
+    answer_id: int
+
+
+def make_queries(
+    people: pd.DataFrame, task: str, wording: str, tokenizer: PreTrainedTokenizerBase
+) -> list[Query]:
+    """One query per person. ``subject`` is the half-open token range of the name."""
+    template = query_prompt(task, wording)
+    before = template.index("{name}")
+    texts = [template.replace("{name}", name) for name in people["name"]]
+    answers = people[task].tolist()
+    prompts = tokenizer(texts, return_offsets_mapping=True)
+    whole = tokenizer([f"{text} {answer}" for text, answer in zip(texts, answers, strict=True)])
+    queries = []
+    rows = zip(people["person_id"], people["name"], texts, answers, strict=True)
+    for i, (person_id, name, text, answer) in enumerate(rows):
+        ids = tuple(prompts["input_ids"][i])
+        full = whole["input_ids"][i]
+        if tuple(full[: len(ids)]) != ids or len(full) == len(ids):
+            raise KcError(
+                f"The tokenizer does not split {text + ' ' + answer!r} where the prompt ends; "
+                "the answer needs a token of its own."
+            )
+        span = (before, before + len(name))
+        inside = [
+            t
+            for t, (a, b) in enumerate(prompts["offset_mapping"][i])
+            if a < span[1] and b > span[0]
+        ]
+        subject = (inside[0], inside[-1] + 1)
+        queries.append(Query(int(person_id), text, ids, subject, answer, int(full[len(ids)])))
+    return queries
+
+
+def make_pairs(
+    people: pd.DataFrame,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    tasks: Iterable[str],
+    bands: Sequence[str] = BANDS,
+    n_pairs: int,
+    min_fellows: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Clean and corrupted prompts of every task, type, band, split and wording.
+
+    Columns: task, kind, band, split, wording, pair_id, person_id, corrupted_person_id, clean,
+    corrupted, clean_ids, corrupted_ids, right, wrong, right_id, wrong_id, subject_start,
+    subject_stop. A cell without a single pair is an error.
+    """
+    rows = []
+    for task in tasks:
+        for wording in WORDINGS:
+            for kind in KINDS:
+                for band in bands:
+                    for split in SPLITS:
+                        chosen = people.query("kind == @kind and band == @band and split == @split")
+                        queries = (
+                            make_queries(chosen, task, wording, tokenizer) if len(chosen) else []
+                        )
+                        cell = (task, kind, band, split, wording)
+                        rng = np.random.default_rng([seed, _STREAM, *_numbers(cell)])
+                        pairs = _pair(queries, n_pairs, min_fellows, rng)
+                        if not pairs:
+                            raise KcError(_no_pairs(cell, len(chosen), min_fellows))
+                        rows += [_row(cell, i, *pair) for i, pair in enumerate(pairs)]
+    return pd.DataFrame(rows)
+
+
+def _pair(
+    queries: list[Query], n_pairs: int, min_fellows: int, rng: np.random.Generator
+) -> list[tuple[Query, Query]]:
+    """Rounds of pairs: each person once with a first partner, then once with a second, ..."""
+    groups: dict[tuple[int, tuple[int, int]], list[Query]] = defaultdict(list)
+    for query in (queries[i] for i in rng.permutation(len(queries))):
+        groups[len(query.ids), query.subject].append(query)
+    groups = {k: g for k, g in groups.items() if len(g) - 1 > min_fellows}
+    found: list[tuple[Query, Query]] = []
+    for shift in range(1, max((len(g) for g in groups.values()), default=1)):
+        ring = [
+            (clean, group[(i + shift) % len(group)])
+            for group in groups.values()
+            if shift < len(group)
+            for i, clean in enumerate(group)
+        ]
+        ring = [(a, b) for a, b in ring if a.answer_id != b.answer_id]
+        found += [ring[i] for i in rng.permutation(len(ring))]
+        if len(found) >= n_pairs:
+            break
+    return found[:n_pairs]
+
+
+def _row(cell: tuple[str, ...], pair_id: int, clean: Query, corrupted: Query) -> dict[str, object]:
+    task, kind, band, split, wording = cell
+    return {
+        "task": task,
+        "kind": kind,
+        "band": band,
+        "split": split,
+        "wording": wording,
+        "pair_id": pair_id,
+        "person_id": clean.person_id,
+        "corrupted_person_id": corrupted.person_id,
+        "clean": clean.text,
+        "corrupted": corrupted.text,
+        "clean_ids": list(clean.ids),
+        "corrupted_ids": list(corrupted.ids),
+        "right": clean.answer,
+        "wrong": corrupted.answer,
+        "right_id": clean.answer_id,
+        "wrong_id": corrupted.answer_id,
+        "subject_start": clean.subject[0],
+        "subject_stop": clean.subject[1],
+    }
+
+
+def _numbers(cell: tuple[str, ...]) -> list[int]:
+    """The cell as a seed sequence that does not depend on Python's salted hash."""
+    return list("|".join(cell).encode())
+
+
+def _no_pairs(cell: tuple[str, ...], n_people: int, min_fellows: int) -> str:
+    task, kind, band, split, wording = cell
+    return (
+        f"Band {band!r} of {kind} is empty for task {task!r} ({split}, {wording} wording): "
+        f"{n_people} people, none with more than {min_fellows} fellows of the same name "
+        "length and another answer; raise world.n_people or lower circuit.min_fellows."
+    )

@@ -1,0 +1,184 @@
+"""The run folder: one configuration, and everything that was computed from it.
+
+Layout::
+
+    run.json                 configuration, versions, device, stages with keys and seconds
+    data/ tokenizer/ base/   what training starts from
+    checkpoints/ scores/     model checkpoints, edge scores
+    tables/ figures/         tidy tables (parquet), figures (SVG)
+    parts/                   finished pieces of a stage that was interrupted
+    notebooks/ book/         executed notebooks, built book
+
+A stage is *done* when its record in ``run.json`` carries the key that follows from the current
+configuration. Every file that a stage wrote is recorded with its SHA-256; a file that is missing
+or differs is refused by name when it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kc_utils import artifacts, config, profiles
+from kc_utils.config import Config
+from kc_utils.errors import KcError
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("torch", "transformers", "transformer-lens", "numpy", "pandas", "pyarrow", "papermill",
+            "jupyter-book")  # fmt: skip
+
+
+class Run:
+    """A run folder. ``Run.open`` reads an existing one, ``Run.create`` makes or updates one."""
+
+    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+        self.path = path
+        self.record = record
+        self.config: Config = config.build(record["config"])
+
+    @classmethod
+    def open(cls, run_dir: str | Path) -> Run:
+        """Open an existing run; relative paths are tried from here, then from the project root."""
+        path = resolve(run_dir)
+        if not (path / "run.json").is_file():
+            raise KcError(
+                f"{run_dir} holds no run (no run.json); start one with "
+                f"'kc run --profile tiny --run-dir {run_dir}'."
+            )
+        record = artifacts.read_json(path / "run.json")
+        if not isinstance(record, dict) or not {"config", "stages"} <= set(record):
+            raise KcError(f"{path / 'run.json'} is damaged: it has no configuration.")
+        return cls(path, record)
+
+    @classmethod
+    def create(cls, run_dir: str | Path, settings: Config) -> Run:
+        """Make a run folder, or give an existing one of the same profile a new configuration."""
+        path = resolve(run_dir)
+        if (path / "run.json").is_file():
+            run = cls.open(path)
+            if run.config.profile != settings.profile:
+                raise KcError(
+                    f"{run_dir} holds a run of profile {run.config.profile!r}, not "
+                    f"{settings.profile!r}; choose another --run-dir."
+                )
+            record = run.record
+        elif path.exists() and any(path.iterdir()):
+            raise KcError(f"{run_dir} is not empty and holds no run; choose another --run-dir.")
+        else:
+            record = {"stages": {}, "notebooks": {}, "other_seconds": {}}
+        record["config"] = settings.model_dump(mode="json")
+        record["provenance"] = provenance()
+        run = cls(path, record)
+        run.save()
+        return run
+
+    @classmethod
+    def open_or_create(cls, run_dir: str | Path, profile: str) -> Run:
+        """What a notebook opened by hand does: continue the run, or start one from a profile."""
+        if (resolve(run_dir) / "run.json").is_file():
+            return cls.open(run_dir)
+        return cls.create(run_dir, profiles.load(profile))
+
+    def save(self) -> None:
+        """Write run.json."""
+        artifacts.write_json(self.path / "run.json", self.record)
+
+    @property
+    def name(self) -> str:
+        """Folder name of the run."""
+        return self.path.name
+
+    def table_path(self, name: str) -> Path:
+        """Where the table ``name`` is stored."""
+        return self.path / "tables" / f"{name}.parquet"
+
+    def write_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Store a tidy table."""
+        artifacts.write_parquet(self.table_path(name), frame.reset_index(drop=True))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a recorded table, refusing a missing or damaged one by name."""
+        return self.read(self.table_path(name))
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """Read a recorded parquet file after checking its digest."""
+        self.verify(path)
+        return artifacts.read_parquet(path)
+
+    def verify(self, path: Path) -> Path:
+        """Check a file, or every file below a folder, against the digests in run.json."""
+        relative = path.relative_to(self.path).as_posix()
+        for stage, record in self.record["stages"].items():
+            for name, digest in record["wrote"].items():
+                if name == relative or name.startswith(relative + "/"):
+                    _check(self.path / name, digest, stage, self.name)
+        if not path.exists():
+            raise KcError(
+                f"{path} is missing; 'kc run --profile {self.config.profile} "
+                f"--run-dir {self.path}' computes it."
+            )
+        return path
+
+    def record_stage(self, name: str, key: str, seconds: float, wrote: Iterable[Path]) -> None:
+        """Note that a stage is done: its key, seconds, and the digest of every file it wrote."""
+        files = [f for path in wrote for f in artifacts.files_below(path)]
+        self.record["stages"][name] = {
+            "key": key,
+            "seconds": round(seconds, 2),
+            "wrote": {f.relative_to(self.path).as_posix(): artifacts.sha256(f) for f in files},
+        }
+        self.save()
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds per stage, executed notebook and other step, in the order they were recorded."""
+        record = self.record
+        rows = {name: stage["seconds"] for name, stage in record["stages"].items()}
+        rows |= {f"notebook {n}": book["seconds"] for n, book in record["notebooks"].items()}
+        return rows | record["other_seconds"]
+
+
+def resolve(run_dir: str | Path) -> Path:
+    """Absolute path of a run folder: as given if it exists, else below the project root."""
+    path = Path(run_dir).expanduser()
+    if path.is_absolute() or path.exists():
+        return path.resolve()
+    return (ROOT / path).resolve()
+
+
+def key_of(*parts: Any) -> str:
+    """Short digest of JSON values: equal values, equal key."""
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, git commit and machine of this process, without names or paths of the machine."""
+    git = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    )
+    return {
+        "git": git.stdout.strip() or None,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _check(path: Path, digest: str, stage: str, run: str) -> None:
+    if not path.is_file():
+        raise KcError(
+            f"{path} of stage {stage!r} is missing; 'kc run --from {stage}' recomputes it."
+        )
+    if artifacts.sha256(path) != digest:
+        raise KcError(
+            f"{path} is damaged: its digest is not the one that run {run!r} recorded; "
+            f"'kc run --from {stage}' recomputes it."
+        )

@@ -1,0 +1,78 @@
+"""The stages of the study in their order; each belongs to one notebook."""
+
+from __future__ import annotations
+
+from kc_utils.config import Config
+from kc_utils.stages import (
+    attribution,
+    base,
+    circuit,
+    claims,
+    components,
+    forgetting,
+    performance,
+    prompts,
+    topology,
+    training,
+    world,
+)
+from kc_utils.stages.engine import Stage, Stages
+
+
+def _base(settings: Config) -> object:
+    made = settings.model.source == "made"
+    values = [settings.seed, settings.model.model_dump(mode="json")]
+    optimiser = settings.training.model_dump(exclude={"epochs", "validation_people"})
+    return [*values, settings.base.model_dump(mode="json"), optimiser] if made else values
+
+
+def _training(settings: Config) -> object:
+    return [settings.seed, settings.training.model_dump(mode="json")]
+
+
+def _prompts(settings: Config) -> object:
+    chosen = settings.circuit
+    return [settings.seed, chosen.tasks, chosen.bands, chosen.n_pairs, chosen.min_fellows]
+
+
+def _attribution(settings: Config) -> object:
+    chosen = settings.circuit
+    return [chosen.every, chosen.steps, chosen.path]
+
+
+def _circuit(settings: Config) -> object:
+    return [settings.seed, settings.circuit.top_n, settings.circuit.random_circuits]
+
+
+def _performance(settings: Config) -> object:
+    return [settings.seed, settings.circuit.hit_k, settings.analysis.bootstrap]
+
+
+def _components(settings: Config) -> object:
+    return [settings.circuit.top_n, settings.analysis.role_ratio, settings.analysis.lens_people]
+
+
+def _forgetting(settings: Config) -> object:
+    return [settings.seed, settings.forgetting.model_dump(mode="json"), settings.circuit.top_n,
+            settings.analysis.bootstrap]  # fmt: skip
+
+
+STAGES = Stages(
+    (
+        Stage("world", "01_data_synthesis", (), world.settings_of, world.compute),
+        Stage("prompts", "01_data_synthesis", ("world",), _prompts, prompts.compute),
+        Stage("base", "02_training", ("world",), _base, base.compute),
+        Stage("training", "02_training", ("world", "base"), _training, training.compute),
+        Stage("attribution", "03_circuit_discovery", ("prompts", "training"), _attribution,
+              attribution.compute),
+        Stage("circuit", "04_circuit_evaluation", ("attribution",), _circuit, circuit.compute),
+        Stage("performance", "05_performance", ("circuit",), _performance, performance.compute),
+        Stage("topology", "06_topology", ("performance",), _circuit, topology.compute),
+        Stage("components", "07_components", ("attribution",), _components, components.compute),
+        Stage("forgetting", "08_forgetting", ("attribution",), _forgetting, forgetting.compute),
+        Stage("claims", "09_claims", ("performance", "topology", "components", "forgetting"),
+              _performance, claims.compute),
+    )
+)  # fmt: skip
+
+__all__ = ["STAGES", "Stage", "Stages"]

@@ -1,0 +1,57 @@
+"""Stage ``attribution``: edge scores of every cell at every checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from safetensors.torch import save_file
+
+from kc_utils import artifacts
+from kc_utils.attribution import AttributionSettings, attribute
+from kc_utils.parallel import run_jobs
+from kc_utils.parts import graph_of
+from kc_utils.runs import Run
+from kc_utils.stages import common
+from kc_utils.stages.engine import Workspace
+
+
+def compute(work: Workspace) -> None:
+    """Score files ``scores/step-*.safetensors``; tables ``graph`` and ``attribution``."""
+    run = work.run
+    work.folder("scores")
+    checkpoints = common.analysed_checkpoints(run)
+    missing = [s for s in checkpoints["step"] if not common.scores_path(run, s).is_file()]
+    run_jobs(score_checkpoint, [(run.path, int(s)) for s in missing], "circuit discovery")
+    graph = graph_of(common.open_bridge(run, int(checkpoints["step"].iloc[0])))
+    work.table(
+        "graph",
+        pd.DataFrame(
+            [{"n_layers": graph.n_layers, "n_heads": graph.n_heads, "parallel": graph.parallel,
+              "n_nodes": graph.n_forward + 1, "n_edges": graph.n_edges}]
+        ),
+    )  # fmt: skip
+    pairs = common.read_pairs(run)
+    rows = [
+        {"step": step, "epoch": epoch, **cell._asdict(),
+         "n_pairs": len(common.select(pairs, cell, "discover"))}
+        for step, epoch in zip(checkpoints["step"], checkpoints["epoch"], strict=True)
+        for cell in common.cells(run.config)
+    ]  # fmt: skip
+    work.table("attribution", pd.DataFrame(rows))
+
+
+def score_checkpoint(run_path: Path, step: int) -> None:
+    """Attribute every cell at one checkpoint and write the score file."""
+    run = Run.open(run_path)
+    settings = run.config.circuit
+    pairs = common.read_pairs(run)
+    bridge = common.open_bridge(run, step)
+    how = AttributionSettings(
+        method="eap-ig", steps=settings.steps, path=settings.path, batch_size=settings.batch_size
+    )
+    scores = {
+        cell.name: attribute(bridge, common.batch_of(pairs, cell, "discover"), how).contiguous()
+        for cell in common.cells(run.config)
+    }
+    artifacts.write_atomically(common.scores_path(run, step), lambda p: save_file(scores, str(p)))

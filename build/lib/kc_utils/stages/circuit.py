@@ -1,0 +1,135 @@
+"""Stage ``circuit``: what the discovered circuits do, beside random ones of the same size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from kc_utils import artifacts
+from kc_utils.circuit import Circuit, random_circuit, top_n
+from kc_utils.evaluation import MeanOutputs, References, evaluate_circuit, mean_outputs, references
+from kc_utils.parallel import run_jobs
+from kc_utils.prompt_batch import PairBatch
+from kc_utils.runs import Run
+from kc_utils.stages import common
+from kc_utils.stages.aligned import evaluate_aligned, find_phases
+from kc_utils.stages.curves import evaluate_last
+from kc_utils.stages.engine import Workspace
+
+ABLATIONS = ("corrupted", "zero", "mean")
+#: Which queries a circuit is evaluated on: split and wording, with the ablations used there.
+QUERIES = {
+    ("evaluate", "trained"): ABLATIONS,
+    ("discover", "trained"): ("corrupted", "zero"),
+    ("evaluate", "held_out"): ("corrupted", "zero"),
+}
+
+
+def compute(work: Workspace) -> None:
+    """Tables ``circuits``, ``circuit_pairs``, ``phases``, ``aligned_pairs``, ``size_curve``,
+    ``transfer_pairs``."""
+    run = work.run
+    checkpoints = common.analysed_checkpoints(run)
+    steps = [int(s) for s in checkpoints["step"]]
+    own = _parts(work, "own", steps)
+    run_jobs(evaluate_checkpoint, [(run.path, s, p) for s, p in own if not p.is_file()], "circuits")
+    phases = work.piece("phases", lambda: find_phases(run))
+    aligned = _parts(work, "aligned", steps)
+    missing = [(run.path, s, phases, p) for s, p in aligned if not p.is_file()]
+    run_jobs(evaluate_aligned, missing, "aligned circuits")
+    cells = common.cells(run.config)
+    last = _parts(work, "last", range(len(cells)))
+    missing = [(run.path, steps[-1], i, p) for i, p in last if not p.is_file()]
+    run_jobs(evaluate_last, missing, "size curves and transfer")
+
+    work.table("circuits", circuit_sizes(run))
+    work.table("circuit_pairs", _join(own).merge(checkpoints, on="step"))
+    work.table("phases", phases)
+    work.table("aligned_pairs", _join(aligned).merge(checkpoints, on="step"))
+    curves = _join(last)
+    work.table(
+        "size_curve", curves[curves["source_band"] == curves["band"]].drop(columns="source_band")
+    )
+    transfer = curves[curves["share"].isna()].rename(columns={"band": "target_band"})
+    work.table("transfer_pairs", transfer.drop(columns="share"))
+
+
+def own_circuit(run: Run, scores, graph) -> Circuit:
+    """The circuit of a score matrix at the configured size."""
+    return top_n(scores, graph, run.config.circuit.top_n)
+
+
+def circuit_sizes(run: Run) -> pd.DataFrame:
+    """Edges and nodes left after pruning, per checkpoint and cell."""
+    graph = common.graph_of_run(run)
+    rows = []
+    for row, cell, scores in common.each_score(run):
+        circuit = own_circuit(run, scores, graph)
+        rows.append(
+            {"step": int(row["step"]), "epoch": float(row["epoch"]), **cell._asdict(),
+             "n": circuit.n, "n_edges": circuit.n_edges, "n_nodes": len(circuit.nodes)}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def evaluate_checkpoint(run_path: Path, step: int, out: Path) -> None:
+    """Own and random circuits of every cell at one checkpoint, a row per pair."""
+    run = Run.open(run_path)
+    graph, pairs = common.graph_of_run(run), common.read_pairs(run)
+    bridge, scores = common.open_bridge(run, step), common.load_scores(run, step)
+    frames = []
+    for number, cell in enumerate(common.cells(run.config)):
+        circuit = own_circuit(run, scores[cell.name], graph)
+        seed = run.config.seed * 1000 + number
+        randoms = [
+            random_circuit(graph, circuit.n_edges, seed * 100 + i)
+            for i in range(run.config.circuit.random_circuits)
+        ]
+        means = mean_outputs(bridge, common.batch_of(pairs, cell, "discover"))
+        for (split, wording), ablations in QUERIES.items():
+            chosen = common.select(pairs, cell, split, wording)
+            batch = PairBatch.from_frame(chosen)
+            refs = references(bridge, batch)
+            todo = [("own", circuit, a) for a in ablations]
+            if (split, wording) == ("evaluate", "trained"):
+                todo += [
+                    (f"random-{i}", r, a)
+                    for i, r in enumerate(randoms)
+                    for a in ("corrupted", "zero")
+                ]
+            for name, edges, ablation in todo:
+                rows = pair_rows(bridge, chosen, batch, edges, ablation, refs, means)
+                frames.append(rows.assign(circuit=name, split=split, wording=wording, step=step))
+    artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
+
+
+def pair_rows(
+    bridge,
+    chosen: pd.DataFrame,
+    batch: PairBatch,
+    circuit: Circuit,
+    ablation: str,
+    refs: References,
+    means: MeanOutputs | None = None,
+) -> pd.DataFrame:
+    """One row per pair: logit differences and ranks (1 = best) of circuit, clean and corrupted run."""
+    result = evaluate_circuit(bridge, batch, circuit, ablation, means, refs=refs)
+    return chosen[["task", "kind", "band", "pair_id", "person_id"]].assign(
+        ablation=ablation,
+        n_edges=circuit.n_edges,
+        logit_diff=result.logit_diff,
+        rank=result.rank + 1,
+        clean_logit_diff=result.clean_logit_diff,
+        clean_rank=result.clean_rank + 1,
+        corrupted_logit_diff=result.corrupted_logit_diff,
+    )
+
+
+def _parts(work: Workspace, name: str, numbers) -> list[tuple[int, Path]]:
+    folder = work.run.path / "parts" / work.stage / work.key
+    return [(n, folder / f"{name}-{n:06d}.parquet") for n in numbers]
+
+
+def _join(parts: list[tuple[int, Path]]) -> pd.DataFrame:
+    return pd.concat([artifacts.read_parquet(p) for _, p in parts], ignore_index=True)

@@ -1,0 +1,200 @@
+"""Stage ``forgetting``: train on other facts with a share of the old ones replayed.
+
+From the final checkpoint, training goes on with biographies of new people, or with conflicting
+facts about known people. At replay ratio r each step holds r old blocks for each new one, at the
+same number of blocks in all, so every ratio costs the same (paper, section 6.7).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kc_utils import artifacts
+from kc_utils.attribution import AttributionSettings, attribute
+from kc_utils.bridge import boot_bridge
+from kc_utils.circuit import top_n
+from kc_utils.config import ATTRIBUTES, KINDS, Config
+from kc_utils.models import load_model, load_tokenizer
+from kc_utils.parallel import run_jobs
+from kc_utils.runs import Run
+from kc_utils.stages import common
+from kc_utils.stages.engine import Workspace
+from kc_utils.stats import bootstrap_mean
+from kc_utils.topology import entropy, jaccard
+from kc_utils.training.accuracy import first_token_accuracy
+from kc_utils.training.packing import BlockSteps, epoch_order, pack_blocks
+from kc_utils.training.trainer import train_in_memory
+from kc_utils.world import (
+    conflicting,
+    make_biographies,
+    make_new_people,
+    make_validation,
+    split_all,
+)
+
+_KEYS = ["variant", "ratio", "step"]
+
+
+def compute(work: Workspace) -> None:
+    """Tables ``forgetting_people`` (a row per person and measurement) and ``forgetting``."""
+    run, settings = work.run, work.config
+    folder = run.path / "parts" / work.stage / work.key
+    jobs = [
+        (run.path, variant, ratio, folder / f"{variant}-{ratio:.3f}.parquet")
+        for variant in settings.forgetting.variants
+        for ratio in settings.forgetting.replay_ratios
+    ]
+    run_jobs(forget, [j for j in jobs if not j[3].is_file()], "forgetting")
+    frame = pd.concat([artifacts.read_parquet(j[3]) for j in jobs], ignore_index=True)
+    people = frame.dropna(subset=["person_id"])[[*_KEYS, "facts", "person_id", "correct"]]
+    work.table("forgetting_people", people.astype({"person_id": int}))
+    work.table("forgetting", summary(frame, people, settings))
+
+
+def summary(frame: pd.DataFrame, people: pd.DataFrame, settings: Config) -> pd.DataFrame:
+    """One row per variant, ratio and step: accuracies with intervals, entropy, edge Jaccard."""
+    rows = []
+    for keys, part in people.groupby(_KEYS, sort=True):
+        row = dict(zip(_KEYS, keys, strict=True))
+        for facts, values in part.groupby("facts"):
+            mean = bootstrap_mean(
+                values["correct"], n=settings.analysis.bootstrap, seed=settings.seed
+            )
+            row |= {
+                f"accuracy_{facts}": mean.mean,
+                f"{facts}_low": mean.low,
+                f"{facts}_high": mean.high,
+            }
+        rows.append(row)
+    shapes = frame.dropna(subset=["entropy"]).groupby(_KEYS, as_index=False)
+    return pd.DataFrame(rows).merge(shapes[["entropy", "edge_jaccard"]].mean(), on=_KEYS)
+
+
+def forget(run_path: Path, variant: str, ratio: float, out: Path) -> None:
+    """Train one variant at one replay ratio, measuring on the way."""
+    run = Run.open(run_path)
+    settings = run.config
+    last = int(run.table("checkpoints")["step"].iloc[-1])
+    path = run.verify(common.checkpoint_path(run, last))
+    model, tokenizer = load_model(path, attention="sdpa"), load_tokenizer(path)
+    old_people = run.read(run.path / "data" / "people.parquet")
+    new_people = other_people(old_people, variant, settings)
+    templates = {
+        a: t.trained for a, t in split_all(settings.world.held_out_templates, settings.seed).items()
+    }
+    texts = {
+        "old": run.read(run.path / "data" / "biographies.parquet")["text"].tolist(),
+        "new": make_biographies(new_people, templates, settings.seed + 2)["text"].tolist(),
+    }
+    # Conflicting facts overwrite those of the same people, so these are the ones to ask about.
+    asked = old_people
+    if variant == "conflicting":
+        asked = old_people[old_people["person_id"].isin(new_people["person_id"])]
+    validation = {
+        "old": _validation(asked, templates, settings),
+        "new": _validation(new_people, templates, settings),
+    }
+    shape = _CircuitShape(run, tokenizer)
+    steps = mixed_steps(texts, ratio, tokenizer, settings)
+
+    def measure(step: int, current) -> pd.DataFrame:
+        frames = [shape.measure(current)]
+        for facts, biographies in validation.items():
+            correct = first_token_accuracy(current, tokenizer, biographies)
+            per_person = correct.groupby("person_id", as_index=False)["correct"].mean()
+            frames.append(per_person.assign(facts=facts))
+        return pd.concat(frames, ignore_index=True).assign(variant=variant, ratio=ratio, step=step)
+
+    training = settings.training.model_copy(
+        update={"learning_rate": settings.forgetting.learning_rate, "accumulation": 1}
+    )
+    frames = train_in_memory(
+        model, steps, training, settings.seed, measure=measure,
+        every=settings.forgetting.measure_every, description=f"{variant} r={ratio}",
+    )  # fmt: skip
+    artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
+
+
+def other_people(people: pd.DataFrame, variant: str, settings: Config) -> pd.DataFrame:
+    """Whom training goes on about."""
+    n, seed = settings.forgetting.n_people, settings.seed + 1
+    if variant == "new_people":
+        return make_new_people(
+            n, set(people["name"]), seed, settings.world.mean_frequency, first_id=len(people)
+        )
+    chosen = np.random.default_rng([seed, 71]).permutation(len(people))[:n]
+    return conflicting(people.iloc[np.sort(chosen)].reset_index(drop=True), seed)
+
+
+def mixed_steps(
+    texts: dict[str, list[str]], ratio: float, tokenizer, settings: Config
+) -> BlockSteps:
+    """Batches with round(batch r / (1 + r)) old blocks and new ones for the rest."""
+    size, n_steps = settings.forgetting.batch_size, settings.forgetting.steps
+    n_old = round(size * ratio / (1 + ratio))
+    need = {"old": n_old * n_steps, "new": (size - n_old) * n_steps}
+    streams = {
+        facts: _stream(tokenizer(texts[facts]).input_ids, need[facts], tokenizer, settings)
+        for facts in need
+    }
+    steps = []
+    for i in range(n_steps):
+        parts = [
+            tuple(array[i * k : (i + 1) * k] for array in streams[facts])
+            for facts, k in (("old", n_old), ("new", size - n_old))
+        ]
+        steps.append(tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return BlockSteps(steps)
+
+
+def _stream(tokens: list[list[int]], n: int, tokenizer, settings: Config):
+    """``n`` blocks from as many passes over the texts as that takes."""
+    size = settings.training.block_size
+    inputs, labels = np.zeros((0, size), np.int32), np.zeros((0, size), np.int32)
+    epoch = 0
+    while len(inputs) < n:
+        order = epoch_order(len(tokens), settings.seed + 3, epoch)
+        more = pack_blocks(tokens, size, tokenizer.eos_token_id, tokenizer.pad_token_id, order)
+        inputs, labels = np.concatenate([inputs, more[0]]), np.concatenate([labels, more[1]])
+        epoch += 1
+    return inputs[:n], labels[:n]
+
+
+def _validation(people: pd.DataFrame, templates: dict, settings: Config) -> pd.DataFrame:
+    """Biographies of up to ``validation_people`` people in all."""
+    rows = np.random.default_rng([settings.seed, 72]).permutation(len(people))
+    chosen = people.iloc[np.sort(rows[: settings.training.validation_people])].reset_index(
+        drop=True
+    )
+    texts = make_validation(chosen, templates, settings.seed + 4).assign(wording="trained")
+    return texts.merge(chosen[["person_id", "kind", "band", *ATTRIBUTES]], on="person_id")
+
+
+class _CircuitShape:
+    """Entropy, and edge Jaccard with the circuit before, of the task's first band."""
+
+    def __init__(self, run: Run, tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.settings = run.config.circuit
+        self.graph = common.graph_of_run(run)
+        task, band = run.config.circuit.tasks[0], run.config.circuit.bands[0]
+        pairs = common.read_pairs(run)
+        cells = [common.Cell(task, kind, band) for kind in KINDS]
+        self.batches = {c: common.batch_of(pairs, c, "discover") for c in cells}
+        self.start: dict[common.Cell, np.ndarray] = {}
+
+    def measure(self, model) -> pd.DataFrame:
+        bridge = boot_bridge(model, self.tokenizer)
+        how = AttributionSettings(
+            steps=self.settings.steps, path=self.settings.path, batch_size=self.settings.batch_size
+        )
+        rows = []
+        for cell, batch in self.batches.items():
+            scores = attribute(bridge, batch, how)
+            edges = top_n(scores, self.graph, self.settings.top_n).edges
+            overlap = jaccard(edges, self.start.setdefault(cell, edges))
+            rows.append((cell.kind, entropy(scores, self.graph.real_edges), overlap))
+        return pd.DataFrame(rows, columns=["kind", "entropy", "edge_jaccard"])

@@ -1,0 +1,99 @@
+"""Byte-level BPE tokenizers for models that are made here, and folders of any fast tokenizer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from kc_utils.errors import KcError
+
+EOS = "<|endoftext|>"
+PAD = "<|pad|>"
+SAVED_CLASS = "PreTrainedTokenizerFast"
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE tokenizer; the same texts give the same tokenizer, byte for byte.
+
+    Args:
+        texts: training texts, in a fixed order.
+        vocab_size: tokens including the 256 bytes and two special ones; a small corpus may
+            give fewer.
+
+    Returns:
+        A tokenizer with end-of-text token ``<|endoftext|>`` (id 0), padding token ``<|pad|>``
+        (id 1) and right padding. It adds no token at the start or end of a text.
+
+    Raises:
+        KcError: ``vocab_size`` is below 258.
+    """
+    if vocab_size < 258:
+        raise KcError(
+            f"vocab_size={vocab_size} is too small: 256 bytes and 2 special tokens need 258."
+        )
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[EOS, PAD],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=EOS,
+        pad_token=PAD,
+        padding_side="right",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+    """Write a tokenizer folder that transformers 4 and 5 both load.
+
+    transformers 5 names its own class in ``tokenizer_config.json``, which 4 doesn't know;
+    ``PreTrainedTokenizerFast`` is understood by both.
+    """
+    folder = Path(folder)
+    tokenizer.save_pretrained(folder)
+    config = folder / "tokenizer_config.json"
+    values = json.loads(config.read_text(encoding="utf-8"))
+    if values.get("tokenizer_class") == "TokenizersBackend":
+        values["tokenizer_class"] = SAVED_CLASS
+        for key in ("backend", "is_local", "local_files_only"):
+            values.pop(key, None)
+        config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """Load a fast tokenizer from a local folder or by its hub name, padding on the right.
+
+    A tokenizer without a padding token (GPT-2's) pads with its end-of-text token; padding is
+    never read, because models here are causal and pad on the right.
+
+    Raises:
+        KcError: nothing loadable there, a slow tokenizer (no offsets), or no end-of-text token.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(path), use_fast=True, trust_remote_code=False)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise KcError(f"No tokenizer could be loaded from {str(path)!r}: {reason}") from None
+    if not tokenizer.is_fast:
+        raise KcError(
+            f"The tokenizer of {str(path)!r} is a slow one; a fast one with offsets is needed."
+        )
+    if tokenizer.eos_token_id is None:
+        raise KcError(
+            f"The tokenizer of {str(path)!r} has no end-of-text token, which packing needs."
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    return tokenizer

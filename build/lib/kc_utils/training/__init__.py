@@ -1,0 +1,1 @@
+"""Continual pre-training: packing, the training run with its checkpoints, and its accuracy."""

@@ -1,0 +1,147 @@
+"""The Trainer of transformers, narrowed: our loss, a fixed order, state without pickle."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
+
+from kc_utils.config import TrainingConfig
+from kc_utils.models import quiet
+from kc_utils.training import state
+from kc_utils.training.packing import IGNORED, BlockSteps, StepDataset
+
+Schedule = Literal["constant", "decay"]
+
+
+def training_arguments(
+    training: TrainingConfig,
+    out_dir: Path,
+    *,
+    n_steps: int,
+    seed: int,
+    schedule: Schedule = "constant",
+    warmup_share: float = 0.0,
+    gradient_checkpointing: bool = False,
+) -> TrainingArguments:
+    """Arguments of a run of ``n_steps`` on one device, silent and without files of its own."""
+    warmup = round(warmup_share * n_steps)
+    constant = "constant_with_warmup" if warmup else "constant"
+    arguments = TrainingArguments(
+        output_dir=str(out_dir),
+        per_device_train_batch_size=1,  # an item of the dataset is a whole micro-batch
+        gradient_accumulation_steps=training.accumulation,
+        max_steps=n_steps,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type="linear" if schedule == "decay" else constant,
+        warmup_steps=warmup,
+        adam_beta1=training.beta1,
+        adam_beta2=training.beta2,
+        adam_epsilon=training.epsilon,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        optim="adamw_torch_fused",
+        train_sampling_strategy="sequential",
+        activation_checkpointing=gradient_checkpointing,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        save_strategy="no",  # the Saver callback decides
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        seed=seed % 2**32,
+    )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
+
+
+@contextlib.contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Seed torch and make kernels deterministic; put every generator and flag back at the end."""
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (Trainer seeds them)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    with quiet(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        if torch.cuda.is_available():
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(deterministic)
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002
+
+
+def next_token_loss(
+    outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+) -> torch.Tensor:
+    """Cross-entropy of the next token, summed and divided by the tokens of the whole step.
+
+    Args:
+        outputs: has ``logits`` [batch, pos, vocab].
+        labels: [batch, pos], -100 where nothing is counted.
+        num_items_in_batch: tokens counted over all micro-batches of the step.
+    """
+    targets = labels[:, 1:].flatten()
+    logits = outputs.logits[:, :-1].flatten(0, 1).float()
+    total = nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
+    counted = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+    return total / counted
+
+
+class StepTrainer(Trainer):
+    """Trains on micro-batches in their given order.
+
+    Everything that the Trainer would pickle is written by ``write`` and read by
+    :mod:`kc_utils.training.state`; resuming takes the ``resume/`` folder of a checkpoint.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        arguments: TrainingArguments,
+        dataset: StepDataset | BlockSteps,
+    ) -> None:
+        super().__init__(
+            model,
+            arguments,
+            data_collator=lambda items: items[0],
+            train_dataset=dataset,
+            compute_loss_func=next_token_loss,
+        )
+        self.pop_callback(PrinterCallback)
+        self.write: Callable[[], None] | None = None
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        return {**super()._prepare_inputs(inputs), "use_cache": False}
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        return 0
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        if self.write is not None:
+            self.write()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        state.load_weights(self.model, Path(resume_from_checkpoint).parent)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            state.load_optimizer(self.optimizer, self.lr_scheduler, Path(checkpoint))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            state.load_random(Path(checkpoint))

@@ -1,0 +1,50 @@
+"""Shared fixtures: one finished smoke run and its book, made once through the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+# Shapes in the signatures of the library are checked in every test.
+install_import_hook("kc_utils", "beartype.beartype")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def kc(*arguments: str | Path, check: bool = True, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    """Run the command line as a user does; the output is captured as text."""
+    program = Path(sys.executable).with_name("kc")
+    done = subprocess.run(
+        [str(program), *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200", "NO_COLOR": "1"},
+    )
+    if check and done.returncode:
+        raise AssertionError(f"kc {arguments} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a finished run of profile smoke, notebooks executed. Do not change it."""
+    path = tmp_path_factory.mktemp("runs") / "smoke"
+    kc("run", "--profile", "smoke", "--run-dir", path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def built_book(smoke_run: Path) -> Path:
+    """The HTML folder of the book of the smoke run."""
+    kc("book", "--run-dir", smoke_run)
+    return smoke_run / "book" / "_build" / "html"

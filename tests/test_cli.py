@@ -1,0 +1,81 @@
+"""The command line: what it says, its exit codes, and that a mistake overwrites nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from conftest import kc
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    files = (p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "training.epoch=5"], ["training.epoch", "training.epochs"]),
+        (["--set", "training.epochs=-5"], ["training.epochs", "-5"]),
+        (["--set", "circuit.top_n=10000000"], ["circuit.top_n", "10000000", "edges"]),
+        (["--set", "world.n_people=6"], ["band"]),
+        (["--from", "circus"], ["circus", "circuit"]),
+        (["--profile", "giant"], ["giant", "tiny"]),
+    ],
+)
+@pytest.mark.slow
+def test_a_mistake_is_one_sentence_exit_2_and_nothing_changes(
+    smoke_run: Path, arguments: list[str], words: list[str]
+) -> None:
+    before = snapshot(smoke_run)
+    profile = [] if "--profile" in arguments else ["--profile", "smoke"]
+    done = kc("run", *profile, "--run-dir", smoke_run, *arguments, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("kc: ")
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert snapshot(smoke_run) == before
+
+
+def test_a_mistake_makes_no_run_folder(tmp_path: Path) -> None:
+    target = tmp_path / "run"
+    done = kc("run", "--profile", "smoke", "--run-dir", target, "--set", "seed=-1", check=False)
+    assert (done.returncode, target.exists()) == (2, False)
+
+
+def test_status_of_no_run_says_how_to_start_one(tmp_path: Path) -> None:
+    done = kc("status", tmp_path / "none", check=False)
+    assert done.returncode == 2
+    assert "kc run" in done.stderr
+
+
+def test_help_names_every_command_and_option() -> None:
+    text = kc("--help").stdout
+    for command in ("run", "book", "status", "profiles", "parity", "reference"):
+        assert command in text
+    options = kc("run", "--help").stdout
+    for option in ("--profile", "--set", "--run-dir", "--from", "--to"):
+        assert option in options
+
+
+def test_profiles_are_listed() -> None:
+    text = kc("profiles").stdout
+    for name in ("smoke", "tiny", "tiny-llama", "smollm2-mini", "gpt2", "phi-1.5"):
+        assert name in text
+
+
+@pytest.mark.slow
+def test_status_of_a_finished_run(smoke_run: Path) -> None:
+    text = kc("status", smoke_run).stdout
+    assert text.count("done") >= 11
+    assert "missing" not in text
+    assert "out of date" not in text
+
+
+@pytest.mark.slow
+def test_a_second_run_recomputes_nothing(smoke_run: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (smoke_run / "tables").iterdir()}
+    kc("run", "--profile", "smoke", "--run-dir", smoke_run)
+    assert {p: p.stat().st_mtime_ns for p in (smoke_run / "tables").iterdir()} == before

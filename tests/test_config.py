@@ -1,0 +1,96 @@
+"""Configuration: what is refused, and with which sentence."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kc_utils import profiles
+from kc_utils.config import Config
+from kc_utils.errors import KcError
+from kc_utils.preflight import check
+
+
+@pytest.mark.parametrize("name", list(profiles.PROFILES))
+def test_every_profile_is_valid(name: str) -> None:
+    assert profiles.load(name).profile == name
+
+
+def test_overrides_reach_their_place_and_leave_the_rest() -> None:
+    settings = profiles.load("tiny", ["training.epochs=5", "circuit.tasks=[city]", "seed=3"])
+    assert (settings.training.epochs, settings.circuit.tasks, settings.seed) == (5, ("city",), 3)
+    assert settings.world == profiles.load("tiny").world
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("training.epochs=-1", ["training.epochs", "-1", "greater than or equal to 1"]),
+        ("training.epoch=5", ["training.epoch", "training.epochs"]),
+        ("trainng.epochs=5", ["trainng.epochs", "training"]),
+        ("circuit.tasks=[town]", ["town", "city"]),
+        ("training.learning_rate=0", ["learning_rate", "greater than 0"]),
+        ("world.share_known=1.5", ["share_known", "1.5"]),
+        ("model.n_heads=3", ["n_heads=3", "128"]),
+        ("training.block_size=4096", ["4096", "n_positions"]),
+        ("training.epochs", ["--set", "section.key=value"]),
+        ("training.epochs=many", ["training.epochs", "many"]),
+    ],
+)
+def test_a_bad_override_is_one_sentence_with_value_and_allowed(override: str, words: list) -> None:
+    with pytest.raises(KcError) as caught:
+        profiles.load("tiny", [override])
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    assert all(word in message for word in words), message
+
+
+def test_unknown_profile_names_the_known_ones() -> None:
+    with pytest.raises(KcError, match=r"'huge'.*tiny.*gpt2"):
+        profiles.load("huge")
+
+
+@given(st.text(min_size=1, max_size=12))
+def test_no_unknown_key_is_ever_accepted(key: str) -> None:
+    if key.strip() in Config.model_fields or "=" in key:
+        return
+    with pytest.raises(KcError):
+        profiles.load("smoke", [f"{key}=1"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["circuit.top_n=100000"], ["circuit.top_n = 100000", "edges"]),
+        (["world.n_people=6"], ["band", "world.n_people"]),
+        (["model.source=folder", "model.path=nowhere"], ["nowhere", "config.json"]),
+    ],
+)
+def test_preflight_refuses_what_cannot_work(overrides: list[str], words: list[str]) -> None:
+    check(profiles.load("smoke"))
+    with pytest.raises(KcError) as caught:
+        check(profiles.load("smoke", overrides))
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_paper_profiles_carry_the_paper_numbers() -> None:
+    table = {
+        "gpt2": (1024, 16, 1e-3, 25, 8_000),
+        "gpt2-medium": (1024, 8, 1e-3, 15, 20_000),
+        "tinyllama": (2048, 2, 4e-5, 10, 50_000),
+        "phi-1.5": (1024, 2, 2e-4, 7, 50_000),
+    }
+    for name, (block, batch, rate, epochs, top_n) in table.items():
+        c = profiles.load(name)
+        t = c.training
+        assert (t.block_size, t.batch_size, t.learning_rate, t.epochs) == (
+            block,
+            batch,
+            rate,
+            epochs,
+        )
+        assert (t.accumulation, t.devices, c.circuit.top_n) == (4, 2, top_n)
+        assert (t.beta1, t.beta2, t.epsilon, t.weight_decay) == (0.9, 0.95, 1e-6, 0.1)
+        assert (c.world.n_people, c.world.mean_frequency, c.circuit.n_pairs) == (50_000, 2.5, 300)
