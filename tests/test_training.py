@@ -186,6 +186,8 @@ def test_unusable_validation_is_refused(world):
         first_token_accuracy(model, tokenizer, validation[["text"]])
     with pytest.raises(KcError, match="no token before it"):
         first_token_accuracy(model, tokenizer, validation.assign(city_start=0))
+    with pytest.raises(KcError, match="training mode"):
+        first_token_accuracy(make_model(SMALL, tokenizer, 0).train(), tokenizer, validation)
     with pytest.raises(KcError, match="2 prompts came with 1 answers"):
         generate_answers(model, tokenizer, ["a", "b"], ["c"])
 

@@ -7,8 +7,11 @@ import functools
 import pandas as pd
 
 from kc_utils.claims.claim import Claim, Finding, NotMeasured
-from kc_utils.claims.resample import contrast, per_person
+from kc_utils.claims.resample import contrast, per_person, require_right
 from kc_utils.runs import Run
+
+LEARNED = 0.01
+"""Share of right answers that must be exceeded before two groups are compared."""
 
 _SHUFFLED = "bootstrap over people, permutation of the labels of people"
 
@@ -17,7 +20,9 @@ def relevance(run: Run, wording: str) -> Finding:
     """First-token accuracy over all checkpoints after the start, K_rel minus K_compl in bands."""
     table = run.table("first_token")
     table = table[(table["wording"] == wording) & (table["step"] > 0)]
-    return compare(run, per_person(table, "correct", ["kind", "band"]), "kind", "K_rel", ["band"])
+    people = per_person(table, "correct", ["kind", "band"])
+    require_right(people["value"], LEARNED, "mean first-token accuracy")
+    return compare(run, people, "kind", "K_rel", ["band"])
 
 
 def frequent_accuracy(run: Run) -> Finding:
@@ -56,6 +61,7 @@ def _bands(run: Run, people: pd.DataFrame) -> Finding:
     if missing:
         raise NotMeasured(f"the run has no people of band {' and '.join(sorted(missing))}")
     chosen = people[people["band"].isin(["high", "low"])].reset_index(drop=True)
+    require_right(chosen["value"], LEARNED, "the mean share of right answers")
     return compare(run, chosen, "band", "high", ["kind"])
 
 

@@ -16,7 +16,7 @@ NAN = Interval(math.nan, math.nan, math.nan)
 
 
 class NotMeasured(Exception):
-    """The run does not hold what a claim needs; the message says what is missing."""
+    """The run cannot speak to a claim; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _row(run: Run, claim: Claim) -> dict[str, object]:
     try:
         found = claim.measure(run)
     except NotMeasured as reason:
-        found = Finding(NAN, NAN, 0, "", note=f"Not measured: {reason}.")
+        found = Finding(NAN, NAN, 0, "", note=f"Cannot be judged: {reason}.")
     margin = claim.margin if found.margin is None else found.margin
     said = verdict(
         found.effect, found.control, direction=claim.direction, margin=margin, p_value=found.p_value

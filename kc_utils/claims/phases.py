@@ -9,7 +9,6 @@ from scipy.stats import binomtest
 from kc_utils.breakpoint import MIN_POINTS, fit_breakpoint
 from kc_utils.claims.claim import Claim, Finding, NotMeasured
 from kc_utils.claims.resample import over_cells, spread
-from kc_utils.config import KINDS
 from kc_utils.runs import Run
 from kc_utils.stats import Interval
 from kc_utils.topology import expected_jaccard

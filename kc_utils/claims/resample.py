@@ -29,7 +29,9 @@ def spread(mean: float, drawn: ArrayLike) -> Interval:
     return Interval(float(mean), float(low), float(high))
 
 
-def over_cells(values: ArrayLike, *, n: int, seed: int, groups: ArrayLike | None = None) -> Interval:
+def over_cells(
+    values: ArrayLike, *, n: int, seed: int, groups: ArrayLike | None = None
+) -> Interval:
     """Mean over cells; the interval is NaN with fewer than ``MIN_CELLS`` (groups of) cells."""
     array = np.asarray(values, dtype=float)
     use = np.isfinite(array)
@@ -114,6 +116,17 @@ def ratio(
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = (weights @ above) / (weights @ below)
     return spread(above.sum() / below.sum(), drawn[np.isfinite(drawn)]), drawn
+
+
+def require_right(share: ArrayLike, needed: float, what: str) -> None:
+    """Refuse to compare where nothing was learned: the mean share must exceed ``needed``.
+
+    Raises:
+        NotMeasured: if it does not; equal failures would otherwise count as equal successes.
+    """
+    mean = float(np.mean(np.asarray(share, dtype=float)))
+    if not mean > needed:
+        raise NotMeasured(f"{what} is {mean:.3f}, which leaves nothing to compare")
 
 
 def per_person(frame: pd.DataFrame, value: str, keep: list[str]) -> pd.DataFrame:

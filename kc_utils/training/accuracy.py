@@ -7,7 +7,7 @@ start with the whole answer? Each has its chance level: the best guess that igno
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -42,8 +42,10 @@ def first_token_accuracy(
         attribute, right_id, predicted_id (token ids), correct (bool).
 
     Raises:
-        KcError: no attribute column, or an offset outside the text or at its very start.
+        KcError: no attribute column, an offset outside the text or at its very start, or a model in
+            training mode.
     """
+    _refuse_training(model)
     attributes = [a for a in ATTRIBUTES if f"{a}_start" in validation.columns]
     if not attributes or "text" not in validation.columns:
         raise KcError(
@@ -67,6 +69,11 @@ def first_token_accuracy(
         best = _best_tokens(model, [ids[i] for i in rows], row, positions)
         predicted[np.asarray(rows)[row], column] = best
     return _rows(validation, attributes, tokens, ids, predicted)
+
+
+def _refuse_training(model: PreTrainedModel) -> None:
+    if model.training:
+        raise KcError("The model is in training mode, so dropout is on; call model.eval() first.")
 
 
 def _token_at(offsets: Sequence[tuple[int, int]], start: int, text: str) -> int:
@@ -144,8 +151,8 @@ def chance_level(
 def generate_answers(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
-    answers: Sequence[str],
+    prompts: Iterable[str],
+    answers: Iterable[str],
     batch_size: int = 64,
     max_new_tokens: int | None = None,
 ) -> pd.DataFrame:
@@ -167,8 +174,10 @@ def generate_answers(
         prediction starts with the answer, and the answer ends there or at the end of a word).
 
     Raises:
-        KcError: the lists differ in length.
+        KcError: the lists differ in length, or the model is in training mode.
     """
+    _refuse_training(model)
+    prompts, answers = list(prompts), list(answers)
     if len(prompts) != len(answers):
         raise KcError(f"{len(prompts)} prompts came with {len(answers)} answers; each needs one.")
     predictions = [""] * len(prompts)
@@ -182,8 +191,8 @@ def generate_answers(
     correct = [_starts_with(p, a) for p, a in zip(predictions, answers, strict=True)]
     return pd.DataFrame(
         {
-            "prompt": list(prompts),
-            "answer": list(answers),
+            "prompt": prompts,
+            "answer": answers,
             "prediction": predictions,
             "correct": np.array(correct, bool),
         }

@@ -1,7 +1,7 @@
 """Checkpoint folders of a training run: written whole, verified, and resumable.
 
 ``out_dir/step-000123/`` is a Hugging Face folder (safetensors weights, configuration, tokenizer)
-with ``checkpoint.json`` (step, epoch, SHA-256 of the weights). The newest one also holds
+with ``checkpoint.json`` (step, epoch, SHA-256 of every file). The newest one also holds
 ``resume/``: optimiser moments and random states as safetensors, the rest of the state as JSON.
 A folder is filled under a temporary name and then renamed, so a folder with its final name is
 complete. Nothing is pickled.
@@ -83,7 +83,7 @@ def write_checkpoint(
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    files = sorted(folder.rglob("*.safetensors"))
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
     return {str(f.relative_to(folder).as_posix()): file_hash(f) for f in files}
 
 
@@ -120,7 +120,7 @@ def _remove(folder: Path, doomed: Path) -> None:
 
 
 def verify(checkpoint: Checkpoint, *, hashes: bool = True) -> None:
-    """Check the weights of a checkpoint; ``hashes=False`` only checks that files are whole.
+    """Check the files of a checkpoint; ``hashes=False`` only looks whether weights are whole.
 
     Raises:
         KcError: a file is missing, cut short or changed; the sentence names the checkpoint.
@@ -142,8 +142,9 @@ def _problem(file: Path, digest: str | None) -> str | None:
     if not file.is_file():
         return "is missing"
     try:
-        with safe_open(file, framework="pt"):
-            pass
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt"):
+                pass
     except (SafetensorError, OSError) as error:
         return f"is not readable ({error})"
     if digest is not None and file_hash(file) != digest:

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
 from kc_utils.config import TrainingConfig
-from kc_utils.models import quiet
+from kc_utils.quiet import quiet
 from kc_utils.training import state
 from kc_utils.training.packing import IGNORED, BlockSteps, StepDataset
 
@@ -83,6 +83,18 @@ def isolated(seed: int) -> Iterator[None]:
             torch.use_deterministic_algorithms(deterministic)
             random.setstate(python)
             np.random.set_state(legacy)  # noqa: NPY002
+
+
+@contextlib.contextmanager
+def fast_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Train with fused attention, whatever the model was loaded with, and put it back."""
+    before = model.config._attn_implementation
+    if before == "eager" and model._supports_sdpa:
+        model.set_attn_implementation("sdpa")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
 
 
 def next_token_loss(

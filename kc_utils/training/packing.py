@@ -63,7 +63,7 @@ def fit_blocks(
 
 
 def pack_blocks(
-    token_lists: Sequence[Sequence[int]],
+    token_lists: Sequence[Sequence[int] | np.ndarray],
     block_size: int,
     eos_id: int,
     pad_id: int,
@@ -92,7 +92,9 @@ def pack_blocks(
     return _fill([[documents[d] for d in block] for block in blocks], block_size, pad_id)
 
 
-def _close(token_lists: Sequence[Sequence[int]], block_size: int, eos_id: int) -> list[np.ndarray]:
+def _close(
+    token_lists: Sequence[Sequence[int] | np.ndarray], block_size: int, eos_id: int
+) -> list[np.ndarray]:
     if not len(token_lists):
         raise KcError("There are no texts to pack; at least one is needed.")
     return [np.asarray([*tokens, eos_id][:block_size], np.int32) for tokens in token_lists]
@@ -148,7 +150,7 @@ class EpochPlan:
 
 
 def plan_epochs(
-    token_lists: Sequence[Sequence[int]],
+    token_lists: Sequence[Sequence[int] | np.ndarray],
     *,
     epochs: int,
     block_size: int,

@@ -32,7 +32,13 @@ from kc_utils.errors import KcError
 from kc_utils.training import checkpoints, state
 from kc_utils.training.callbacks import Measurer, ProgressBar, Saver
 from kc_utils.training.checkpoints import RESUME, Checkpoint
-from kc_utils.training.engine import Schedule, StepTrainer, isolated, training_arguments
+from kc_utils.training.engine import (
+    Schedule,
+    StepTrainer,
+    fast_attention,
+    isolated,
+    training_arguments,
+)
 from kc_utils.training.packing import BlockSteps, EpochPlan, StepDataset
 
 logger = logging.getLogger(__name__)
@@ -111,7 +117,7 @@ def train(
         return read_result(out_dir)
     if newest is not None:
         logger.info("continuing %s from step %d", out_dir, newest.step)
-    with isolated(seed):
+    with isolated(seed), fast_attention(model):
         arguments = training_arguments(
             training,
             out_dir,
@@ -174,7 +180,7 @@ def train_in_memory(
     """
     results: list[Any] = []
     alone = training.model_copy(update={"accumulation": 1})
-    with isolated(seed), tempfile.TemporaryDirectory() as nowhere:
+    with isolated(seed), fast_attention(model), tempfile.TemporaryDirectory() as nowhere:
         arguments = training_arguments(alone, Path(nowhere), n_steps=steps.n_steps, seed=seed)
         trainer = StepTrainer(model, arguments, steps)
         trainer.add_callback(Measurer(measure, every, steps.n_steps, results))

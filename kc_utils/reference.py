@@ -1,0 +1,158 @@
+"""Small tables of a finished run, with their provenance, for a page of the book.
+
+A run on a real model takes longer than a book build may. Its tables are therefore exported once,
+by ``kc reference``, and kept with the source. ``provenance.json`` says which configuration,
+versions and machine they come from, and holds a digest of every table, so that a table that was
+edited afterwards is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kc_utils import artifacts
+from kc_utils.errors import KcError
+from kc_utils.runs import Run, resolve
+from kc_utils.stages import STAGES
+
+TABLES = (
+    "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness", "sizes", "transfer",
+    "topology", "phase_shift", "activation_ratio", "centre_of_mass", "role_shares", "forgetting",
+    "claims", "graph", "checkpoints", "training_loss", "strongest_edges",
+)  # fmt: skip
+MOST_BYTES = 5_000_000
+_PROVENANCE = "provenance.json"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An exported run: ``table(name)`` reads a table, ``provenance`` is its record."""
+
+    path: Path
+    provenance: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Reference:
+        """Open an export; relative paths are tried from here, then from the project root.
+
+        Raises:
+            KcError: if the folder holds none, or its record is damaged.
+        """
+        path = resolve(folder)
+        if not (path / _PROVENANCE).is_file():
+            raise KcError(
+                f"{folder} holds no exported run (no {_PROVENANCE}); 'kc reference RUN --out "
+                f"{folder}' makes one from a finished run."
+            )
+        record = artifacts.read_json(path / _PROVENANCE)
+        if not isinstance(record, dict) or not {"config", "tables"} <= set(record):
+            raise KcError(f"{folder}/{_PROVENANCE} is damaged: it has no configuration.")
+        return cls(path, record)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a table after checking its digest.
+
+        Raises:
+            KcError: if it was not exported, is missing, or was changed since.
+        """
+        digest = self.provenance["tables"].get(name)
+        if digest is None:
+            allowed = ", ".join(self.provenance["tables"])
+            raise KcError(f"Table {name!r} was not exported; allowed are {allowed}.")
+        path = self.path / f"{name}.parquet"
+        if path.is_file() and artifacts.sha256(path) != digest:
+            raise KcError(f"{path} is damaged: its digest is not the one in {_PROVENANCE}.")
+        return artifacts.read_parquet(path)
+
+
+def export_reference(run: Run, out: Path) -> list[Path]:
+    """Write the tables of a finished run and ``provenance.json`` into ``out``; all or nothing.
+
+    An earlier export in ``out`` is replaced.
+
+    Returns:
+        The files, in the order of ``TABLES``, then the provenance.
+
+    Raises:
+        KcError: if a stage of the run is missing or out of date, ``out`` holds something else, or
+            the tables are larger than 5 MB together.
+    """
+    missing = [stage.name for stage in STAGES if not STAGES.done(run, stage.name)]
+    if missing:
+        raise KcError(
+            f"Run {run.name!r} is not complete: stage {missing[0]!r} is missing or out of date; "
+            f"'kc run --profile {run.config.profile} --run-dir {run.path}' computes it."
+        )
+    out = Path(out).expanduser().absolute()
+    if out.exists() and not (out / _PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
+        raise KcError(f"{out} is not empty and holds no exported run; choose another --out.")
+    _replace_folder(out, lambda folder: _write(run, folder))
+    return [*(out / f"{name}.parquet" for name in TABLES), out / _PROVENANCE]
+
+
+def provenance(run: Run) -> dict[str, Any]:
+    """Where the numbers come from: configuration, versions, seconds, machine; no paths of it."""
+    made = run.record["provenance"]
+    processor = f"{made['machine']}, {os.cpu_count()} processors"
+    return {
+        "config": _portable(run.config.model_dump(mode="json")),
+        "versions": {"python": made["python"]} | made["versions"],
+        "git": made["git"],
+        "seconds": {name: stage["seconds"] for name, stage in run.record["stages"].items()},
+        "machine": f"{processor}, {made.get('device', 'cpu')}",
+        "exported_with": platform.python_version(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _write(run: Run, folder: Path) -> None:
+    digests, sizes = {}, {}
+    for name in TABLES:
+        path = folder / f"{name}.parquet"
+        artifacts.write_parquet(path, run.table(name))
+        digests[name], sizes[name] = artifacts.sha256(path), path.stat().st_size
+    total = sum(sizes.values())
+    if total > MOST_BYTES:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise KcError(
+            f"The tables of run {run.name!r} hold {total:,} bytes, most of them in {largest!r}; "
+            f"at most {MOST_BYTES:,} are allowed."
+        )
+    artifacts.write_json(folder / _PROVENANCE, provenance(run) | {"tables": digests})
+
+
+def _replace_folder(out: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a folder beside ``out``, then rename it into place; on failure ``out`` is as before."""
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    artifacts.remove(partial)
+    partial.mkdir(parents=True)
+    try:
+        fill(partial)
+        if out.exists():
+            out.replace(old)
+        partial.replace(out)
+    finally:
+        artifacts.remove(partial)
+        if old.exists() and not out.exists():
+            old.replace(out)
+        artifacts.remove(old)
+
+
+def _portable(value: Any) -> Any:
+    """The same configuration with the last part only of every absolute path in it."""
+    if isinstance(value, dict):
+        return {key: _portable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_portable(item) for item in value]
+    if isinstance(value, str) and (value.startswith("~") or Path(value).is_absolute()):
+        return Path(value).name
+    return value

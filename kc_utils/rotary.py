@@ -1,0 +1,53 @@
+"""Check that a model uses the rotary base that its configuration gives."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from kc_utils.errors import KcError
+
+
+def check_rotary(model: PreTrainedModel, raw: dict | None, label: str) -> None:
+    """Check that rotary frequencies are those of the base in the configuration.
+
+    The base is written as ``rope_parameters.rope_theta`` by transformers 5 and as ``rope_theta``
+    before; a version that reads the other place computes wrong logits without a word. For the
+    default rotary type, frequency i of d/2 must be ``base ** (-2 i / d)``. Scaled types
+    (linear, llama3, ...) are left to transformers.
+
+    Args:
+        model: a loaded model; models without rotary positions pass.
+        raw: ``config.json`` as written, or None to use the model's own configuration.
+        label: names the model in the error.
+
+    Raises:
+        KcError: the two places disagree, or the model uses another base than the one written.
+    """
+    raw = model.config.to_dict() if raw is None else raw
+    parameters = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
+    own = getattr(model.config, "rope_parameters", None) or {}
+    if any(isinstance(value, dict) for value in [*parameters.values(), *own.values()]):
+        return  # one base per layer type
+    bases = {float(v) for v in (parameters.get("rope_theta"), raw.get("rope_theta")) if v}
+    if len(bases) > 1:
+        raise KcError(f"The configuration of {label!r} gives two rotary bases: {sorted(bases)}.")
+    kind = parameters.get("rope_type", parameters.get("type", "default"))
+    base = bases.pop() if bases else own.get("rope_theta")
+    if base is None or kind != "default":
+        return
+    for name, module in model.named_modules():
+        frequencies = getattr(module, "inv_freq", None)
+        if isinstance(module, nn.Module) and isinstance(frequencies, torch.Tensor):
+            _check_frequencies(frequencies, base, f"{label!r} ({name})")
+
+
+def _check_frequencies(frequencies: torch.Tensor, base: float, label: str) -> None:
+    half = frequencies.numel()
+    exponents = torch.arange(half, dtype=torch.float64) / half
+    expected = base**-exponents
+    actual = frequencies.detach().to("cpu", torch.float64)
+    if not torch.allclose(actual, expected, rtol=1e-3, atol=0.0):
+        used = float(actual[-1]) ** (-half / (half - 1)) if half > 1 else float("nan")
+        raise KcError(f"The rotary base of {label} is {base:g} but the model uses about {used:g}.")

@@ -1,0 +1,247 @@
+"""Edge scores: against stored numbers, and against the gradient of an explicit edge mask."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny_models import GOLDEN, KINDS, SETS, golden_batch, golden_bridge
+from tiny_models import tiny_batch as batch_of
+from tiny_models import tiny_model, tokenizer
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import Gemma2Config, Gemma2ForCausalLM
+
+from kc_utils.attribution import AttributionSettings, attribute
+from kc_utils.bridge import boot_bridge, ungroup
+from kc_utils.errors import KcError
+from kc_utils.golden import SCORE_FILES
+from kc_utils.graph import Graph
+from kc_utils.parts import graph_of
+from kc_utils.prompt_batch import PairBatch
+
+EAP = AttributionSettings(method="eap")
+
+
+def error(ours: Tensor, golden: Any) -> float:
+    golden = torch.as_tensor(golden)
+    return float((ours.double() - golden.double()).abs().max() / golden.abs().max())
+
+
+def stored(name: str, file: str) -> np.ndarray:
+    return np.load(GOLDEN / name / file, allow_pickle=False)["scores"]
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("file", SCORE_FILES)
+def test_scores_are_the_golden_ones(name: str, file: str) -> None:
+    scores = attribute(golden_bridge(name), golden_batch(name), SCORE_FILES[file])
+    assert scores.dtype == torch.float32
+    assert error(scores, stored(name, file)) < 5e-6
+    assert bool((scores[torch.from_numpy(~Graph(4, 4).real_edges)] == 0).all())
+
+
+@pytest.mark.parametrize("file", SCORE_FILES)
+def test_double_precision_leaves_no_error(file: str) -> None:
+    bridge = golden_bridge("gpt2_tiny", torch.float64)
+    scores = attribute(bridge, golden_batch("gpt2_tiny"), SCORE_FILES[file])
+    assert scores.dtype == torch.float64
+    assert error(scores, stored("gpt2_tiny", file)) < 1e-12
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_another_definition_would_be_seen(name: str) -> None:
+    """Control: the other integration path, the other sign and swapped prompts are far off."""
+    batch, bridge = golden_batch(name), golden_bridge(name)
+    golden = stored(name, "scores_eapig_1_to_m.npz")
+    scores = attribute(bridge, batch, AttributionSettings(path="0..m-1"))
+    assert error(scores, golden) > 5e-3
+    assert error(-attribute(bridge, batch, AttributionSettings()), golden) > 1
+    swapped = replace(batch, clean_ids=batch.corrupted_ids, corrupted_ids=batch.clean_ids)
+    assert error(attribute(bridge, swapped, AttributionSettings()), golden) > 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_scores_are_the_gradient_of_an_edge_mask(kind: str, share: float) -> None:
+    """m = 2 with k = 1, 2 has steps at 1/2 and 1: twice its mean less EAP is the step at 1/2."""
+    bridge = boot_bridge(tiny_model(kind, torch.float64), tokenizer())
+    batch = batch_of()
+    scores = attribute(bridge, batch, EAP)
+    if share == 0.5:
+        scores = 2 * attribute(bridge, batch, AttributionSettings(steps=2)) - scores
+    expected = mask_gradient(bridge, batch, share)
+    assert error(scores, expected) < 1e-6
+    columns = expected.abs().sum(0)
+    assert int((columns == 0).sum()) == 0, "every reader matters in the random model"
+
+
+def mask_gradient(bridge: TransformerBridge, batch: PairBatch, share: float) -> Tensor:
+    """d loss / d M at 0, where M[u, v] adds M[u, v] * (corrupted_u - clean_u) to the input of v.
+
+    One pair at a time, unpadded, in TransformerLens' own per-head forks of the residual stream,
+    whose flags stay set on ``bridge``.
+    """
+    graph = graph_of(bridge)
+    bridge.set_use_attn_result(True)
+    total = torch.zeros(graph.n_forward, graph.n_backward, dtype=torch.float64)
+    for i in range(len(batch)):
+        pair = batch.slice(i, i + 1)
+        bridge.set_use_split_qkv_input(False)
+        bridge.set_use_hook_mlp_in(False)
+        clean, corrupted = (outputs(bridge, graph, x) for x in (pair.clean_ids, pair.corrupted_ids))
+        difference = corrupted - clean
+        mask = torch.zeros_like(total, requires_grad=True)
+        bridge.set_use_split_qkv_input(True)
+        bridge.set_use_hook_mlp_in(True)
+        embed = corrupted[0] + share * (clean[0] - corrupted[0])
+        hooks = [("embed.hook_out", lambda x, hook, embed=embed: embed)]
+        hooks += masked(graph, mask, difference)
+        with bridge.hooks(fwd_hooks=hooks):
+            logits = bridge(pair.clean_ids, use_cache=False)[0, -1]
+        loss = logits[pair.wrong_ids[0]] - logits[pair.right_ids[0]]
+        total += torch.autograd.grad(loss, mask)[0]
+    return total / len(batch) * torch.from_numpy(graph.real_edges)
+
+
+def outputs(bridge: TransformerBridge, graph: Graph, ids: Tensor) -> Tensor:
+    _, cache = bridge.run_with_cache(ids, use_cache=False)
+    rows = [cache["embed.hook_out"]]
+    for layer in range(graph.n_layers):
+        rows += list(cache[f"blocks.{layer}.attn.hook_result"].unbind(2))
+        rows.append(cache[f"blocks.{layer}.mlp.hook_out"])
+    return torch.stack(rows).detach()
+
+
+def masked(graph: Graph, mask: Tensor, difference: Tensor) -> list[tuple[str, Any]]:
+    real = mask * torch.from_numpy(graph.real_edges)
+    added = torch.einsum("uv,ubpd->bpvd", real, difference)
+
+    def add(columns: slice, heads: bool) -> Any:
+        def hook_function(x: Tensor, hook: Any) -> Tensor:
+            return x + (added[:, :, columns] if heads else added[:, :, columns.start])
+
+        return hook_function
+
+    hooks = []
+    for layer in range(graph.n_layers):
+        start = graph.attention_columns(layer).start
+        for i, x in enumerate("qkv"):
+            columns = slice(start + i * graph.n_heads, start + (i + 1) * graph.n_heads)
+            hooks.append((f"blocks.{layer}.attn.hook_{x}_input", add(columns, True)))
+        column = graph.mlp_column(layer)
+        hooks.append((f"blocks.{layer}.hook_mlp_in", add(slice(column, None), False)))
+    return [*hooks, ("ln_final.hook_in", add(slice(graph.n_backward - 1, None), False))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_and_padding_change_nothing(kind: str) -> None:
+    bridge = boot_bridge(tiny_model(kind), tokenizer())
+    batch = batch_of(7)
+    settings = AttributionSettings(steps=2)
+    whole = attribute(bridge, batch, settings)
+    for size in (1, 3):
+        assert error(attribute(bridge, batch, replace(settings, batch_size=size)), whole) < 1e-5
+    single = [attribute(bridge, batch.slice(i, i + 1), settings) for i in range(len(batch))]
+    assert error(torch.stack(single).mean(0), whole) < 1e-5
+
+
+def test_small_blocks_of_writers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = attribute(golden_bridge("gpt2_tiny"), golden_batch("gpt2_tiny"), EAP)
+    monkeypatch.setattr("kc_utils.attribution.BLOCK", 1)
+    assert error(attribute(golden_bridge("gpt2_tiny"), golden_batch("gpt2_tiny"), EAP), whole) < 1e-5
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    model = tiny_model("llama")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    ids = batch_of().clean_ids
+    logits = model(ids).logits
+    model.model.embed_tokens.weight.requires_grad_(False)
+    bridge = boot_bridge(model, tokenizer())
+    wanted = {name: p.requires_grad for name, p in bridge.named_parameters()}
+    attribute(bridge, batch_of(), EAP)
+    assert {name: p.requires_grad for name, p in bridge.named_parameters()} == wanted
+    assert all(p.grad is None for p in bridge.parameters())
+    assert not any(point.fwd_hooks or point.bwd_hooks for point in bridge.hook_dict.values())
+    assert model.config.num_key_value_heads == 2
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(model(ids).logits, logits)
+
+
+def test_ungrouping_keeps_the_function_of_the_model() -> None:
+    model, ids = tiny_model("llama"), batch_of().clean_ids
+    clone = ungroup(model)
+    assert clone.config.num_key_value_heads == 4
+    assert torch.allclose(clone(ids).logits, model(ids).logits, atol=1e-5)
+    with torch.no_grad():
+        clone.model.layers[0].self_attn.v_proj.weight[:10] += 0.1
+    assert not torch.allclose(clone(ids).logits, model(ids).logits, atol=1e-3)
+
+
+def test_models_whose_stream_is_not_a_sum_of_writers_are_refused() -> None:
+    shape = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 6}
+    config = Gemma2Config(
+        **shape, num_key_value_heads=4, intermediate_size=40, vocab_size=50, query_pre_attn_scalar=6
+    )
+    with pytest.raises(KcError):
+        boot_bridge(Gemma2ForCausalLM(config).eval(), tokenizer())
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"method": "ap"}, "'ap'"),
+        ({"path": "1..5"}, "'1..5'"),
+        ({"steps": 0}, "steps=0"),
+        ({"steps": 2.5}, "steps=2.5"),
+        ({"batch_size": -1}, "batch_size=-1"),
+    ],
+)
+def test_impossible_settings_are_named(values: dict[str, Any], word: str) -> None:
+    with pytest.raises(KcError, match=word):
+        AttributionSettings(**values)
+
+
+def test_pairs_without_a_contrast_are_refused() -> None:
+    batch = batch_of()
+    with pytest.raises(KcError, match="Pair 2: right and wrong"):
+        same = batch.wrong_ids.clone()
+        same[2] = batch.right_ids[2]
+        attribute(golden_bridge("gpt2_tiny"), replace(batch, wrong_ids=same), EAP)
+    with pytest.raises(KcError, match="Pair 1: the clean prompt has 2 tokens"):
+        PairBatch.from_lists([[1], [1, 2]], [[1], [1, 2, 3]], [1, 1], [2, 2])
+    with pytest.raises(KcError, match="share their first token 4"):
+        PairBatch.from_lists([[1]], [[2]], [4], [4])
+    with pytest.raises(KcError, match="no column 'wrong_id'"):
+        PairBatch.from_frame(pd.DataFrame({"clean_ids": [], "corrupted_ids": [], "right_id": []}))
+
+
+def test_training_mode_is_refused() -> None:
+    bridge = boot_bridge(tiny_model("gpt2"), tokenizer())
+    bridge.original_model.train()
+    with pytest.raises(KcError, match="training mode"):
+        attribute(bridge, batch_of(), EAP)
+
+
+def test_a_batch_comes_out_of_a_table_of_pairs() -> None:
+    frame = pd.DataFrame(
+        {
+            "clean_ids": [np.array([1, 2, 3]), np.array([4, 5])],
+            "corrupted_ids": [np.array([3, 2, 1]), np.array([5, 4])],
+            "right_id": [7, 8],
+            "wrong_id": [8, 9],
+            "subject_start": [1, 0],
+            "subject_stop": [3, 1],
+        }
+    )
+    batch = PairBatch.from_frame(frame)
+    assert batch.clean_ids.tolist() == [[1, 2, 3], [4, 5, 0]]
+    assert batch.last.tolist() == [2, 1]
+    assert batch.subject_stop.tolist() == [3, 1]
+    assert batch.slice(1, 2).clean_ids.tolist() == [[4, 5]]
+    assert len(batch) == 2
