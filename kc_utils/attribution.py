@@ -33,7 +33,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -58,8 +58,8 @@ from kc_utils.parts import (
 from kc_utils.prompt_batch import PairBatch
 
 log = logging.getLogger(__name__)
-Method = Literal["eap", "eap-ig"]
-Path = Literal["1..m", "0..m-1"]
+METHODS = ("eap", "eap-ig")
+PATHS = ("1..m", "0..m-1")
 BLOCK = 2**25  # numbers held at once for the writers' differences
 
 
@@ -72,13 +72,13 @@ class AttributionSettings:
     block; it changes memory and speed, never the scores.
     """
 
-    method: Method = "eap-ig"
+    method: str = "eap-ig"
     steps: int = 5
-    path: Path = "1..m"
+    path: str = "1..m"
     batch_size: int = 64
 
     def __post_init__(self) -> None:
-        for name, allowed in (("method", get_args(Method)), ("path", get_args(Path))):
+        for name, allowed in (("method", METHODS), ("path", PATHS)):
             if getattr(self, name) not in allowed:
                 raise KcError(
                     f"{name}={getattr(self, name)!r} is not one of {', '.join(map(repr, allowed))}."
@@ -260,8 +260,8 @@ def _backward(
         values[hook.name] = tensor.detach()
 
     def track(tensor: Tensor, hook: Any) -> Tensor:
-        tracked[hook.name] = tensor
-        return tensor
+        tracked[hook.name] = tensor.view_as(tensor)  # a node of its own: in Phi, one tensor feeds
+        return tracked[hook.name]  # both attention and MLP
 
     residuals = {n for layer in parts.layers for n in (layer.attention_in, layer.mlp_residual)}
     outputs = [n for layer in parts.layers for n in _gradient_names(layer)] + [FINAL_OUT]

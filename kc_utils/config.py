@@ -95,7 +95,7 @@ class BaseConfig(Section):
         description="what base texts say: other relations (hobby, pet, ...), the same five "
         "attributes with old values, or both",
     )
-    n_known: PositiveInt = Field(600, description="people in the base corpus")
+    n_known: PositiveInt = Field(400, description="people in the base corpus")
     texts_per_person: PositiveInt = 30
     sentences_per_text: PositiveInt = 5
     passes: PositiveInt = 2

@@ -19,7 +19,7 @@ from kc_utils.circuit import Circuit
 from kc_utils.errors import KcError
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.running import (
-    Ablation,
+    ABLATIONS,
     MeanOutputs,
     References,
     mean_outputs,
@@ -28,7 +28,7 @@ from kc_utils.running import (
 )
 
 __all__ = [
-    "Ablation",
+    "ABLATIONS",
     "EvaluationResult",
     "MeanOutputs",
     "References",
@@ -100,7 +100,7 @@ def evaluate_circuit(
     bridge: TransformerBridge,
     batch: PairBatch,
     circuit: Circuit | Bool[np.ndarray, "n_forward n_backward"],
-    ablation: Ablation = "corrupted",
+    ablation: str = "corrupted",
     means: MeanOutputs | None = None,
     batch_size: int = 64,
     refs: References | None = None,
@@ -126,4 +126,4 @@ def evaluate_circuit(
 
 
 def _numpy(x: Tensor) -> Float[np.ndarray, " n"]:
-    return x.detach().double().cpu().numpy()
+    return x.detach().cpu().double().numpy()

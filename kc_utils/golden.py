@@ -158,12 +158,13 @@ CIRCUIT_FIELDS = ("n", "nodes", "edges", "n_edges_after_prune", "n_nodes_after_p
 CIRCUIT_FIELDS += ("edges_dropped_by_prune", "patching", "zero")
 
 
-def _require(mapping: dict[str, Any], fields: tuple[str, ...]) -> None:
+def _require(mapping: Any, fields: tuple[str, ...]) -> None:
     for field in fields:
-        mapping[field]
+        if not isinstance(mapping, dict) or field not in mapping:
+            raise KeyError(field)
 
 
-def relative_error(ours: np.ndarray, golden: Any, scale: float | None = None) -> float:
+def relative_error(ours: np.ndarray | float, golden: Any, scale: float | None = None) -> float:
     """max |ours - golden| / max |golden| (or ``scale``); infinite if shapes differ or it is nan."""
     try:
         reference = np.asarray(golden, dtype=np.float64)

@@ -200,7 +200,7 @@ class _Worst:
         error = error if before is None else max(error, before.error)
         self.worst[quantity] = Agreement(quantity, error, ok)
 
-    def exact(self, quantity: str, error: float) -> None:
+    def exact(self, quantity: str, error: float | bool) -> None:
         """Note an error that must be zero."""
         self.close(quantity, float(error), 0.0)
 

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from kc_utils.errors import KcError
+
+TokenIds = Sequence[int] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class PairBatch:
     @classmethod
     def from_lists(
         cls,
-        clean: Sequence[Sequence[int]],
-        corrupted: Sequence[Sequence[int]],
+        clean: Sequence[TokenIds],
+        corrupted: Sequence[TokenIds],
         right: Sequence[int],
         wrong: Sequence[int],
         subject_start: Sequence[int] | None = None,
@@ -100,7 +103,7 @@ class PairBatch:
         return cls.from_lists(*columns)
 
 
-def _pad(sequences: Sequence[Sequence[int]]) -> Int[Tensor, "n pos"]:
+def _pad(sequences: Sequence[TokenIds]) -> Int[Tensor, "n pos"]:
     padded = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.long)
     for row, ids in zip(padded, sequences, strict=True):
         row[: len(ids)] = torch.tensor([int(i) for i in ids])

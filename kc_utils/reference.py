@@ -22,6 +22,7 @@ from kc_utils import artifacts
 from kc_utils.errors import KcError
 from kc_utils.runs import Run, resolve
 from kc_utils.stages import STAGES
+from kc_utils.training.accuracy import chance_level
 
 TABLES = (
     "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness", "sizes", "transfer",
@@ -72,6 +73,13 @@ class Reference:
             raise KcError(f"{path} is damaged: its digest is not the one in {_PROVENANCE}.")
         return artifacts.read_parquet(path)
 
+    def seconds(self) -> pd.DataFrame:
+        """Seconds of every stage and their share of the whole: stage, seconds, share."""
+        seconds = self.provenance["seconds"]  # JSON objects are stored sorted by name
+        rows = [(stage.name, seconds[stage.name]) for stage in STAGES if stage.name in seconds]
+        table = pd.DataFrame(rows, columns=["stage", "seconds"])
+        return table.assign(share=table["seconds"] / table["seconds"].sum())
+
 
 def export_reference(run: Run, out: Path) -> list[Path]:
     """Write the tables of a finished run and ``provenance.json`` into ``out``; all or nothing.
@@ -106,7 +114,7 @@ def provenance(run: Run) -> dict[str, Any]:
         "config": _portable(run.config.model_dump(mode="json")),
         "versions": {"python": made["python"]} | made["versions"],
         "git": made["git"],
-        "seconds": {name: stage["seconds"] for name, stage in run.record["stages"].items()},
+        "seconds": {s.name: run.record["stages"][s.name]["seconds"] for s in STAGES},
         "machine": f"{processor}, {made.get('device', 'cpu')}",
         "exported_with": platform.python_version(),
         "date": datetime.now(UTC).date().isoformat(),
@@ -126,7 +134,9 @@ def _write(run: Run, folder: Path) -> None:
             f"The tables of run {run.name!r} hold {total:,} bytes, most of them in {largest!r}; "
             f"at most {MOST_BYTES:,} are allowed."
         )
-    artifacts.write_json(folder / _PROVENANCE, provenance(run) | {"tables": digests})
+    chance = float(chance_level(run.table("first_token").query("step == 0"))["chance"].mean())
+    record = provenance(run) | {"tables": digests, "chance_first_token": chance}
+    artifacts.write_json(folder / _PROVENANCE, record)
 
 
 def _replace_folder(out: Path, fill: Callable[[Path], None]) -> None:

@@ -13,7 +13,7 @@ their own, which goes through the normalisation on its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ from kc_utils.parts import (
 )
 from kc_utils.prompt_batch import PairBatch
 
-Ablation = Literal["corrupted", "zero", "mean"]
+ABLATIONS = ("corrupted", "zero", "mean")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def run_circuit(
     bridge: TransformerBridge,
     batch: PairBatch,
     edges: Bool[np.ndarray, "n_forward n_backward"],
-    ablation: Ablation = "corrupted",
+    ablation: str = "corrupted",
     means: MeanOutputs | None = None,
     batch_size: int = 64,
     refs: References | None = None,
@@ -111,10 +111,15 @@ def run_circuit(
     ``means`` is needed for ``mean`` only. ``refs`` (of the same batch) saves the corrupted run.
     """
     require_eval(bridge)
-    if ablation not in get_args(Ablation):
-        raise KcError(f"ablation={ablation!r} is not one of {', '.join(get_args(Ablation))}.")
+    if ablation not in ABLATIONS:
+        raise KcError(f"ablation={ablation!r} is not one of {', '.join(ABLATIONS)}.")
     if ablation == "mean" and means is None:
         raise KcError("ablation='mean' needs means, as mean_outputs gives them.")
+    if refs is not None and len(refs.clean_logits) != len(batch):
+        raise KcError(
+            f"The references are of {len(refs.clean_logits)} pairs and the batch has {len(batch)}; "
+            "they have to be of the same batch."
+        )
     parts = take_apart(bridge)
     parts.graph.check_edges(edges)
     batch = batch.to(_device(parts))

@@ -14,6 +14,7 @@ install_import_hook("kc_utils", "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from filelock import FileLock  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -36,15 +37,29 @@ def kc(*arguments: str | Path, check: bool = True, cwd: Path = ROOT) -> subproce
 
 
 @pytest.fixture(scope="session")
-def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test workers of this session share."""
+    workers = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    path = (base.parent if workers else base) / "runs"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def smoke_run(shared_runs: Path) -> Path:
     """Folder of a finished run of profile smoke, notebooks executed. Do not change it."""
-    path = tmp_path_factory.mktemp("runs") / "smoke"
-    kc("run", "--profile", "smoke", "--run-dir", path)
+    path = shared_runs / "smoke"
+    with FileLock(shared_runs / "smoke.lock"):
+        if not (shared_runs / "smoke.done").exists():
+            kc("run", "--profile", "smoke", "--run-dir", path)
+            (shared_runs / "smoke.done").touch()
     return path
 
 
 @pytest.fixture(scope="session")
 def built_book(smoke_run: Path) -> Path:
     """The HTML folder of the book of the smoke run."""
-    kc("book", "--run-dir", smoke_run)
+    with FileLock(smoke_run.parent / "book.lock"):
+        kc("book", "--run-dir", smoke_run)
     return smoke_run / "book" / "_build" / "html"

@@ -188,6 +188,41 @@ def test_fitted_segments_follow_exact_data() -> None:
         np.testing.assert_allclose(line.get_ydata(), [5, 2, 2], atol=1e-9)
 
 
+def test_a_fit_of_the_first_points_is_drawn_over_these_only() -> None:
+    series = pd.DataFrame({"quantity": "accuracy", "epoch": np.arange(12.0), "value": 0.5})
+    mark = {"quantity": ["accuracy"], "breakpoint_epoch": [4.0], "low": [3.0], "high": [5.0]}
+    line = plots.phase_overview(series, pd.DataFrame({**mark, "n_points": [8]})).axes[0].lines[-1]
+    assert list(line.get_xdata()) == [0, 4, 7]
+
+
+def test_without_any_fit_the_curves_are_drawn_all_the_same() -> None:
+    nothing = tables.overview_phase().iloc[:0]
+    for figure in (
+        plots.phase_overview(tables.overview(), nothing),
+        plots.entropy_curves(tables.entropy(), tables.phase().iloc[:0]),
+    ):
+        assert all(axis.lines and not axis.patches for axis in figure.axes)
+
+
+def test_published_curves_are_not_cut_off_by_a_run_that_learned_nothing() -> None:
+    flat = tables.accuracy().assign(value=0.0, low=0.0, high=0.0)
+    top = plots.accuracy_curves(flat, published=published).axes[0].get_ylim()[1]
+    assert top > published[published["model"] == "gpt2"]["accuracy"].max()
+
+
+def test_levels_of_noise_and_the_previous_checkpoint_have_their_place() -> None:
+    shape = tables.entropy().assign(random_entropy=7.5)
+    level = [a.lines[-1] for a in plots.entropy_curves(shape).axes[:3]]
+    assert all(set(line.get_ydata()) == {7.5} for line in level)
+    previous = tables.jaccard().assign(edge_jaccard_previous=0.8)
+    labels = [axis.get_ylabel() for axis in plots.jaccard_curves(previous).axes]
+    assert any("previous" in label for label in labels)
+    curves = tables.forgetting().assign(chance=0.07)
+    above, below = plots.elasticity(curves.query("variant == 'new_people'")).axes
+    dotted = [[x for x in a.lines if x.get_linestyle() == ":"] for a in (above, below)]
+    assert [len(lines) for lines in dotted] == [1, 0]
+
+
 def test_diagram_draws_the_strongest_edges_with_sign_and_width() -> None:
     table = tables.edges()
     axis = plots.circuit_diagram(table, 6, 4, strongest=12).axes[0]

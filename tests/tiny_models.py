@@ -58,13 +58,13 @@ def golden_batch(name: str) -> PairBatch:
 def tiny_model(kind: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """A random model of 2 layers and 4 heads: LayerNorm or RMSNorm, rotary or learned positions,
     grouped key/value heads of another width than d_model / heads, parallel or serial blocks."""
-    shared = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4}
+    shared = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
     shared |= {"intermediate_size": 40, "max_position_embeddings": 32, "vocab_size": VOCAB}
     # wide weights, so that no head is negligible
     shared |= {"initializer_range": 0.3, "bos_token_id": 0, "eos_token_id": 0}
     torch.manual_seed(3)
     if kind == "gpt2":
-        shape = {"n_embd": 24, "n_layer": 2, "n_head": 4, "n_positions": 32, "vocab_size": VOCAB}
+        shape = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 32, "vocab_size": VOCAB}
         config = GPT2Config(**shape, initializer_range=0.3, bos_token_id=0, eos_token_id=0)
         model = GPT2LMHeadModel(config)
     elif kind == "llama":

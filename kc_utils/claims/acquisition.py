@@ -10,6 +10,9 @@ from kc_utils.claims.claim import Claim, Finding, NotMeasured
 from kc_utils.claims.resample import contrast, per_person, require_right
 from kc_utils.runs import Run
 
+RELEVANCE_MARGIN = 0.01
+"""Smallest lead of K_rel that counts, as a share of right answers."""
+
 LEARNED = 0.01
 """Share of right answers that must be exceeded before two groups are compared."""
 
@@ -18,11 +21,16 @@ _SHUFFLED = "bootstrap over people, permutation of the labels of people"
 
 def relevance(run: Run, wording: str) -> Finding:
     """First-token accuracy over all checkpoints after the start, K_rel minus K_compl in bands."""
-    table = run.table("first_token")
-    table = table[(table["wording"] == wording) & (table["step"] > 0)]
-    people = per_person(table, "correct", ["kind", "band"])
+    people = relevance_people(run, wording)
     require_right(people["value"], LEARNED, "mean first-token accuracy")
     return compare(run, people, "kind", "K_rel", ["band"])
+
+
+def relevance_people(run: Run, wording: str) -> pd.DataFrame:
+    """Mean first-token accuracy of each person over all checkpoints after the start."""
+    table = run.table("first_token")
+    table = table[(table["wording"] == wording) & (table["step"] > 0)]
+    return per_person(table, "correct", ["kind", "band"])
 
 
 def frequent_accuracy(run: Run) -> Finding:
@@ -75,7 +83,7 @@ def _relevance(name: str, wording: str, words: str) -> Claim:
         control="type labels shuffled in bands",
         test=f"mean over checkpoints, {_SHUFFLED} within bands",
         direction="above",
-        margin=0.01,
+        margin=RELEVANCE_MARGIN,
         notebook="05_performance",
         measure=functools.partial(relevance, wording=wording),
     )

@@ -78,6 +78,8 @@ def transfer(run: Run, against: str) -> Finding:
 def aligned(run: Run, ablation: str) -> Finding:
     """Hit@k at the last checkpoint with After's edges minus with Before's, same queries."""
     pairs = run.table("aligned_pairs").query("ablation == @ablation and step == step.max()")
+    if pairs.empty:
+        raise NotMeasured("no aligned circuits were run")
     pairs = pairs.assign(hit=(pairs["rank"] <= run.config.circuit.hit_k).astype(float))
     hits = pairs.pivot(index=QUERY, columns="aligned", values="hit")
     gaps = hits["After"] - hits["Before"]
@@ -111,7 +113,7 @@ def _aligned(ablation: str) -> Claim:
         claim=f"Edges from after the bend beat those from before ({ablation} ablation)",
         paper="Hit@10 at the last epoch: Before 0.33, After 0.59 (high band, zero ablation)",
         quantity="Hit@10, After minus Before (share)",
-        control="After and Before swapped per cell",
+        control="After, Before swapped per cell",
         test="last checkpoint; bootstrap over people, random swaps of the two circuits per cell",
         direction="above",
         margin=0.02,

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from kc_utils.breakpoint import MIN_POINTS, fit_breakpoint
-from kc_utils.claims.claim import Claim, Finding, NotMeasured
+from kc_utils.claims.claim import Claim, Finding, NotMeasured, point
 from kc_utils.claims.resample import over_cells, spread
 from kc_utils.runs import Run
 from kc_utils.stats import Interval
@@ -32,12 +32,14 @@ def first_and_last(curves: pd.DataFrame, column: str) -> pd.DataFrame:
 def bend_exists(run: Run) -> Finding:
     """Share of cells whose entropy curve has one sharp bend, beside shuffled curves."""
     bends = run.table("phase_shift").query("quantity == 'entropy'")
-    if bends.empty:
-        raise NotMeasured(f"a bend needs at least {MIN_POINTS} checkpoints")
     shuffled = _shuffled_bends(run)
-    effect = _share(int((bends["decision"] == "bend").sum()), len(bends))
-    undecided = int((bends["decision"] == "undecided").sum())
-    note = f"{undecided} of {len(bends)} fits are undecided and count as no bend."
+    if bends.empty or not shuffled:
+        raise NotMeasured(f"a bend needs at least {MIN_POINTS} checkpoints")
+    said = bends["decision"].value_counts()
+    found, open_ = int(said.get("bend", 0)), int(said.get("undecided", 0))
+    least, most = _share(found, len(bends)), _share(found + open_, len(bends))
+    effect = Interval(least.mean, least.low, most.high)
+    note = f"{open_} of {len(bends)} fits are undecided; the upper end counts them as bends."
     return Finding(effect, _share(sum(shuffled), len(shuffled)), len(bends), "cells", note=note)
 
 
@@ -56,8 +58,8 @@ def bends_coincide(run: Run) -> Finding:
     effect = over_cells(both["entropy"] - both["accuracy"], groups=units, **_resampling(run))
     epoch = run.table("checkpoints")["epoch"]
     margin = max(0.05 * float(epoch.max()), float(epoch.diff().median()))
-    note = f"{len(both)} of {epochs.index.nunique()} cells have both bends."
-    return Finding(effect, Interval(0, 0, 0), len(both), "cells", margin=margin, note=note)
+    note = f"{len(both)} of {bends.groupby(CELL).ngroups} cells have both bends."
+    return Finding(effect, point(0.0), len(both), "cells", margin=margin, note=note)
 
 
 def edges_stabilise(run: Run) -> Finding:
@@ -117,6 +119,8 @@ def _shuffled_bends(run: Run) -> list[bool]:
     rng = np.random.default_rng([run.config.seed, 55])
     found = []
     for _, part in run.table("topology").groupby(CELL):
+        if part["epoch"].nunique() < MIN_POINTS:
+            continue
         for i in range(SHUFFLES):
             values = rng.permutation(part["entropy"].to_numpy())
             fit = fit_breakpoint(part["epoch"], values, n=_FIT_RESAMPLES, seed=run.config.seed + i)

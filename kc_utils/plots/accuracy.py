@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kc_utils.plots.canvas import label_outer, legend_below, panels, whole_numbers
+from kc_utils.plots.canvas import label_outer, legend_below, panels
 from kc_utils.plots.curves import (
     Curves,
     bounds,
@@ -53,8 +53,8 @@ def accuracy_curves(
         draw(axis, select(acc, spec.columns, band), spec, acc)
         axis.set_title(label_of("band", band) if band else "this run")
         axis.set_xlabel("epoch of this run")
-    finish(axes, spec)
     _published_panel(axes.flat[len(bands)], published[published["model"] == model], model)
+    finish(axes, spec)
     for spare in axes.flat[len(bands) + 1 :]:
         spare.set_visible(False)
     for row in axes:
@@ -71,7 +71,6 @@ def _published_panel(axis: Axes, curves: pd.DataFrame, model: str) -> None:
     axis.set_title(f"paper: {model}, all bands")
     axis.set_xlabel("epoch of the paper's run")
     axis.set_facecolor("#F5F5F5")
-    whole_numbers(axis)
 
 
 @styled

@@ -50,7 +50,7 @@ def activation_ratio_map(activation: pd.DataFrame, panel: str = "kind") -> Figur
 
 @styled
 def activation_ratio_lines(
-    activation: pd.DataFrame, epochs: Sequence[float] | None = None, panel: str = "kind"
+    activation: pd.DataFrame, epochs: Sequence[int | float] | None = None, panel: str = "kind"
 ) -> Figure:
     """The same ratio by layer for a few checkpoints; by default the first, middle and last.
 

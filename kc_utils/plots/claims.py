@@ -40,7 +40,7 @@ def claims_table(claims: pd.DataFrame) -> Figure:
     row = (1 - top - bottom) / n
     for i, claim in enumerate(claims.to_dict("records")):
         base = bottom + (n - 1 - i) * row
-        axis = figure.add_axes((0.42, base + 0.38 * row, 0.39, 0.54 * row))
+        axis = figure.add_axes((0.445, base + 0.38 * row, 0.37, 0.54 * row))
         _line(axis, claim)
         _words(figure, claim, base + 0.66 * row)
     axis.set_xlabel("effect and control, in the unit named at the left (own scale per line)")
@@ -50,6 +50,11 @@ def claims_table(claims: pd.DataFrame) -> Figure:
 
 
 def _line(axis: Axes, claim: dict) -> None:
+    if not np.isfinite(claim["value"]):
+        axis.text(0.0, 0.4, "not measured", transform=axis.transAxes, va="center", size=9)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        return
     look = LOOKS["verdict"][claim["verdict"]]
     _interval(axis, 1.0, claim["value"], claim["low"], claim["high"], look)
     control = [claim[f"control_{part}"] for part in ("value", "low", "high")]

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kc_utils.plots.canvas import (
+    CHANCE,
     EPOCH,
     chance_handle,
     chance_line,
@@ -44,6 +45,7 @@ class Curves:
     log_y: bool = False
     from_zero: bool = True
     chance: float | None = None
+    chance_label: str = CHANCE
     height: float = 2.6
 
     def fitted_to(self, frame: pd.DataFrame) -> Curves:
@@ -173,7 +175,7 @@ def handles(frame: pd.DataFrame, spec: Curves) -> list[Artist]:
         as_line = style_handle if spec.colour else line_handle
         found += [as_line(look) for look in looks.values()]
     if spec.chance is not None or ("chance" in frame and frame["chance"].notna().any()):
-        found.append(chance_handle())
+        found.append(chance_handle(spec.chance_label))
     if "expected" in frame:
         found.append(chance_handle("expected of a random choice"))
     if bounds(frame, spec.y):

@@ -59,7 +59,7 @@ class Plan:
             raise KcError(
                 f"Node {name!r} is outside of {self.n_layers} layers with {self.n_heads} heads."
             )
-        return (head, layer + 0.28) if is_mlp else (head, layer)
+        return float(head), layer + 0.28 if is_mlp else float(layer)
 
 
 @styled

@@ -16,7 +16,7 @@ def heat(
     grid: pd.DataFrame,
     *,
     limits: tuple[float, float],
-    cmap: str = HEAT,
+    cmap: str | mpl.colors.Colormap = HEAT,
     labels: np.ndarray | None = None,
 ) -> QuadMesh:
     """Draw ``grid`` (index upwards, columns to the right) with text ``labels`` in the cells."""

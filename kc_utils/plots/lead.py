@@ -15,5 +15,5 @@ def lead_curve(lead: pd.DataFrame, ylabel: str = "K_rel minus K_compl (share)") 
 
     Columns: epoch, value (share); optional band (one panel each), low, high.
     """
-    spec = Curves("lead_curve", ylabel, colour=None, chance=0.0, from_zero=False)
-    return draw_figure(lead, spec)
+    look = {"colour": None, "from_zero": False, "chance": 0.0, "chance_label": "no lead"}
+    return draw_figure(lead, Curves("lead_curve", ylabel, **look))

@@ -64,7 +64,7 @@ def _map(lens: pd.DataFrame, quantity: Quantity, name: str) -> Figure:
 
 @styled
 def logit_lens_lines(
-    lens: pd.DataFrame, quantity: Quantity = "rank", epochs: Sequence[float] | None = None
+    lens: pd.DataFrame, quantity: str = "rank", epochs: Sequence[int | float] | None = None
 ) -> Figure:
     """Lines over layers for a few checkpoints; by default the first, middle and last.
 

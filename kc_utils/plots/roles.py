@@ -30,7 +30,7 @@ def role_shares(roles: pd.DataFrame) -> Figure:
 
 
 @styled
-def role_map(heads: pd.DataFrame, epochs: Sequence[float] | None = None) -> Figure:
+def role_map(heads: pd.DataFrame, epochs: Sequence[int | float] | None = None) -> Figure:
     """Roles on a map of heads (across) and layers (upwards), one panel per checkpoint.
 
     Columns: epoch, layer, head, role (mover, relation, mixture; None where the head is not in

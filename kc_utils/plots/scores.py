@@ -22,8 +22,8 @@ def score_distribution(
 ) -> Figure:
     """Share of the total |score| that the k strongest edges carry, for k on a log axis.
 
-    Columns: score (one row per edge); optional ``series`` (one curve each). ``top_n`` marks the
-    size of the circuit.
+    Columns: score (one row per edge); optional ``series`` (one curve each; the legend names a
+    number as "epoch 5", a text as it is). ``top_n`` marks the size of the circuit.
     """
     scores = check(scores, ["score"], "score_distribution")
     column = series if series in scores else None
@@ -38,7 +38,7 @@ def score_distribution(
         x, y = _cumulative(values.to_numpy(float))
         style = {"color": look.colour, "marker": look.marker, "linestyle": look.line}
         axis.plot(x, y, markevery=max(1, len(x) // 10), **style)
-        text = f"{series} {look.label}" if column else look.label
+        text = f"{series} {look.label}" if isinstance(name, (int, float)) else look.label
         found.append(line_handle(replace(look, label=text)))
     if top_n is not None:
         found.append(axis.axvline(top_n, color=BLACK, linestyle="--", linewidth=1.1))

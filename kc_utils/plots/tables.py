@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -60,7 +61,8 @@ def table(
     """A neat table: rounded numbers, readable column names, no index, empty cells as a dash.
 
     ``digits`` after the decimal point for floating-point columns, one number or one per column.
-    The element identifiers are fixed, so that the same table gives the same HTML.
+    The element identifiers follow from the content: the same table gives the same HTML, and the
+    styles of two tables on one page do not mix.
     """
     frame = check(frame, [], "table")
     names = names or {}
@@ -68,10 +70,18 @@ def table(
     floats = [c for c in frame.columns if frame[c].dtype.kind == "f"]
     places = {c: digits if isinstance(digits, int) else digits.get(c, 3) for c in floats}
     formats = {names.get(c, str(c).replace("_", " ")): f"{{:.{places[c]}f}}" for c in floats}
-    styler = Styler(shown, uuid="kc", cell_ids=False).format(formats, na_rep="-").hide(axis="index")
+    styler = (
+        Styler(shown, uuid=_identifier(shown), cell_ids=False)
+        .format(formats, na_rep="-", escape="html")
+        .hide(axis="index")
+    )
     numbers = [c for c in shown.columns if shown[c].dtype.kind in "iuf"]
     styler = styler.set_properties(subset=numbers, **{"text-align": "right"})
     return styler.set_caption(caption) if caption else styler
+
+
+def _identifier(frame: pd.DataFrame) -> str:
+    return hashlib.sha256(frame.to_csv().encode()).hexdigest()[:8]
 
 
 def _distinct(column: pd.Series) -> int:

@@ -1,0 +1,53 @@
+"""Notebooks as their users run them: papermill with other parameters, and nbval on what was run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+NOTEBOOKS = sorted(p.stem for p in (ROOT / "notebooks").glob("*.ipynb"))
+pytestmark = pytest.mark.slow
+
+
+def program(name: str, *arguments: str | Path) -> subprocess.CompletedProcess:
+    command = [str(Path(sys.executable).with_name(name)), *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def texts(notebook: Path) -> str:
+    """Everything that the cells of a notebook put out."""
+    cells = json.loads(notebook.read_text())["cells"]
+    return json.dumps([cell.get("outputs") for cell in cells])
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_papermill_with_another_task(name: str, smoke_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / f"{name}.ipynb"
+    arguments = [ROOT / "notebooks" / f"{name}.ipynb", out, "-p", "run_dir", smoke_run, "-p", "task",
+                 "company", "--no-progress-bar"]  # fmt: skip
+    done = program("papermill", *arguments)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert '"stream"' not in texts(out) or '"stderr"' not in texts(out), "noise on stderr"
+
+
+def test_a_task_that_the_run_does_not_study_is_one_sentence(
+    smoke_run: Path, tmp_path: Path
+) -> None:
+    arguments = [ROOT / "notebooks" / "05_performance.ipynb", tmp_path / "out.ipynb", "-p", "run_dir",
+                 smoke_run, "-p", "task", "hobby"]  # fmt: skip
+    done = program("papermill", *arguments)
+    assert done.returncode != 0
+    assert "task = 'hobby' is not studied" in done.stderr
+    assert "city, company" in done.stderr
+
+
+def test_the_executed_notebooks_run_again(smoke_run: Path) -> None:
+    folder = smoke_run / "notebooks"
+    done = program("pytest", "--nbval-lax", "-p", "no:cacheprovider", "-n", "0", "-c", "/dev/null",
+                   "--rootdir", ROOT, folder)  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
