@@ -41,7 +41,7 @@ class ModelConfig(Section):
     source: Literal["made", "folder", "hub", "package"] = Field(
         "made",
         description="made: pre-trained here on the base corpus; folder: a local Hugging Face "
-        "folder; hub: a name on the Hugging Face Hub; package: the GGUF file inside a Python package",
+        "folder; hub: a name on the Hugging Face Hub; package: the GGUF file in a Python package",
     )
     path: str | None = Field(None, description="folder, hub name, or package name")
     shape: Literal["gpt2", "llama"] = Field("gpt2", description="architecture of a made model")

@@ -33,7 +33,7 @@ from kc_utils.parts import graph_of
 
 log = logging.getLogger(__name__)
 
-SCORE_TOLERANCE = 1e-5  # float32 rounding stays below 1e-6; another definition is above 1e-3
+SCORE_TOLERANCE = 1e-4  # float32 rounding stays below 1e-6; another definition is above 1e-3
 LOGIT_TOLERANCE = 1e-4  # of the largest clean logit difference
 ABSOLUTE_LOGIT_TOLERANCE = 1e-3
 HIT_K = 10

@@ -28,9 +28,9 @@ def texts(notebook: Path) -> str:
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_papermill_with_another_task(name: str, smoke_run: Path, tmp_path: Path) -> None:
     out = tmp_path / f"{name}.ipynb"
-    arguments = [ROOT / "notebooks" / f"{name}.ipynb", out, "-p", "run_dir", smoke_run, "-p", "task",
-                 "company", "--no-progress-bar"]  # fmt: skip
-    done = program("papermill", *arguments)
+    parameters = ["-p", "run_dir", smoke_run, "-p", "task", "company"]
+    notebook = ROOT / "notebooks" / f"{name}.ipynb"
+    done = program("papermill", notebook, out, *parameters, "--no-progress-bar")
     assert done.returncode == 0, done.stderr[-3000:]
     assert '"stream"' not in texts(out) or '"stderr"' not in texts(out), "noise on stderr"
 
@@ -38,9 +38,9 @@ def test_papermill_with_another_task(name: str, smoke_run: Path, tmp_path: Path)
 def test_a_task_that_the_run_does_not_study_is_one_sentence(
     smoke_run: Path, tmp_path: Path
 ) -> None:
-    arguments = [ROOT / "notebooks" / "05_performance.ipynb", tmp_path / "out.ipynb", "-p", "run_dir",
-                 smoke_run, "-p", "task", "hobby"]  # fmt: skip
-    done = program("papermill", *arguments)
+    parameters = ["-p", "run_dir", smoke_run, "-p", "task", "hobby"]
+    notebook = ROOT / "notebooks" / "05_performance.ipynb"
+    done = program("papermill", notebook, tmp_path / "out.ipynb", *parameters)
     assert done.returncode != 0
     assert "task = 'hobby' is not studied" in done.stderr
     assert "city, company" in done.stderr

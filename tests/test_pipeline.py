@@ -85,8 +85,8 @@ def test_changing_the_circuit_size_keeps_the_checkpoints(smoke_run, tmp_path) ->
     run_dir = tmp_path / "copy"
     shutil.copytree(smoke_run, run_dir)
     before = {p: p.stat().st_mtime_ns for p in run_dir.glob("checkpoints/*/model.safetensors")}
-    kc("run", "--profile", "smoke", "--run-dir", run_dir, "--no-notebooks", "--set", "circuit.top_n=20",
-       "--to", "circuit")  # fmt: skip
+    smaller = ["--set", "circuit.top_n=20", "--to", "circuit", "--no-notebooks"]
+    kc("run", "--profile", "smoke", "--run-dir", run_dir, *smaller)
     assert {p: p.stat().st_mtime_ns for p in before} == before
     sizes = pd.read_parquet(run_dir / "tables" / "circuits.parquet")
     assert set(sizes["n"]) == {20}

@@ -113,7 +113,7 @@ def pair_rows(
     refs: References,
     means: MeanOutputs | None = None,
 ) -> pd.DataFrame:
-    """One row per pair: logit differences and ranks (1 = best) of circuit, clean and corrupted run."""
+    """One row per pair: logit differences and ranks (1 = best) of circuit and plain runs."""
     result = evaluate_circuit(bridge, batch, circuit, ablation, means, refs=refs)
     return chosen[["task", "kind", "band", "pair_id", "person_id"]].assign(
         ablation=ablation,

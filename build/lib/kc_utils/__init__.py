@@ -1,1 +1,0 @@
-"""Knowledge circuits: how language models acquire new knowledge, as an executable book."""
