@@ -38,10 +38,15 @@ def compute(work: Workspace) -> None:
         seed=settings.seed,
     )
     result = train(
-        load_model(base, attention="sdpa"), tokenizer, plan, folder,
-        on_this_machine(settings.training), settings.seed, gradient_checkpointing=settings.model.gradient_checkpointing,
+        load_model(base, attention="sdpa"),
+        tokenizer,
+        plan,
+        folder,
+        on_this_machine(settings.training),
+        settings.seed,
+        gradient_checkpointing=settings.model.gradient_checkpointing,
         description="continual pre-training",
-    )  # fmt: skip
+    )
     steps = result.checkpoints[["step", "epoch"]].reset_index(drop=True)
     jobs = [(run.path, int(step), _piece(work, int(step))) for step in steps["step"]]
     run_jobs(measure_checkpoint, [j for j in jobs if not j[2].is_file()], "first-token accuracy")
