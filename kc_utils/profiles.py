@@ -41,9 +41,9 @@ def _paper(path: str, epochs: int, batch: int, rate: float, top_n: int, block: i
 _SMOKE: dict[str, Any] = {
     "model": {"n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "d_model": 32, "d_mlp": 64,
               "vocab_size": 600},
-    "world": {"n_people": 160, "share_known": 0.5, "mean_frequency": 4.0},
-    "base": {"n_known": 80, "texts_per_person": 2, "passes": 1},
-    "training": {"epochs": 6, "validation_people": 40},
+    "world": {"n_people": 120, "share_known": 0.5, "mean_frequency": 3.5},
+    "base": {"n_known": 60, "texts_per_person": 2, "passes": 1},
+    "training": {"epochs": 6, "batch_size": 24, "validation_people": 40},
     "circuit": {"tasks": ["city", "company"], "n_pairs": 8, "min_fellows": 0, "top_n": 24,
                 "steps": 2, "random_circuits": 2},
     "forgetting": {"n_people": 20, "steps": 4, "measure_every": 2, "replay_ratios": [0.0, 0.2]},
@@ -51,7 +51,11 @@ _SMOKE: dict[str, Any] = {
 }  # fmt: skip
 
 _TINY: dict[str, Any] = {
-    "circuit": {"n_pairs": 48, "min_fellows": 0, "top_n": 300},
+    "world": {"n_people": 500, "share_known": 0.4},
+    "base": {"n_known": 320},
+    "training": {"epochs": 16, "batch_size": 8},
+    "circuit": {"n_pairs": 40, "min_fellows": 0, "top_n": 300, "random_circuits": 2},
+    "forgetting": {"n_people": 200, "steps": 40, "measure_every": 10, "batch_size": 8},
 }
 
 PROFILES: dict[str, Profile] = {

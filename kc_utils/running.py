@@ -153,6 +153,7 @@ class _Run:
         self.biases = torch.stack([layer.b_o for layer in parts.layers])
         self.embed, self.positions, self.change, self.replaced = (torch.empty(0),) * 4
         self.summed = 0
+        self.layer, self.normalised = -1, torch.empty(0)
 
     def logits(self, batch: PairBatch) -> Float[Tensor, "batch vocab"]:
         hooks: list[Hook] = [
@@ -194,16 +195,22 @@ class _Run:
 
     def _head_reader(self, i: int, x: int) -> Any:
         graph, layer = self.parts.graph, self.parts.layers[i]
-        start = graph.attention_columns(i).start + x * graph.n_heads
-        columns = slice(start, start + graph.n_heads)
+        heads = slice(x * graph.n_heads, (x + 1) * graph.n_heads)
 
         def read(tensor: Tensor, hook: Any) -> Tensor:
-            inputs = self._inputs(graph.before_attention(i), i, columns)
-            normalised = layer.attention_norm.module(inputs)
+            normalised = self._attention_inputs(i)[heads]
             out = torch.einsum("hbpd,hed->bphe", normalised, layer.w_qkv[x]) + layer.b_qkv[x]
             return out.reshape(tensor.shape)
 
         return read
+
+    def _attention_inputs(self, i: int) -> Float[Tensor, "readers batch pos d_model"]:
+        """Normalised inputs of q, k and v of a layer's heads, made once for the three of them."""
+        if self.layer != i:
+            graph = self.parts.graph
+            inputs = self._inputs(graph.before_attention(i), i, graph.attention_columns(i))
+            self.layer, self.normalised = i, self.parts.layers[i].attention_norm.module(inputs)
+        return self.normalised
 
     def _head_writer(self, i: int) -> Any:
         def write(tensor: Tensor, hook: Any) -> None:

@@ -21,6 +21,13 @@ torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def environment() -> dict[str, str]:
+    """Offline, and one thread a process: test workers fill the cores already."""
+    return os.environ | {
+        "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "200", "NO_COLOR": "1",
+    }  # fmt: skip
+
+
 def kc(*arguments: str | Path, check: bool = True, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     """Run the command line as a user does; the output is captured as text."""
     program = Path(sys.executable).with_name("kc")
@@ -29,7 +36,7 @@ def kc(*arguments: str | Path, check: bool = True, cwd: Path = ROOT) -> subproce
         cwd=cwd,
         capture_output=True,
         text=True,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200", "NO_COLOR": "1"},
+        env=environment(),
     )
     if check and done.returncode:
         raise AssertionError(f"kc {arguments} ended with {done.returncode}:\n{done.stderr[-3000:]}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, kc
+from conftest import ROOT, environment, kc
 
 from kc_utils.config import ModelConfig
 from kc_utils.models import make_model, save_model
@@ -37,7 +37,7 @@ def start_and_kill(run_dir: Path, pattern: str) -> bool:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        env=environment(),
     )
     while process.poll() is None:
         if any(run_dir.glob(pattern)):

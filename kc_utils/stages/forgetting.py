@@ -132,22 +132,31 @@ def other_people(people: pd.DataFrame, variant: str, settings: Config) -> pd.Dat
 def mixed_steps(
     texts: dict[str, list[str]], ratio: float, tokenizer, settings: Config
 ) -> BlockSteps:
-    """Batches with round(batch r / (1 + r)) old blocks and new ones for the rest."""
+    """Batches of old and new blocks; see :func:`old_blocks` for how many are old."""
     size, n_steps = settings.forgetting.batch_size, settings.forgetting.steps
-    n_old = round(size * ratio / (1 + ratio))
-    need = {"old": n_old * n_steps, "new": (size - n_old) * n_steps}
+    n_old = old_blocks(size, ratio, n_steps)
+    counts = {"old": n_old, "new": size - n_old}
     streams = {
-        facts: _stream(tokenizer(texts[facts]).input_ids, need[facts], tokenizer, settings)
-        for facts in need
+        facts: _stream(tokenizer(texts[facts]).input_ids, int(n.sum()), tokenizer, settings)
+        for facts, n in counts.items()
     }
+    # The blocks of step i, of either kind, lie between these positions of its stream.
+    ends = {facts: np.concatenate([[0], np.cumsum(n)]) for facts, n in counts.items()}
     steps = []
     for i in range(n_steps):
         parts = [
-            tuple(array[i * k : (i + 1) * k] for array in streams[facts])
-            for facts, k in (("old", n_old), ("new", size - n_old))
+            tuple(array[ends[facts][i] : ends[facts][i + 1]] for array in streams[facts])
+            for facts in ("old", "new")
         ]
         steps.append(tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
     return BlockSteps(steps)
+
+
+def old_blocks(batch_size: int, ratio: float, n_steps: int) -> np.ndarray:
+    """Old blocks in each step: on average batch_size r / (1 + r), fractions spread over steps."""
+    share = ratio / (1 + ratio)
+    total = np.floor(np.arange(n_steps + 1) * batch_size * share + 1e-9).astype(int)
+    return np.diff(total)
 
 
 def _stream(tokens: list[list[int]], n: int, tokenizer, settings: Config):
