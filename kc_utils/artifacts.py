@@ -35,8 +35,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Store ``value`` as indented JSON."""
-    text = json.dumps(value, indent=1, sort_keys=True) + "\n"
+    """Store ``value`` as indented JSON, keys in their order."""
+    text = json.dumps(value, indent=1) + "\n"
     write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 

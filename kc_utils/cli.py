@@ -153,9 +153,12 @@ def _wrote(name: str, record: dict | None) -> str:
 
 
 def _shorten(files: dict[str, str], most: int = 4) -> str:
-    tops = sorted({f if f.count("/") < 2 else "/".join(f.split("/")[:1]) + "/" for f in files})
-    more = f" and {len(tops) - most} more" if len(tops) > most else ""
-    return ", ".join(tops[:most]) + more
+    """The folders that were written, with the names of up to ``most`` tables."""
+    tables = [f[len("tables/") : -len(".parquet")] for f in files if f.startswith("tables/")]
+    folders = sorted({f.split("/")[0] + "/" for f in files} - {"tables/"})
+    more = f" and {len(tables) - most} more" if len(tables) > most else ""
+    named = [f"tables/ ({', '.join(tables[:most])}{more})"] if tables else []
+    return ", ".join(folders + named)
 
 
 def main() -> None:
