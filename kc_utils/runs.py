@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -75,7 +76,7 @@ class Run:
         else:
             record = {"stages": {}, "notebooks": {}, "other_seconds": {}}
         record["config"] = settings.model_dump(mode="json")
-        record["provenance"] = provenance()
+        record.setdefault("provenance", provenance())
         run = cls(path, record)
         run.save()
         return run
@@ -127,9 +128,15 @@ class Run:
             )
         return path
 
+    def verify_stage(self, name: str) -> None:
+        """Check every file that a stage wrote."""
+        for file, digest in self.record["stages"][name]["wrote"].items():
+            _check(self.path / file, digest, name, self.name)
+
     def record_stage(self, name: str, key: str, seconds: float, wrote: Iterable[Path]) -> None:
         """Note that a stage is done: its key, seconds, and the digest of every file it wrote."""
         files = [f for path in wrote for f in artifacts.files_below(path)]
+        self.record["provenance"] = provenance()
         self.record["stages"][name] = {
             "key": key,
             "seconds": round(seconds, 2),
@@ -161,13 +168,16 @@ def key_of(*parts: Any) -> str:
 
 def provenance() -> dict[str, Any]:
     """Versions, git commit and machine of this process, without names or paths of the machine."""
+    import torch  # not needed to read a run
+
     git = subprocess.run(
         ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True
     )
     return {
         "git": git.stdout.strip() or None,
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,35 @@ def test_a_second_run_recomputes_nothing(smoke_run: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in (smoke_run / "tables").iterdir()}
     kc("run", "--profile", "smoke", "--run-dir", smoke_run)
     assert {p: p.stat().st_mtime_ns for p in (smoke_run / "tables").iterdir()} == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_damaged_or_missing_artefact_is_named_and_nothing_is_overwritten(
+    smoke_run: Path, tmp_path: Path, damage: str
+) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(smoke_run, run_dir)
+    file = run_dir / "tables" / "topology.parquet"
+    content = file.read_bytes()[:-7]
+    file.unlink() if damage == "missing" else file.write_bytes(content)
+    before = snapshot(run_dir)
+    done = kc("run", "--profile", "smoke", "--run-dir", run_dir, check=False)
+    assert done.returncode == 2
+    assert "topology.parquet" in done.stderr
+    assert "--from topology" in done.stderr
+    before.pop("run.json")  # notes when it was opened last
+    after = snapshot(run_dir)
+    after.pop("run.json")
+    assert after == before
+
+
+@pytest.mark.slow
+def test_from_computes_a_stage_again(smoke_run: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(smoke_run, run_dir)
+    before = snapshot(run_dir / "tables")
+    (run_dir / "tables" / "claims.parquet").unlink()
+    options = ["--run-dir", run_dir, "--from", "claims", "--no-notebooks"]
+    kc("run", "--profile", "smoke", *options)
+    assert snapshot(run_dir / "tables") == before
