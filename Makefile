@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export KC_INSTALL_SECONDS = $(shell cat $(VENV)/.seconds 2>/dev/null)
 
-.PHONY: book test run lab lint bench lock clean install
+.PHONY: book test run lab lock clean install
 
 book: install
 	$(BIN)/kc run --profile $(PROFILE) --run-dir $(RUN_DIR)
