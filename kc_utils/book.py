@@ -76,7 +76,8 @@ def build_book(run_dir: str | Path, root: Path = ROOT) -> Path:
     if built == files:
         logger.info("the book is up to date")
         return index
-    if not built or set(built) != set(files):  # pages of removed files would stay behind
+    if not built or set(built) != set(files) or not _only_pages_changed(built, files):
+        # Pages of removed files would stay behind, and Sphinx does not see new style sheets.
         artifacts.remove(book / "_build")
     stamp.unlink(missing_ok=True)
     _jupyter_book(source, book)
@@ -91,6 +92,11 @@ def digests(source: Path) -> dict[str, str]:
     }
     versions = [f"{name} {metadata.version(name)}" for name in _BUILDERS]
     return files | {"": hashlib.sha256("\n".join(versions).encode()).hexdigest()}
+
+
+def _only_pages_changed(built: dict[str, str], files: dict[str, str]) -> bool:
+    changed = [name for name in files if built.get(name) != files[name]]
+    return all(name.endswith((".md", ".ipynb")) for name in changed)
 
 
 def clean_notebook(text: str, folders: dict[str, str]) -> bytes:

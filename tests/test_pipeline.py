@@ -20,7 +20,7 @@ from kc_utils.tokenizers import load_tokenizer
 pytestmark = pytest.mark.slow
 
 #: A run is killed as soon as one of these appears, in this order.
-MOMENTS = ("base/training/step-*", "checkpoints/step-00006*", "scores/*", "parts/circuit/*/own-*",
+MOMENTS = ("base/training/step-*", "checkpoints/step-00005*", "scores/*", "parts/circuit/*/own-*",
            "parts/components/*/*", "parts/forgetting/*/*")  # fmt: skip
 
 
