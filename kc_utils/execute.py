@@ -41,6 +41,8 @@ def execute(run: Run, name: str, stage_keys: list[str], parameters: dict[str, An
     target = run.path / "notebooks" / f"{name}.ipynb"
     if not source.is_file():
         raise KcError(f"{source} is missing; the checkout is not complete.")
+    declared = papermill.inspect_notebook(str(source))
+    parameters = {name: value for name, value in parameters.items() if name in declared}
     key = key_of(artifacts.sha256(source), library_digest(), stage_keys, parameters)
     known = run.record["notebooks"].get(name)
     if known and known["key"] == key and target.is_file():
@@ -56,7 +58,7 @@ def execute(run: Run, name: str, stage_keys: list[str], parameters: dict[str, An
 def _papermill(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     logging.getLogger("papermill").setLevel(logging.WARNING)
-    output = target.with_suffix(".ipynb.partial")
+    output = target.with_name(f"{target.name}.ipynb")  # papermill warns of other endings
     try:
         papermill.execute_notebook(
             str(source), str(output), parameters, kernel_name="python3", cwd=str(ROOT),
