@@ -56,12 +56,13 @@ def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: b
     """Compute the stages in order; a notebook is executed once its stages are there."""
     last = stage_name(to) if to else None
     stages = list(STAGES)
-    for i, stage in enumerate(stages):
+    for stage in stages:  # before anything is written
         if STAGES.done(run, stage.name):
             run.verify_stage(stage.name)
-        else:
+    for i, stage in enumerate(stages):
+        if not STAGES.done(run, stage.name):
             console.print(f"stage [bold]{stage.name}[/bold]")
-            STAGES.ensure(run, stage.name)
+        STAGES.ensure(run, stage.name)
         complete = i + 1 == len(stages) or stages[i + 1].notebook != stage.notebook
         if complete and notebooks:
             _notebook(run, stage.notebook, console)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,16 @@ def smoke_run(shared_runs: Path) -> Path:
         if not (shared_runs / "smoke.done").exists():
             kc("run", "--profile", "smoke", "--run-dir", path)
             (shared_runs / "smoke.done").touch()
+    return path
+
+
+@pytest.fixture
+def own_run(smoke_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished smoke run that a test may change."""
+    path = tmp_path / "own"
+    # Other workers rewrite figures and the book of the shared run at the same time.
+    ignore = shutil.ignore_patterns("book", "figures", "*.partial", ".*")
+    shutil.copytree(smoke_run, path, ignore=ignore)
     return path
 
 

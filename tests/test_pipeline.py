@@ -79,14 +79,11 @@ def test_a_model_folder_goes_through_every_stage(shape: str, smoke_run, tmp_path
     assert set(claims["verdict"]) <= {"holds", "does not hold", "undecided"}
 
 
-def test_changing_the_circuit_size_keeps_the_checkpoints(smoke_run, tmp_path) -> None:
-    import shutil
-
-    run_dir = tmp_path / "copy"
-    shutil.copytree(smoke_run, run_dir)
-    before = {p: p.stat().st_mtime_ns for p in run_dir.glob("checkpoints/*/model.safetensors")}
+def test_changing_the_circuit_size_keeps_the_checkpoints(own_run) -> None:
+    before = {p: p.stat().st_mtime_ns for p in own_run.glob("checkpoints/*/model.safetensors")}
     smaller = ["--set", "circuit.top_n=20", "--to", "circuit", "--no-notebooks"]
-    kc("run", "--profile", "smoke", "--run-dir", run_dir, *smaller)
+    kc("run", "--profile", "smoke", "--run-dir", own_run, *smaller)
+    assert before
     assert {p: p.stat().st_mtime_ns for p in before} == before
-    sizes = pd.read_parquet(run_dir / "tables" / "circuits.parquet")
+    sizes = pd.read_parquet(own_run / "tables" / "circuits.parquet")
     assert set(sizes["n"]) == {20}
