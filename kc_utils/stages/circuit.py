@@ -127,8 +127,7 @@ def pair_rows(
 
 
 def _parts(work: Workspace, name: str, numbers) -> list[tuple[int, Path]]:
-    folder = work.run.path / "parts" / work.stage / work.key
-    return [(n, folder / f"{name}-{n:06d}.parquet") for n in numbers]
+    return [(n, work.parts / f"{name}-{n:06d}.parquet") for n in numbers]
 
 
 def _join(parts: list[tuple[int, Path]]) -> pd.DataFrame:

@@ -22,8 +22,7 @@ def compute(work: Workspace) -> None:
     """Tables ``head_roles``, ``role_shares``, ``mover_layers``, ``logit_lens``."""
     run = work.run
     checkpoints = common.analysed_checkpoints(run)
-    folder = run.path / "parts" / work.stage / work.key
-    jobs = [(run.path, int(s), folder / f"{int(s):06d}.parquet") for s in checkpoints["step"]]
+    jobs = [(run.path, int(s), work.parts / f"{int(s):06d}.parquet") for s in checkpoints["step"]]
     run_jobs(read_checkpoint, [j for j in jobs if not j[2].is_file()], "heads and logit lens")
     frame = pd.concat([artifacts.read_parquet(j[2]) for j in jobs], ignore_index=True)
     frame = frame.merge(checkpoints, on="step")

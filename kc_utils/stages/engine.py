@@ -33,9 +33,14 @@ class Workspace:
         self.key = key
         self._wrote: list[Path] = []
 
+    @property
+    def parts(self) -> Path:
+        """Where finished pieces of this stage lie until the whole of it is done."""
+        return self.run.path / "parts" / self.stage / self.key
+
     def piece(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """The table ``compute()`` returns, from ``parts/`` when it is already there."""
-        path = self.run.path / "parts" / self.stage / self.key / f"{name}.parquet"
+        path = self.parts / f"{name}.parquet"
         if not path.is_file():
             artifacts.write_parquet(path, compute())
         return artifacts.read_parquet(path)

@@ -41,9 +41,8 @@ _KEYS = ["variant", "ratio", "step"]
 def compute(work: Workspace) -> None:
     """Tables ``forgetting_people`` (a row per person and measurement) and ``forgetting``."""
     run, settings = work.run, work.config
-    folder = run.path / "parts" / work.stage / work.key
     jobs = [
-        (run.path, variant, ratio, folder / f"{variant}-{ratio:.3f}.parquet")
+        (run.path, variant, ratio, work.parts / f"{variant}-{ratio:.3f}.parquet")
         for variant in settings.forgetting.variants
         for ratio in settings.forgetting.replay_ratios
     ]

@@ -67,7 +67,7 @@ def on_this_machine(training: TrainingConfig) -> TrainingConfig:
 
 
 def _piece(work: Workspace, step: int) -> Path:
-    return work.run.path / "parts" / work.stage / work.key / f"first_token-{step:06d}.parquet"
+    return work.parts / f"first_token-{step:06d}.parquet"
 
 
 def measure_checkpoint(run_path: Path, step: int, out: Path) -> None:

@@ -9,7 +9,6 @@ complete. Nothing is pickled.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kc_utils import artifacts
 from kc_utils.errors import KcError
 from kc_utils.models import write_model
 
@@ -84,13 +84,7 @@ def write_checkpoint(
 
 def _hashes(folder: Path) -> dict[str, str]:
     files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return {str(f.relative_to(folder).as_posix()): file_hash(f) for f in files}
-
-
-def file_hash(file: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return {str(f.relative_to(folder).as_posix()): artifacts.sha256(f) for f in files}
 
 
 def write_json(file: Path, values: object) -> None:
@@ -147,6 +141,6 @@ def _problem(file: Path, digest: str | None) -> str | None:
                 pass
     except (SafetensorError, OSError) as error:
         return f"is not readable ({error})"
-    if digest is not None and file_hash(file) != digest:
+    if digest is not None and artifacts.sha256(file) != digest:
         return "has changed since it was written"
     return None
