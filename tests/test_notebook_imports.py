@@ -1,0 +1,46 @@
+"""What a notebook imports from the library is there: found in a second, not after a run."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def missing(source: str) -> list[str]:
+    """Names that ``source`` imports from ``kc_utils`` and that do not exist there."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kc_utils"):
+            module = importlib.import_module(node.module)
+            found += [
+                f"{node.module}.{name.name}"
+                for name in node.names
+                if not hasattr(module, name.name) and not _is_module(node.module, name.name)
+            ]
+    return found
+
+
+def _is_module(package: str, name: str) -> bool:
+    return importlib.util.find_spec(f"{package}.{name}") is not None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_every_import_of_a_notebook_exists(path: Path) -> None:
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert (
+        missing("\n".join(line for cell in code for line in cell.splitlines() if line[:1] != "%"))
+        == []
+    )
+
+
+def test_a_name_that_is_gone_is_found() -> None:
+    assert missing("from kc_utils.artifacts import gone, sha256") == ["kc_utils.artifacts.gone"]
