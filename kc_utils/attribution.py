@@ -1,81 +1,72 @@
-"""Edge attribution patching (EAP) and its integrated gradients (EAP-IG).
+"""Edge attribution: how much does every edge matter, from a few runs of the model.
 
 For a writer u and a reader v,
 
     score[u, v] = mean over pairs and steps of  sum over positions, width of
                   (corrupted_u - clean_u) * d loss / d input_v,
 
-loss = -(logit[right] - logit[wrong]) at the last token of the clean prompt. A positive score means:
-corrupting the edge raises the loss, so the edge helps. ``input_v`` is the residual stream in front
-of v's normalisation, and every head's q, k and v have an input of their own. Writer differences
-come from the plain clean and corrupted runs. Gradients come from runs whose token embedding is the
-clean one (EAP; Syed et al. 2023) or lies at k/m of the way from the corrupted to the clean one
-(EAP-IG; Hanna et al. 2024), k = 1..m or k = 0..m-1.
+where loss is minus the metric (the logit difference, unless another is chosen) at the end of the
+clean prompt. A positive score means: corrupting the edge makes the answer worse, so the edge helps.
+``input_v`` is the residual stream in front of v's normalisation, and every head's q, k and v have
+an input of their own. Writer differences come from the plain clean and corrupted runs. The methods
+differ in the runs that gradients are taken in:
 
-How it is computed. All heads of a layer read the same residual x through the same normalisation
-y = w c(x) / s, with c the centring (or nothing) and s the scale. With g the gradient at a head's q,
-W its projection, and x^ = c(x) / s, the gradient at the head's input is
+- ``eap``: the clean run (Syed et al. 2023);
+- ``eap-ig``: runs whose token embedding lies at k/m of the way from the corrupted to the clean one,
+  k = 1..m or k = 0..m-1 (Hanna et al. 2024);
+- ``eap-ig-activations``: for the rows of one embedding, attention layer or MLP, clean runs in which
+  its own output lies at k/m of the way (2 L + 1 times as many runs);
+- ``clean-corrupted``: the clean and the corrupted run, averaged;
+- ``relp``: the clean run, with relevance in the place of gradients (:mod:`kc_utils.relp`);
+- ``exact``: no gradients: every edge is patched in turn (:mod:`kc_utils.exact`), for tiny models.
 
-    [ c(w W'g) - x^ mean(x^ . w W'g) ] / s.
-
-The mean is (g . u) / d_model with u the head's projection of w x^. So a step leaves g / s behind,
-one number per token and head, and x^. Steps are summed in head space, and only then are the
-gradients at the inputs formed, a layer at a time, and multiplied with all earlier writers'
-differences.
-
-Memory: q, k, v gradients and two residual streams per layer and step for ``batch_size`` pairs, plus
-about ``BLOCK`` numbers for the writers' differences. Not implemented: other losses, and scores per
-position or per pair.
+How gradients meet differences is in :mod:`kc_utils.gradients`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from kc_utils.anatomy import Anatomy, anatomy_of, frozen, require_eval
+from kc_utils.backward import Leaf, Loss, run_backward
 from kc_utils.errors import KcError
-from kc_utils.parts import (
-    EMBED,
-    FINAL_IN,
-    FINAL_OUT,
-    Layer,
-    Norm,
-    Parts,
-    frozen,
-    last_only,
-    record,
-    require_eval,
-    split_heads,
-    take_apart,
-)
+from kc_utils.exact import exact_scores
+from kc_utils.gradients import Gradients
+from kc_utils.memory import pairs_per_block, pairs_per_product
+from kc_utils.metrics import Metric, check_batch, check_metric, evaluate_metric
 from kc_utils.prompt_batch import PairBatch
+from kc_utils.written import Written, record
 
 log = logging.getLogger(__name__)
-METHODS = ("eap", "eap-ig")
+METHODS = ("eap", "eap-ig", "eap-ig-activations", "clean-corrupted", "relp", "exact")
 PATHS = ("1..m", "0..m-1")
-BLOCK = 2**25  # numbers held at once for the writers' differences
+POSITIONS = ("subject", "relation", "last")
 
 
 @dataclass(frozen=True)
 class AttributionSettings:
     """How to score edges.
 
-    ``method``: ``eap`` (one gradient, at the clean embedding) or ``eap-ig`` (``steps`` gradients).
-    ``path``: which k of the path from corrupted (k = 0) to clean (k = m). ``batch_size``: pairs per
-    block; it changes memory and speed, never the scores.
+    ``method``: see the module. ``steps`` and ``path``: number m of steps of the two integrated
+    gradients, and which k of the path from corrupted (k = 0) to clean (k = m). ``metric``: a name
+    of :data:`kc_utils.metrics.METRICS` or a function of last-token logits [n, vocab] and batch.
+    ``batch_size``: most pairs in a run. ``max_bytes``: most memory to use beside the model (an
+    estimate; runs are made smaller to stay below). Both change memory and speed, never the scores.
     """
 
     method: str = "eap-ig"
     steps: int = 5
     path: str = "1..m"
+    metric: str | Metric = "logit_diff"
     batch_size: int = 64
+    max_bytes: int = 2**31
 
     def __post_init__(self) -> None:
         for name, allowed in (("method", METHODS), ("path", PATHS)):
@@ -83,16 +74,19 @@ class AttributionSettings:
                 raise KcError(
                     f"{name}={getattr(self, name)!r} is not one of {', '.join(map(repr, allowed))}."
                 )
-        for name in ("steps", "batch_size"):
+        for name in ("steps", "batch_size", "max_bytes"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise KcError(f"{name}={value!r} is not an integer of at least 1.")
+        check_metric(self.metric)
 
     @property
     def shares_of_clean(self) -> tuple[float, ...]:
-        """Share of the clean embedding at each step."""
-        if self.method == "eap":
+        """Share of the clean output at each step."""
+        if self.method in ("eap", "relp"):
             return (1.0,)
+        if self.method == "clean-corrupted":
+            return (1.0, 0.0)
         first = 1 if self.path == "1..m" else 0
         return tuple((first + k) / self.steps for k in range(self.steps))
 
@@ -100,27 +94,33 @@ class AttributionSettings:
 def attribute(
     bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings
 ) -> Float[Tensor, "n_forward n_backward"]:
-    """Score every edge of ``bridge`` on ``batch``: logits per pair (mean over pairs), on the CPU.
+    """Score every edge of ``bridge`` on ``batch``: metric per pair (mean over pairs), on the CPU.
 
     float32, or float64 for a float64 model; exactly 0 where there is no edge. The result does not
-    depend on ``settings.batch_size`` beyond rounding. Parameters get no gradients.
+    depend on ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients.
+
+    KcError for a model in training mode, an empty batch, prompts of unequal shape, pairs that the
+    metric cannot tell apart, and a memory bound below what one pair needs.
     """
-    require_eval(bridge)
-    check_pairs(batch)
-    parts = take_apart(bridge)
-    batch = batch.to(parts.final_norm.weight.device)
-    dtype = torch.promote_types(parts.final_norm.weight.dtype, torch.float32)
-    graph = parts.graph
-    scores = torch.zeros(graph.n_forward, graph.n_backward, dtype=dtype, device=batch.last.device)
-    with frozen(bridge):
-        for start in range(0, len(batch), settings.batch_size):
-            block = batch.slice(start, start + settings.batch_size)
-            log.debug("attribution of pairs %d-%d of %d", start, start + len(block), len(batch))
-            _add_scores(parts, block, settings.shares_of_clean, scores)
-    return (scores / (len(batch) * len(settings.shares_of_clean))).cpu()
+    return _scores(bridge, batch, settings, by_position=False)[0]
 
 
-def check_pairs(batch: PairBatch) -> None:
+def attribute_by_position(
+    bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings
+) -> dict[str, Float[Tensor, "n_forward n_backward"]]:
+    """Scores of the tokens of the subject, of the relation and of the last token, kept apart.
+
+    They sum to what :func:`attribute` gives. The position is the one at which the reader reads; the
+    last token is the last that is read, and the relation is everything else. The method ``exact``
+    has no such parts.
+    """
+    if settings.method == "exact":
+        raise KcError("method='exact' patches an edge at all positions at once.")
+    scores = _scores(bridge, batch, settings, by_position=True)
+    return dict(zip(POSITIONS, scores, strict=True))
+
+
+def check_pairs(batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
     """KcError for an empty batch, prompts of unequal shape, or a pair without a contrast."""
     if len(batch) == 0:
         raise KcError("The batch holds no pair; attribution needs at least 1.")
@@ -129,146 +129,98 @@ def check_pairs(batch: PairBatch) -> None:
             f"Clean prompts have shape {tuple(batch.clean_ids.shape)} and corrupted ones "
             f"{tuple(batch.corrupted_ids.shape)}; they need to be equal."
         )
-    same = torch.nonzero(batch.right_ids == batch.wrong_ids).flatten().tolist()
-    if same:
-        token = int(batch.right_ids[same[0]])
-        raise KcError(f"Pair {same[0]}: right and wrong answer share their first token {token}.")
+    check_batch(metric, batch)
 
 
-class _StepSum:
-    """Gradients at the outputs of one normalisation's readers, summed over steps.
-
-    ``scaled``: sum of g / s, [batch, pos, readers, d]; ``shares`` and ``normalised``: of each step,
-    the factor of the rank-one part [batch, pos, readers] and x^ [batch, pos, d_model].
-    """
-
-    def __init__(self, norm: Norm) -> None:
-        self.norm = norm
-        self.scaled: Tensor | float = 0.0
-        self.shares: list[Tensor] = []
-        self.normalised: list[Tensor] = []
-
-    def add(self, x: Tensor, grad: Tensor, weights: Tensor | None) -> None:
-        """Add a step: residual ``x`` and gradient ``grad`` at the readers.
-
-        ``weights`` are the heads' [readers, d_head, d_model], or None for a reader that takes the
-        normalisation's output itself.
-        """
-        scale = self.norm.scale(x)
-        normalised = self.norm.centre(x) / scale
-        weighted = normalised * self.norm.weight
-        if weights is None:
-            projected = weighted[:, :, None]
-        else:
-            projected = torch.einsum("bpd,red->bpre", weighted, weights)
-        scaled = grad / scale[..., None]
-        self.scaled = self.scaled + scaled
-        self.shares.append((scaled * projected).sum(-1) / x.shape[-1])
-        self.normalised.append(normalised)
-
-    def input_gradient(
-        self, start: int, stop: int, weights: Tensor | None
-    ) -> Float[Tensor, "readers batch pos d_model"]:
-        """Gradients at the readers' inputs, summed over steps, of pairs ``start`` to ``stop``."""
-        scaled = self.scaled[start:stop]
-        back = scaled if weights is None else torch.einsum("bpre,red->bprd", scaled, weights)
-        total = self.norm.centre(back * self.norm.weight)
-        for share, normalised in zip(self.shares, self.normalised, strict=True):
-            total = total - share[start:stop, ..., None] * normalised[start:stop, :, None]
-        return total.permute(2, 0, 1, 3)
+def _scores(
+    bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings, by_position: bool
+) -> Float[Tensor, "parts n_forward n_backward"]:
+    anatomy = anatomy_of(bridge)
+    require_eval(bridge)
+    check_pairs(batch, settings.metric)
+    batch = batch.to(anatomy.device)
+    if settings.method == "exact":
+        return exact_scores(anatomy, batch, settings.metric, settings.batch_size)[None].cpu()
+    shape = (len(POSITIONS) if by_position else 1, *anatomy.graph.real_edges.shape)
+    scores = torch.zeros(shape, dtype=anatomy.score_dtype, device=anatomy.device)
+    steps = len(settings.shares_of_clean)
+    size = pairs_per_block(anatomy, batch, steps, settings.max_bytes, settings.batch_size)
+    with frozen(anatomy.model):
+        for start in range(0, len(batch), size):
+            block = batch.slice(start, start + size)
+            log.debug("attribution of pairs %d-%d of %d", start, start + len(block), len(batch))
+            _Block(anatomy, block, settings, by_position, scores).add()
+    return (scores / (len(batch) * steps)).cpu()
 
 
-class _Gradients:
-    """All readers' gradients: per layer those of the heads and of the MLP, and those of logits."""
+class _Block:
+    """A block of pairs: its plain runs, and its share of the scores."""
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts = parts
-        self.weights = [torch.cat(layer.w_qkv) for layer in parts.layers]
-        self.heads = [_StepSum(layer.attention_norm) for layer in parts.layers]
-        self.mlps = [_StepSum(layer.mlp_norm) for layer in parts.layers]
-        self.logits = _StepSum(parts.final_norm)
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        batch: PairBatch,
+        settings: AttributionSettings,
+        by_position: bool,
+        scores: Tensor,
+    ) -> None:
+        self.anatomy, self.batch, self.settings, self.scores = anatomy, batch, settings, scores
+        self.by_position = by_position
+        hidden, self.clean = record(anatomy, batch.clean_ids)
+        _, self.corrupted = record(anatomy, batch.corrupted_ids)
+        self.difference = self.corrupted.minus(self.clean)
+        with torch.no_grad():
+            known = anatomy.logits(hidden, batch.read_at) if settings.metric == "kl" else None
+        self.loss: Loss = partial(_loss, settings.metric, known)
 
-    def add(self, batch: PairBatch, embed: Float[Tensor, "batch pos d_model"]) -> None:
-        """Run the model forwards and backwards from one token embedding."""
-        seen, n_heads = _backward(self.parts, batch, embed)
-        for layer, weights, heads, mlp in zip(
-            self.parts.layers, self.weights, self.heads, self.mlps, strict=True
-        ):
-            qkv = [split_heads(seen.grads[name], n_heads) for name in layer.qkv]
-            heads.add(seen.values[layer.attention_in], torch.cat(qkv, dim=2), weights)
-            mlp.add(seen.values[layer.mlp_residual], seen.grads[layer.mlp_in][:, :, None], None)
-        self.logits.add(seen.values[FINAL_IN], seen.grads[FINAL_OUT][:, :, None], None)
+    def add(self) -> None:
+        """Add this block's sums over pairs and steps to the scores."""
+        if self.settings.method != "eap-ig-activations":
+            self._add_rows("embed", 0, slice(None))
+            return
+        graph = self.anatomy.graph
+        self._add_rows("embed", 0, slice(0, 1))
+        for layer in range(graph.n_layers):
+            self._add_rows("heads", layer, graph.heads(layer))
+            self._add_rows("mlp", layer, slice(graph.mlp(layer), graph.mlp(layer) + 1))
 
-    def at_inputs(
-        self, start: int, stop: int
-    ) -> Iterator[tuple[int, slice, Float[Tensor, "readers batch pos d_model"]]]:
-        """For each group of readers: how many writers it hears, its columns, its gradients."""
-        graph = self.parts.graph
-        for i, weights in enumerate(self.weights):
-            heads = self.heads[i].input_gradient(start, stop, weights)
-            yield graph.before_attention(i), graph.attention_columns(i), heads
-            column = graph.mlp_column(i)
-            mlp = self.mlps[i].input_gradient(start, stop, None)
-            yield graph.before_mlp(i), slice(column, column + 1), mlp
-        last = graph.n_backward - 1
-        yield graph.n_forward, slice(last, last + 1), self.logits.input_gradient(start, stop, None)
-
-
-def _add_scores(
-    parts: Parts, batch: PairBatch, shares_of_clean: tuple[float, ...], scores: Tensor
-) -> None:
-    """Add the sums over the pairs of ``batch`` and over steps to ``scores``."""
-    only_last = last_only(batch.last)
-    _, clean = record(parts, batch.clean_ids, [only_last])
-    _, corrupted = record(parts, batch.corrupted_ids, [only_last])
-    gradients = _Gradients(parts)
-    for share in shares_of_clean:
-        gradients.add(batch, corrupted.embed + share * (clean.embed - corrupted.embed))
-    difference = corrupted.minus(clean)
-    per_pair = parts.graph.n_forward * clean.embed[0].numel()
-    size = max(1, BLOCK // per_pair)
-    for start in range(0, len(batch), size):
-        written = difference.slice(start, start + size).outputs(parts).flatten(1)
-        for heard, columns, gradient in gradients.at_inputs(start, start + size):
-            scores[:heard, columns] += (written[:heard] @ gradient.flatten(1).T).to(scores.dtype)
+    def _add_rows(self, kind: str, layer: int, rows: slice) -> None:
+        """Score the writers ``rows`` with runs along the path of one writer's output."""
+        relevance = self.settings.method == "relp"
+        gradients = Gradients(self.anatomy, constant_scale=relevance)
+        clean, corrupted = (_output(w, kind, layer) for w in (self.clean, self.corrupted))
+        for share in self.settings.shares_of_clean:
+            leaf = Leaf(corrupted + share * (clean - corrupted), kind, layer)
+            run = run_backward(self.anatomy, self.batch, leaf, self.loss, relevance)
+            gradients.add(run)
+        size = pairs_per_product(self.anatomy, self.batch, self.settings.max_bytes)
+        pos = self.batch.clean_ids.shape[1]
+        for start in range(0, len(self.batch), size):
+            some = self.batch.slice(start, start + size)
+            written = self.difference.slice(start, start + size)
+            rows_written = written.outputs(self.anatomy, self.anatomy.score_dtype)
+            centred = self.anatomy.final_norm.centre(rows_written).flatten(1, 2)
+            parts = _position_tokens(some, pos) if self.by_position else [slice(None)]
+            gradients.score(centred, start * pos, parts, self.scores, rows)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Residual streams and gradients of one run, by hook name."""
-
-    values: dict[str, Tensor]
-    grads: dict[str, Tensor]
+def _output(written: Written, kind: str, layer: int) -> Tensor:
+    if kind == "embed":
+        return written.embed
+    return written.z[layer].flatten(-2) if kind == "heads" else written.mlp[layer]
 
 
-def _gradient_names(layer: Layer) -> tuple[str, ...]:
-    return (*layer.qkv, layer.mlp_in)
+def _loss(
+    metric: str | Metric, clean_logits: Tensor | None, logits: Tensor, batch: PairBatch
+) -> Float[Tensor, " n"]:
+    return -evaluate_metric(metric, logits, batch, clean_logits)
 
 
-def _backward(
-    parts: Parts, batch: PairBatch, embed: Float[Tensor, "batch pos d_model"]
-) -> tuple[_Seen, int]:
-    """Gradients of the summed loss of ``batch`` when the token embedding is ``embed``."""
-    leaf = embed.detach().requires_grad_(True)
-    values: dict[str, Tensor] = {}
-    tracked: dict[str, Tensor] = {}
-
-    def replace(tensor: Tensor, hook: Any) -> Tensor:
-        return leaf
-
-    def note(tensor: Tensor, hook: Any) -> None:
-        values[hook.name] = tensor.detach()
-
-    def track(tensor: Tensor, hook: Any) -> Tensor:
-        tracked[hook.name] = tensor.view_as(tensor)  # a node of its own: in Phi, one tensor feeds
-        return tracked[hook.name]  # both attention and MLP
-
-    residuals = {n for layer in parts.layers for n in (layer.attention_in, layer.mlp_residual)}
-    outputs = [n for layer in parts.layers for n in _gradient_names(layer)] + [FINAL_OUT]
-    hooks = [(EMBED, replace), *((n, note) for n in (*sorted(residuals), FINAL_IN))]
-    hooks += [*((n, track) for n in outputs), last_only(batch.last)]
-    logits = parts.forward(batch.clean_ids, hooks)[:, 0]
-    rows = torch.arange(len(batch), device=logits.device)
-    loss = -(logits[rows, batch.right_ids] - logits[rows, batch.wrong_ids]).sum()
-    grads = torch.autograd.grad(loss, [tracked[n] for n in outputs])
-    return _Seen(values, dict(zip(outputs, grads, strict=True))), parts.graph.n_heads
+def _position_tokens(batch: PairBatch, pos: int) -> list[Int[Tensor, " some"]]:
+    """Tokens (pair * pos + position) of the subject, the relation and the last position."""
+    position = torch.arange(pos, device=batch.last.device)[None]
+    last = position == batch.last[:, None]
+    subject = (position >= batch.subject_start[:, None]) & (position < batch.subject_stop[:, None])
+    subject = subject & ~last
+    relation = ~subject & ~last
+    return [mask.flatten().nonzero().flatten() for mask in (subject, relation, last)]

@@ -1,9 +1,11 @@
 """From a Hugging Face model to a TransformerBridge whose heads can be told apart.
 
-TransformerLens 4 wraps the model in place, so the wrapped model is a copy. Grouped key/value heads
-are ungrouped first: each query head gets its own copy of its group's k and v projection, which
-leaves the function of the model unchanged and gives every query head its own k and v edges.
-No weight is folded, centred or otherwise processed.
+TransformerLens 4 wraps a model in place. So the bridge gets modules of its own, and the plain model
+stays beside it for the circuit code (:mod:`kc_utils.anatomy`). All of them share the parameters of
+the model that was given: nothing is copied, and training that model changes its bridge. Grouped
+key/value heads are ungrouped first: each query head gets its own copy of its group's k and v
+projection, which leaves the function of the model unchanged and gives every query head its own k
+and v edges. No weight is folded, centred or otherwise processed.
 """
 
 from __future__ import annotations
@@ -16,14 +18,15 @@ from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kc_utils.anatomy import Anatomy, attach, dissect
 from kc_utils.errors import KcError
-from kc_utils.parts import check_decomposition
+from kc_utils.written import check_decomposition
 
 TOLERANCE = 1e-4  # largest error of the wrapped model's logits, over the largest logit
 
 
 def boot_bridge(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> TransformerBridge:
-    """Wrap a copy of ``model`` (its device and dtype, evaluation mode), heads ungrouped.
+    """Wrap ``model`` (its device and dtype, evaluation mode), heads ungrouped, parameters shared.
 
     Raises KcError if the wrapped model's logits differ from the model's own by more than 1e-4 of
     the largest logit, or if its residual stream is not the sum of embedding, heads and MLPs.
@@ -32,36 +35,41 @@ def boot_bridge(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> T
     model.eval()
     try:
         ids = probe_ids(model)
-        expected = _logits(model, ids)
+        with torch.no_grad():
+            expected = model(input_ids=ids, use_cache=False).logits
+        plain = ungroup(model)
         bridge = TransformerBridge.boot_transformers(
             model.config._name_or_path or model.config.model_type,
-            hf_model=ungroup(model),
+            hf_model=with_shared_parameters(plain),
             tokenizer=copy.deepcopy(tokenizer),
             device=str(model.device),
             dtype=model.dtype,
         )
     finally:
         model.train(was_training)
+    plain.eval()
     bridge.eval()
+    anatomy = dissect(bridge, plain)
     with torch.no_grad():
-        actual = bridge(ids, return_type="logits", use_cache=False)
-    error = ((actual - expected).abs().max() / expected.abs().max().clamp_min(1e-6)).item()
-    tolerance = TOLERANCE if model.dtype in (torch.float32, torch.float64) else 0.05
-    if not error <= tolerance:
-        raise KcError(
-            f"The TransformerBridge of {type(model).__name__} gives other logits than the model: "
-            f"relative error {error:.1e}, allowed is {tolerance:.0e}."
-        )
-    check_decomposition(bridge, ids)
+        _check_logits(model, bridge(ids, return_type="logits", use_cache=False), expected)
+        _check_logits(model, _unembedded(anatomy, ids), expected)
+    check_decomposition(anatomy, ids)
+    attach(bridge, anatomy)
     return bridge
 
 
-def ungroup(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy of ``model`` with as many key/value heads as query heads and the same function.
+def with_shared_parameters(model: PreTrainedModel) -> PreTrainedModel:
+    """The same modules once more, around the same parameters."""
+    return copy.deepcopy(model, {id(p): p for p in model.parameters()})
 
-    Query head h takes its k and v from KV head ``h // (query heads / KV heads)``.
+
+def ungroup(model: PreTrainedModel) -> PreTrainedModel:
+    """A model with as many key/value heads as query heads and the same function and parameters.
+
+    Query head h takes its k and v from KV head ``h // (query heads / KV heads)``. Only the k and v
+    projections have weights of their own, where heads are grouped.
     """
-    clone = copy.deepcopy(model)
+    clone = with_shared_parameters(model)
     heads = clone.config.num_attention_heads
     kv_heads = getattr(clone.config, "num_key_value_heads", None) or heads
     if kv_heads == heads:
@@ -97,12 +105,22 @@ def _repeat_heads(linear: nn.Linear, kv_heads: int, times: int) -> nn.Linear:
     return repeated
 
 
+def _unembedded(anatomy: Anatomy, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos v"]:
+    every = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
+    return anatomy.logits(anatomy.hidden(ids), every)
+
+
+def _check_logits(model: PreTrainedModel, actual: Tensor, expected: Tensor) -> None:
+    error = ((actual - expected).abs().max() / expected.abs().max().clamp_min(1e-6)).item()
+    tolerance = TOLERANCE if model.dtype in (torch.float32, torch.float64) else 0.05
+    if not error <= tolerance:
+        raise KcError(
+            f"The TransformerBridge of {type(model).__name__} gives other logits than the model: "
+            f"relative error {error:.1e}, allowed is {tolerance:.0e}."
+        )
+
+
 def probe_ids(model: PreTrainedModel) -> Int[Tensor, "batch pos"]:
     """Two short sequences of token ids that spread over the vocabulary, to compare models with."""
     ids = torch.arange(12, device=model.device) * 7919 % model.config.vocab_size
     return ids.reshape(2, 6)
-
-
-def _logits(model: PreTrainedModel, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos v"]:
-    with torch.no_grad():
-        return model(input_ids=ids, use_cache=False).logits

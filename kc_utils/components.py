@@ -23,7 +23,6 @@ Memory: one batch of attention patterns and values at a time.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,8 +31,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from kc_utils.anatomy import anatomy_of, require_eval
 from kc_utils.errors import KcError
-from kc_utils.parts import EMBED, FINAL_IN, Parts, require_eval, split_heads, take_apart
+from kc_utils.parts import EMBED, FINAL_IN, layer_names, read_hooks, split_heads
 from kc_utils.prompt_batch import PairBatch
 
 DIRECTIONS = ("difference", "right")
@@ -53,11 +53,11 @@ def source_attribution(
     The last axis follows ``PARTS``; its sum is the head's whole contribution, without the bias of
     the output projection, which belongs to no head.
     """
-    parts = _checked(bridge, batch, direction)
+    _check(bridge, batch, direction)
     pieces = []
     for start in range(0, len(batch), batch_size):
         part = batch.slice(start, start + batch_size).to(bridge.W_U.device)
-        pieces.append(_sources(parts, part, direction).cpu())
+        pieces.append(_sources(bridge, part, direction).cpu())
     return torch.cat(pieces)
 
 
@@ -142,11 +142,11 @@ def component_attribution(
     layer (-1 where there is none), head (-1 where there is none), value (mean over pairs). The
     metric is the logit difference, or the right token's logit, at the last clean position.
     """
-    parts = _checked(bridge, batch, direction)
+    _check(bridge, batch, direction)
     total: dict[tuple[str, int, int], float] = {}
     for start in range(0, len(batch), batch_size):
         part = batch.slice(start, start + batch_size).to(bridge.W_U.device)
-        for key, values in _components(parts, part, direction):
+        for key, values in _components(bridge, part, direction):
             total[key] = total.get(key, 0.0) + float(values.double().sum())
     rows = [(*key, value / len(batch)) for key, value in total.items()]
     return pd.DataFrame(rows, columns=["component", "layer", "head", "value"])
@@ -154,17 +154,19 @@ def component_attribution(
 
 @torch.no_grad()
 def _sources(
-    parts: Parts, batch: PairBatch, direction: str
+    bridge: TransformerBridge, batch: PairBatch, direction: str
 ) -> Float[Tensor, "pair layer head part"]:
-    patterns = [f"blocks.{i}.attn.hook_pattern" for i in range(len(parts.layers))]
-    seen = _seen(parts, batch, [*patterns, *(layer.qkv[2] for layer in parts.layers)])
-    towards, _ = _projection(parts, batch, seen[FINAL_IN], direction)
-    masks = _part_masks(parts.bridge, batch).to(towards.dtype)
+    blocks = anatomy_of(bridge).blocks
+    names = [layer_names(i) for i in range(len(blocks))]
+    wanted = [point for n in names for point in (n.pattern, n.qkv[2])]
+    seen = read_hooks(bridge, batch.clean_ids, [*wanted, FINAL_IN])
+    towards, _ = _projection(bridge, batch, seen[FINAL_IN], direction)
+    masks = _part_masks(bridge, batch).to(towards.dtype)
     contributions = []
-    for layer, pattern in zip(parts.layers, patterns, strict=True):
-        attention = _at_last(seen[pattern].transpose(1, 2), batch)
-        values = split_heads(seen[layer.qkv[2]], parts.graph.n_heads)
-        reading = torch.einsum("hdm,nm->nhd", layer.w_o, towards)
+    for block, name in zip(blocks, names, strict=True):
+        attention = _at_last(seen[name.pattern].transpose(1, 2), batch)
+        values = split_heads(seen[name.qkv[2]], block.n_heads)
+        reading = torch.einsum("hdm,nm->nhd", block.w_o, towards)
         sources = torch.einsum("nshd,nhd->nhs", values, reading) * attention
         contributions.append(sources @ masks)
     return torch.stack(contributions, dim=1)
@@ -172,12 +174,14 @@ def _sources(
 
 @torch.no_grad()
 def _components(
-    parts: Parts, batch: PairBatch, direction: str
+    bridge: TransformerBridge, batch: PairBatch, direction: str
 ) -> list[tuple[tuple[str, int, int], Float[Tensor, " pair"]]]:
-    first = parts.layers[0].attention_in
-    names = [EMBED, first, *(n for layer in parts.layers for n in (layer.z, layer.mlp_out))]
-    seen = _seen(parts, batch, names)
-    towards, constant = _projection(parts, batch, seen[FINAL_IN], direction)
+    blocks = anatomy_of(bridge).blocks
+    names = [layer_names(i) for i in range(len(blocks))]
+    first = names[0].attention_in
+    wanted = [EMBED, first, FINAL_IN, *(point for n in names for point in (n.z, n.mlp_out))]
+    seen = read_hooks(bridge, batch.clean_ids, wanted)
+    towards, constant = _projection(bridge, batch, seen[FINAL_IN], direction)
     embedding = (_at_last(seen[EMBED], batch) * towards).sum(-1)
     entering = (_at_last(seen[first], batch) * towards).sum(-1)
     found = [
@@ -185,18 +189,18 @@ def _components(
         (("embedding", -1, -1), embedding),
         (("position", -1, -1), entering - embedding),
     ]
-    for i, layer in enumerate(parts.layers):
-        z = _at_last(split_heads(seen[layer.z], parts.graph.n_heads), batch)
-        heads = torch.einsum("nhd,hdm,nm->nh", z, layer.w_o, towards)
-        found += [(("head", i, h), heads[:, h]) for h in range(parts.graph.n_heads)]
-        found.append((("attention bias", i, -1), towards @ layer.b_o))
-        mlp = _at_last(seen[layer.mlp_out], batch)
+    for i, (block, name) in enumerate(zip(blocks, names, strict=True)):
+        z = _at_last(split_heads(seen[name.z], block.n_heads), batch)
+        heads = torch.einsum("nhd,hdm,nm->nh", z, block.w_o, towards)
+        found += [(("head", i, h), heads[:, h]) for h in range(block.n_heads)]
+        found.append((("attention bias", i, -1), towards @ block.b_o))
+        mlp = _at_last(seen[name.mlp_out], batch)
         found.append((("mlp", i, -1), (mlp * towards).sum(-1)))
     return found
 
 
 def _projection(
-    parts: Parts,
+    bridge: TransformerBridge,
     batch: PairBatch,
     final: Float[Tensor, "pair pos d_model"],
     direction: str,
@@ -205,14 +209,13 @@ def _projection(
 
     The final norm's scale is the one of this run; centring, weight and bias are linear.
     """
-    w_u, b_u, norm = parts.bridge.W_U, parts.bridge.b_U, parts.final_norm
+    w_u, b_u, norm = bridge.W_U, bridge.b_U, anatomy_of(bridge).final_norm
     unembed, constant = w_u[:, batch.right_ids].T, b_u[batch.right_ids]
     if direction == "difference":
         unembed = unembed - w_u[:, batch.wrong_ids].T
         constant = constant - b_u[batch.wrong_ids]
-    bias = getattr(norm.module, "bias", None)
-    if isinstance(bias, Tensor):
-        constant = constant + unembed @ bias
+    if norm.bias is not None:
+        constant = constant + unembed @ norm.bias
     return norm.centre(unembed * norm.weight) / norm.scale(_at_last(final, batch)), constant
 
 
@@ -229,25 +232,13 @@ def _part_masks(bridge: TransformerBridge, batch: PairBatch) -> Bool[Tensor, "pa
     return torch.stack([inside, ~inside & ~bos, bos], dim=-1)
 
 
-def _seen(parts: Parts, batch: PairBatch, names: list[str]) -> dict[str, Tensor]:
-    """Activations of the clean run at ``names`` and in front of the final norm."""
-    seen: dict[str, Tensor] = {}
-
-    def keep(tensor: Tensor, hook: Any) -> None:
-        seen[hook.name] = tensor
-
-    parts.forward(batch.clean_ids, [(name, keep) for name in (*names, FINAL_IN)])
-    return seen
-
-
 def _at_last(values: Float[Tensor, "pair pos *rest"], batch: PairBatch) -> Tensor:
     return values[torch.arange(len(batch), device=values.device), batch.last]
 
 
-def _checked(bridge: TransformerBridge, batch: PairBatch, direction: str) -> Parts:
+def _check(bridge: TransformerBridge, batch: PairBatch, direction: str) -> None:
     if direction not in DIRECTIONS:
         raise KcError(f"direction={direction!r} must be 'difference' or 'right'.")
     if not len(batch):
         raise KcError("Direct logit attribution of 0 pairs is not defined; at least 1 is needed.")
     require_eval(bridge)
-    return take_apart(bridge)

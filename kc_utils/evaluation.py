@@ -116,9 +116,9 @@ def evaluate_circuit(
     measured = {
         prefix: (_numpy(logit_diff(x, right, wrong)), rank(x, right).cpu().numpy())
         for prefix, x in (
-            ("", logits),
-            ("clean_", refs.clean_logits),
-            ("corrupted_", refs.corrupted_logits),
+            ("", logits[:, -1]),
+            ("clean_", refs.clean_logits[:, -1]),
+            ("corrupted_", refs.corrupted_logits[:, -1]),
         )
     }
     fields = {f"{p}logit_diff": d for p, (d, _) in measured.items()}

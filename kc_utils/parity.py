@@ -29,7 +29,7 @@ from kc_utils.evaluation import (
 from kc_utils.golden import SCORE_FILES, GoldenSet, damaged, find_sets, read_set, relative_error
 from kc_utils.graph import Graph
 from kc_utils.models import load_model, load_tokenizer
-from kc_utils.parts import graph_of
+from kc_utils.anatomy import graph_of
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ logits at the last real token, and every gradient that starts there, ignore it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from kc_utils.errors import KcError
@@ -28,6 +28,10 @@ class PairBatch:
     ``last`` is the position of the last real token. ``right_ids`` and ``wrong_ids`` are the first
     tokens of the clean and of the corrupted prompt's answer. ``subject_start`` and
     ``subject_stop`` bound the subject's tokens, half open (0 and 0 if unknown).
+
+    Whole answers (:meth:`with_answers`) are read at the last k positions: ``answer_ids`` are the
+    tokens that should be predicted there (-1 where an answer is shorter), and ``weight`` is what a
+    row's metric is multiplied with. Without them only the last position is read.
     """
 
     clean_ids: Int[Tensor, "n pos"]
@@ -37,17 +41,30 @@ class PairBatch:
     wrong_ids: Int[Tensor, " n"]
     subject_start: Int[Tensor, " n"]
     subject_stop: Int[Tensor, " n"]
+    answer_ids: Int[Tensor, "n k"] | None = None
+    weight: Float[Tensor, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.last)
 
     def to(self, device: torch.device | str) -> PairBatch:
         """The same pairs on ``device``."""
-        return PairBatch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return PairBatch(**{name: x.to(device) for name, x in self._tensors().items()})
+
+    @property
+    def read_at(self) -> Int[Tensor, "n k"]:
+        """Positions whose logits are read; the last of them is ``last``."""
+        k = 1 if self.answer_ids is None else self.answer_ids.shape[1]
+        back = torch.arange(k - 1, -1, -1, device=self.last.device)
+        return (self.last[:, None] - back).clamp_min(0)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: x for name, x in found.items() if x is not None}
 
     def slice(self, start: int, stop: int) -> PairBatch:
         """Pairs ``start`` to ``stop`` (half open), without the padding that they don't need."""
-        part = {f.name: getattr(self, f.name)[start:stop] for f in fields(self)}
+        part = {name: x[start:stop] for name, x in self._tensors().items()}
         longest = int(part["last"].max()) + 1 if len(part["last"]) else 0
         for name in ("clean_ids", "corrupted_ids"):
             part[name] = part[name][:, :longest]
@@ -88,6 +105,51 @@ class PairBatch:
             subject_start=torch.tensor([int(i) for i in subject_start or zeros]),
             subject_stop=torch.tensor([int(i) for i in subject_stop or zeros]),
         )
+
+    @classmethod
+    def with_answers(
+        cls,
+        clean: Sequence[TokenIds],
+        corrupted: Sequence[TokenIds],
+        right: Sequence[TokenIds],
+        wrong: Sequence[TokenIds] | None = None,
+        subject_start: Sequence[int] | None = None,
+        subject_stop: Sequence[int] | None = None,
+    ) -> PairBatch:
+        """Pairs whose whole answers count, for the metric ``answer_log_prob``.
+
+        ``right`` and ``wrong`` are the answers' tokens. Prompts are continued with their answer but
+        for its last token, so that every token of it is predicted once. With ``wrong`` each pair
+        becomes two rows, one per answer, whose weights 2 and -2 make the mean over rows the mean
+        over pairs of log p(right) - log p(wrong). KcError names the first pair that is not valid.
+        """
+        n = len(clean)
+        answers = [list(a) for a in (*right, *(wrong or ()))]
+        rows = [*range(n), *(range(n) if wrong is not None else ())]
+        if len(answers) != len(rows) or len(corrupted) != n:
+            raise KcError(
+                f"{n} clean prompts need as many corrupted prompts and answers, not "
+                f"{len(corrupted)} and {len(right)}{f' and {len(wrong)}' if wrong else ''}."
+            )
+        for i, answer in zip(rows, answers, strict=True):
+            if not answer:
+                raise KcError(f"Pair {i}: an answer has no token.")
+        for i in range(n if wrong is not None else 0):
+            if answers[i] == answers[n + i]:
+                raise KcError(f"Pair {i}: right and wrong answer are the same, {answers[i]}.")
+        firsts = [answer[0] for answer in answers]
+        longest = max(map(len, answers), default=0)
+        batch = cls.from_lists(
+            [[*clean[i], *answer[:-1]] for i, answer in zip(rows, answers, strict=True)],
+            [[*corrupted[i], *answer[:-1]] for i, answer in zip(rows, answers, strict=True)],
+            firsts,
+            [-1] * len(rows),
+            None if subject_start is None else [subject_start[i] for i in rows],
+            None if subject_stop is None else [subject_stop[i] for i in rows],
+        )
+        padded = [[-1] * (longest - len(answer)) + answer for answer in answers]
+        signs = [1.0] * len(rows) if wrong is None else [2.0] * n + [-2.0] * n
+        return replace(batch, answer_ids=torch.tensor(padded), weight=torch.tensor(signs))
 
     @classmethod
     def from_frame(cls, pairs: pd.DataFrame) -> PairBatch:

@@ -15,12 +15,13 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
+from kc_utils.anatomy import anatomy_of, graph_of
 from kc_utils.attribution import AttributionSettings, attribute
 from kc_utils.bridge import boot_bridge, ungroup
 from kc_utils.errors import KcError
 from kc_utils.golden import SCORE_FILES
 from kc_utils.graph import Graph
-from kc_utils.parts import graph_of
+from kc_utils.memory import bytes_per_pair, product_bytes_per_pair
 from kc_utils.prompt_batch import PairBatch
 
 EAP = AttributionSettings(method="eap")
@@ -168,12 +169,17 @@ def test_batches_and_padding_change_nothing(kind: str) -> None:
     assert error(torch.stack(single).mean(0), whole) < 1e-5
 
 
-def test_small_blocks_of_writers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = attribute(golden_bridge("gpt2_tiny"), golden_batch("gpt2_tiny"), EAP)
-    monkeypatch.setattr("kc_utils.attribution.BLOCK", 1)
-    assert (
-        error(attribute(golden_bridge("gpt2_tiny"), golden_batch("gpt2_tiny"), EAP), whole) < 1e-5
-    )
+@pytest.mark.parametrize("method", ["eap", "eap-ig-activations"])
+def test_a_memory_bound_changes_nothing(method: str) -> None:
+    bridge, batch = golden_bridge("gpt2_tiny"), golden_batch("gpt2_tiny")
+    settings = AttributionSettings(method=method, steps=2)
+    whole = attribute(bridge, batch, settings)
+    anatomy, pos = anatomy_of(bridge), batch.clean_ids.shape[1]
+    steps = len(settings.shares_of_clean)
+    least = bytes_per_pair(anatomy, pos, steps) + product_bytes_per_pair(anatomy, pos)
+    assert error(attribute(bridge, batch, replace(settings, max_bytes=least)), whole) < 1e-5
+    with pytest.raises(KcError, match=f"max_bytes={least // 2} is less than the {least} bytes"):
+        attribute(bridge, batch, replace(settings, max_bytes=least // 2))
 
 
 def test_the_model_is_left_as_it_was() -> None:

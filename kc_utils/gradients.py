@@ -1,0 +1,188 @@
+"""Gradients at the inputs of all readers, in the factored form that makes attribution cheap.
+
+All heads of a layer read the same residual x through the same normalisation y = w x^ + bias, with
+x^ = c(x) / s, c the centring (or nothing) and s the scale. With g the gradient at a head's q (or k,
+v) and W its projection, the gradient at that head's input is
+
+    [ c(w W'g) - x^ mean(x^ . w W'g) ] / s.
+
+The first term is linear in g / s, which is summed over steps in head space. In the second, the mean
+is (g . u) / d_model with u = W (w x^), which is the head's own q without its constant, so a step
+leaves one number per token and head, and x^. Against a writer's difference D the score is then
+
+    sum over tokens  [ c(D) . w W' sum_k (g / s)_k  -  sum_k (D . x^_k) (g . u / s d_model)_k ],
+
+one matrix product per layer for the first term, and a small one for the second. Per-head copies of
+the residual stream are never made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kc_utils.anatomy import Anatomy, Block
+from kc_utils.norms import Norm
+
+
+@dataclass
+class Readers:
+    """Gradients at one group of readers behind one normalisation, summed over steps.
+
+    ``scaled``: sum over steps of g / s, [tokens, readers, d]; d is the width of a head, or d_model
+    for a reader that takes the normalisation's output itself (``heads`` False, one reader).
+    ``shares`` and ``normalised``: of each step, the factor of the rank-one part [tokens, readers]
+    and x^ [tokens, d_model]. ``constant_scale``: the normalisation's scale is taken as a constant
+    (the LN rule of relevance propagation), which leaves only the first term.
+    """
+
+    norm: Norm
+    heads: bool
+    constant_scale: bool = False
+    scaled: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        self.shares: list[Tensor] = []
+        self.normalised: list[Tensor] = []
+
+    def add(
+        self,
+        x: Float[Tensor, "tokens d_model"],
+        grad: Float[Tensor, "tokens readers d"],
+        projected: Float[Tensor, "tokens readers d"] | None,
+    ) -> None:
+        """Add a step: residual ``x``, gradient ``grad`` and W (w x^) at the readers.
+
+        ``projected`` is None for a reader that takes the normalisation's output itself.
+        """
+        normalised, scale = self.norm.normalise(x)
+        scaled = grad / scale[..., None]
+        if not self.constant_scale:
+            if projected is None:
+                projected = (normalised * self.norm.weight)[:, None]
+            self.shares.append((scaled * projected).sum(-1) / x.shape[-1])
+            self.normalised.append(normalised)
+        self.scaled = scaled if self.scaled is None else self.scaled.add_(scaled)
+
+    def score(
+        self,
+        written: Float[Tensor, "writers tokens d_model"],
+        tokens: Int[Tensor, " some"] | slice,
+        weights: Float[Tensor, "readers d d_model"] | None,
+    ) -> Float[Tensor, "writers readers"]:
+        """Products of writers' centred differences at ``tokens`` with the gradients there."""
+        scaled = self.scaled[tokens]
+        if weights is None:
+            inputs = (scaled * self.norm.weight).transpose(0, 1)
+        else:
+            inputs = torch.bmm(scaled.transpose(0, 1), weights)
+        scores = written.flatten(1) @ inputs.flatten(1).T
+        if self.constant_scale:
+            return scores
+        normalised = torch.stack([x[tokens] for x in self.normalised])
+        shares = torch.stack([x[tokens] for x in self.shares], dim=1)
+        along = torch.bmm(written.transpose(0, 1), normalised.permute(1, 2, 0))
+        return scores.sub_(along.transpose(0, 1).flatten(1) @ shares.flatten(0, 1))
+
+
+@dataclass(frozen=True)
+class Backward:
+    """What one run forwards and backwards leaves, per block; None for readers before the leaf.
+
+    ``qkv`` and ``qkv_grads``: outputs of the q, k, v projections and the loss' gradients there;
+    ``attention_in`` and ``mlp_in``: residual streams [batch, pos, d_model]; ``mlp_grads``: at the
+    MLPs' inputs; ``final_in``, ``final_grad``: before and after the final normalisation
+    [batch, k, d_model], at the tokens ``read`` (batch * pos + position).
+    """
+
+    qkv: list[list[Tensor]]
+    qkv_grads: list[list[Tensor] | None]
+    attention_in: list[Tensor]
+    mlp_in: list[Tensor]
+    mlp_grads: list[Tensor | None]
+    final_in: Float[Tensor, "batch k d_model"]
+    final_grad: Float[Tensor, "batch k d_model"]
+    read: Int[Tensor, " reads"]
+
+
+def _constant(block: Block) -> Float[Tensor, "readers d_head"]:
+    """What q, k and v are when the normalised input is zero."""
+    constant = block.b_qkv.flatten(0, 1)
+    bias = block.attention_norm.bias
+    return constant if bias is None else constant + block.w_qkv.flatten(0, 1) @ bias
+
+
+class Gradients:
+    """All readers' gradients: per layer those of the heads and of the MLP, and those of logits."""
+
+    def __init__(self, anatomy: Anatomy, constant_scale: bool = False) -> None:
+        self.anatomy = anatomy
+        blocks = anatomy.blocks
+        self.heads = [Readers(b.attention_norm, True, constant_scale) for b in blocks]
+        self.mlps = [Readers(b.mlp_norm, False, constant_scale) for b in blocks]
+        self.logits = Readers(anatomy.final_norm, False, constant_scale)
+        self.read = torch.empty(0, dtype=torch.long)
+        self.constants = [_constant(block) for block in blocks]
+
+    def add(self, run: Backward) -> None:
+        """Add what one run forwards and backwards left at all readers (summed over steps).
+
+        ``read``, the tokens at which the final residual stream was read, must not change.
+        """
+        for i, block in enumerate(self.anatomy.blocks):
+            if (grads := run.qkv_grads[i]) is not None:
+                grad = block.split(grads).flatten(2, 3).flatten(0, 1)
+                qkv = block.split(run.qkv[i]).flatten(2, 3).flatten(0, 1)
+                projected = None if self.heads[i].constant_scale else qkv - self.constants[i]
+                self.heads[i].add(run.attention_in[i].flatten(0, 1), grad, projected)
+            if (grad := run.mlp_grads[i]) is not None:
+                self.mlps[i].add(run.mlp_in[i].flatten(0, 1), grad.flatten(0, 1)[:, None], None)
+        self.logits.add(run.final_in.flatten(0, 1), run.final_grad.flatten(0, 1)[:, None], None)
+        self.read = run.read
+
+    def score(
+        self,
+        written: Float[Tensor, "n_forward tokens d_model"],
+        start: int,
+        parts: list[Int[Tensor, " some"] | slice],
+        scores: Float[Tensor, "parts n_forward n_backward"],
+        rows: slice = slice(None),
+    ) -> None:
+        """Add to ``scores`` the products of ``written`` with the gradients of the same tokens.
+
+        ``written``: centred differences at consecutive tokens, of which the first is token
+        ``start`` of the gradients. ``parts``: groups of its tokens, scored apart. ``rows``: writers
+        to score.
+        """
+        graph = self.anatomy.graph
+        for readers, heard, columns, weights in self._groups():
+            first, last, _ = rows.indices(heard)
+            if first >= last:
+                continue
+            for part, tokens in enumerate(parts):
+                some, at = written[first:last], slice(start, start + written.shape[1])
+                if not isinstance(tokens, slice):
+                    some, at = some[:, tokens], tokens + start
+                scores[part, first:last, columns] += readers.score(some, at, weights)
+        first, last, _ = rows.indices(graph.n_forward)
+        every = torch.arange(written.shape[1], device=written.device)
+        for part, tokens in enumerate(parts):
+            reads = torch.isin(self.read - start, every[tokens]).nonzero().flatten()
+            some = written[first:last, self.read[reads] - start]
+            scores[part, first:last, -1:] += self.logits.score(some, reads, None)
+
+    def _groups(self) -> Iterator[tuple[Readers, int, slice, Tensor | None]]:
+        """Groups of readers: how many writers they hear, their columns, their weights."""
+        graph = self.anatomy.graph
+        for i, block in enumerate(self.anatomy.blocks):
+            if self.heads[i].scaled is not None:
+                weights = block.w_qkv.flatten(0, 1).to(self.anatomy.score_dtype)
+                weights = weights * block.attention_norm.weight
+                yield self.heads[i], graph.before_attention(i), graph.attention_columns(i), weights
+            if self.mlps[i].scaled is not None:
+                column = graph.mlp_column(i)
+                yield self.mlps[i], graph.before_mlp(i), slice(column, column + 1), None
