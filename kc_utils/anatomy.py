@@ -110,6 +110,10 @@ class Anatomy:
         """In which scores are summed: float32, or float64 for a float64 model."""
         return torch.promote_types(self.dtype, torch.float32)
 
+    def centre(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """What every normalisation of the model does first."""
+        return self.final_norm.centre(x)
+
     def hidden(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
         """Output of the final normalisation."""
         return self.model.base_model(input_ids=ids, use_cache=False)[0]
@@ -137,12 +141,16 @@ def dissect(bridge: TransformerBridge, model: PreTrainedModel) -> Anatomy:
         _block(module, parts, bridge.blocks[i].attn, n_heads)
         for i, module in enumerate(model.get_submodule(mapping["blocks"].name))
     )
+    final_norm = read_norm(model.get_submodule(mapping["ln_final"].name))
+    norms = [n for b in blocks for n in (b.attention_norm, b.mlp_norm)]
+    if any(norm.centred != final_norm.centred for norm in norms):
+        raise KcError(f"{type(model).__name__} has both LayerNorms and RMSNorms.")
     return Anatomy(
         model=model,
         graph=Graph(len(blocks), n_heads, bool(bridge.cfg.parallel_attn_mlp)),
         embed=model.get_submodule(mapping["embed"].name),
         blocks=blocks,
-        final_norm=read_norm(model.get_submodule(mapping["ln_final"].name)),
+        final_norm=final_norm,
         unembed=model.get_submodule(mapping["unembed"].name),
     )
 
@@ -188,6 +196,13 @@ def frozen(model: nn.Module) -> Iterator[None]:
     finally:
         for parameter in changed:
             parameter.requires_grad_(True)
+
+
+def zero_input(block: Block) -> Float[Tensor, "readers d_head"]:
+    """What q, k and v of all heads are where the normalised input is zero."""
+    constant = block.b_qkv.flatten(0, 1)
+    bias = block.attention_norm.bias
+    return constant if bias is None else constant + block.w_qkv.flatten(0, 1) @ bias
 
 
 def weight_of(linear: nn.Module) -> Float[Tensor, "d_out d_in"]:

@@ -34,7 +34,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.anatomy import Anatomy, anatomy_of, frozen, require_eval
+from kc_utils.anatomy import Anatomy, anatomy_of, bias_of, frozen, require_eval, weight_of
 from kc_utils.backward import Leaf, Loss, run_backward
 from kc_utils.errors import KcError
 from kc_utils.exact import exact_scores
@@ -171,7 +171,7 @@ class _Block:
         self.difference = self.corrupted.minus(self.clean)
         with torch.no_grad():
             known = anatomy.logits(hidden, batch.read_at) if settings.metric == "kl" else None
-        self.loss: Loss = partial(_loss, settings.metric, known)
+        self.loss: Loss = partial(_loss, anatomy, settings.metric, known)
 
     def add(self) -> None:
         """Add this block's sums over pairs and steps to the scores."""
@@ -199,7 +199,7 @@ class _Block:
             some = self.batch.slice(start, start + size)
             written = self.difference.slice(start, start + size)
             rows_written = written.outputs(self.anatomy, self.anatomy.score_dtype)
-            centred = self.anatomy.final_norm.centre(rows_written).flatten(1, 2)
+            centred = self.anatomy.centre(rows_written).flatten(1, 2)
             parts = _position_tokens(some, pos) if self.by_position else [slice(None)]
             gradients.score(centred, start * pos, parts, self.scores, rows)
 
@@ -211,12 +211,23 @@ def _output(written: Written, kind: str, layer: int) -> Tensor:
 
 
 def _loss(
-    metric: str | Metric, clean_logits: Tensor | None, logits: Tensor, batch: PairBatch
+    anatomy: Anatomy,
+    metric: str | Metric,
+    clean_logits: Tensor | None,
+    read: Float[Tensor, "n k d_model"],
+    batch: PairBatch,
 ) -> Float[Tensor, " n"]:
+    """Minus the metric, from the hidden states that are read."""
+    if metric == "logit_diff":  # needs two rows of the unembedding, not all of the vocabulary
+        weight, bias = weight_of(anatomy.unembed), bias_of(anatomy.unembed)
+        towards = weight[batch.right_ids] - weight[batch.wrong_ids]
+        constant = bias[batch.right_ids] - bias[batch.wrong_ids]
+        return -((read[:, -1] * towards).sum(-1) + constant)
+    logits = anatomy.unembed(read.flatten(0, 1)).unflatten(0, read.shape[:2])
     return -evaluate_metric(metric, logits, batch, clean_logits)
 
 
-def _position_tokens(batch: PairBatch, pos: int) -> list[Int[Tensor, " some"]]:
+def _position_tokens(batch: PairBatch, pos: int) -> list[Int[Tensor, " _"]]:
     """Tokens (pair * pos + position) of the subject, the relation and the last position."""
     position = torch.arange(pos, device=batch.last.device)[None]
     last = position == batch.last[:, None]

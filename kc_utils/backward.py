@@ -36,7 +36,8 @@ def run_backward(
 ) -> Backward:
     """Gradients of the summed loss of the clean prompts of ``batch``, run with ``leaf``.
 
-    ``loss`` maps logits [batch, k, vocab] to a number per pair. ``relevance``: propagate relevance
+    ``loss`` maps the final hidden states that are read, [batch, k, d_model], to a number per pair.
+    ``relevance``: propagate relevance
     (:mod:`kc_utils.relp`) in the place of gradients. Parameters must not take gradients.
     """
     blocks = anatomy.blocks
@@ -67,8 +68,7 @@ def run_backward(
         at = batch.read_at
         rows = torch.arange(len(batch), device=hidden.device)[:, None]
         read = hidden[rows, at]
-        logits = anatomy.unembed(read.flatten(0, 1)).unflatten(0, at.shape)
-        total = loss(logits, batch).sum()
+        total = loss(read, batch).sum()
     wanted = [x for outputs in qkv for x in outputs] + mlp + [read]
     taking = [x for x in wanted if x.requires_grad]
     grads = torch.autograd.grad(total, taking, allow_unused=True)

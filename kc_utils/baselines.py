@@ -21,6 +21,7 @@ from kc_utils.written import Written, write_heads
 class Baseline(ABC):
     """Constants of the readers and changes of the writers of one run."""
 
+    @abstractmethod
     def start(self, positions: Float[Tensor, "batch pos d_model"]) -> None:
         """Take what is in the first residual stream beside the embedding."""
 
@@ -45,6 +46,9 @@ class CorruptedRun(Baseline):
     def __init__(self, anatomy: Anatomy, written: Written) -> None:
         self.anatomy, self.written = anatomy, written
 
+    def start(self, positions: Float[Tensor, "batch pos d_model"]) -> None:
+        pass  # the corrupted run's streams have them
+
     def constant(self, stream: int) -> Float[Tensor, "batch pos d_model"]:
         return self.written.streams[stream]
 
@@ -65,9 +69,7 @@ class FixedOutputs(Baseline):
 
     def __init__(self, anatomy: Anatomy, rows: Float[Tensor, "n_forward d_model"] | None) -> None:
         self.anatomy, self.rows = anatomy, rows
-        self.positions = torch.empty(0)
-        sums = _sums_before(anatomy, rows)
-        self.sums = sums
+        self.positions, self.sums = torch.empty(0), _sums_before(anatomy, rows)
 
     def start(self, positions: Float[Tensor, "batch pos d_model"]) -> None:
         self.positions = positions

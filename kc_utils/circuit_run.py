@@ -2,7 +2,8 @@
 
 The plain model runs with hooks that replace what its readers read. Heads that nobody hears are not
 computed, and neither are the projections that the hooks make superfluous: those are handed an empty
-tensor.
+tensor. Every reader centres its input (or none does), so what is written is centred once, and a
+head's normalisation is one scale per token behind its projection.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from kc_utils.anatomy import Anatomy
+from kc_utils.anatomy import Anatomy, zero_input
 from kc_utils.baselines import Baseline
 from kc_utils.hooks import Hooks
+from kc_utils.norms import Norm
 from kc_utils.prompt_batch import PairBatch
 
 
 class CircuitRun:
     """A run of the circuit ``edges``.
 
-    ``rows``: writers with a kept edge. ``change``: output minus replacement of each of them in this
-    run, [rows, batch, pos, d_model], filled while the run goes on.
+    ``rows``: writers with a kept edge. ``change``: centred output minus replacement of each of them
+    in this run, [rows, batch, pos, d_model], filled while the run goes on.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class CircuitRun:
     ) -> None:
         self.anatomy, self.graph, self.baseline = anatomy, anatomy.graph, baseline
         self.rows = np.flatnonzero(edges.any(axis=1))
-        self.kept = torch.from_numpy(edges[self.rows]).to(anatomy.device, anatomy.dtype)
+        self.edges = edges[self.rows]
         self.embed, self.change = torch.empty(0), torch.empty(0)
 
     def logits(self, batch: PairBatch) -> Float[Tensor, "batch k vocab"]:
@@ -84,39 +86,44 @@ class CircuitRun:
     def _head_reads(self, layer: int) -> list[Tensor]:
         """Outputs of the q, k, v projections; zero for heads that nobody hears."""
         block, heads = self.anatomy.blocks[layer], self._heads(layer)
-        n, width = block.n_heads, block.b_qkv.shape[-1]
-        if not len(heads):
-            return block.join(self.embed.new_zeros(*self.embed.shape[:2], 3, n, width))
-        readers = np.concatenate([part * n + heads for part in range(3)])
-        columns = self.graph.attention_columns(layer).start + readers
-        inputs = self._inputs(self.graph.before_attention(layer), columns, 2 * layer)
-        normalised = block.attention_norm.apply(inputs).flatten(1, 2)
-        weights, biases = block.w_qkv.flatten(0, 1)[readers], block.b_qkv.flatten(0, 1)[readers]
-        found = torch.baddbmm(biases[:, None], normalised, weights.transpose(1, 2))
-        if len(heads) < n:
-            every = found.new_zeros(3 * n, *found.shape[1:])
-            every[torch.from_numpy(readers).to(found.device)] = found
-            found = every
-        qkv = found.view(3, n, *self.embed.shape[:2], width).permute(2, 3, 0, 1, 4)
-        return block.join(qkv)
+        readers = np.concatenate([part * block.n_heads + heads for part in range(3)])
+        weights, constants = block.w_qkv.flatten(0, 1), zero_input(block)
+        width = constants.shape[-1]
+        found = self.embed.new_zeros(3 * block.n_heads, *self.embed.shape[:2], width)
+        heard = np.searchsorted(self.rows, self.graph.before_attention(layer))
+        columns = self.edges[:heard, self.graph.attention_columns(layer).start + readers]
+        distinct, which = np.unique(columns, axis=1, return_inverse=True)
+        inputs = self._inputs(distinct, 2 * layer)
+        scales = self._scales(inputs, block.attention_norm)
+        for i, (x, scale) in enumerate(zip(inputs, scales, strict=True)):
+            same = readers[which.ravel() == i]  # readers that hear the same share a projection
+            projection = (weights[same] * block.attention_norm.weight).flatten(0, 1)
+            outputs = (x @ projection.T).div_(scale).unflatten(-1, (len(same), width))
+            found[same] = (outputs + constants[same]).movedim(-2, 0)
+        return block.join(found.unflatten(0, (3, -1)).permute(2, 3, 0, 1, 4))
+
+    def _scales(self, centred: Tensor, norm: Norm) -> Float[Tensor, "readers batch pos 1"]:
+        size = torch.linalg.vector_norm(
+            centred, dim=-1, keepdim=True, dtype=self.anatomy.score_dtype
+        )
+        return (size.square() / centred.shape[-1] + norm.eps).sqrt().to(centred.dtype)
 
     def _mlp_read(self, layer: int) -> Tensor:
-        column = np.array([self.graph.mlp_column(layer)])
-        inputs = self._inputs(self.graph.before_mlp(layer), column, 2 * layer + 1)
-        return self.anatomy.blocks[layer].mlp_norm.apply(inputs[0])
+        heard = np.searchsorted(self.rows, self.graph.before_mlp(layer))
+        column = self.edges[:heard, self.graph.mlp_column(layer), None]
+        return self.anatomy.blocks[layer].mlp_norm.apply(self._inputs(column, 2 * layer + 1)[0])
 
     def _final(self) -> Tensor:
-        column = np.array([self.graph.n_backward - 1])
-        return self._inputs(self.graph.n_forward, column, 2 * self.graph.n_layers)[0]
+        return self._inputs(self.edges[:, -1:], 2 * self.graph.n_layers)[0]
 
     def _inputs(
-        self, heard: int, columns: np.ndarray, stream: int
+        self, kept: Bool[np.ndarray, "heard readers"], stream: int
     ) -> Float[Tensor, "readers batch pos d_model"]:
-        """Inputs of the readers ``columns``, which hear the first ``heard`` writers."""
-        rows = np.searchsorted(self.rows, heard)
-        chosen = self.kept[:rows, torch.from_numpy(columns).to(self.kept.device)]
-        sums = chosen.T @ self.change[:rows].flatten(1)
-        return sums.unflatten(1, self.embed.shape).add_(self.baseline.constant(stream))
+        """Centred inputs of readers that hear the ``kept`` of the first written rows."""
+        chosen = torch.from_numpy(np.ascontiguousarray(kept.T)).to(self.change)
+        sums = chosen @ self.change[: len(kept)].flatten(1)
+        constant = self.anatomy.centre(self.baseline.constant(stream))
+        return sums.unflatten(1, self.embed.shape).add_(constant)
 
     def _heads(self, layer: int) -> np.ndarray:
         """Heads of ``layer`` that somebody hears."""
@@ -128,6 +135,7 @@ class CircuitRun:
         at = np.searchsorted(self.rows, row)
         if at < len(self.rows) and self.rows[at] == row:
             self.baseline.subtract(row, output, self.change[at])
+            self._centre(self.change[at])
 
     def _write_heads(self, layer: int, z: Tensor) -> Tensor:
         heads = self._heads(layer)
@@ -136,7 +144,12 @@ class CircuitRun:
             out = self.change[start : start + len(heads)]
             split = z.unflatten(-1, (self.graph.n_heads, -1))
             self.baseline.subtract_heads(layer, heads, split, out)
+            self._centre(out)
         return _nothing(z)
+
+    def _centre(self, written: Tensor) -> None:
+        if self.anatomy.final_norm.centred:
+            written -= written.mean(-1, keepdim=True)
 
 
 def _nothing(x: Tensor) -> Tensor:

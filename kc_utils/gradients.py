@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kc_utils.anatomy import Anatomy, Block
+from kc_utils.anatomy import Anatomy, zero_input
 from kc_utils.norms import Norm
 
 
@@ -109,13 +109,6 @@ class Backward:
     read: Int[Tensor, " reads"]
 
 
-def _constant(block: Block) -> Float[Tensor, "readers d_head"]:
-    """What q, k and v are when the normalised input is zero."""
-    constant = block.b_qkv.flatten(0, 1)
-    bias = block.attention_norm.bias
-    return constant if bias is None else constant + block.w_qkv.flatten(0, 1) @ bias
-
-
 class Gradients:
     """All readers' gradients: per layer those of the heads and of the MLP, and those of logits."""
 
@@ -126,7 +119,7 @@ class Gradients:
         self.mlps = [Readers(b.mlp_norm, False, constant_scale) for b in blocks]
         self.logits = Readers(anatomy.final_norm, False, constant_scale)
         self.read = torch.empty(0, dtype=torch.long)
-        self.constants = [_constant(block) for block in blocks]
+        self.constants = [zero_input(block) for block in blocks]
 
     def add(self, run: Backward) -> None:
         """Add what one run forwards and backwards left at all readers (summed over steps).
@@ -148,7 +141,7 @@ class Gradients:
         self,
         written: Float[Tensor, "n_forward tokens d_model"],
         start: int,
-        parts: list[Int[Tensor, " some"] | slice],
+        parts: list[Int[Tensor, " _"] | slice],
         scores: Float[Tensor, "parts n_forward n_backward"],
         rows: slice = slice(None),
     ) -> None:

@@ -80,7 +80,14 @@ def test_scores_are_the_gradient_of_an_edge_mask(kind: str, share: float) -> Non
     assert int((columns == 0).sum()) == 0, "every reader matters in the random model"
 
 
-def mask_gradient(bridge: TransformerBridge, batch: PairBatch, share: float) -> Tensor:
+def minus_logit_diff(logits: Tensor, clean: Tensor, pair: PairBatch) -> Tensor:
+    """Loss of one unpadded pair, from logits [pos, vocab]."""
+    return logits[-1, pair.wrong_ids[0]] - logits[-1, pair.right_ids[0]]
+
+
+def mask_gradient(
+    bridge: TransformerBridge, batch: PairBatch, share: float, loss: Any = minus_logit_diff
+) -> Tensor:
     """d loss / d M at 0, where M[u, v] adds M[u, v] * (corrupted_u - clean_u) to the input of v.
 
     One pair at a time, unpadded, in TransformerLens' own per-head forks of the residual stream,
@@ -102,9 +109,11 @@ def mask_gradient(bridge: TransformerBridge, batch: PairBatch, share: float) -> 
         hooks = [("embed.hook_out", lambda x, hook, embed=embed: embed)]
         hooks += masked(bridge, graph, mask, difference)
         with bridge.hooks(fwd_hooks=hooks):
-            logits = bridge(pair.clean_ids, use_cache=False)[0, -1]
-        loss = logits[pair.wrong_ids[0]] - logits[pair.right_ids[0]]
-        total += torch.autograd.grad(loss, mask)[0]
+            logits = bridge(pair.clean_ids, use_cache=False)[0]
+        bridge.set_use_split_qkv_input(False)
+        bridge.set_use_hook_mlp_in(False)
+        plain = bridge(pair.clean_ids, use_cache=False)[0].detach()
+        total += torch.autograd.grad(loss(logits, plain, pair), mask)[0]
     return total / len(batch) * torch.from_numpy(graph.real_edges.copy())
 
 

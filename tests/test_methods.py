@@ -1,0 +1,338 @@
+"""The attribution methods and metrics beside EAP-IG, each against an independent computation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_attribution import error, mask_gradient, masked, outputs
+from tiny_models import KINDS, golden_batch, golden_bridge, tiny_batch, tiny_model, tokenizer
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.tools.analysis.attribution_patching import (
+    EdgeAttributionConfig,
+    Node,
+    attribution_patch,
+    faithfulness,
+)
+
+from kc_utils.anatomy import anatomy_of, graph_of
+from kc_utils.attribution import (
+    METHODS,
+    AttributionSettings,
+    attribute,
+    attribute_by_position,
+)
+from kc_utils.bridge import boot_bridge
+from kc_utils.circuit import top_edges
+from kc_utils.errors import KcError
+from kc_utils.evaluation import evaluate_circuit, references, run_circuit
+from kc_utils.hooks import Hooks
+from kc_utils.metrics import evaluate_metric
+from kc_utils.prompt_batch import PairBatch
+from kc_utils.relp import propagate_relevance
+
+EAP = AttributionSettings(method="eap")
+EXACT = AttributionSettings(method="exact")
+
+
+def bridge_of(kind: str, dtype: torch.dtype = torch.float64) -> TransformerBridge:
+    return boot_bridge(tiny_model(kind, dtype), tokenizer())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_exact_patching_is_the_model_without_one_edge(kind: str) -> None:
+    """Two implementations: a patched reader, and the circuit of all edges but one."""
+    bridge, batch = bridge_of(kind), tiny_batch(4)
+    graph, refs = graph_of(bridge), references(bridge, batch)
+    scores = attribute(bridge, batch, EXACT)
+    clean = evaluate_metric("logit_diff", refs.clean_logits, batch)
+    found = np.argwhere(graph.real_edges)
+    for u, v in found[np.random.default_rng(0).permutation(len(found))[:40]]:
+        edges = graph.real_edges.copy()
+        edges[u, v] = False
+        metric = evaluate_metric("logit_diff", run_circuit(bridge, batch, edges, refs=refs), batch)
+        assert float(scores[u, v]) == pytest.approx(float((clean - metric).mean()), abs=1e-6)
+    assert bool((scores[torch.from_numpy(~graph.real_edges)] == 0).all())
+
+
+def test_exact_patching_in_small_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    bridge, batch = bridge_of("gpt2"), tiny_batch(5)
+    whole = attribute(bridge, batch, EXACT)
+    monkeypatch.setattr("kc_utils.exact.PROMPTS_AT_ONCE", 7)
+    assert error(attribute(bridge, batch, replace(EXACT, batch_size=2)), whole) < 1e-12
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_clean_corrupted_is_the_mean_of_two_gradients(kind: str) -> None:
+    """m = 1 has its one step at the clean embedding, or at the corrupted one."""
+    bridge, batch = bridge_of(kind), tiny_batch()
+    ends = [
+        attribute(bridge, batch, AttributionSettings(steps=1, path=p)) for p in ("1..m", "0..m-1")
+    ]
+    both = attribute(bridge, batch, AttributionSettings(method="clean-corrupted"))
+    assert error(both, sum(ends) / 2) < 1e-12
+    assert error(ends[0], ends[1]) > 0.05
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_activation_gradients_follow_each_writers_own_path(kind: str) -> None:
+    """One step at the clean output is EAP for every writer; more steps are compared one by one."""
+    bridge, batch = bridge_of(kind), tiny_batch(3)
+    one = AttributionSettings(method="eap-ig-activations", steps=1)
+    assert error(attribute(bridge, batch, one), attribute(bridge, batch, EAP)) < 1e-12
+    scores = attribute(bridge, batch, replace(one, steps=2))
+    graph = graph_of(bridge)
+    for name, rows in (("mlp", slice(graph.mlp(0), graph.mlp(0) + 1)), ("heads", graph.heads(1))):
+        expected = torch.stack([_at_share(bridge, batch, name, share) for share in (0.5, 1.0)])
+        assert error(scores[rows], expected.mean(0)[rows]) < 1e-6
+    assert error(scores[:1], attribute(bridge, batch, AttributionSettings(steps=2))[:1]) < 1e-12
+
+
+def _at_share(bridge: TransformerBridge, batch: PairBatch, name: str, share: float) -> Tensor:
+    """Gradient of an edge mask while layer 0's MLP or layer 1's heads lie between the two runs."""
+    bridge = boot_bridge(bridge.kc_anatomy.model, tokenizer())  # its flags are changed here
+    bridge.set_use_attn_result(True)
+    graph = graph_of(bridge)
+    total = torch.zeros(graph.n_forward, graph.n_backward, dtype=torch.float64)
+    point = "blocks.0.mlp.hook_out" if name == "mlp" else "blocks.1.attn.o.hook_in"
+    for i in range(len(batch)):
+        pair = batch.slice(i, i + 1)
+        for use in (bridge.set_use_split_qkv_input, bridge.set_use_hook_mlp_in):
+            use(False)
+        clean, corrupted = (outputs(bridge, graph, x) for x in (pair.clean_ids, pair.corrupted_ids))
+        middle = [bridge.run_with_cache(x, use_cache=False)[1][point]
+                  for x in (pair.clean_ids, pair.corrupted_ids)]  # fmt: skip
+        value = (share * middle[0] + (1 - share) * middle[1]).detach()
+        mask = torch.zeros_like(total, requires_grad=True)
+        for use in (bridge.set_use_split_qkv_input, bridge.set_use_hook_mlp_in):
+            use(True)
+        hooks = [(point, lambda x, hook, value=value: value)]
+        hooks += masked(bridge, graph, mask, corrupted - clean)
+        with bridge.hooks(fwd_hooks=hooks):
+            logits = bridge(pair.clean_ids, use_cache=False)[0, -1]
+        loss = logits[pair.wrong_ids[0]] - logits[pair.right_ids[0]]
+        total += torch.autograd.grad(loss, mask)[0]
+    return total / len(batch) * torch.from_numpy(graph.real_edges.copy())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "exact"])
+def test_positions_sum_to_the_whole(kind: str, method: str) -> None:
+    bridge, batch = bridge_of(kind), tiny_batch(4)
+    batch = replace(batch, subject_start=torch.ones(4, dtype=torch.long),
+                    subject_stop=torch.full((4,), 2))  # fmt: skip
+    settings = AttributionSettings(method=method, steps=2)
+    parts = attribute_by_position(bridge, batch, settings)
+    assert list(parts) == ["subject", "relation", "last"]
+    assert error(sum(parts.values()), attribute(bridge, batch, settings)) < 1e-12
+    assert all(float(x.abs().max()) > 0 for x in parts.values())
+    to_logits = torch.stack([x[:, -1] for x in parts.values()])
+    assert bool((to_logits[:2] == 0).all()), "logits are read at the last token only"
+
+
+def test_a_position_counts_where_its_tokens_are() -> None:
+    """With equal prompts but for the subject's tokens, nothing is carried in front of them."""
+    bridge = bridge_of("gpt2")
+    batch = PairBatch.from_lists([[3, 4, 5, 6]], [[3, 9, 5, 6]], [1], [2], [1], [2])
+    moved = replace(batch, subject_start=torch.tensor([0]), subject_stop=torch.tensor([1]))
+    here, there = (attribute_by_position(bridge, b, EAP) for b in (batch, moved))
+    assert float(here["subject"].abs().max()) > 0
+    assert float(there["subject"].abs().max()) == 0, "the first token differs in no run"
+    with pytest.raises(KcError, match="method='exact'"):
+        attribute_by_position(bridge, batch, EXACT)
+
+
+def test_relevance_leaves_the_model_as_it_is_and_nothing_in_q_and_k() -> None:
+    for kind in KINDS:
+        bridge, batch = bridge_of(kind), tiny_batch()
+        graph, before = graph_of(bridge), references(bridge, batch).clean_logits
+        scores = attribute(bridge, batch, AttributionSettings(method="relp"))
+        assert torch.equal(references(bridge, batch).clean_logits, before)
+        kinds = np.array(graph.column_kind)
+        assert bool((scores[:, torch.from_numpy(np.isin(kinds, ["q", "k"]))] == 0).all())
+        assert float(scores[:, torch.from_numpy(kinds == "v")].abs().max()) > 0
+        assert error(scores, attribute(bridge, batch, EAP)) > 0.01
+
+
+def test_relevance_is_conserved_in_a_model_without_biases() -> None:
+    """What LRP promises: without biases, the metric is the sum over the parts of the embedding.
+
+    Every rule makes its module homogeneous of degree one, so the gradient at the token embedding
+    times the embedding itself is the metric. The plain gradient has no such property.
+    """
+    model = tiny_model("llama", torch.float64)
+    bridge = boot_bridge(model, tokenizer())
+    anatomy, batch = anatomy_of(bridge), tiny_batch(3)
+    metric = evaluate_metric("logit_diff", references(bridge, batch).clean_logits, batch)
+
+    def summed(relevance: bool) -> Tensor:
+        embed = anatomy.embed(batch.clean_ids).detach().requires_grad_(True)
+        with Hooks() as hooks:
+            hooks.output(anatomy.embed, lambda _: embed)
+            if relevance:
+                propagate_relevance(anatomy, hooks)
+            hidden = anatomy.hidden(batch.clean_ids)
+        logits = anatomy.logits(hidden, batch.read_at)
+        total = evaluate_metric("logit_diff", logits, batch).sum()
+        return (torch.autograd.grad(total, embed)[0] * embed).sum((1, 2))
+
+    assert torch.allclose(summed(True), metric, atol=1e-6)
+    assert not torch.allclose(summed(False), metric, atol=1e-2)
+
+
+def equal_lengths(n: int, seed: int = 0) -> PairBatch:
+    clean, corrupted = torch.randint(50, (2, n, 5), generator=torch.Generator().manual_seed(seed))
+    return PairBatch.from_lists(clean.tolist(), corrupted.tolist(), [1, 2, 3][:n], [4, 5, 6][:n])
+
+
+def edge_name(writer: Node, reader: Node) -> str:
+    """TransformerLens' node names in ours."""
+    names = {"embed": "input", "mlp_out": f"m{writer.layer}"}
+    first = names.get(writer.kind, f"a{writer.layer}.h{writer.head}")
+    names = {"logits": "logits", "mlp_in": f"m{reader.layer}"}
+    second = names.get(reader.kind, f"a{reader.layer}.h{reader.head}<{reader.kind[0]}>")
+    return f"{first}->{second}"
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "neox"])
+def test_eap_is_transformer_lens_edge_attribution_patching(kind: str) -> None:
+    """Theirs takes the gradient of the metric at the corrupted run, towards the clean one."""
+    bridge, batch = bridge_of(kind), equal_lengths(1)
+    swapped = replace(batch, clean_ids=batch.corrupted_ids, corrupted_ids=batch.clean_ids)
+    ours = -attribute(bridge, swapped, EAP)
+    theirs, graph = torch.zeros_like(ours), graph_of(bridge)
+    right, wrong = batch.right_ids[0], batch.wrong_ids[0]
+
+    def metric(logits: Tensor) -> Tensor:
+        return logits[0, -1, right] - logits[0, -1, wrong]
+
+    config = EdgeAttributionConfig(granularity="edge")
+    result = attribution_patch(bridge, batch.clean_ids, batch.corrupted_ids, metric, config)
+    for (writer, reader), score in result.edge_scores.items():  # one per position
+        theirs[tuple(np.argwhere(graph.edges_from_names([edge_name(writer, reader)]))[0])] += score
+    assert error(ours, theirs) < 1e-6
+    assert error(attribute(bridge, batch, EAP), theirs) > 0.05
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "neox"])
+def test_circuits_keep_what_transformer_lens_says_they_keep(kind: str) -> None:
+    bridge, batch = bridge_of(kind), equal_lengths(1, seed=1)
+    right, wrong = batch.right_ids[0], batch.wrong_ids[0]
+
+    def metric(logits: Tensor) -> Tensor:
+        return logits[0, -1, right] - logits[0, -1, wrong]
+
+    config = EdgeAttributionConfig(granularity="edge")
+    found = attribution_patch(bridge, batch.clean_ids, batch.corrupted_ids, metric, config)
+    graph = graph_of(bridge)
+    edges = top_edges(attribute(bridge, batch, EAP), graph, 60)
+    kept = set(graph.edge_names(edges))
+    circuit = [edge for edge in found.edge_scores if edge_name(*edge) in kept]
+    theirs = faithfulness(bridge, batch.clean_ids, batch.corrupted_ids, metric, circuit)
+    ours = evaluate_circuit(bridge, batch, edges)
+    assert ours.faithfulness == pytest.approx(theirs.recovered, rel=1e-5)
+    assert ours.faithfulness != pytest.approx(1, abs=1e-3)
+
+
+def minus_kl(logits: Tensor, clean: Tensor, pair: PairBatch) -> Tensor:
+    return torch.nn.functional.kl_div(
+        logits[-1].log_softmax(-1), clean[-1].softmax(-1), reduction="sum"
+    )
+
+
+def minus_prob_diff(logits: Tensor, clean: Tensor, pair: PairBatch) -> Tensor:
+    p = logits[-1].softmax(-1)
+    return p[pair.wrong_ids[0]] - p[pair.right_ids[0]]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize(("metric", "loss"), [("kl", minus_kl), ("prob_diff", minus_prob_diff)])
+def test_metrics_are_gradients_of_what_they_say(kind: str, metric: str, loss: Any) -> None:
+    bridge, batch = bridge_of(kind), tiny_batch()
+    corrupted = AttributionSettings(steps=1, path="0..m-1", metric=metric)
+    assert (
+        error(attribute(bridge, batch, corrupted), mask_gradient(bridge, batch, 0.0, loss)) < 1e-6
+    )
+    at_clean = attribute(bridge, batch, replace(EAP, metric=metric))
+    if metric == "kl":
+        scale = attribute(bridge, batch, corrupted).abs().max()
+        assert float(at_clean.abs().max() / scale) < 1e-9, "KL is flat at the clean run"
+    else:
+        assert error(at_clean, mask_gradient(bridge, batch, 1.0, loss)) < 1e-6
+
+
+def test_any_function_of_last_token_logits_is_a_metric() -> None:
+    bridge, batch = bridge_of("gpt2"), tiny_batch()
+
+    def mine(logits: Tensor, pairs: PairBatch) -> Tensor:
+        rows = torch.arange(len(pairs))
+        return logits[rows, pairs.right_ids] - logits[rows, pairs.wrong_ids]
+
+    own = replace(EAP, metric=mine, batch_size=2)
+    assert error(attribute(bridge, batch, own), attribute(bridge, batch, EAP)) < 1e-12
+    with pytest.raises(KcError, match="one number per pair"):
+        attribute(bridge, batch, replace(EAP, metric=lambda logits, pairs: logits))
+    with pytest.raises(KcError, match="metric='accuracy' is neither"):
+        AttributionSettings(metric="accuracy")
+
+
+def minus_answer_log_prob(answers: list[list[int]], weights: list[float]) -> Any:
+    left = iter(zip(answers, weights, strict=True))
+
+    def loss(logits: Tensor, clean: Tensor, pair: PairBatch) -> Tensor:
+        answer, weight = next(left)
+        log_p = logits[-len(answer) :].log_softmax(-1)
+        return -weight * sum(log_p[i, token] for i, token in enumerate(answer))
+
+    return loss
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_answers_of_several_tokens_count_with_all_of_them(kind: str) -> None:
+    bridge = bridge_of(kind)
+    clean, corrupted = [[3, 4, 5], [6, 7, 8, 9]], [[3, 9, 5], [6, 1, 8, 9]]
+    right, wrong = [[11, 12, 13], [14]], [[11, 21], [22, 23]]
+    batch = PairBatch.with_answers(clean, corrupted, right, wrong)
+    assert batch.clean_ids[0].tolist() == [3, 4, 5, 11, 12]
+    settings = AttributionSettings(method="eap", metric="answer_log_prob", batch_size=3)
+    loss = minus_answer_log_prob([*right, *wrong], [2, 2, -2, -2])
+    scores = attribute(bridge, batch, settings)
+    assert error(scores, mask_gradient(bridge, batch, 1.0, loss)) < 1e-6
+    first = PairBatch.from_lists(clean, corrupted, [11, 14], [12, 22])
+    assert error(scores, attribute(bridge, first, EAP)) > 0.1
+    exact = attribute(bridge, batch, replace(settings, method="exact"))
+    assert np.corrcoef(exact.flatten(), scores.flatten())[0, 1] > 0.5
+    with pytest.raises(KcError, match="reads the last token only"):
+        attribute(bridge, batch, EAP)
+    with pytest.raises(KcError, match="needs whole answers"):
+        attribute(bridge, first, settings)
+    with pytest.raises(KcError, match="Pair 1: right and wrong answer are the same"):
+        PairBatch.with_answers(clean, corrupted, right, [[1], [14]])
+    with pytest.raises(KcError, match="Pair 0: an answer has no token"):
+        PairBatch.with_answers(clean, corrupted, [[], [1]])
+
+
+def test_half_precision_scores_are_summed_in_float32() -> None:
+    batch = golden_batch("gpt2_tiny")
+    precise = attribute(golden_bridge("gpt2_tiny"), batch, AttributionSettings())
+    rough = attribute(golden_bridge("gpt2_tiny", torch.bfloat16), batch, AttributionSettings())
+    assert rough.dtype == torch.float32
+    assert np.corrcoef(rough.flatten(), precise.flatten())[0, 1] > 0.99
+    assert 1e-5 < error(rough, precise) < 0.1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_on_a_gpu(kind: str) -> None:
+    model, batch = tiny_model(kind), tiny_batch()
+    here = attribute(boot_bridge(model, tokenizer()), batch, AttributionSettings())
+    for dtype, tolerance in ((torch.float32, 1e-3), (torch.bfloat16, 0.2)):
+        bridge = boot_bridge(tiny_model(kind, dtype).to("cuda"), tokenizer())
+        scores = attribute(bridge, batch, AttributionSettings())
+        assert scores.device.type == "cpu"
+        assert scores.dtype == torch.float32
+        assert error(scores, here) < tolerance
