@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from matplotlib.figure import Figure
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
+from kc_utils.plots.drawing import Drawing
 from kc_utils.plots.style import svg_bytes
 from kc_utils.runs import Run
 
+AnyFigure = TypeVar("AnyFigure", Figure, Drawing)
 
-def keep(run: Run, name: str, figure: Figure) -> Figure:
-    """Store ``figure`` as ``figures/<name>.svg`` of the run and hand it back for display."""
-    path = run.path / "figures" / f"{name}.svg"
-    artifacts.write_atomically(path, lambda p: p.write_bytes(svg_bytes(figure)))
+
+def keep(run: Run, name: str, figure: AnyFigure) -> AnyFigure:
+    """Store ``figure`` below ``figures/`` of the run and hand it back for display.
+
+    A matplotlib figure becomes ``<name>.svg``, a circuit drawing the page ``<name>.html``.
+    """
+    folder = run.path / "figures"
+    if isinstance(figure, Drawing):
+        figure.save(folder / f"{name}.html")
+    else:
+        content = svg_bytes(figure)
+        artifacts.write_atomically(folder / f"{name}.svg", lambda p: p.write_bytes(content))
     return figure
 
 

@@ -25,7 +25,8 @@ def figures() -> dict[str, Figure]:
 
 def test_every_public_figure_has_a_case() -> None:
     helpers = {"published", "set_style", "svg_bytes", "table"}
-    assert set(plots.__all__) - helpers <= set(CASES)
+    drawings = {"Drawing", "circuit_drawing", "circuit_drawing_pair"}  # tests/test_drawing.py
+    assert set(plots.__all__) - helpers - drawings <= set(CASES)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -56,7 +57,7 @@ def test_no_text_leaves_the_page_and_the_legend_hides_no_data(
         assert not any(box.overlaps(a.get_window_extent()) for a in figure.axes)
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if not n.endswith(("_deep", "_by_kind"))])
+@pytest.mark.parametrize("name", [n for n in CASES if not n.endswith("_by_kind")])
 def test_same_table_same_svg_bytes(name: str, figures: dict[str, Figure]) -> None:
     case = CASES[name]
     first = plots.svg_bytes(figures[name])
@@ -99,12 +100,6 @@ def test_several_rows_for_one_point_are_refused_and_the_column_to_choose_is_name
         (lambda: plots.role_map(tables.head_roles().assign(role="boss")), "mover"),
         (lambda: plots.claims_table(tables.claims().assign(verdict="maybe")), "does not hold"),
         (lambda: plots.logit_lens_lines(tables.lens(), "entropy"), "probability"),
-        (lambda: plots.circuit_diagram(tables.edges(), 4, 4), "outside of 4 layers"),
-        (
-            lambda: plots.circuit_diagram(tables.edges().assign(source="b1"), 6, 4),
-            "repeated|node name",
-        ),
-        (lambda: plots.circuit_diagram(tables.edges(), 6, 4, strongest=0), "at least 1"),
         (
             lambda: plots.accuracy_curves(tables.accuracy(), published=published, model="gpt9"),
             "gpt9",
@@ -221,29 +216,6 @@ def test_levels_of_noise_and_the_previous_checkpoint_have_their_place() -> None:
     above, below = plots.elasticity(curves.query("variant == 'new_people'")).axes
     dotted = [[x for x in a.lines if x.get_linestyle() == ":"] for a in (above, below)]
     assert [len(lines) for lines in dotted] == [1, 0]
-
-
-def test_diagram_draws_the_strongest_edges_with_sign_and_width() -> None:
-    table = tables.edges()
-    axis = plots.circuit_diagram(table, 6, 4, strongest=12).axes[0]
-    drawn = [p for p in axis.patches if isinstance(p, mpl.patches.PathPatch)]
-    top = table.loc[table["score"].abs().nlargest(12).index]
-    assert len(drawn) == 12
-    blue = mpl.colors.to_rgb(style.POSITIVE)
-    assert sum(p.get_edgecolor()[:3] == blue for p in drawn) == int((top["score"] > 0).sum())
-    widths = [p.get_linewidth() for p in drawn]
-    assert widths == sorted(widths)
-
-
-def test_comparison_counts_kept_vanished_and_appeared() -> None:
-    first = tables.edges(n=20).assign(score=1.0)
-    second = pd.concat([first.iloc[5:], tables.edges(n=20, stream=4).iloc[:3]]).assign(score=1.0)
-    second = second.drop_duplicates(["source", "target"])
-    figure = plots.circuit_comparison(first, second, 6, 4)
-    labels = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert labels == ["in both (15)", "vanished", "appeared"]
-    assert figure.axes[0].get_title() == "first: 5 of 20 edges only here"
-    assert figure.axes[1].get_title() == "second: 3 of 18 edges only here"
 
 
 def test_published_curves() -> None:
