@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export KC_INSTALL_SECONDS = $(shell cat $(VENV)/.seconds 2>/dev/null)
 
-.PHONY: book test run lab lock clean install
+.PHONY: book test run bench lab lock clean install
 
 book: install
 	$(BIN)/kc run --profile $(PROFILE) --run-dir $(RUN_DIR)
@@ -22,6 +22,10 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest
+
+# Ratios to the floor, on one thread; about ten minutes, best on an idle machine.
+bench: install
+	$(BIN)/kc bench
 
 lab: install
 	$(BIN)/jupyter lab notebooks
@@ -54,4 +58,4 @@ lock:
 	rm -rf _build/lock
 
 clean:
-	rm -rf runs _build
+	rm -rf runs _build _bench

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kc_utils import profiles
+from kc_utils import artifacts, profiles
 from kc_utils.errors import KcError
 
 app = typer.Typer(
@@ -131,6 +131,39 @@ def reference(
 
     for path in export_reference(Run.open(run_dir), out):
         console.print(str(path), soft_wrap=True)
+
+
+@app.command()
+def bench(
+    out: Annotated[Path, typer.Option(help="Folder for bench.json.")] = Path("_bench"),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure this section only; may be repeated. Writes bench-<name>.json."),
+    ] = None,
+    quick: Annotated[bool, typer.Option(help="Toy shapes, to try the command out.")] = False,
+    keep: Annotated[bool, typer.Option(help="Store the result as the one the book shows.")] = False,
+) -> None:
+    """Measure speed and memory against their floors; prints the ratios, writes bench.json."""
+    if keep and (only or quick):
+        raise KcError("--keep stores a whole benchmark; it goes with neither --only nor --quick.")
+    from kc_utils.bench import report
+
+    with console.status("starting") as status:
+        result = report.measure(only or None, quick, progress=status.update)
+    path = out / (f"bench-{'-'.join(only)}.json" if only else "bench.json")
+    for target in (path, report.KEPT) if keep else (path,):
+        artifacts.write_json(target, result)
+    for frame in (report.table(result), report.methods_table(result)):
+        if len(frame):
+            _print_frame(frame, "toy shapes, numbers mean nothing" if quick else None)
+    console.print(str(path), soft_wrap=True)
+
+
+def _print_frame(frame, title: str | None) -> None:
+    table = Table(*frame.columns, title=title)
+    for row in frame.itertuples(index=False):
+        table.add_row(*row)
+    console.print(table)
 
 
 def _print_seconds(run_) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from safetensors.torch import save_file
 
-from kc_utils import artifacts
+from kc_utils.anatomy import graph_of
 from kc_utils.attribution import AttributionSettings, attribute
 from kc_utils.parallel import run_jobs
-from kc_utils.parts import graph_of
 from kc_utils.runs import Run
+from kc_utils.score_files import write_scores
 from kc_utils.stages import common
 from kc_utils.stages.engine import Workspace
 
@@ -51,7 +50,7 @@ def score_checkpoint(run_path: Path, step: int) -> None:
         method="eap-ig", steps=settings.steps, path=settings.path, batch_size=settings.batch_size
     )
     scores = {
-        cell.name: attribute(bridge, common.batch_of(pairs, cell, "discover"), how).contiguous()
+        cell.name: attribute(bridge, common.batch_of(pairs, cell, "discover"), how)
         for cell in common.cells(run.config)
     }
-    artifacts.write_atomically(common.scores_path(run, step), lambda p: save_file(scores, str(p)))
+    write_scores(common.scores_path(run, step), scores, graph_of(bridge))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from safetensors.torch import load_file
 from torch import Tensor
 
 from kc_utils.bridge import boot_bridge
@@ -17,6 +16,7 @@ from kc_utils.graph import Graph
 from kc_utils.models import load_model, load_tokenizer
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.runs import Run
+from kc_utils.score_files import read_scores
 
 
 class Cell(NamedTuple):
@@ -84,7 +84,7 @@ def scores_path(run: Run, step: int) -> Path:
 
 def load_scores(run: Run, step: int) -> dict[str, Tensor]:
     """Edge scores by cell name, each [n_forward, n_backward]."""
-    return load_file(run.verify(scores_path(run, step)))
+    return read_scores(run.verify(scores_path(run, step)), graph_of_run(run))
 
 
 def graph_of_run(run: Run) -> Graph:

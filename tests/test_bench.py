@@ -1,0 +1,276 @@
+"""The benchmark: floors do what they say, ratios see slowness, and the file holds every value."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import environment, kc
+
+from kc_utils.bench import report, sections, shapes
+from kc_utils.bench.floor import attribution_floor, two_forwards
+from kc_utils.bench.memory import high_water_mark
+from kc_utils.bench.timing import Rounds, compare, threads
+from kc_utils.errors import KcError
+from kc_utils.prompt_batch import PairBatch
+
+KEYS = (
+    "eapig_gpt2_small_over_floor",
+    "eapig_tiny_over_floor",
+    "circuit_eval_gpt2_small_over_two_forwards",
+    "ten_circuits_over_ten_times_one",
+    "graph_topn_prune_write_seconds",
+    "scores_file_bytes",
+    "peak_bytes_gpt2_small_over_model",
+    "peak_bytes_gpt2_xl",
+)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
+    """The JSON and the output of a quick benchmark run from the command line."""
+    folder = tmp_path_factory.mktemp("bench")
+    done = kc("bench", "--quick", "--out", folder)
+    assert [f.name for f in folder.iterdir()] == ["bench.json"]
+    return json.loads((folder / "bench.json").read_text()), done.stdout
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return shapes.random_model(shapes.TOY), shapes.random_batch(shapes.TOY)
+
+
+@pytest.mark.slow
+def test_a_quick_benchmark_holds_every_value(quick: tuple[dict, str]) -> None:
+    result, output = quick
+    assert result["quick"] is True
+    for key in KEYS:
+        assert math.isfinite(result[key]) and result[key] > 0, key
+        target = result["targets"][key]
+        assert math.isfinite(target["most"]) and isinstance(target["met"], bool)
+    assert set(result["targets"]) == set(KEYS)
+    numbers = [v for v in result.values() if isinstance(v, float)]
+    assert all(map(math.isfinite, numbers))
+    assert "toy shapes" in output
+    assert "bench.json" in output
+    table = report.table(result)
+    assert len(table) == len(KEYS)
+    assert {"eap", "eap-ig", "relp"} <= set(report.methods_table(result)["method"])
+    assert all(math.isfinite(x) and x > 0 for x in result["methods"].values())
+
+
+@pytest.mark.slow
+def test_the_benchmark_tells_of_the_machine_but_not_which_one(quick: tuple[dict, str]) -> None:
+    result, _ = quick
+    machine = result["machine"]
+    assert machine["threads"] == 1
+    assert machine["memory_bytes"] > 1e9
+    assert {"torch", "transformers", "transformer-lens"} <= set(machine["versions"])
+    text = json.dumps(result)
+    assert "/work" not in text and str(Path.home()) not in text
+
+
+@pytest.mark.slow
+def test_sizes_of_a_quick_benchmark(quick: tuple[dict, str]) -> None:
+    result, _ = quick
+    edges = shapes.TOY.graph.n_edges
+    assert 4 * edges <= result["scores_file_bytes"] <= 4 * edges + 500
+    parameters = sum(p.numel() for p in shapes.random_model(shapes.TOY).parameters())
+    assert result["peak_bytes_gpt2_small_model"] == 4 * parameters
+    small, model = result["peak_bytes_gpt2_small_peak"], result["peak_bytes_gpt2_small_model"]
+    assert result["peak_bytes_gpt2_small_over_model"] == small - model
+    assert result["peak_bytes_gpt2_xl"] >= result["peak_bytes_gpt2_xl_booted"] > 1e8
+    worst = max(
+        result[f"circuit_eval_gpt2_small_over_two_forwards_{n}"] for n in ("5000", "all", "300")
+    )
+    assert result["circuit_eval_gpt2_small_over_two_forwards"] == worst
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "circus"], ["circus", "eapig_tiny"]),
+        (["--quick", "--keep"], ["--keep", "--quick"]),
+        (["--only", "graph", "--keep"], ["--keep", "--only"]),
+    ],
+)
+def test_a_wrong_option_is_one_sentence_and_writes_nothing(
+    tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    out = tmp_path / "bench"
+    done = kc("bench", "--out", out, *arguments, check=False)
+    assert (done.returncode, out.exists()) == (2, False)
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert all(word in done.stderr for word in words)
+
+
+def test_the_floor_of_attribution_is_the_gradient_of_the_models_own_logits(toy) -> None:
+    model, batch = toy
+    clean, corrupted = (
+        model.get_input_embeddings()(x) for x in (batch.clean_ids, batch.corrupted_ids)
+    )
+    rows = torch.arange(len(batch))
+    expected = torch.zeros_like(clean)
+    for share in (0.5, 1.0):
+        embed = (corrupted + share * (clean - corrupted)).detach().requires_grad_()
+        logits = model(inputs_embeds=embed).logits[:, -1]
+        difference = logits[rows, batch.right_ids] - logits[rows, batch.wrong_ids]
+        expected += torch.autograd.grad(-difference.sum(), embed)[0]
+    actual = attribution_floor(model, batch, steps=2, batch_size=4)
+    torch.testing.assert_close(actual, expected)
+    one_step = attribution_floor(model, batch, steps=1, batch_size=4)
+    assert (one_step - expected).abs().max() > 0.1 * expected.abs().max()
+
+
+def test_the_floor_leaves_the_parameters_as_they_were(toy) -> None:
+    model, batch = toy
+    frozen = model.transformer.ln_f.weight.requires_grad_(False)
+    attribution_floor(model, batch, steps=1, batch_size=4)
+    taking = [p.requires_grad for p in model.parameters()]
+    assert taking.count(False) == 1 and not frozen.requires_grad
+    assert all(p.grad is None for p in model.parameters())
+    frozen.requires_grad_(True)
+
+
+def test_two_forwards_are_the_models_own_logits(toy) -> None:
+    model, batch = toy
+    clean, corrupted = two_forwards(model, batch, batch_size=4)
+    with torch.no_grad():
+        torch.testing.assert_close(clean, model(batch.clean_ids).logits[:, -1])
+        torch.testing.assert_close(corrupted, model(batch.corrupted_ids).logits[:, -1])
+    assert not clean.requires_grad
+    assert not torch.allclose(clean, corrupted)
+
+
+def test_the_floor_refuses_prompts_of_unequal_length(toy) -> None:
+    batch = PairBatch.from_lists([[1, 2], [1, 2, 3]], [[3, 4], [4, 5, 6]], [1, 1], [2, 2])
+    with pytest.raises(KcError, match=r"Pair 0 has 2 tokens and the longest has 3"):
+        attribution_floor(toy[0], batch, steps=1, batch_size=4)
+
+
+def test_a_random_model_has_fresh_weights_and_unit_norms() -> None:
+    model = shapes.random_model(shapes.TOY)
+    assert not model.training
+    assert model.transformer.h[0].mlp.c_fc.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert (model.transformer.h[1].ln_2.weight == 1).all()
+    assert (model.transformer.h[1].ln_2.bias == 0).all()
+    assert model.lm_head.weight.data_ptr() == model.transformer.wte.weight.data_ptr()
+    again, other = shapes.random_model(shapes.TOY), shapes.random_model(shapes.TOY, seed=1)
+    assert torch.equal(again.lm_head.weight, model.lm_head.weight)
+    assert not torch.equal(other.lm_head.weight, model.lm_head.weight)
+
+
+def test_shapes_are_the_named_ones() -> None:
+    tiny = shapes.shape("tiny")
+    assert (tiny.n_layers, tiny.d_model, tiny.n_pairs) == (6, 128, 60)
+    assert shapes.shape("gpt2_xl", quick=True).d_model == shapes.TOY.d_model
+    with pytest.raises(KcError, match=r"'gpt3' is not a shape .* gpt2_xl"):
+        shapes.shape("gpt3")
+
+
+def test_a_slower_side_raises_the_ratio() -> None:
+    work = torch.randn(200, 200, generator=torch.Generator().manual_seed(0))
+
+    def floor() -> None:
+        for _ in range(20):
+            work @ work
+
+    def slept() -> None:
+        floor()
+        time.sleep(0.1)
+
+    def twice() -> None:
+        for _ in range(4):
+            floor()
+
+    rounds = Rounds(least=5, most=5)
+    with threads(1):
+        same, sleeping, double = (compare(f, floor, rounds) for f in (floor, slept, twice))
+    assert sleeping.median > 3 * same.median
+    assert sleeping.of_least > 3
+    # sleeping is no work: the CPU time does not see it, but it sees work
+    assert sleeping.of_cpu < 2
+    assert double.of_cpu > 2
+    record = sleeping.record("key")
+    assert record["key"] == sleeping.median
+    assert record["key_rounds"] == 5
+
+
+def test_a_slower_engine_raises_the_measured_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = report.measure(["eapig_tiny"], quick=True)
+    attribute = sections.attribute
+
+    def slow(*arguments):
+        time.sleep(0.2)
+        return attribute(*arguments)
+
+    monkeypatch.setattr(sections, "attribute", slow)
+    slowed = report.measure(["eapig_tiny"], quick=True)
+    key = "eapig_tiny_over_floor"
+    assert slowed[key] > 2 * fast[key]
+    assert slowed["targets"][key]["met"] is False
+    assert set(slowed["targets"]) == {key}
+
+
+def test_rounds_are_bounded() -> None:
+    calls = []
+    compare(lambda: calls.append(1), lambda: None, Rounds(least=2, most=4, seconds=0.0))
+    assert len(calls) == 3  # one to warm up, then no more than the least
+    with pytest.raises(KcError, match=r"least=0"):
+        Rounds(least=0)
+
+
+def test_threads_are_put_back() -> None:
+    before = torch.get_num_threads()
+    with threads(2):
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == before
+
+
+def test_a_process_does_not_inherit_the_peak_of_its_parent() -> None:
+    child = "from kc_utils.bench.memory import high_water_mark; print(high_water_mark())"
+    parent = (
+        "import subprocess, sys\n"
+        "from kc_utils.bench.memory import high_water_mark\n"
+        "block = bytearray(b'x') * 300_000_000\n"
+        "print(high_water_mark())\n"
+        f"print(subprocess.check_output([sys.executable, '-c', {child!r}], text=True))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", parent], capture_output=True, text=True, env=environment()
+    )
+    large, small = map(int, done.stdout.split())
+    assert large > 300_000_000
+    assert small < 100_000_000
+    assert high_water_mark() > 0
+
+
+def test_a_missed_target_is_shown_as_missed() -> None:
+    key = "ten_circuits_over_ten_times_one"
+    target = report.TARGETS[key]
+    assert target.met(0.99) and not target.met(1.0)
+    assert report.TARGETS["eapig_tiny_over_floor"].met(2.0)
+    result = {
+        key: 1.5,
+        f"{key}_cpu": 1.4,
+        "targets": {key: {"most": 1.0, "unit": "x", "met": False}},
+    }
+    (row,) = report.table(result).to_dict("records")
+    assert row["quantity"] == target.words
+    assert (row["measured"], row["target"], row["met"]) == ("1.50 x", "below 1.00 x", "no")
+    assert (row["least"], row["CPU"]) == ("", "1.40 x")
+
+
+def test_a_damaged_benchmark_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    with pytest.raises(KcError, match=r"bench\.json is missing"):
+        report.read(path)
+    path.write_text('{"machine": {}}')
+    with pytest.raises(KcError, match=r"damaged: it has no targets"):
+        report.read(path)
