@@ -124,12 +124,15 @@ def parity(folder: Annotated[Path, typer.Argument(help="Folder with golden data.
 def reference(
     run_dir: Annotated[Path, typer.Argument(help="Finished run folder.")],
     out: Annotated[Path, typer.Option(help="Folder for the tables and their provenance.")],
+    stage: Annotated[
+        str | None, typer.Option(help="Only the tables of this stage; later ones may be missing.")
+    ] = None,
 ) -> None:
     """Export the small tables of a finished run, with provenance, for a page of the book."""
     from kc_utils.reference import export_reference
     from kc_utils.runs import Run
 
-    for path in export_reference(Run.open(run_dir), out):
+    for path in export_reference(Run.open(run_dir), out, stage):
         console.print(str(path), soft_wrap=True)
 
 

@@ -175,6 +175,12 @@ class AnalysisConfig(Section):
     lens_people: PositiveInt = Field(
         40, description="pairs per cell for logit lens and attribution"
     )
+    method_pairs: PositiveInt = Field(
+        16, description="pairs on which attribution methods are compared with exact patching"
+    )
+    exact_max_edges: Annotated[int, Field(ge=0)] = Field(
+        5000, description="largest graph whose every edge is patched"
+    )
 
 
 class Config(Section):

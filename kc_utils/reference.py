@@ -81,19 +81,21 @@ class Reference:
         return table.assign(share=table["seconds"] / table["seconds"].sum())
 
 
-def export_reference(run: Run, out: Path) -> list[Path]:
+def export_reference(run: Run, out: Path, stage: str | None = None) -> list[Path]:
     """Write the tables of a finished run and ``provenance.json`` into ``out``; all or nothing.
 
-    An earlier export in ``out`` is replaced.
+    An earlier export in ``out`` is replaced. With ``stage``, only the tables of that stage are
+    written, and no later stage is needed.
 
     Returns:
-        The files, in the order of ``TABLES``, then the provenance.
+        The files of the tables, then the provenance.
 
     Raises:
         KcError: if a stage of the run is missing or out of date, ``out`` holds something else, or
             the tables are larger than 5 MB together.
     """
-    missing = [stage.name for stage in STAGES if not STAGES.done(run, stage.name)]
+    needed = [STAGES.get(stage)] if stage else list(STAGES)
+    missing = [s.name for s in needed if not STAGES.done(run, s.name)]
     if missing:
         raise KcError(
             f"Run {run.name!r} is not complete: stage {missing[0]!r} is missing or out of date; "
@@ -102,28 +104,34 @@ def export_reference(run: Run, out: Path) -> list[Path]:
     out = Path(out).expanduser().absolute()
     if out.exists() and not (out / _PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
         raise KcError(f"{out} is not empty and holds no exported run; choose another --out.")
-    _replace_folder(out, lambda folder: _write(run, folder))
-    return [*(out / f"{name}.parquet" for name in TABLES), out / _PROVENANCE]
+    tables = TABLES if stage is None else _tables_of(run, stage)
+    _replace_folder(out, lambda folder: _write(run, folder, tables))
+    return [*(out / f"{name}.parquet" for name in tables), out / _PROVENANCE]
+
+
+def _tables_of(run: Run, stage: str) -> tuple[str, ...]:
+    wrote = map(Path, run.record["stages"][stage]["wrote"])
+    return tuple(p.stem for p in wrote if p.parts[0] == "tables")
 
 
 def provenance(run: Run) -> dict[str, Any]:
     """Where the numbers come from: configuration, versions, seconds, machine; no paths of it."""
-    made = run.record["provenance"]
+    made, done = run.record["provenance"], run.record["stages"]
     processor = f"{made['machine']}, {os.cpu_count()} processors"
     return {
         "config": _portable(run.config.model_dump(mode="json")),
         "versions": {"python": made["python"]} | made["versions"],
         "git": made["git"],
-        "seconds": {s.name: run.record["stages"][s.name]["seconds"] for s in STAGES},
+        "seconds": {s.name: done[s.name]["seconds"] for s in STAGES if s.name in done},
         "machine": f"{processor}, {made.get('device', 'cpu')}",
         "exported_with": platform.python_version(),
         "date": datetime.now(UTC).date().isoformat(),
     }
 
 
-def _write(run: Run, folder: Path) -> None:
+def _write(run: Run, folder: Path, tables: tuple[str, ...]) -> None:
     digests, sizes = {}, {}
-    for name in TABLES:
+    for name in tables:
         path = folder / f"{name}.parquet"
         artifacts.write_parquet(path, run.table(name))
         digests[name], sizes[name] = artifacts.sha256(path), path.stat().st_size

@@ -10,6 +10,7 @@ from kc_utils.stages import (
     claims,
     components,
     forgetting,
+    methods,
     performance,
     prompts,
     topology,
@@ -52,6 +53,11 @@ def _components(settings: Config) -> object:
     return [settings.circuit.top_n, settings.analysis.role_ratio, settings.analysis.lens_people]
 
 
+def _methods(settings: Config) -> object:
+    chosen = settings.analysis
+    return [settings.seed, chosen.method_pairs, chosen.exact_max_edges, settings.circuit.top_n]
+
+
 def _forgetting(settings: Config) -> object:
     return [settings.seed, settings.forgetting.model_dump(mode="json"), settings.circuit.top_n,
             settings.analysis.bootstrap]  # fmt: skip
@@ -64,7 +70,8 @@ STAGES = Stages(
         Stage("base", "02_training", ("world",), _base, base.compute),
         Stage("training", "02_training", ("world", "base"), _training, training.compute),
         Stage("attribution", "03_circuit_discovery", ("prompts", "training"), _attribution,
-              attribution.compute),
+              attribution.compute, version=2),
+        Stage("methods", "11_circuit_engine", ("attribution",), _methods, methods.compute),
         Stage("circuit", "04_circuit_evaluation", ("attribution",), _circuit, circuit.compute),
         Stage("performance", "05_performance", ("circuit",), _performance, performance.compute),
         Stage("topology", "06_topology", ("performance",), _circuit, topology.compute),
