@@ -7,14 +7,14 @@ again until nothing changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kc_utils.errors import KcError
@@ -78,7 +78,19 @@ def top_n(
     Equal scores are taken in row order. KcError if ``n`` is not in 0..graph.n_edges, or if a score
     is not a finite number.
     """
-    return circuit_from_edges(graph, top_edges(scores, graph, n), n)
+    return top_sizes(scores, graph, [n])[0]
+
+
+def top_sizes(
+    scores: Float[Tensor, "n_forward n_backward"] | Float[np.ndarray, "n_forward n_backward"],
+    graph: Graph,
+    sizes: Sequence[int],
+) -> list[Circuit]:
+    """``top_n`` for several sizes, in their order; the scores are sorted once."""
+    order = strongest_first(scores, graph)
+    for n in sizes:
+        _check_size(graph, n, "n")
+    return [circuit_from_edges(graph, _from_flat(graph, order[:n]), n) for n in sizes]
 
 
 def top_edges(
@@ -87,18 +99,29 @@ def top_edges(
     n: int,
 ) -> Bool[np.ndarray, "n_forward n_backward"]:
     """The ``n`` possible edges of largest |score|, not pruned."""
+    order = strongest_first(scores, graph)
+    _check_size(graph, n, "n")
+    return _from_flat(graph, order[:n])
+
+
+def strongest_first(
+    scores: Float[Tensor, "n_forward n_backward"] | Float[np.ndarray, "n_forward n_backward"],
+    graph: Graph,
+) -> Int[np.ndarray, " n_edges"]:
+    """Flat indices of the possible edges by falling |score|, equal scores in row order.
+
+    KcError if the shape is not the graph's, or if a score is not a finite number.
+    """
     values = scores.detach().cpu().numpy() if isinstance(scores, torch.Tensor) else scores
     if values.shape != graph.real_edges.shape:
         raise KcError(
             f"Scores have shape {tuple(values.shape)}, the graph needs {graph.real_edges.shape}."
         )
-    if not 0 <= n <= graph.n_edges:
-        raise KcError(f"n={n} edges were asked for; the graph allows 0 to {graph.n_edges}.")
     real = np.flatnonzero(graph.real_edges)
     strength = np.abs(values.astype(np.float64).ravel()[real])
     if not np.isfinite(strength).all():
         raise KcError(f"{int((~np.isfinite(strength)).sum())} edge scores are not finite numbers.")
-    return _from_flat(graph, real[np.argsort(-strength, kind="stable")[:n]])
+    return real[np.argsort(-strength, kind="stable")]
 
 
 def circuit_from_edges(
@@ -130,18 +153,45 @@ def prune(
     ``input`` is alive if it has a kept edge out; ``logits`` always is.
     """
     graph.check_edges(edges)
-    kept = edges.copy()
-    of_node = graph.column_row[:-1]  # all readers but logits
+    writer, reader = np.nonzero(edges)
+    node = graph.column_row[reader]
     while True:
-        hears = np.zeros(graph.n_forward, dtype=bool)
-        np.logical_or.at(hears, of_node, kept[:, :-1].any(axis=0))
-        hears[0] = True  # the embedding hears tokens
-        alive = hears & kept.any(axis=1)
-        reader_alive = np.append(alive[of_node], True)
-        smaller = kept & alive[:, None] & reader_alive[None, :]
-        if (smaller == kept).all():
-            return smaller
-        kept = smaller
+        alive = np.zeros(graph.n_forward + 1, dtype=bool)
+        alive[node] = True
+        alive[0] = True  # the embedding hears tokens
+        writes = np.zeros_like(alive)
+        writes[writer] = True
+        alive &= writes
+        alive[-1] = True  # logits, whose row is -1
+        stay = alive[writer] & alive[node]
+        if stay.all():
+            break
+        writer, reader, node = writer[stay], reader[stay], node[stay]
+    kept = np.zeros_like(edges)
+    kept[writer, reader] = True
+    return kept
+
+
+def weighted_edges(
+    circuit: Circuit, writer_shares: Float[np.ndarray, " n_forward"] | None = None
+) -> float:
+    """Size of a circuit as MIB counts it (arXiv 2504.13151): edges weighted by their writer.
+
+    An edge counts as much as the share of its writer's neurons that the circuit keeps
+    (``writer_shares``, 0 to 1). Circuits of edges keep writers whole, so without shares this is
+    ``circuit.n_edges``. KcError if a share is not in 0..1.
+    """
+    if writer_shares is None:
+        return float(circuit.n_edges)
+    if writer_shares.shape != (circuit.graph.n_forward,):
+        raise KcError(
+            f"There are {writer_shares.size} shares of writers; the graph has "
+            f"{circuit.graph.n_forward} writers."
+        )
+    outside = ~((writer_shares >= 0) & (writer_shares <= 1))
+    if outside.any():
+        raise KcError(f"{writer_shares[outside][0]} is not a share of neurons between 0 and 1.")
+    return float(circuit.edges.sum(axis=1) @ writer_shares)
 
 
 def random_circuit(graph: Graph, n_edges: int, seed: int) -> Circuit:
@@ -154,8 +204,7 @@ def random_circuit(graph: Graph, n_edges: int, seed: int) -> Circuit:
 
     KcError if ``n_edges`` is not in 0..graph.n_edges.
     """
-    if not 0 <= n_edges <= graph.n_edges:
-        raise KcError(f"n_edges={n_edges} was asked for; the graph allows 0 to {graph.n_edges}.")
+    _check_size(graph, n_edges, "n_edges")
     rng = np.random.default_rng([seed, RANDOM_CIRCUIT])
     order = rng.permutation(np.flatnonzero(graph.real_edges))
 
@@ -182,6 +231,12 @@ def _remove_surplus(graph: Graph, edges: np.ndarray, order: np.ndarray, n_edges:
             fewer = prune(graph, fewer)
             edges = fewer if fewer.sum() >= n_edges else edges
     return edges
+
+
+def _check_size(graph: Graph, n: int, name: str) -> None:
+    if not 0 <= n <= graph.n_edges:
+        asked = "edges were" if name == "n" else "was"
+        raise KcError(f"{name}={n} {asked} asked for; the graph allows 0 to {graph.n_edges}.")
 
 
 def _from_flat(graph: Graph, flat: np.ndarray) -> np.ndarray:

@@ -105,11 +105,14 @@ def list_profiles() -> None:
 
 
 @app.command()
-def parity(folder: Annotated[Path, typer.Argument(help="Folder with golden data.")]) -> None:
+def parity(
+    folder: Annotated[Path, typer.Argument(help="Folder with golden data.")],
+    double: Annotated[bool, typer.Option("--double", help="Compute in float64.")] = False,
+) -> None:
     """Compare scores and circuits with stored reference data; exit 0 only when all agree."""
     from kc_utils.parity import check_parity
 
-    results = check_parity(folder)
+    results = check_parity(folder, double)
     for result in results:
         verdict = "ok" if result.ok else "DIFFERS"
         console.print(

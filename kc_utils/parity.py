@@ -1,7 +1,8 @@
 """Does this code give the numbers that are stored as reference?
 
 ``kc parity DIR`` prints one line per quantity. Everything is read from the files of the folder, the
-model runs in float32 on the CPU, and circuits are cut from the scores computed here.
+model runs on the CPU, in float32 or (``--double``) in float64, and circuits are cut from the scores
+computed here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from kc_utils.anatomy import Anatomy, anatomy_of, graph_of
 from kc_utils.attribution import attribute
 from kc_utils.bridge import boot_bridge
 from kc_utils.circuit import prune, top_edges
@@ -29,11 +32,12 @@ from kc_utils.evaluation import (
 from kc_utils.golden import SCORE_FILES, GoldenSet, damaged, find_sets, read_set, relative_error
 from kc_utils.graph import Graph
 from kc_utils.models import load_model, load_tokenizer
-from kc_utils.anatomy import graph_of
 
 log = logging.getLogger(__name__)
 
-SCORE_TOLERANCE = 1e-4  # float32 rounding stays below 1e-6; another definition is above 1e-3
+SCORE_TOLERANCE = 1e-5  # float32 rounding stays below 1e-6; another definition is above 1e-3
+DOUBLE_TOLERANCE = 1e-10
+SINGLE_INSIDE_TOLERANCE = 1e-6  # RMSNorm and rotary angles stay float32 in a float64 transformers
 LOGIT_TOLERANCE = 1e-4  # of the largest clean logit difference
 ABSOLUTE_LOGIT_TOLERANCE = 1e-3
 HIT_K = 10
@@ -52,8 +56,11 @@ class Agreement:
     ok: bool
 
 
-def check_parity(folder: str | Path) -> list[Agreement]:
+def check_parity(folder: str | Path, double: bool = False) -> list[Agreement]:
     """Compare everything that ``folder``, or each set below it, stores with what this code gives.
+
+    ``double``: compute in float64, where scores have to agree to 1e-10 (1e-6 for models whose
+    normalisations or positions are float32 in any case).
 
     KcError for a folder without sets and for a missing or damaged file.
     """
@@ -61,23 +68,24 @@ def check_parity(folder: str | Path) -> list[Agreement]:
     results = []
     for path in sets:
         prefix = f"{path.relative_to(folder)}: " if len(sets) > 1 else ""
-        results += [Agreement(prefix + a.quantity, a.error, a.ok) for a in _check_set(path)]
+        results += [Agreement(prefix + a.quantity, a.error, a.ok) for a in _check_set(path, double)]
     return results
 
 
-def _check_set(folder: Path) -> list[Agreement]:
+def _check_set(folder: Path, double: bool) -> list[Agreement]:
     golden = read_set(folder)
     log.info("comparing %s", folder)
-    model = load_model(folder / "model")
+    model = load_model(folder / "model", dtype=torch.float64 if double else torch.float32)
     bridge = boot_bridge(model, load_tokenizer(folder / "model"))
     _check_vocabulary(golden, model.config.vocab_size)
     graph = graph_of(bridge)
     results = _check_graph(golden, graph)
+    tolerance = _double_tolerance(anatomy_of(bridge)) if double else SCORE_TOLERANCE
     scores = {}
     for name, settings in SCORE_FILES.items():
         scores[name] = attribute(bridge, golden.batch, settings).double().numpy()
         error = relative_error(scores[name], golden.scores[name])
-        results.append(Agreement(name, error, error <= SCORE_TOLERANCE))
+        results.append(Agreement(name, error, error <= tolerance))
     if golden.scores[golden.circuits["scores_file"]].shape != graph.real_edges.shape:
         return results
     refs = references(bridge, golden.batch)
@@ -86,6 +94,12 @@ def _check_set(folder: Path) -> list[Agreement]:
         return evaluate_circuit(bridge, golden.batch, edges, ablation, refs=refs)
 
     return results + _check_circuits(golden, graph, scores, evaluate, refs)
+
+
+def _double_tolerance(anatomy: Anatomy) -> float:
+    rotary = any(name.endswith("rotary_emb") for name, _ in anatomy.model.named_modules())
+    exact = anatomy.final_norm.centred and not rotary
+    return DOUBLE_TOLERANCE if exact else SINGLE_INSIDE_TOLERANCE
 
 
 def _check_vocabulary(golden: GoldenSet, size: int) -> None:

@@ -24,25 +24,10 @@ class Case:
     units: tuple[str, ...] = ("epoch",)
 
 
-def _small(function: Callable[..., Figure], n_layers: int, n_heads: int) -> Callable[..., Figure]:
-    return lambda table, **extra: function(table, n_layers, n_heads, **extra)
-
-
-def _compare(n_layers: int, n_heads: int) -> Callable[..., Figure]:
-    def draw(table: pd.DataFrame) -> Figure:
-        later = pd.concat([table.iloc[10:], tables.edges(n_layers, n_heads, 60, 9).iloc[:30]])
-        later = later.drop_duplicates(["source", "target"])
-        titles = ("epoch 0", "epoch 20")
-        return plots.circuit_comparison(table, later, n_layers, n_heads, titles=titles)
-
-    return draw
-
-
 RATIO, SHARE = "edge activation ratio (share)", "first-token accuracy (share)"
 RANK, FAITH = "rank (1 = best, log scale)", "faithfulness (1 = whole model)"
 LAYER = "after layer (0 = embedding)"
 DEPTH, HEAD = "layer (deep at top)", "head (index) and MLP"
-EDGES = ("source", "target", "score")
 published = plots.published()
 
 CASES = {
@@ -104,6 +89,12 @@ CASES = {
         tables.sizes,
         ("share", "ablation", "value"),
         units=("share of edges kept (log scale)", FAITH),
+    ),
+    "recovery_classes": Case(
+        plots.recovery_classes,
+        tables.recovery,
+        ("reader_class", "view", "faithfulness"),
+        units=("edges into", FAITH),
     ),
     "transfer_matrix": Case(
         plots.transfer_matrix,
@@ -226,19 +217,5 @@ CASES = {
         ("score",),
         {"top_n": 300},
         ("k strongest edges (count, log scale)", "share of total |score|"),
-    ),
-    "circuit_diagram": Case(
-        _small(plots.circuit_diagram, 6, 4),
-        tables.edges,
-        EDGES,
-        {"nodes": tables.node_roles()},
-        (HEAD, DEPTH),
-    ),
-    "circuit_diagram_deep": Case(
-        _small(plots.circuit_diagram, 30, 9), lambda: tables.edges(30, 9), EDGES, {}, (HEAD, DEPTH)
-    ),
-    "circuit_comparison": Case(_compare(6, 4), tables.edges, EDGES, {}, (HEAD, DEPTH)),
-    "circuit_comparison_deep": Case(
-        _compare(30, 9), lambda: tables.edges(30, 9), EDGES, {}, (HEAD, DEPTH)
     ),
 }

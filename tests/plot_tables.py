@@ -48,9 +48,17 @@ def faithfulness() -> pd.DataFrame:
 
 def sizes() -> pd.DataFrame:
     shares = [0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
-    frame = grid(share=shares, ablation=["corrupted", "zero"], circuit=["own", "random"])
-    k = frame["share"] ** np.where(frame["circuit"] == "own", 0.25, 1.2)
-    return frame.assign(value=k * np.where(frame["ablation"] == "zero", 0.9, 1.0))
+    circuits = ["own", "random", "random_per_layer"]
+    frame = grid(share=shares, ablation=["corrupted", "zero"], circuit=circuits)
+    power = frame["circuit"].map({"own": 0.25, "random": 1.2, "random_per_layer": 0.8})
+    return frame.assign(value=frame["share"] ** power * (1 - 0.1 * (frame["ablation"] == "zero")))
+
+
+def recovery() -> pd.DataFrame:
+    classes, views = ["qk", "v", "mlp", "logits", "all"], ["cut", "restored"]
+    frame = grid(kind=KINDS, band=BANDS, reader_class=classes, view=views)
+    cost = frame["reader_class"].map({"qk": 0.1, "v": 0.15, "mlp": 0.3, "logits": 0.05, "all": 0.4})
+    return frame.assign(faithfulness=np.where(frame["view"] == "cut", 1 - cost, 0.6 + cost))
 
 
 def entropy() -> pd.DataFrame:

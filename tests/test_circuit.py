@@ -44,7 +44,7 @@ from kc_utils.evaluation import (
     run_circuit,
 )
 from kc_utils.graph import Graph
-from kc_utils.parts import graph_of
+from kc_utils.anatomy import graph_of
 
 graphs = st.builds(Graph, st.integers(1, 4), st.integers(1, 4), st.booleans())
 ABLATIONS = {"patching": "corrupted", "zero": "zero"}

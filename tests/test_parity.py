@@ -42,6 +42,24 @@ def test_golden_folders_agree() -> None:
     assert len({result.quantity for result in results}) == len(results) > 40
 
 
+def test_in_double_precision_the_error_is_what_float32_norms_leave() -> None:
+    results = check_parity(GOLDEN, double=True)
+    assert wrong(results) == set()
+    scores = {r.quantity: r.error for r in results if "scores_" in r.quantity}
+    assert max(error for name, error in scores.items() if name.startswith("gpt2")) < 1e-12
+    assert max(error for name, error in scores.items() if name.startswith("llama")) < 3e-7
+
+
+def test_an_error_of_the_sixth_digit_is_seen_in_double_precision_only(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(GOLDEN / "gpt2_tiny", tmp_path / "gpt2_tiny"))
+    path = folder / "scores_eap.npz"
+    scores = np.load(path, allow_pickle=False)["scores"].copy()
+    scores.flat[np.argmax(np.abs(scores))] *= 1 + 2e-6
+    np.savez(path, scores=scores)
+    assert wrong(check_parity(folder)) == set()
+    assert wrong(check_parity(folder, double=True)) == {"scores_eap.npz"}
+
+
 def test_a_changed_score_is_seen(folder: Path) -> None:
     path = folder / "scores_eap.npz"
     scores = np.load(path, allow_pickle=False)["scores"].copy()

@@ -1,4 +1,7 @@
-"""Figures from tidy tables: every function returns a matplotlib Figure and shows nothing.
+"""Figures from tidy tables: every function returns a figure and shows nothing.
+
+Circuits are :class:`Drawing` objects, SVG that answers to the pointer; all else is a matplotlib
+Figure.
 
 Tables have one row per measurement. ``value`` (or the named column) is drawn as a line or bar,
 ``low`` and ``high`` as its 95 % interval, ``chance`` as a dotted line. A table that is empty, lacks
@@ -9,13 +12,14 @@ from kc_utils.plots.accuracy import accuracy_curves, query_accuracy_bars
 from kc_utils.plots.activation import activation_ratio_lines, activation_ratio_map, centre_of_mass
 from kc_utils.plots.aligned import aligned_curves
 from kc_utils.plots.claims import claims_table
-from kc_utils.plots.diagram import circuit_comparison, circuit_diagram
+from kc_utils.plots.drawing import Drawing, circuit_drawing, circuit_drawing_pair
 from kc_utils.plots.faithfulness import faithfulness_curves, size_curve
 from kc_utils.plots.forgetting import elasticity, forgetting_curves
 from kc_utils.plots.hits import hit_curves, rank_curves
 from kc_utils.plots.lead import lead_curve
 from kc_utils.plots.lens import logit_lens_lines, logit_lens_probability, logit_lens_rank
 from kc_utils.plots.published import published
+from kc_utils.plots.recovery import recovery_classes
 from kc_utils.plots.roles import mover_layers, role_map, role_shares
 from kc_utils.plots.scores import score_distribution
 from kc_utils.plots.style import set_style, svg_bytes
@@ -26,14 +30,15 @@ from kc_utils.plots.transfer import transfer_matrix
 from kc_utils.plots.world import biography_lengths, frequency_histogram, pair_lengths
 
 __all__ = [
+    "Drawing",
     "accuracy_curves",
     "activation_ratio_lines",
     "activation_ratio_map",
     "aligned_curves",
     "biography_lengths",
     "centre_of_mass",
-    "circuit_comparison",
-    "circuit_diagram",
+    "circuit_drawing",
+    "circuit_drawing_pair",
     "claims_table",
     "elasticity",
     "entropy_curves",
@@ -52,6 +57,7 @@ __all__ = [
     "published",
     "query_accuracy_bars",
     "rank_curves",
+    "recovery_classes",
     "role_map",
     "role_shares",
     "score_distribution",

@@ -97,6 +97,11 @@ LOOKS: dict[str, dict[str, Look]] = {
     "circuit": {
         "own": Look(BLACK, "o", "own circuit"),
         "random": Look(GREY, "o", "random circuit", (0, (3, 1.4)), True),
+        "random_per_layer": Look(SKY, "s", "random, same size per layer", (0, (1, 1)), True),
+    },
+    "view": {
+        "cut": Look(VERMILLION, "o", "model without the class's missing edges"),
+        "restored": Look(BLUE, "s", "circuit with all edges of the class"),
     },
     "wording": {
         "trained": Look(BLACK, "o", "trained wording"),

@@ -14,8 +14,9 @@ from kc_utils.prompt_batch import PairBatch
 from kc_utils.runs import Run
 from kc_utils.stages import common
 from kc_utils.stages.aligned import evaluate_aligned, find_phases
-from kc_utils.stages.curves import evaluate_last
+from kc_utils.stages.curves import evaluate_last, minimal_path
 from kc_utils.stages.engine import Workspace
+from kc_utils.stages.faithfulness import curve_areas, recovery_of
 
 ABLATIONS = ("corrupted", "zero", "mean")
 #: Which queries a circuit is evaluated on: split and wording, with the ablations used there.
@@ -27,8 +28,8 @@ QUERIES = {
 
 
 def compute(work: Workspace) -> None:
-    """Tables ``circuits``, ``circuit_pairs``, ``phases``, ``aligned_pairs``, ``size_curve``,
-    ``transfer_pairs``."""
+    """Tables ``circuits``, ``circuit_pairs``, ``phases``, ``aligned_pairs``, ``transfer_pairs``,
+    ``size_curve``, ``areas``, ``recovery``, ``minimal``."""
     run = work.run
     checkpoints = common.analysed_checkpoints(run)
     steps = [int(s) for s in checkpoints["step"]]
@@ -47,12 +48,23 @@ def compute(work: Workspace) -> None:
     work.table("circuit_pairs", _join(own).merge(checkpoints, on="step"))
     work.table("phases", phases)
     work.table("aligned_pairs", _join(aligned).merge(checkpoints, on="step"))
-    curves = _join(last)
-    work.table(
-        "size_curve", curves[curves["source_band"] == curves["band"]].drop(columns="source_band")
-    )
-    transfer = curves[curves["share"].isna()].rename(columns={"band": "target_band"})
-    work.table("transfer_pairs", transfer.drop(columns="share"))
+    _write_last(work, last)
+
+
+def _write_last(work: Workspace, parts: list[tuple[int, Path]]) -> None:
+    """The tables of the last checkpoint, from one part per cell."""
+    rows = _join(parts)
+    counts = ["n_edges_in_class", "n_kept"]
+    of_curve, of_class = rows["share"].notna(), rows["reader_class"].notna()
+    more = ["share", "weighted_edges", "empty_logit_diff", "reader_class", "view", *counts]
+    transfer = rows[~of_curve & ~of_class].drop(columns=more)
+    work.table("transfer_pairs", transfer.rename(columns={"band": "target_band"}))
+    curve = rows[of_curve].drop(columns=["source_band", "reader_class", "view", *counts])
+    work.table("size_curve", curve)
+    work.table("areas", curve_areas(curve))
+    work.table("recovery", recovery_of(rows[of_class].astype(dict.fromkeys(counts, "int64"))))
+    minimal = [(number, minimal_path(path)) for number, path in parts]
+    work.table("minimal", _join([part for part in minimal if part[1].is_file()]))
 
 
 def own_circuit(run: Run, scores, graph) -> Circuit:

@@ -1,4 +1,4 @@
-"""The last checkpoint in depth: faithfulness over circuit size, and transfer between bands."""
+"""The last checkpoint in depth: circuits of every size, missing edges by class, other bands."""
 
 from __future__ import annotations
 
@@ -7,54 +7,90 @@ from pathlib import Path
 import pandas as pd
 
 from kc_utils import artifacts
+from kc_utils.batch_evaluation import BatchEvaluation
 from kc_utils.circuit import random_circuit, top_n
-from kc_utils.evaluation import mean_outputs, references
+from kc_utils.evaluation import mean_outputs
+from kc_utils.minimal import TARGETS, minimal_size
 from kc_utils.prompt_batch import PairBatch
+from kc_utils.recovery import recovery
 from kc_utils.runs import Run
+from kc_utils.size_curve import curve_circuits, size_curve
 from kc_utils.stages import common
+from kc_utils.stages.faithfulness import CELL
 
-#: Shares of all edges, those that MIB (arXiv 2504.13151) uses from 0.5 % on.
-SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-SIZE_ABLATIONS = ("corrupted", "zero", "mean")
+#: A minimal size is searched to this share of itself: nearer is finer than one run's noise.
+TOLERANCE = 0.02
 
 
 def evaluate_last(run_path: Path, step: int, number: int, out: Path) -> None:
-    """All curves of one cell (by its number in the configuration's order), a row per pair.
+    """All circuits of one cell (by its number in the configuration's order), a row per pair.
 
-    Rows with a ``share`` belong to the size curve; rows without it use the configured size and
-    take the circuit of ``source_band`` to the people of ``band``.
+    Rows with a ``share`` belong to the size curve, rows with a ``reader_class`` to the recovery
+    per class; the others use the configured size and take the circuit of ``source_band`` to the
+    people of ``band``. The first task has all of these and a table of minimal sizes beside
+    ``out``, other tasks only the last.
     """
-    from kc_utils.stages.circuit import pair_rows
-
     run = Run.open(run_path)
     settings = run.config.circuit
     cell = common.cells(run.config)[number]
     graph, pairs = common.graph_of_run(run), common.read_pairs(run)
     bridge, scores = common.open_bridge(run, step), common.load_scores(run, step)
     chosen = common.select(pairs, cell, "evaluate")
-    batch = PairBatch.from_frame(chosen)
-    refs = references(bridge, batch)
     means = mean_outputs(bridge, common.batch_of(pairs, cell, "discover"))
-    frames = []
-
-    def add(circuit, ablation: str, name: str, band: str, share: float | None) -> None:
-        rows = pair_rows(bridge, chosen, batch, circuit, ablation, refs, means)
-        frames.append(rows.assign(circuit=name, source_band=band, share=share, step=step))
-
+    evaluation = BatchEvaluation(bridge, PairBatch.from_frame(chosen), means)
     seed = run.config.seed * 1000 + number
+    frames = []
     if cell.task == settings.tasks[0]:
-        for share in SHARES:
-            own = top_n(scores[cell.name], graph, max(1, round(share * graph.n_edges)))
-            control = random_circuit(graph, own.n_edges, seed)
-            for ablation in SIZE_ABLATIONS:
-                add(own, ablation, "own", cell.band, share)
-                add(control, ablation, "random", cell.band, share)
+        circuits = curve_circuits(scores[cell.name], graph, seed)
+        own = top_n(scores[cell.name], graph, settings.top_n)
+        frames.append(size_curve(evaluation, circuits))
+        frames.append(recovery(evaluation, own).assign(circuit="own"))
+        sizes = [circuit.n for (_, name), circuit in circuits.items() if name == "own"]
+        found = minimal_sizes(evaluation, scores[cell.name], graph, sizes)
+        artifacts.write_parquet(minimal_path(out), found.assign(**cell._asdict(), step=step))
     for band in settings.bands:
         source = top_n(scores[cell._replace(band=band).name], graph, settings.top_n)
+        sides = [("own", source)]
+        if band == cell.band:
+            sides.append(("random", random_circuit(graph, source.n_edges, seed)))
         for ablation in ("corrupted", "zero"):
-            add(source, ablation, "own", band, None)
-            if band == cell.band:
-                control = random_circuit(graph, source.n_edges, seed)
-                add(control, ablation, "random", band, None)
+            for name, circuit in sides:
+                table = evaluation.table(circuit, ablation)
+                frames.append(table.assign(circuit=name, source_band=band))
+    columns = [*CELL, "pair_id", "person_id"]
     frame = pd.concat(frames, ignore_index=True)
-    artifacts.write_parquet(out, frame.astype({"share": "float64"}))
+    frame = frame.join(chosen[columns], on="pair").drop(columns="pair").assign(step=step)
+    artifacts.write_parquet(out, frame[[*columns, *frame.columns.drop(columns)]])
+
+
+def minimal_path(out: Path) -> Path:
+    """Where the minimal sizes of a cell lie, beside its other results."""
+    return out.with_name(f"minimal-{out.name}")
+
+
+def minimal_sizes(
+    evaluation: BatchEvaluation, scores, graph, sizes: list[int], targets=TARGETS
+) -> pd.DataFrame:
+    """The minimal size for each target with corrupted values, a row per target.
+
+    ``sizes`` were evaluated before and narrow the search. Columns: ablation, target, status, n and
+    share (before pruning), n_edges (after pruning), faithfulness, the largest tested size below
+    with its faithfulness, and the number of further evaluations.
+    """
+
+    def evaluate(n: int) -> float:
+        return evaluation.result(top_n(scores, graph, n)).faithfulness
+
+    known = {n: evaluate(n) for n in sizes}
+    rows = []
+    for target in targets:
+        found = minimal_size(evaluate, target, graph.n_edges, known, TOLERANCE)
+        kept = None if found.n is None else top_n(scores, graph, found.n).n_edges
+        share = float("nan") if found.n is None else found.n / graph.n_edges
+        rows.append(
+            {"ablation": "corrupted", "target": target, "status": found.status, "n": found.n,
+             "share": share, "n_edges": kept, "faithfulness": found.faithfulness,
+             "below": found.below, "faithfulness_below": found.faithfulness_below,
+             "n_evaluations": found.n_evaluations}
+        )  # fmt: skip
+    return pd.DataFrame(rows).astype({"n": "Int64", "n_edges": "Int64", "below": "Int64"})

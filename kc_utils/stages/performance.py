@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kc_utils.evaluation import faithfulness
 from kc_utils.stages.engine import Workspace
+from kc_utils.stages.faithfulness import CELL, faithfulness_of
 from kc_utils.stats import bootstrap_mean
 
-CELL = ["task", "kind", "band"]
 AT = ["step", "epoch"]
 
 
@@ -49,7 +48,7 @@ def compute(work: Workspace) -> None:
 
     sizes = run.table("size_curve").assign(hit=lambda t: t["rank"] <= hit_k)
     keys = [*CELL, "share", "circuit", "ablation"]
-    kept = faithfulness_of(sizes, keys)
+    kept = faithfulness_of(sizes, [*keys, "n_edges", "weighted_edges"])
     hits = mean(sizes, keys, "hit")[[*keys, "value"]].rename(columns={"value": "hit"})
     work.table("sizes", kept.merge(hits, on=keys))
 
@@ -65,18 +64,6 @@ def means(frame: pd.DataFrame, by: list[str], value: str, *, n: int, seed: int) 
         counts = (mean.mean, mean.low, mean.high, part["person_id"].nunique(), len(part))
         rows.append((*keys, *counts))
     return pd.DataFrame(rows, columns=[*by, "value", "low", "high", "n_people", "n_rows"])
-
-
-def faithfulness_of(pairs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Faithfulness per group (paper, section 5): NaN where clean equals corrupted.
-
-    Columns: ``by``, value, logit_diff, clean_logit_diff, corrupted_logit_diff, n_pairs.
-    """
-    sides = ["logit_diff", "clean_logit_diff", "corrupted_logit_diff"]
-    grouped = pairs.groupby(by, sort=True, observed=True)
-    table = grouped[sides].mean().assign(n_pairs=grouped.size()).reset_index()
-    values = [faithfulness(*row) for row in table[sides].itertuples(index=False)]
-    return table.assign(value=values)
 
 
 def model_hits(pairs: pd.DataFrame, hit_k: int, n: int, seed: int) -> pd.DataFrame:
