@@ -27,7 +27,8 @@ from kc_utils.training.accuracy import chance_level
 TABLES = (
     "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness", "sizes", "transfer",
     "topology", "phase_shift", "activation_ratio", "centre_of_mass", "role_shares", "forgetting",
-    "claims", "graph", "checkpoints", "training_loss", "strongest_edges",
+    "claims", "graph", "checkpoints", "training_loss", "strongest_edges", "areas", "recovery",
+    "minimal", "method_agreement", "method_by_reader",
 )  # fmt: skip
 MOST_BYTES = 5_000_000
 _PROVENANCE = "provenance.json"

@@ -5,7 +5,7 @@ Layout::
     run.json                 configuration, versions, device, stages with keys and seconds
     data/ tokenizer/ base/   what training starts from
     checkpoints/ scores/     model checkpoints, edge scores
-    tables/ figures/         tidy tables (parquet), figures (SVG)
+    tables/ figures/         tidy tables (parquet), figures (SVG, HTML)
     parts/                   finished pieces of a stage that was interrupted
     notebooks/ book/         executed notebooks, built book
 

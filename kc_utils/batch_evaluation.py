@@ -1,0 +1,115 @@
+"""Many circuits on one batch: the plain runs, the means and every result are computed once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from transformer_lens.model_bridge import TransformerBridge
+
+from kc_utils.circuit import Circuit
+from kc_utils.evaluation import (
+    EvaluationResult,
+    MeanOutputs,
+    References,
+    evaluate_circuit,
+    faithfulness,
+    references,
+)
+from kc_utils.prompt_batch import PairBatch
+
+Edges = Circuit | Bool[np.ndarray, "n_forward n_backward"]
+
+
+class BatchEvaluation:
+    """Evaluates circuits on the pairs of ``batch``; asking twice for one circuit runs it once.
+
+    ``means`` are needed for the ablation ``mean`` only; take them from other people.
+    """
+
+    def __init__(
+        self,
+        bridge: TransformerBridge,
+        batch: PairBatch,
+        means: MeanOutputs | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        self.bridge, self.batch, self.means, self.batch_size = bridge, batch, means, batch_size
+        self._results: dict[tuple[str, bytes], EvaluationResult] = {}
+
+    @cached_property
+    def references(self) -> References:
+        """The plain clean and corrupted runs of the batch."""
+        return references(self.bridge, self.batch, self.batch_size)
+
+    @property
+    def n_runs(self) -> int:
+        """Number of different circuits and ablations that were run."""
+        return len(self._results)
+
+    def result(self, circuit: Edges, ablation: str = "corrupted") -> EvaluationResult:
+        """Logit differences and ranks of a circuit, given as such or as edges (not pruned here).
+
+        KcError as ``evaluate_circuit``.
+        """
+        edges = _edges(circuit)
+        key = (ablation, blake2b(np.packbits(edges).tobytes(), digest_size=16).digest())
+        if key not in self._results:
+            self._results[key] = evaluate_circuit(
+                self.bridge, self.batch, edges, ablation, self.means, self.batch_size,
+                self.references,
+            )  # fmt: skip
+        return self._results[key]
+
+    def empty_logit_diff(self, circuit: Edges, ablation: str) -> Float[np.ndarray, " n"]:
+        """Logit difference per pair when no edge is kept; ``circuit`` only gives the shape.
+
+        With corrupted values this is the corrupted run. With zeros or means it is not: what is in
+        no node, such as biases, stays, and the two answers' logits can differ by any amount.
+        """
+        if ablation == "corrupted":
+            return self.result(circuit, ablation).corrupted_logit_diff
+        return self.result(np.zeros_like(_edges(circuit)), ablation).logit_diff
+
+    def f_mib(self, circuit: Edges, ablation: str = "corrupted") -> float:
+        """Faithfulness as MIB takes it: 0 is the circuit without edges under the same ablation.
+
+        f = (m(C) - m(empty)) / (m(full) - m(empty)) of mean logit differences m
+        (arXiv 2504.13151); nan where m(full) equals m(empty). ``EvaluationResult.faithfulness``
+        takes the corrupted run as 0 under every ablation. The two agree with corrupted values.
+        """
+        result = self.result(circuit, ablation)
+        empty = self.empty_logit_diff(circuit, ablation)
+        return faithfulness(
+            float(result.logit_diff.mean()),
+            float(result.clean_logit_diff.mean()),
+            float(empty.mean()),
+        )
+
+    def table(self, circuit: Edges, ablation: str = "corrupted") -> pd.DataFrame:
+        """One row per pair, in the order of the batch.
+
+        Columns: pair (position in the batch), ablation, n_edges, logit_diff, rank (1 = best),
+        clean_logit_diff, clean_rank, corrupted_logit_diff, empty_logit_diff.
+        """
+        result, edges = self.result(circuit, ablation), _edges(circuit)
+        return pd.DataFrame(
+            {
+                "pair": np.arange(len(self.batch)),
+                "ablation": ablation,
+                "n_edges": int(edges.sum()),
+                "logit_diff": result.logit_diff,
+                "rank": result.rank + 1,
+                "clean_logit_diff": result.clean_logit_diff,
+                "clean_rank": result.clean_rank + 1,
+                "corrupted_logit_diff": result.corrupted_logit_diff,
+                "empty_logit_diff": self.empty_logit_diff(edges, ablation),
+            }
+        )
+
+
+def _edges(circuit: Edges) -> Bool[np.ndarray, "n_forward n_backward"]:
+    return circuit.edges if isinstance(circuit, Circuit) else circuit
