@@ -23,6 +23,7 @@ from tiny_models import (
     tokenizer,
 )
 
+from kc_utils.anatomy import graph_of
 from kc_utils.attribution import AttributionSettings, attribute
 from kc_utils.bridge import boot_bridge
 from kc_utils.circuit import (
@@ -44,7 +45,6 @@ from kc_utils.evaluation import (
     run_circuit,
 )
 from kc_utils.graph import Graph
-from kc_utils.anatomy import graph_of
 
 graphs = st.builds(Graph, st.integers(1, 4), st.integers(1, 4), st.booleans())
 ABLATIONS = {"patching": "corrupted", "zero": "zero"}
