@@ -143,6 +143,12 @@ class CircuitConfig(Section):
     min_fellows: Annotated[int, Field(ge=0)] = Field(
         5, description="drop subjects whose token length is shared by this many others or fewer"
     )
+    method: Literal["eap", "eap-ig", "eap-ig-activations", "clean-corrupted", "relp"] = Field(
+        "eap-ig", description="how edges are scored"
+    )
+    metric: Literal["logit_diff", "prob_diff", "kl"] = Field(
+        "logit_diff", description="what is measured at the last token"
+    )
     steps: PositiveInt = Field(5, description="integration steps m")
     path: Literal["1..m", "0..m-1"] = Field("1..m", description="which k of the integration path")
     batch_size: PositiveInt = 64

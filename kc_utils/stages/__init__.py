@@ -38,7 +38,7 @@ def _prompts(settings: Config) -> object:
 
 def _attribution(settings: Config) -> object:
     chosen = settings.circuit
-    return [chosen.every, chosen.steps, chosen.path]
+    return [chosen.every, chosen.method, chosen.metric, chosen.steps, chosen.path]
 
 
 def _circuit(settings: Config) -> object:

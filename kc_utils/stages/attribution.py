@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from kc_utils.anatomy import graph_of
-from kc_utils.attribution import AttributionSettings, attribute
+from kc_utils.attribution import attribute
 from kc_utils.parallel import run_jobs
 from kc_utils.runs import Run
 from kc_utils.score_files import write_scores
@@ -43,12 +43,9 @@ def compute(work: Workspace) -> None:
 def score_checkpoint(run_path: Path, step: int) -> None:
     """Attribute every cell at one checkpoint and write the score file."""
     run = Run.open(run_path)
-    settings = run.config.circuit
     pairs = common.read_pairs(run)
     bridge = common.open_bridge(run, step)
-    how = AttributionSettings(
-        method="eap-ig", steps=settings.steps, path=settings.path, batch_size=settings.batch_size
-    )
+    how = common.attribution_settings(run.config)
     scores = {
         cell.name: attribute(bridge, common.batch_of(pairs, cell, "discover"), how)
         for cell in common.cells(run.config)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 from torch import Tensor
 
+from kc_utils.attribution import AttributionSettings
 from kc_utils.bridge import boot_bridge
 from kc_utils.config import KINDS, Config
 from kc_utils.graph import Graph
@@ -75,6 +76,18 @@ def select(pairs: pd.DataFrame, cell: Cell, split: str, wording: str = "trained"
 def batch_of(pairs: pd.DataFrame, cell: Cell, split: str, wording: str = "trained") -> PairBatch:
     """The same as tensors."""
     return PairBatch.from_frame(select(pairs, cell, split, wording))
+
+
+def attribution_settings(settings: Config) -> AttributionSettings:
+    """How the run's configuration wants edges to be scored."""
+    chosen = settings.circuit
+    return AttributionSettings(
+        method=chosen.method,
+        metric=chosen.metric,
+        steps=chosen.steps,
+        path=chosen.path,
+        batch_size=chosen.batch_size,
+    )
 
 
 def scores_path(run: Run, step: int) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from kc_utils import artifacts
-from kc_utils.attribution import AttributionSettings, attribute
+from kc_utils.attribution import attribute
 from kc_utils.bridge import boot_bridge
 from kc_utils.circuit import top_n
 from kc_utils.config import ATTRIBUTES, KINDS, Config
@@ -186,7 +186,8 @@ class _CircuitShape:
 
     def __init__(self, run: Run, tokenizer) -> None:
         self.tokenizer = tokenizer
-        self.settings = run.config.circuit
+        self.top_n = run.config.circuit.top_n
+        self.how = common.attribution_settings(run.config)
         self.graph = common.graph_of_run(run)
         task, band = run.config.circuit.tasks[0], run.config.circuit.bands[0]
         pairs = common.read_pairs(run)
@@ -196,13 +197,10 @@ class _CircuitShape:
 
     def measure(self, model) -> pd.DataFrame:
         bridge = boot_bridge(model, self.tokenizer)
-        how = AttributionSettings(
-            steps=self.settings.steps, path=self.settings.path, batch_size=self.settings.batch_size
-        )
         rows = []
         for cell, batch in self.batches.items():
-            scores = attribute(bridge, batch, how)
-            edges = top_n(scores, self.graph, self.settings.top_n).edges
+            scores = attribute(bridge, batch, self.how)
+            edges = top_n(scores, self.graph, self.top_n).edges
             overlap = jaccard(edges, self.start.setdefault(cell, edges))
             rows.append((cell.kind, entropy(scores, self.graph.real_edges), overlap))
         return pd.DataFrame(rows, columns=["kind", "entropy", "edge_jaccard"])
