@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STAGES = ("01_data_synthesis", "02_training", "03_circuit_discovery", "04_circuit_evaluation",
           "05_performance", "06_topology", "07_components", "08_forgetting", "09_claims",
-          "10_real_model")  # fmt: skip
+          "10_real_model", "11_circuit_engine")  # fmt: skip
 MOST_LINES, SHORTEST_ALT = 30, 20
 # Folders of one machine, spelled so that this file does not match itself.
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|work)" + r"/\w")
