@@ -9,13 +9,13 @@ batch have to be of one length.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from kc_utils.anatomy import frozen
 from kc_utils.errors import KcError
 from kc_utils.prompt_batch import PairBatch
 
@@ -77,19 +77,6 @@ def last_logits(
     """Logits at the last position, from token embeddings."""
     hidden = model.base_model(inputs_embeds=embed, use_cache=False)[0]
     return hidden[:, -1] @ model.get_output_embeddings().weight.T
-
-
-@contextmanager
-def frozen(model: PreTrainedModel) -> Iterator[None]:
-    """No parameter of ``model`` takes gradients inside; afterwards each is as it was before."""
-    changed = [p for p in model.parameters() if p.requires_grad]
-    for parameter in changed:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in changed:
-            parameter.requires_grad_(True)
 
 
 def _embed(model: PreTrainedModel, ids: Int[Tensor, "n pos"]) -> Float[Tensor, "n pos d_model"]:

@@ -69,7 +69,7 @@ def table(
     shown = frame.rename(columns=lambda c: names.get(c, str(c).replace("_", " ")))
     floats = [c for c in frame.columns if frame[c].dtype.kind == "f"]
     places = {c: digits if isinstance(digits, int) else digits.get(c, 3) for c in floats}
-    formats = {names.get(c, str(c).replace("_", " ")): f"{{:.{places[c]}f}}" for c in floats}
+    formats = {names.get(c, str(c).replace("_", " ")): f"{{:z.{places[c]}f}}" for c in floats}
     styler = (
         Styler(shown, uuid=_identifier(shown), cell_ids=False)
         .format(formats, na_rep="-", escape="html")
