@@ -103,7 +103,9 @@ def test_same_table_same_bytes_and_another_table_others(
     assert first != plots.svg_bytes(draw(table().assign(**{number: 0.25})))
 
 
-@pytest.mark.parametrize(("name", "column"), [(n, c) for n, case in CASES.items() for c in case[2]])
+@pytest.mark.parametrize(
+    ("name", "column"), [(n, c) for n, case in CASES.items() for c in sorted(case[2])]
+)
 def test_missing_columns_and_empty_tables_are_named(name: str, column: str) -> None:
     draw, table, _ = CASES[name]
     with pytest.raises(KcError, match=rf"lacks the column\(s\) {column};"):
