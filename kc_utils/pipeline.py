@@ -73,7 +73,11 @@ def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: b
 
 
 def _notebook(run: Run, name: str, console: Console) -> None:
-    keys = [STAGES.key(run.config, s.name) for s in STAGES if STAGES.done(run, s.name)]
+    stages = list(STAGES)
+    own = [i for i, stage in enumerate(stages) if stage.notebook == name]
+    # Not of all that is done: then a second run, which finds more done, would execute it again.
+    before = stages[: own[-1] + 1] if own else stages
+    keys = [STAGES.key(run.config, stage.name) for stage in before]
     # Below the project root the path is written relative to it: the page is published.
     inside = run.path.is_relative_to(ROOT)
     shown = run.path.relative_to(ROOT) if inside else run.path

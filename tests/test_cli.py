@@ -6,7 +6,9 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from conftest import kc
+from conftest import ROOT, kc
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def snapshot(folder: Path) -> dict[str, str]:
@@ -76,9 +78,14 @@ def test_status_of_a_finished_run(smoke_run: Path) -> None:
 
 @pytest.mark.slow
 def test_a_second_run_recomputes_nothing(smoke_run: Path) -> None:
-    before = {p: p.stat().st_mtime_ns for p in (smoke_run / "tables").iterdir()}
+    def times() -> dict[Path, int]:
+        folders = (smoke_run / "tables", smoke_run / "notebooks")
+        return {p: p.stat().st_mtime_ns for folder in folders for p in folder.iterdir()}
+
+    before = times()
     kc("run", "--profile", "smoke", "--run-dir", smoke_run)
-    assert {p: p.stat().st_mtime_ns for p in (smoke_run / "tables").iterdir()} == before
+    assert times() == before
+    assert len(list((smoke_run / "notebooks").glob("*.ipynb"))) == len(NOTEBOOKS)
 
 
 @pytest.mark.slow

@@ -9,14 +9,12 @@ import numpy as np
 import plot_tables as tables
 import pytest
 from drawings import nodes_of, svgs, title
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from kc_utils.plots import Drawing, circuit_drawing, circuit_drawing_pair
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 EDGES = ".circuit .e:visible"
 OPACITY = "e => Number(getComputedStyle(e).opacity)"
@@ -35,14 +33,6 @@ def pair(strongest: int = 20) -> Drawing:
     scale = np.random.default_rng([8, 1]).lognormal(0, 1, len(first))
     second = first.assign(score=first["score"] * scale)
     return circuit_drawing_pair(first, second, 6, 4, strongest)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
