@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -248,7 +248,7 @@ def _with_layout(block: Block, attention: Any) -> Block:
     """Which way of reading a fused projection gives the q, k and v that the bridge has split."""
     split = [weight_of(getattr(attention, name).original_component) for name in QKV]
     for layout in LAYOUTS[1:]:
-        candidate = Block(**{**vars(block), "layout": layout})
+        candidate = replace(block, layout=layout)
         found = [x.flatten(0, 1) for x in candidate.w_qkv]
         if all(torch.equal(a, b) for a, b in zip(found, split, strict=True)):
             return candidate

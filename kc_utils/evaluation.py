@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuit import Circuit
 from kc_utils.errors import KcError
+from kc_utils.metrics import logit_diff
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.running import (
     ABLATIONS,
@@ -69,14 +69,6 @@ class EvaluationResult:
     def hit_at(self, k: int) -> float:
         """Share of pairs whose right answer is among the circuit's ``k`` largest logits."""
         return float(hit(self.rank, k).mean())
-
-
-def logit_diff(
-    logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"], wrong: Int[Tensor, " n"]
-) -> Float[Tensor, " n"]:
-    """Logit of the right answer minus logit of the wrong one."""
-    rows = torch.arange(len(logits), device=logits.device)
-    return logits[rows, right] - logits[rows, wrong]
 
 
 def rank(logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"]) -> Int[Tensor, " n"]:

@@ -34,14 +34,13 @@ class Readers:
     """Gradients at one group of readers behind one normalisation, summed over steps.
 
     ``scaled``: sum over steps of g / s, [tokens, readers, d]; d is the width of a head, or d_model
-    for a reader that takes the normalisation's output itself (``heads`` False, one reader).
+    for the one reader that takes the normalisation's output itself.
     ``shares`` and ``normalised``: of each step, the factor of the rank-one part [tokens, readers]
     and x^ [tokens, d_model]. ``constant_scale``: the normalisation's scale is taken as a constant
     (the LN rule of relevance propagation), which leaves only the first term.
     """
 
     norm: Norm
-    heads: bool
     constant_scale: bool = False
     scaled: Tensor | None = None
 
@@ -115,9 +114,9 @@ class Gradients:
     def __init__(self, anatomy: Anatomy, constant_scale: bool = False) -> None:
         self.anatomy = anatomy
         blocks = anatomy.blocks
-        self.heads = [Readers(b.attention_norm, True, constant_scale) for b in blocks]
-        self.mlps = [Readers(b.mlp_norm, False, constant_scale) for b in blocks]
-        self.logits = Readers(anatomy.final_norm, False, constant_scale)
+        self.heads = [Readers(b.attention_norm, constant_scale) for b in blocks]
+        self.mlps = [Readers(b.mlp_norm, constant_scale) for b in blocks]
+        self.logits = Readers(anatomy.final_norm, constant_scale)
         self.read = torch.empty(0, dtype=torch.long)
         self.constants = [zero_input(block) for block in blocks]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from kc_utils.errors import KcError
@@ -85,5 +85,12 @@ def evaluate_metric(
         log_p = logits.log_softmax(-1).gather(-1, wanted.clamp_min(0)[..., None])[..., 0]
         return (log_p * known).sum(-1) * batch.weight.to(log_p.dtype)
     values = last.softmax(-1) if metric == "prob_diff" else last
-    rows = torch.arange(len(batch), device=logits.device)
-    return values[rows, batch.right_ids] - values[rows, batch.wrong_ids]
+    return logit_diff(values, batch.right_ids, batch.wrong_ids)
+
+
+def logit_diff(
+    logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"], wrong: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Logit of the right answer minus logit of the wrong one."""
+    rows = torch.arange(len(logits), device=logits.device)
+    return logits[rows, right] - logits[rows, wrong]

@@ -45,12 +45,15 @@ class Norm:
     ) -> tuple[Float[Tensor, "... d_model"], Float[Tensor, "... 1"]]:
         """x^ = c(x) / s, and s: the root mean square of c(x), with epsilon. At least float32."""
         x = self.centre(x.to(torch.promote_types(x.dtype, torch.float32)))
-        scale = (x.square().mean(-1, keepdim=True) + self.eps).sqrt()
+        scale = self._scale_of_centred(x)
         return x / scale, scale
 
     def scale(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... 1"]:
         """Root mean square of the centred input, with epsilon."""
-        return (self.centre(x).square().mean(-1, keepdim=True) + self.eps).sqrt()
+        return self._scale_of_centred(self.centre(x))
+
+    def _scale_of_centred(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... 1"]:
+        return (x.square().mean(-1, keepdim=True) + self.eps).sqrt()
 
     def apply(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """What the module computes, without calling its hooks."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -57,8 +59,9 @@ def plain_difference(bridge: TransformerBridge, batch: PairBatch) -> float:
 def test_on_a_linear_model_every_method_is_complete_and_exact(method: str) -> None:
     """What the embedding sends adds up to the whole difference, and patching gives the same."""
     bridge, batch = boot_bridge(linear_model(), tokenizer()), tiny_batch(4)
-    batch = PairBatch(**{**vars(batch), "clean_ids": batch.clean_ids % VOCAB,
-                         "corrupted_ids": batch.corrupted_ids % VOCAB})  # fmt: skip
+    batch = replace(
+        batch, clean_ids=batch.clean_ids % VOCAB, corrupted_ids=batch.corrupted_ids % VOCAB
+    )
     scores = attribute(bridge, batch, settings(method))
     whole = plain_difference(bridge, batch)
     assert float(scores[0].sum()) == pytest.approx(whole, rel=1e-5)
