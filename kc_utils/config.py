@@ -189,6 +189,56 @@ class AnalysisConfig(Section):
     )
 
 
+class ControlsConfig(Section):
+    """What noise and controls give: resampled people, shuffled answers, an untrained model."""
+
+    resamples: PositiveInt = Field(
+        4, description="pairs of resampled sets of people behind the noise floor of a circuit"
+    )
+    unseen_people: PositiveInt = Field(
+        200, description="people never written about whose answers are looked at"
+    )
+
+
+class RelevanceConfig(Section):
+    """Experiment: how much of a name must be known before new facts are learned sooner?"""
+
+    people_per_kind: Annotated[int, Field(ge=4)] = Field(
+        64, description="people of each of the four kinds of relevance"
+    )
+    texts_per_person: PositiveInt = Field(30, description="base texts about each known person")
+    passes: PositiveInt = Field(2, description="passes over the base texts")
+    epochs: PositiveInt = Field(16, description="passes over the biographies")
+
+
+class ExposureConfig(Section):
+    """Experiment: what one more exposure gives, how it decays, and whether wording matters."""
+
+    people: Annotated[int, Field(ge=4)] = Field(40, description="people in each group")
+    exposures: PositiveInt = Field(6, description="exposures of the repeated and varied groups")
+    spacing: PositiveInt = Field(6, description="steps from one exposure to the next")
+    steps_after: PositiveInt = Field(64, description="steps after the last exposure")
+    batch_size: PositiveInt = Field(8, description="blocks of other biographies per step")
+
+
+class StrategyConfig(Section):
+    """Experiment: strategies of continual pre-training at one token budget."""
+
+    people: Annotated[int, Field(ge=4)] = Field(120, description="new people to be learned")
+    steps: PositiveInt = Field(160, description="optimiser steps of every strategy")
+    measure_every: PositiveInt = Field(20, description="steps between measurements")
+    batch_size: PositiveInt = Field(8, description="blocks per step")
+    replay: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.25, description="share of a step's blocks that replay base texts"
+    )
+    names_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="share of the budget that teaches names before facts"
+    )
+    trained_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="share of heads and MLPs that the circuit strategy trains"
+    )
+
+
 class Config(Section):
     """Everything that a run depends on."""
 
@@ -201,6 +251,10 @@ class Config(Section):
     circuit: CircuitConfig = CircuitConfig()
     forgetting: ForgettingConfig = ForgettingConfig()
     analysis: AnalysisConfig = AnalysisConfig()
+    controls: ControlsConfig = ControlsConfig()
+    relevance: RelevanceConfig = RelevanceConfig()
+    exposure: ExposureConfig = ExposureConfig()
+    strategies: StrategyConfig = StrategyConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

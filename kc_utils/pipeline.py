@@ -13,7 +13,7 @@ from kc_utils.runs import ROOT, Run
 from kc_utils.stages import STAGES
 
 #: Notebooks that only read what is committed or computed by others.
-EXTRA_NOTEBOOKS = ("10_real_model",)
+EXTRA_NOTEBOOKS = ("10_real_model", "12_evidence", "13_relevance", "14_exposure", "15_strategies")
 
 
 def prepare(
@@ -55,7 +55,7 @@ def stage_name(text: str) -> str:
 def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: bool = True) -> None:
     """Compute the stages in order; a notebook is executed once its stages are there."""
     last = stage_name(to) if to else None
-    stages = list(STAGES)
+    stages = list(STAGES.study)
     for stage in stages:  # before anything is written
         if STAGES.done(run, stage.name):
             run.verify_stage(stage.name)
@@ -73,7 +73,7 @@ def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: b
 
 
 def _notebook(run: Run, name: str, console: Console) -> None:
-    stages = list(STAGES)
+    stages = list(STAGES.study)
     own = [i for i, stage in enumerate(stages) if stage.notebook == name]
     # Not of all that is done: then a second run, which finds more done, would execute it again.
     before = stages[: own[-1] + 1] if own else stages

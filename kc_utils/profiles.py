@@ -48,6 +48,10 @@ _SMOKE: dict[str, Any] = {
                 "steps": 2, "random_circuits": 2},
     "forgetting": {"n_people": 20, "steps": 4, "measure_every": 2, "replay_ratios": [0.0, 0.2]},
     "analysis": {"bootstrap": 100, "lens_people": 6},
+    "controls": {"resamples": 1, "unseen_people": 10},
+    "relevance": {"people_per_kind": 6, "texts_per_person": 2, "passes": 1, "epochs": 2},
+    "exposure": {"people": 4, "exposures": 2, "spacing": 1, "steps_after": 4, "batch_size": 2},
+    "strategies": {"people": 8, "steps": 6, "measure_every": 2, "batch_size": 2},
 }  # fmt: skip
 
 _TINY: dict[str, Any] = {

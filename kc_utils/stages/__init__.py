@@ -9,12 +9,18 @@ from kc_utils.stages import (
     circuit,
     claims,
     components,
+    controls,
+    evidence,
+    exposure,
     forgetting,
     methods,
     performance,
     prompts,
+    relevance,
+    strategies,
     topology,
     training,
+    unseen,
     world,
 )
 from kc_utils.stages.engine import Stage, Stages
@@ -63,6 +69,32 @@ def _forgetting(settings: Config) -> object:
             settings.analysis.bootstrap]  # fmt: skip
 
 
+def _controls(settings: Config) -> object:
+    return [settings.seed, settings.controls.resamples, settings.circuit.top_n]
+
+
+def _unseen(settings: Config) -> object:
+    return [settings.seed, settings.controls.unseen_people]
+
+
+def _relevance(settings: Config) -> object:
+    return [*_base_and_rate(settings), settings.relevance.model_dump(mode="json")]
+
+
+def _exposure(settings: Config) -> object:
+    return [*_base_and_rate(settings), settings.exposure.model_dump(mode="json")]
+
+
+def _strategies(settings: Config) -> object:
+    chosen = settings.circuit
+    how = [chosen.method, chosen.metric, chosen.steps, chosen.path, chosen.top_n]
+    return [*_base_and_rate(settings), settings.strategies.model_dump(mode="json"), how]
+
+
+def _base_and_rate(settings: Config) -> list[object]:
+    return [_base(settings), settings.training.model_dump(mode="json")]
+
+
 STAGES = Stages(
     (
         Stage("world", "01_data_synthesis", (), world.settings_of, world.compute),
@@ -75,11 +107,22 @@ STAGES = Stages(
         Stage("circuit", "04_circuit_evaluation", ("attribution",), _circuit, circuit.compute,
               version=2),
         Stage("performance", "05_performance", ("circuit",), _performance, performance.compute),
+        Stage("unseen", "05_performance", ("training",), _unseen, unseen.compute),
         Stage("topology", "06_topology", ("performance",), _circuit, topology.compute),
+        Stage("controls", "06_topology", ("attribution",), _controls, controls.compute),
         Stage("components", "07_components", ("attribution",), _components, components.compute),
         Stage("forgetting", "08_forgetting", ("attribution",), _forgetting, forgetting.compute),
-        Stage("claims", "09_claims", ("performance", "topology", "components", "forgetting"),
-              _performance, claims.compute),
+        Stage("claims", "09_claims",
+              ("performance", "unseen", "topology", "controls", "components", "forgetting"),
+              _performance, claims.compute, version=2),
+        Stage("relevance", "13_relevance", ("world",), _relevance, relevance.compute,
+              group="experiment"),
+        Stage("exposure", "14_exposure", ("training",), _exposure, exposure.compute,
+              group="experiment"),
+        Stage("strategies", "15_strategies", ("base",), _strategies, strategies.compute,
+              group="experiment"),
+        Stage("evidence", "12_evidence", ("claims", "relevance", "exposure", "strategies"),
+              _performance, evidence.compute, group="experiment"),
     )
 )  # fmt: skip
 

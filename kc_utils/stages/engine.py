@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -77,7 +77,8 @@ class Stage:
     """One step of the study.
 
     ``settings`` picks the parts of the configuration that the result depends on; ``version`` is
-    raised when the code changes what the stage computes.
+    raised when the code changes what the stage computes. ``kc run`` computes the study; the
+    experiments train models of their own and are computed by ``kc sweep``.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Stage:
     settings: Callable[[Config], Any]
     compute: Callable[[Workspace], None]
     version: int = 1
+    group: Literal["study", "experiment"] = "study"
 
 
 class Stages:
@@ -96,6 +98,11 @@ class Stages:
 
     def __iter__(self):
         return iter(self.by_name.values())
+
+    @property
+    def study(self) -> tuple[Stage, ...]:
+        """The stages of the study itself, without the experiments."""
+        return tuple(stage for stage in self if stage.group == "study")
 
     def get(self, name: str) -> Stage:
         """Look a stage up by its name."""
