@@ -140,6 +140,63 @@ def reference(
 
 
 @app.command()
+def sweep(
+    profile: Annotated[
+        str | None, typer.Option(help="Named configuration; default tiny. See 'kc profiles'.")
+    ] = None,
+    profiles: Annotated[str | None, typer.Option(help="More of them, as a comma list.")] = None,
+    seeds: Annotated[int, typer.Option(help="Compute the seeds 0 to N-1.", metavar="N")] = 5,
+    seed_list: Annotated[
+        str | None, typer.Option(help="These seeds instead, as a comma list.")
+    ] = None,
+    overrides: SetOption = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder of the runs: <out>/<profile>/seed-<seed>.")
+    ] = Path("runs/sweep"),
+    experiments: Annotated[
+        bool, typer.Option(help="Compute the experiments too; they train models of their own.")
+    ] = True,
+    experiments_for: Annotated[
+        str | None,
+        typer.Option(help="Profiles to compute them for, as a comma list; default the first."),
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Stop after this stage.")] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Dask scheduler tcp://host:port; its workers must see the same folders and have "
+            "this package. Default: a cluster on this machine.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes on this machine; default one per GPU or core.")
+    ] = None,
+    compute: Annotated[
+        bool, typer.Option(help="Compute what is missing, or only join what is there.")
+    ] = True,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write the tables of all complete runs here, beside those it has."),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Write them where the book reads them.")
+    ] = False,
+) -> None:
+    """Run the study for several seeds and profiles over Dask, and join the tables of all runs.
+
+    What is done already is kept. A run that fails stops, the others go on.
+    """
+    from kc_utils.sweep import command
+
+    request = command.Request(
+        profile, profiles, seeds, seed_list, overrides or [], out, experiments, experiments_for, to,
+        scheduler, workers, compute, command.KEPT if keep else export,
+    )  # fmt: skip
+    if not command.sweep(request, console):
+        raise typer.Exit(2)
+
+
+@app.command()
 def bench(
     out: Annotated[Path, typer.Option(help="Folder for bench.json.")] = Path("_bench"),
     only: Annotated[

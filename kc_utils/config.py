@@ -203,22 +203,33 @@ class ControlsConfig(Section):
 class RelevanceConfig(Section):
     """Experiment: how much of a name must be known before new facts are learned sooner?"""
 
-    people_per_kind: Annotated[int, Field(ge=4)] = Field(
-        64, description="people of each of the four kinds of relevance"
+    people_per_kind: Annotated[int, Field(ge=15, le=180)] = Field(
+        48, description="people of each of the four kinds of relevance"
     )
     texts_per_person: PositiveInt = Field(30, description="base texts about each known person")
-    passes: PositiveInt = Field(2, description="passes over the base texts")
-    epochs: PositiveInt = Field(16, description="passes over the biographies")
+    passes: PositiveInt = Field(3, description="passes over the base texts")
+    epochs: PositiveInt = Field(13, description="passes over the biographies")
+    batch_size: PositiveInt = Field(4, description="blocks per step, before and after")
 
 
 class ExposureConfig(Section):
     """Experiment: what one more exposure gives, how it decays, and whether wording matters."""
 
     people: Annotated[int, Field(ge=4)] = Field(40, description="people in each group")
-    exposures: PositiveInt = Field(6, description="exposures of the repeated and varied groups")
-    spacing: PositiveInt = Field(6, description="steps from one exposure to the next")
+    exposures: Annotated[int, Field(ge=2)] = Field(
+        5, description="exposures of the repeated and varied groups"
+    )
+    spacing: PositiveInt = Field(
+        10, description="steps from one exposure to the next; people start on as many steps in turn"
+    )
     steps_after: PositiveInt = Field(64, description="steps after the last exposure")
-    batch_size: PositiveInt = Field(8, description="blocks of other biographies per step")
+    lead_in: Annotated[int, Field(ge=0)] = Field(
+        16, description="steps before the first exposure, while the optimiser's moments settle"
+    )
+    batch_size: PositiveInt = Field(8, description="blocks per step, injected texts among them")
+    start: Share = Field(
+        1.0, description="which checkpoint to go on from, as a share of the training (1 = last)"
+    )
 
 
 class StrategyConfig(Section):

@@ -2,13 +2,19 @@
 
 One thread per process makes results independent of the number of cores, and small matrices gain
 more from processes than from threads. On a machine with a GPU the jobs run one after another.
+
+Inside a Dask worker (``kc sweep``) the jobs become tasks of the same cluster instead. The waiting
+task gives its place on the worker away, so that its own jobs can run there: there is always a
+worker that computes, whatever waits.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.connection import wait
@@ -16,6 +22,11 @@ from typing import Any
 
 import torch
 from tqdm.auto import tqdm
+
+from kc_utils.devices import has_gpu
+
+#: Jobs go before stages (whose priority is below 0): what is begun is finished first.
+JOB_PRIORITY = 10
 
 
 def run_jobs(
@@ -25,7 +36,9 @@ def run_jobs(
 
     ``function`` must be importable (defined at module level). The first error stops the rest.
     """
-    workers = 1 if torch.cuda.is_available() else min(os.cpu_count() or 1, len(jobs))
+    if (task := _dask_task()) and len(jobs) > 1:
+        return _run_on_cluster(function, jobs, f"{task}/{description}")
+    workers = 1 if task or has_gpu() else min(os.cpu_count() or 1, len(jobs))
     if workers <= 1:
         return [function(*job) for job in tqdm(jobs, desc=description, disable=len(jobs) < 2)]
     results: list[Any] = [None] * len(jobs)
@@ -52,3 +65,35 @@ def _die_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
+
+
+def _dask_task() -> str | None:
+    """The key of the Dask task that this thread computes, or None outside of Dask."""
+    if "distributed" not in sys.modules:  # nobody has started a worker in this process
+        return None
+    from distributed import get_worker
+
+    try:
+        return str(get_worker().get_current_task())
+    except ValueError:
+        return None
+
+
+def _run_on_cluster(
+    function: Callable[..., Any], jobs: Sequence[Iterable[Any]], name: str
+) -> list[Any]:
+    from distributed import worker_client
+
+    start = uuid.uuid4().hex[:6]  # a stage that is started again submits new tasks
+    with worker_client() as client:  # gives the place away, and takes one again at the end
+        futures = [
+            client.submit(
+                function, *job, key=f"{name}-{start}-{i}", priority=JOB_PRIORITY, pure=False
+            )
+            for i, job in enumerate(jobs)
+        ]
+        try:
+            return client.gather(futures)
+        except BaseException:
+            client.cancel(futures)
+            raise

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
+from kc_utils.exports import MOST_BYTES, check_size, portable, replace_folder
 from kc_utils.runs import Run, resolve
 from kc_utils.stages import STAGES
 from kc_utils.training.accuracy import chance_level
@@ -30,7 +30,6 @@ TABLES = (
     "claims", "graph", "checkpoints", "training_loss", "strongest_edges", "areas", "recovery",
     "minimal", "method_agreement", "method_by_reader",
 )  # fmt: skip
-MOST_BYTES = 5_000_000
 _PROVENANCE = "provenance.json"
 
 
@@ -106,7 +105,7 @@ def export_reference(run: Run, out: Path, stage: str | None = None) -> list[Path
     if out.exists() and not (out / _PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
         raise KcError(f"{out} is not empty and holds no exported run; choose another --out.")
     tables = TABLES if stage is None else _tables_of(run, stage)
-    _replace_folder(out, lambda folder: _write(run, folder, tables))
+    replace_folder(out, lambda folder: _write(run, folder, tables))
     return [*(out / f"{name}.parquet" for name in tables), out / _PROVENANCE]
 
 
@@ -120,7 +119,7 @@ def provenance(run: Run) -> dict[str, Any]:
     made, done = run.record["provenance"], run.record["stages"]
     processor = f"{made['machine']}, {os.cpu_count()} processors"
     return {
-        "config": _portable(run.config.model_dump(mode="json")),
+        "config": portable(run.config.model_dump(mode="json")),
         "versions": {"python": made["python"]} | made["versions"],
         "git": made["git"],
         "seconds": {s.name: done[s.name]["seconds"] for s in STAGES if s.name in done},
@@ -136,42 +135,7 @@ def _write(run: Run, folder: Path, tables: tuple[str, ...]) -> None:
         path = folder / f"{name}.parquet"
         artifacts.write_parquet(path, run.table(name))
         digests[name], sizes[name] = artifacts.sha256(path), path.stat().st_size
-    total = sum(sizes.values())
-    if total > MOST_BYTES:
-        largest = max(sizes, key=lambda name: sizes[name])
-        raise KcError(
-            f"The tables of run {run.name!r} hold {total:,} bytes, most of them in {largest!r}; "
-            f"at most {MOST_BYTES:,} are allowed."
-        )
+    check_size(f"run {run.name!r}", sizes, MOST_BYTES)
     chance = float(chance_level(run.table("first_token").query("step == 0"))["chance"].mean())
     record = provenance(run) | {"tables": digests, "chance_first_token": chance}
     artifacts.write_json(folder / _PROVENANCE, record)
-
-
-def _replace_folder(out: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder beside ``out``, then rename it into place; on failure ``out`` is as before."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    artifacts.remove(partial)
-    partial.mkdir(parents=True)
-    try:
-        fill(partial)
-        if out.exists():
-            out.replace(old)
-        partial.replace(out)
-    finally:
-        artifacts.remove(partial)
-        if old.exists() and not out.exists():
-            old.replace(out)
-        artifacts.remove(old)
-
-
-def _portable(value: Any) -> Any:
-    """The same configuration with the last part only of every absolute path in it."""
-    if isinstance(value, dict):
-        return {key: _portable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_portable(item) for item in value]
-    if isinstance(value, str) and (value.startswith("~") or Path(value).is_absolute()):
-        return Path(value).name
-    return value

@@ -62,6 +62,13 @@ class Run:
     @classmethod
     def create(cls, run_dir: str | Path, settings: Config) -> Run:
         """Make a run folder, or give an existing one of the same profile a new configuration."""
+        run = cls.draft(run_dir, settings)
+        run.save()
+        return run
+
+    @classmethod
+    def draft(cls, run_dir: str | Path, settings: Config) -> Run:
+        """The run that ``create`` makes, with its checks, before anything is written."""
         path = resolve(run_dir)
         if (path / "run.json").is_file():
             run = cls.open(path)
@@ -71,15 +78,13 @@ class Run:
                     f"{settings.profile!r}; choose another --run-dir."
                 )
             record = run.record
-        elif path.exists() and any(path.iterdir()):
+        elif path.exists() and (path.is_file() or any(path.iterdir())):
             raise KcError(f"{run_dir} is not empty and holds no run; choose another --run-dir.")
         else:
             record = {"stages": {}, "notebooks": {}, "other_seconds": {}}
         record["config"] = settings.model_dump(mode="json")
         record.setdefault("provenance", provenance())
-        run = cls(path, record)
-        run.save()
-        return run
+        return cls(path, record)
 
     @classmethod
     def open_or_create(cls, run_dir: str | Path, profile: str) -> Run:

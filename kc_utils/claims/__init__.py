@@ -9,19 +9,38 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kc_utils.claims import acquisition, depth, elasticity, function, phases
+from kc_utils.claims import (
+    acquisition,
+    consistency,
+    depth,
+    depth_controls,
+    elasticity,
+    frequency,
+    function,
+    heads,
+    phase_controls,
+    phases,
+    unseen,
+)
 from kc_utils.claims.claim import Claim, rows
 from kc_utils.claims.verdict import verdict
 from kc_utils.runs import Run
 
-TOPICS = (acquisition, phases, depth, function, elasticity)
+TOPICS = (
+    acquisition, frequency, unseen, phases, phase_controls, consistency, depth, depth_controls,
+    heads, function, elasticity,
+)  # fmt: skip
 CLAIMS: tuple[Claim, ...] = tuple(claim for topic in TOPICS for claim in topic.CLAIMS)
+
+#: Topics of the experiments; their tables come from ``kc sweep`` only.
+EXPERIMENTS = ()
+EXPERIMENT_CLAIMS: tuple[Claim, ...] = tuple(c for topic in EXPERIMENTS for c in topic.CLAIMS)
 
 
 def ledger(run: Run) -> pd.DataFrame:
     """One row per claim, in the order of the book.
 
-    Columns: id, topic, claim, paper, quantity, value, low, high, control, control_value,
+    Columns: id, topic, claim, paper, quantity, value, low, high, at_most, control, control_value,
     control_low, control_high, test, p_value, direction, margin, verdict, note, notebook, profile,
     n, units. Intervals are 95 %. A claim that the run cannot speak to has NaN numbers, the verdict
     "undecided" and the reason in ``note``.
@@ -29,4 +48,9 @@ def ledger(run: Run) -> pd.DataFrame:
     return rows(run, CLAIMS)
 
 
-__all__ = ["CLAIMS", "Claim", "ledger", "verdict"]
+def experiment_ledger(run: Run) -> pd.DataFrame:
+    """The same for the claims that the experiments of a sweep speak to."""
+    return rows(run, EXPERIMENT_CLAIMS)
+
+
+__all__ = ["CLAIMS", "EXPERIMENT_CLAIMS", "Claim", "experiment_ledger", "ledger", "verdict"]

@@ -25,6 +25,7 @@ class Finding:
 
     ``n`` counts ``units`` (people, cells, ...). ``margin`` overrides the claim's own where it
     depends on the model's size; ``note`` says what the reader should know about this number.
+    ``at_most`` is the effect if everything undecided inside the run counted for the claim.
     """
 
     effect: Interval
@@ -34,6 +35,7 @@ class Finding:
     p_value: float = math.nan
     margin: float | None = None
     note: str = ""
+    at_most: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Claim:
 
 
 COLUMNS = (
-    "id", "topic", "claim", "paper", "quantity", "value", "low", "high", "control",
+    "id", "topic", "claim", "paper", "quantity", "value", "low", "high", "at_most", "control",
     "control_value", "control_low", "control_high", "test", "p_value", "direction", "margin",
     "verdict", "note", "notebook", "profile", "n", "units",
 )  # fmt: skip
@@ -84,6 +86,7 @@ def _row(run: Run, claim: Claim) -> dict[str, object]:
         "value": found.effect.mean,
         "low": found.effect.low,
         "high": found.effect.high,
+        "at_most": found.effect.mean if found.at_most is None else found.at_most,
         "control_value": found.control.mean,
         "control_low": found.control.low,
         "control_high": found.control.high,

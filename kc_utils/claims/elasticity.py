@@ -7,10 +7,12 @@ import pandas as pd
 
 from kc_utils.claims.claim import Claim, Finding, NotMeasured, point
 from kc_utils.claims.resample import over_cells, require_right, spread, swapped
+from kc_utils.claims.verdict import Direction
 from kc_utils.runs import Run
-from kc_utils.stats import Interval, bootstrap_difference
+from kc_utils.stats import Interval, bootstrap_difference, bootstrap_mean
 
 VARIANT = "new_people"
+CONFLICT = "conflicting"
 REPLAY = 0.1
 KNOWN = 0.05
 """Accuracy that must be exceeded at the start: what is not known cannot be forgotten."""
@@ -43,25 +45,63 @@ def replay_returns(run: Run) -> Finding:
 
 
 def circuit_bends(run: Run) -> Finding:
-    """Edge Jaccard with the starting circuit: replay of everything minus no replay."""
+    """Edge Jaccard with the starting circuit: no replay minus replay of everything."""
+    return _shape_gap(run, "edge_jaccard", "below")
+
+
+def entropy_rises(run: Run) -> Finding:
+    """Circuit entropy after the start: no replay minus replay of everything."""
+    return _shape_gap(run, "entropy", "above")
+
+
+def conflict_forgets(run: Run) -> Finding:
+    """Change of accuracy on old facts without replay: conflicting facts beside other people."""
+    curves = [_curve(_old_facts(run, variant), 0.0) for variant in (CONFLICT, VARIANT)]
+    note = "Asked are the people whose facts change; the control asks about all people."
+    return Finding(*[_change(run, c) for c in curves], len(curves[0]), "people", note=note)
+
+
+def replay_dose(run: Run) -> Finding:
+    """Slope of the accuracy on old facts at the last step over replay ratios (share per unit)."""
+    kept = _old_facts(run)
+    last = kept[kept["step"] == kept["step"].max()]
+    table = last.pivot(index="person_id", columns="ratio", values="correct").dropna()
+    if table.shape[1] < 3:
+        raise NotMeasured("fewer than three replay ratios were run")
+    ratios = table.columns.to_numpy(float)
+    values, weights = table.to_numpy(float), ratios - ratios.mean()
+    weights = weights / (weights @ weights)
+    slopes = values @ weights
+    n, seed = run.config.analysis.bootstrap, run.config.seed
+    effect = bootstrap_mean(slopes, n=n, seed=seed)
+    rng = np.random.default_rng([seed, 85])
+    null = rng.permuted(np.tile(weights, (n, 1)), axis=1) @ values.mean(axis=0)
+    p_value = float((1 + np.count_nonzero(null >= effect.mean - 1e-12)) / (1 + n))
+    control = spread(float(null.mean()), null)
+    note = f"{len(ratios)} ratios, {len(table)} people; the control's spread is over ratios."
+    return Finding(effect, control, len(table), "people", p_value, note=note)
+
+
+def _shape_gap(run: Run, quantity: str, direction: Direction) -> Finding:
+    """A measure of the circuit without replay minus with the largest ratio, over measurements."""
     shapes = run.table("forgetting").query("step > 0")
-    table = shapes.pivot(index=["variant", "step"], columns="ratio", values="edge_jaccard")
+    table = shapes.pivot(index=["variant", "step"], columns="ratio", values=quantity)
     most = max(table.columns)
     if 0.0 not in table.columns or most == 0:
         raise NotMeasured("a replay ratio of 0 and one above 0 are both needed")
     gaps = (table[0.0] - table[most]).dropna()
     n, seed = run.config.analysis.bootstrap, run.config.seed
     effect = over_cells(gaps, n=n, seed=seed)
-    control, p_value = swapped(-gaps, n=n, seed=seed)
+    control, p_value = swapped(gaps if direction == "above" else -gaps, n=n, seed=seed)
     note = f"Ratio 0 against {most:g}; measurements on one training run are not independent."
     return Finding(effect, control, len(gaps), "measurements", p_value, note=note)
 
 
-def _old_facts(run: Run) -> pd.DataFrame:
+def _old_facts(run: Run, variant: str = VARIANT) -> pd.DataFrame:
     table = run.table("forgetting_people")
-    kept = table[(table["facts"] == "old") & (table["variant"] == VARIANT)]
+    kept = table[(table["facts"] == "old") & (table["variant"] == variant)]
     if kept.empty:
-        raise NotMeasured(f"the variant {VARIANT!r} was not run")
+        raise NotMeasured(f"the variant {variant!r} was not run")
     if 0.0 not in set(kept["ratio"]):
         raise NotMeasured("no run without replay (ratio 0)")
     require_right(kept[kept["step"] == 0]["correct"], KNOWN, "accuracy on old facts at the start")
@@ -131,5 +171,45 @@ CLAIMS = (
         margin=0.02,
         notebook="08_forgetting",
         measure=circuit_bends,
+    ),
+    Claim(
+        id="conflict-forgets",
+        topic="elasticity",
+        claim="Conflicting facts erase old ones more than facts about other people do",
+        paper="a variant with conflicting facts is trained; no number beside it",
+        quantity="old accuracy, last minus start (share)",
+        control="training on other people",
+        test="no replay, same people before and after; bootstrap over people",
+        direction="below",
+        margin=0.05,
+        notebook="08_forgetting",
+        measure=conflict_forgets,
+    ),
+    Claim(
+        id="replay-dose",
+        topic="elasticity",
+        claim="The more old data is replayed, the more old facts are left",
+        paper="r = 0, 0.1, 0.2, 0.4: 0.14, 0.88, 0.93, 0.95 at the end",
+        quantity="old accuracy per unit of ratio (share)",
+        control="ratios permuted",
+        test="slope over replay ratios at the last step; bootstrap over people, permutation of "
+        "ratios",
+        direction="above",
+        margin=0.05,
+        notebook="08_forgetting",
+        measure=replay_dose,
+    ),
+    Claim(
+        id="elastic-entropy",
+        topic="elasticity",
+        claim="Without replay the circuit's entropy rises; replay keeps it down",
+        paper="5.8 to 6.6 at r = 0; comes back with replay",
+        quantity="circuit entropy, no replay minus full (nats)",
+        control="ratios swapped at random",
+        test="bootstrap over measurements (variant, step), random swaps of the two ratios",
+        direction="above",
+        margin=0.1,
+        notebook="08_forgetting",
+        measure=entropy_rises,
     ),
 )

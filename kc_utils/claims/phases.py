@@ -40,7 +40,10 @@ def bend_exists(run: Run) -> Finding:
     least, most = _share(found, len(bends)), _share(found + open_, len(bends))
     effect = Interval(least.mean, least.low, most.high)
     note = f"{open_} of {len(bends)} fits are undecided; the upper end counts them as bends."
-    return Finding(effect, _share(sum(shuffled), len(shuffled)), len(bends), "cells", note=note)
+    return Finding(
+        effect, _share(sum(shuffled), len(shuffled)), len(bends), "cells", note=note,
+        at_most=most.mean,
+    )  # fmt: skip
 
 
 def bends_coincide(run: Run) -> Finding:

@@ -12,7 +12,9 @@ from kc_utils.plots.accuracy import accuracy_curves, query_accuracy_bars
 from kc_utils.plots.activation import activation_ratio_lines, activation_ratio_map, centre_of_mass
 from kc_utils.plots.aligned import aligned_curves
 from kc_utils.plots.claims import claims_table
+from kc_utils.plots.controls import consistency, control_curves
 from kc_utils.plots.drawing import Drawing, circuit_drawing, circuit_drawing_pair
+from kc_utils.plots.evidence import evidence_forest
 from kc_utils.plots.faithfulness import faithfulness_curves, size_curve
 from kc_utils.plots.forgetting import elasticity, forgetting_curves
 from kc_utils.plots.hits import hit_curves, rank_curves
@@ -20,6 +22,7 @@ from kc_utils.plots.lead import lead_curve
 from kc_utils.plots.lens import logit_lens_lines, logit_lens_probability, logit_lens_rank
 from kc_utils.plots.published import published
 from kc_utils.plots.recovery import recovery_classes
+from kc_utils.plots.relevance import old_answers, relevance_areas, relevance_curves
 from kc_utils.plots.roles import mover_layers, role_map, role_shares
 from kc_utils.plots.scores import score_distribution
 from kc_utils.plots.style import set_style, svg_bytes
@@ -40,8 +43,11 @@ __all__ = [
     "circuit_drawing",
     "circuit_drawing_pair",
     "claims_table",
+    "consistency",
+    "control_curves",
     "elasticity",
     "entropy_curves",
+    "evidence_forest",
     "faithfulness_curves",
     "forgetting_curves",
     "frequency_histogram",
@@ -52,12 +58,15 @@ __all__ = [
     "logit_lens_probability",
     "logit_lens_rank",
     "mover_layers",
+    "old_answers",
     "pair_lengths",
     "phase_overview",
     "published",
     "query_accuracy_bars",
     "rank_curves",
     "recovery_classes",
+    "relevance_areas",
+    "relevance_curves",
     "role_map",
     "role_shares",
     "score_distribution",

@@ -1,7 +1,8 @@
 """Aligned circuits: one checkpoint's edges, run inside every other checkpoint.
 
 Init, Before, After and Last are the first checkpoint, the two around the bend of the entropy curve,
-and the last one (paper, section 6.4). They are studied for the first task of the configuration.
+and the last one (paper, section 6.4). They are studied for the first task of the configuration. The
+last checkpoint also has a random circuit as large as Last, and mean outputs outside of circuits.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.breakpoint import MIN_POINTS, fit_breakpoint
-from kc_utils.circuit import top_n
-from kc_utils.evaluation import references
+from kc_utils.circuit import Circuit, random_circuit, top_n
+from kc_utils.evaluation import mean_outputs, references
+from kc_utils.graph import Graph
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.runs import Run
 from kc_utils.stages import common
@@ -70,20 +72,38 @@ def evaluate_aligned(run_path: Path, step: int, phases: pd.DataFrame, out: Path)
     bridge = common.open_bridge(run, step)
     at = dict(_rows(phases))
     frames = []
-    for cell in common.cells(run.config):
+    for number, cell in enumerate(common.cells(run.config)):
         if cell.task != run.config.circuit.tasks[0]:
             continue
         chosen = common.select(pairs, cell, "evaluate")
         batch = PairBatch.from_frame(chosen)
         refs = references(bridge, batch)
-        for name in NAMES:
-            source = int(at[cell][name])
-            scores = common.load_scores(run, source)[cell.name]
-            circuit = top_n(scores, graph, run.config.circuit.top_n)
-            for ablation in ("corrupted", "zero"):
-                rows = pair_rows(bridge, chosen, batch, circuit, ablation, refs)
+        means, ablations = None, ["corrupted", "zero"]
+        frozen = _frozen(run, cell, at[cell], graph)
+        if step == int(at[cell]["Last"]):
+            means = mean_outputs(bridge, common.batch_of(pairs, cell, "discover"))
+            ablations.append("mean")
+            # Another draw than the random circuits that stand beside own ones.
+            seed = (run.config.seed * 1000 + number) * 100 + 99
+            n_edges = frozen[-1][2].n_edges
+            frozen.append(("Random", step, random_circuit(graph, n_edges, seed)))
+        for name, source, circuit in frozen:
+            for ablation in ablations:
+                rows = pair_rows(bridge, chosen, batch, circuit, ablation, refs, means)
                 frames.append(rows.assign(aligned=name, aligned_step=source, step=step))
     artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
+
+
+def _frozen(
+    run: Run, cell: common.Cell, phases: pd.Series, graph: Graph
+) -> list[tuple[str, int, Circuit]]:
+    """Name, step of origin and circuit of each frozen topology of a cell, Last at the end."""
+    found = []
+    for name in NAMES:
+        step = int(phases[name])
+        scores = common.load_scores(run, step)[cell.name]
+        found.append((name, step, top_n(scores, graph, run.config.circuit.top_n)))
+    return found
 
 
 def _rows(phases: pd.DataFrame):

@@ -53,7 +53,7 @@ def evaluate_last(run_path: Path, step: int, number: int, out: Path) -> None:
         sides = [("own", source)]
         if band == cell.band:
             sides.append(("random", random_circuit(graph, source.n_edges, seed)))
-        for ablation in ("corrupted", "zero"):
+        for ablation in ("corrupted", "zero", "mean"):
             for name, circuit in sides:
                 table = evaluation.table(circuit, ablation)
                 frames.append(table.assign(circuit=name, source_band=band))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
+from kc_utils.claims import experiment_ledger
 from kc_utils.stages.engine import Workspace
 
 
 def compute(work: Workspace) -> None:
-    raise NotImplementedError
+    """Table ``evidence``: the rows of ``claims``, then those of the experiments."""
+    study = work.run.table("claims")
+    work.table("evidence", pd.concat([study, experiment_ledger(work.run)], ignore_index=True))

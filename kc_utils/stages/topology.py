@@ -63,6 +63,9 @@ def _shape(scores, circuit: Circuit, last: Circuit, before: Circuit | None, seed
         "edge_jaccard": jaccard(circuit.edges, last.edges),
         "node_jaccard": node_jaccard(circuit.nodes, last.nodes),
         "edge_jaccard_previous": jaccard(circuit.edges, before.edges) if before else float("nan"),
+        "node_jaccard_previous": node_jaccard(circuit.nodes, before.nodes)
+        if before
+        else float("nan"),
         "random_edge_jaccard": expected_jaccard(circuit.n_edges, last.n_edges, graph.n_edges),
         "random_node_jaccard": node_jaccard(control.nodes, other.nodes),
     }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from kc_utils import artifacts
 from kc_utils.config import ATTRIBUTES, TrainingConfig
+from kc_utils.devices import device
 from kc_utils.models import load_model, load_tokenizer
 from kc_utils.parallel import run_jobs
 from kc_utils.prompts import WORDINGS
@@ -74,7 +74,7 @@ def measure_checkpoint(run_path: Path, step: int, out: Path) -> None:
     """First-token accuracy of one checkpoint on trained and held-out wordings."""
     run = Run.open(run_path)
     path = common.checkpoint_path(run, step)
-    model, tokenizer = load_model(path, attention="sdpa").to(_device()), load_tokenizer(path)
+    model, tokenizer = load_model(path, attention="sdpa").to(device()), load_tokenizer(path)
     validation = run.read(run.path / "data" / "validation.parquet")
     artifacts.write_parquet(out, first_token_accuracy(model, tokenizer, validation))
 
@@ -82,7 +82,7 @@ def measure_checkpoint(run_path: Path, step: int, out: Path) -> None:
 def answer_queries(run: Run, step: int) -> pd.DataFrame:
     """Whole answers by greedy generation, for the validation people, in both wordings."""
     path = common.checkpoint_path(run, step)
-    model, tokenizer = load_model(path, attention="sdpa").to(_device()), load_tokenizer(path)
+    model, tokenizer = load_model(path, attention="sdpa").to(device()), load_tokenizer(path)
     chosen = run.read(run.path / "data" / "validation.parquet")["person_id"].unique()
     people = run.read(run.path / "data" / "people.parquet")
     people = people[people["person_id"].isin(chosen)]
@@ -96,7 +96,3 @@ def answer_queries(run: Run, step: int) -> pd.DataFrame:
             named = who.assign(attribute=attribute, wording=wording)
             frames.append(pd.concat([named, answers.reset_index(drop=True)], axis=1))
     return pd.concat(frames, ignore_index=True)
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"

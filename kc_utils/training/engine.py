@@ -15,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
 from kc_utils.config import TrainingConfig
+from kc_utils.devices import has_gpu
 from kc_utils.quiet import quiet
 from kc_utils.training import state
 from kc_utils.training.packing import IGNORED, BlockSteps, StepDataset
@@ -51,7 +52,7 @@ def training_arguments(
         optim="adamw_torch_fused",
         train_sampling_strategy="sequential",
         activation_checkpointing=gradient_checkpointing,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=not has_gpu(),
         dataloader_pin_memory=False,
         remove_unused_columns=False,
         save_strategy="no",  # the Saver callback decides

@@ -1,0 +1,165 @@
+"""Gain of log-probability after exposures, its decay, and what is left at the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from scipy import stats
+
+from kc_utils.plots.canvas import (
+    chance_handle,
+    chance_line,
+    interval_handle,
+    label_outer,
+    legend_below,
+    line_handle,
+    panels,
+)
+from kc_utils.plots.style import BLACK, BLUE, GREY, LOOKS, ORANGE, VERMILLION, Look, styled
+from kc_utils.plots.tables import check, check_unique
+
+GROUPS = {
+    "once": Look(BLACK, "o", "once"),
+    "repeated": Look(VERMILLION, "s", "repeated text"),
+    "varied": Look(BLUE, "^", "varied wording"),
+}
+WORDINGS = {
+    "seen": Look(ORANGE, "D", "the text itself"),
+    "trained": replace(LOOKS["wording"]["trained"], label="query, trained wording"),
+    "held_out": replace(LOOKS["wording"]["held_out"], label="query, held-out wording"),
+}
+_COLUMNS = ["group", "wording", "since", "gain"]
+_GAIN = "gain (nats)"
+_DASHED = (0, (3, 1.4))
+
+
+@styled
+def exposure_curves(gains: pd.DataFrame, fits: pd.DataFrame | None = None) -> Figure:
+    """Gain in log-probability against steps since the last exposure, a panel per wording.
+
+    Columns: group (once, repeated, varied), wording (seen, trained, held_out), since (steps), gain
+    (nats); optional low, high (interval over people of one run); optional profile, seed: several
+    seeds give their mean with a 95 % t-interval. ``fits`` (group, wording, since, gain) adds dashed
+    curves. The axis is logarithmic in 1 + since.
+    """
+    gains = over_seeds(check(gains, _COLUMNS, "exposure_curves"), "exposure_curves")
+    wordings = _present(WORDINGS, gains["wording"])
+    figure, axes = panels(1, len(wordings), height=2.9)
+    for axis, wording in zip(axes[0], wordings, strict=True):
+        chance_line(axis, 0.0)
+        for group in _present(GROUPS, gains["group"]):
+            curve = gains[(gains["group"] == group) & (gains["wording"] == wording)]
+            _curve(axis, curve.sort_values("since"), GROUPS[group])
+            if fits is not None:
+                line = fits[(fits["group"] == group) & (fits["wording"] == wording)]
+                line = line.sort_values("since")
+                style = {"color": GROUPS[group].colour, "linestyle": _DASHED, "linewidth": 1.2}
+                axis.plot(1 + line["since"], line["gain"], zorder=3, **style)
+        axis.set_title(WORDINGS[wording].label)
+    for axis in axes[0]:
+        _log_steps(axis, int(gains["since"].max()))
+    label_outer(axes, "steps since the last exposure", [_GAIN])
+    legend_below(figure, _handles(gains, fits is not None))
+    return figure
+
+
+@styled
+def exposure_retained(gains: pd.DataFrame) -> Figure:
+    """Gain that is left at the last measurement, by group and wording, with 95 % intervals.
+
+    Columns as in :func:`exposure_curves`; each seed of several is a small dot.
+    """
+    name = "exposure_retained"
+    gains = check(gains, _COLUMNS, name)
+    last = gains[gains["since"] == gains["since"].max()]
+    means = over_seeds(last, name)
+    groups, wordings = _present(GROUPS, last["group"]), _present(WORDINGS, last["wording"])
+    figure, axes = panels(1, 1, height=2.6)
+    axis = axes[0, 0]
+    chance_line(axis, 0.0)
+    for i, group in enumerate(groups):
+        for j, wording in enumerate(wordings):
+            at = i + 0.2 * (j - (len(wordings) - 1) / 2)
+            chosen = (frame[(frame["group"] == group) & (frame["wording"] == wording)]
+                      for frame in (means, last))  # fmt: skip
+            _dot(axis, at, *chosen, WORDINGS[wording])
+    axis.set_xticks(range(len(groups)), [GROUPS[group].label for group in groups])
+    axis.set_xlim(-0.5, len(groups) - 0.5)
+    axis.grid(axis="x", visible=False)
+    label_outer(axes, "", [f"retained {_GAIN}"])
+    marks = [line_handle(replace(WORDINGS[w], line="")) for w in wordings]
+    legend_below(figure, [*marks, chance_handle("people never shown")])
+    return figure
+
+
+def over_seeds(gains: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Mean over seeds with a 95 % t-interval: group, wording, since, gain, low, high.
+
+    A table of a single run keeps its own interval; a single seed of a sweep has none over seeds
+    and keeps its own too.
+
+    Raises:
+        KcError: several rows for one point of one seed, as when two profiles are mixed.
+    """
+    keys = ["group", "wording", "since"]
+    check_unique(gains, [*keys, *(["seed"] if "seed" in gains else [])], name)
+    if "seed" not in gains or gains["seed"].nunique() < 2:
+        return gains
+    found = gains.groupby(keys, sort=False)["gain"].agg(["mean", "std", "count"]).reset_index()
+    n = found["count"]
+    half = stats.t.ppf(0.975, n - 1) * found["std"] / np.sqrt(n)
+    bounds = {"low": found["mean"] - half, "high": found["mean"] + half}
+    return found.rename(columns={"mean": "gain"})[[*keys, "gain"]].assign(**bounds)
+
+
+def _present(looks: dict[str, Look], values: pd.Series) -> list[str]:
+    here = set(values)
+    return [value for value in looks if value in here]
+
+
+def _curve(axis: Axes, curve: pd.DataFrame, look: Look) -> None:
+    x = 1 + curve["since"].to_numpy(float)
+    if {"low", "high"} <= set(curve):
+        style = {"color": look.colour, "alpha": 0.16, "linewidth": 0, "zorder": 1.5}
+        axis.fill_between(x, curve["low"], curve["high"], **style)
+    axis.plot(x, curve["gain"], color=look.colour, marker=look.marker, linestyle=look.line)
+
+
+def _log_steps(axis: Axes, last: int) -> None:
+    """A log axis of 1 + steps whose ticks are the steps themselves."""
+    axis.set_xscale("log")
+    steps = [0, *(step for step in (1, 3, 8, 16, 32, 64, 128, 256, 512) if step <= last)]
+    axis.xaxis.set_major_locator(FixedLocator([1 + step for step in steps]))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x - 1:g}"))
+
+
+def _dot(axis: Axes, at: float, mean: pd.DataFrame, seeds: pd.DataFrame, look: Look) -> None:
+    if mean.empty:
+        return
+    row = mean.iloc[0]
+    style = {"color": look.colour, "marker": look.marker, "linestyle": ""}
+    if {"low", "high"} <= set(mean):
+        axis.plot([at, at], [row["low"], row["high"]], color=look.colour, linewidth=1.4)
+    if len(seeds) > 1:
+        axis.plot([at + 0.06] * len(seeds), seeds["gain"], color=GREY, marker=".", linestyle="")
+    face = "white" if look.hollow else look.colour
+    axis.plot([at], [row["gain"]], markersize=6, markerfacecolor=face, **style)
+
+
+def _handles(gains: pd.DataFrame, fitted: bool) -> list[Artist]:
+    found: list[Artist] = [line_handle(GROUPS[g]) for g in _present(GROUPS, gains["group"])]
+    if fitted:
+        dashed = Line2D([], [], color=BLACK, linestyle=_DASHED, linewidth=1.2, label="fitted law")
+        found.append(dashed)
+    found.append(chance_handle("people never shown"))
+    if {"low", "high"} <= set(gains):
+        found.append(interval_handle())
+    return found

@@ -1,0 +1,193 @@
+"""Writing the data set of a sweep: from run folders, beside runs that were exported before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kc_utils import artifacts, profiles
+from kc_utils.config import Config
+from kc_utils.errors import KcError
+from kc_utils.exports import check_size, portable, replace_folder
+from kc_utils.runs import Run, resolve
+from kc_utils.stages import STAGES
+from kc_utils.sweep.dataset import PROVENANCE, SWEEP_TABLES, SweepTables, join, write_table
+
+Name = tuple[str, int]  # profile and seed
+
+
+def write_dataset(
+    runs: Sequence[Run], out: Path, *, merge: bool = False, most_bytes: int | None = None
+) -> SweepTables:
+    """Write the tables of ``runs`` and ``sweep.json`` into ``out``; all or nothing.
+
+    A table that no run has is left out, and so is what a stage wrote for another configuration.
+    The table ``evidence`` of a run whose experiments were not computed is its table ``claims``.
+
+    Args:
+        runs: one configuration per profile, apart from the seed.
+        out: a folder that is new, empty, or holds a data set, which is replaced.
+        merge: keep the runs of the data set in ``out`` that are not among ``runs``.
+        most_bytes: refuse more than this, all files together.
+
+    Raises:
+        KcError: runs of one profile differ in their configuration, ``out`` holds something else,
+            a table is damaged, or the data set is too large.
+    """
+    out = check_target(out)
+    earlier = SweepTables.open(out) if merge and (out / PROVENANCE).is_file() else None
+    records = {_name(run): _record(run) for run in runs}
+    settings = _settings(runs)
+    kept = [] if earlier is None else _kept(earlier, records, settings)
+    if not runs and not kept:
+        raise KcError(f"There is no complete run to write into {out}.")
+    replace_folder(out, lambda folder: _write(folder, runs, records, settings, earlier, kept,
+                                              most_bytes))  # fmt: skip
+    return SweepTables.open(out)
+
+
+def check_target(out: Path) -> Path:
+    """The absolute path of a folder that a data set may be written into.
+
+    Raises:
+        KcError: it holds something else.
+    """
+    out = resolve(out)
+    if out.exists() and not (out / PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
+        raise KcError(f"{out} is not empty and holds no tables of a sweep; choose another folder.")
+    return out
+
+
+def overrides(settings: Config) -> list[str]:
+    """What differs from the profile, without the seed, as ``section.key=value``."""
+    plain = profiles.load(settings.profile).model_dump(mode="json")
+    found = []
+    for section, values in portable(settings.model_dump(mode="json")).items():
+        if isinstance(values, dict):
+            changed = {k: v for k, v in values.items() if v != plain[section][k]}
+            found += [f"{section}.{key}={value}" for key, value in changed.items()]
+    return found
+
+
+def tables_of(run: Run) -> dict[str, pd.DataFrame]:
+    """The tables of :data:`SWEEP_TABLES` that finished stages of the run wrote, verified."""
+    done = [s.name for s in STAGES if STAGES.done(run, s.name)]
+    wrote = {file for name in done for file in run.record["stages"][name]["wrote"]}
+    found = {
+        name: run.table(name) for name in SWEEP_TABLES if f"tables/{name}.parquet" in wrote
+    }  # fmt: skip
+    if "claims" in found and "evidence" not in found:
+        found["evidence"] = found["claims"]
+    return found
+
+
+def _name(run: Run) -> Name:
+    return run.config.profile, run.config.seed
+
+
+def _record(run: Run) -> dict[str, Any]:
+    """What ``sweep.json`` says of a run."""
+    made, done = run.record["provenance"], [s for s in STAGES if STAGES.done(run, s.name)]
+    return {
+        "profile": run.config.profile,
+        "seed": run.config.seed,
+        "git": made["git"],
+        "versions": {"python": made["python"]} | made["versions"],
+        "machine": made["machine"],
+        "device": made.get("device", "cpu"),
+        "seconds": {s.name: run.record["stages"][s.name]["seconds"] for s in done},
+        "stage_versions": {s.name: s.version for s in done},
+    }
+
+
+def _settings(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """Per profile: configuration without the seed, and what of it differs from the profile."""
+    found: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        config = portable(run.config.model_dump(mode="json", exclude={"seed"}))
+        own = {"overrides": overrides(run.config), "config": config}
+        if found.setdefault(run.config.profile, own) != own:
+            raise KcError(
+                f"Run {run.config.profile}/seed-{run.config.seed} has another configuration than "
+                f"the other runs of profile {run.config.profile!r}; give them the same --set."
+            )
+    return found
+
+
+def _kept(
+    earlier: SweepTables, records: dict[Name, dict], settings: dict[str, dict]
+) -> list[dict[str, Any]]:
+    """Records of the earlier runs that stay; refused when they cannot stand beside the new."""
+    kept = []
+    for old in earlier.provenance["runs"]:
+        name = (old["profile"], old["seed"])
+        if name in records:
+            continue
+        before, now = earlier.provenance["profiles"][name[0]], settings.get(name[0])
+        if now is not None and before["config"] != now["config"]:
+            raise KcError(
+                f"{earlier.path} holds run {name[0]}/seed-{name[1]} of another configuration "
+                f"({_difference(before['config'], now['config'])}); remove the folder or give the "
+                "same --set."
+            )
+        for new in (r for r in records.values() if r["profile"] == name[0]):
+            stages = set(old["stage_versions"]) & set(new["stage_versions"])
+            changed = [s for s in stages if old["stage_versions"][s] != new["stage_versions"][s]]
+            if changed:
+                raise KcError(
+                    f"{earlier.path} holds run {name[0]}/seed-{name[1]}, computed by another "
+                    f"version of stage {min(changed)!r}; compute it again or remove the folder."
+                )
+        kept.append(old)
+    return kept
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first value that differs, as 'section.key was a, is b'."""
+    for section in sorted({*before, *now}):
+        old, new = before.get(section), now.get(section)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            key = min(k for k in {*old, *new} if old.get(k) != new.get(k))
+            return f"{section}.{key} was {old.get(key)}, is {new.get(key)}"
+        return f"{section} was {old}, is {new}"
+    return "nothing"
+
+
+def _write(
+    folder: Path,
+    runs: Sequence[Run],
+    records: dict[Name, dict],
+    settings: dict[str, dict],
+    earlier: SweepTables | None,
+    kept: list[dict[str, Any]],
+    most_bytes: int | None,
+) -> None:
+    stay = {(old["profile"], old["seed"]) for old in kept}
+    own = {_name(run): tables_of(run) for run in runs}
+    digests, sizes = {}, {}
+    for table in SWEEP_TABLES:
+        frames = {name: tables[table] for name, tables in own.items() if table in tables}
+        if earlier is not None and earlier.has(table):
+            groups = earlier.table(table).groupby(["profile", "seed"], sort=False)
+            frames |= {name: frame for name, frame in groups if name in stay}
+        if frames:
+            path = folder / f"{table}.parquet"
+            write_table(path, join(frames))
+            digests[table], sizes[table] = artifacts.sha256(path), path.stat().st_size
+    before = {} if earlier is None else earlier.provenance["profiles"]
+    everyone = sorted([*kept, *records.values()], key=lambda r: (r["profile"], r["seed"]))
+    named = sorted({r["profile"] for r in everyone})
+    record = {
+        "profiles": {name: settings.get(name) or before[name] for name in named},
+        "runs": everyone,
+        "tables": digests,
+    }
+    artifacts.write_json(folder / PROVENANCE, record)
+    if most_bytes is not None:
+        sizes[PROVENANCE] = (folder / PROVENANCE).stat().st_size
+        check_size("the sweep", sizes, most_bytes)

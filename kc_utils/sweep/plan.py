@@ -1,0 +1,174 @@
+"""Which runs a sweep has, which stages of each, and what of them is missing."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kc_utils import profiles
+from kc_utils.config import Config
+from kc_utils.errors import KcError
+from kc_utils.pipeline import stage_name
+from kc_utils.preflight import check
+from kc_utils.runs import Run, resolve
+from kc_utils.stages import STAGES
+
+#: Compares attribution methods, which is no claim about learning; ``kc run`` computes it.
+LEFT_OUT = ("methods",)
+#: Environment of a worker process: results do not depend on the number of cores.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+_ADDRESS = re.compile(r"(tcp|tls)://([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a sweep: its configuration, its folder, and the stages to compute, in order."""
+
+    settings: Config
+    path: Path
+    stages: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """``profile/seed-n``."""
+        return f"{self.settings.profile}/seed-{self.settings.seed}"
+
+    def draft(self) -> Run:
+        """The run as it is, or would be, without writing anything."""
+        try:
+            return Run.draft(self.path, self.settings)
+        except KcError as error:
+            raise KcError(str(error).replace("--run-dir", "--out")) from None
+
+    def missing(self, run: Run) -> list[str]:
+        """The stages that ``run`` does not hold for its configuration."""
+        return [name for name in self.stages if not STAGES.done(run, name)]
+
+
+def plan(
+    names: Sequence[str],
+    seeds: Iterable[int],
+    overrides: Sequence[str],
+    out: Path,
+    *,
+    experiments_for: Sequence[str] = (),
+    to: str | None = None,
+) -> tuple[Member, ...]:
+    """The runs of a sweep, all profiles of a seed before the next seed; nothing is written.
+
+    Args:
+        names: profiles.
+        seeds: of the runs.
+        overrides: ``section.key=value`` for every run.
+        out: gets ``<profile>/seed-<seed>`` for every run.
+        experiments_for: profiles whose experiments are computed too; they train models of
+            their own.
+        to: last stage to compute, or None for all.
+
+    Raises:
+        KcError: an unknown profile or stage, an impossible value, or a folder that holds
+            something else.
+    """
+    unknown = [name for name in experiments_for if name not in names]
+    if unknown:
+        raise KcError(
+            f"--experiments-for names {unknown[0]!r}, which is not in this sweep; allowed are "
+            f"{', '.join(names)}."
+        )
+    if any(item.partition("=")[0].strip() in ("seed", "profile") for item in overrides):
+        raise KcError(
+            "A sweep varies seed and profile; use --seeds and --profiles instead of --set."
+        )
+    out = resolve(out)
+    members = tuple(
+        Member(
+            profiles.load(name, [*overrides, f"seed={seed}"]),
+            out / name / f"seed-{seed}",
+            stages(name in experiments_for, to),
+        )
+        for seed in seeds
+        for name in names
+    )
+    for member in members:
+        check(member.settings)
+        member.draft()
+    return members
+
+
+def stages(experiments: bool, to: str | None = None) -> tuple[str, ...]:
+    """Names of the stages to compute for a run, with or without the experiments."""
+    last = stage_name(to) if to else None
+    if last in LEFT_OUT:
+        raise KcError(f"--to {to}: a sweep does not compute stage {last!r}; choose another.")
+    found = []
+    for stage in STAGES:
+        if stage.name not in LEFT_OUT and (experiments or stage.group == "study"):
+            found.append(stage.name)
+        if stage.name == last:
+            break
+    return tuple(found)
+
+
+def union(profile: str | None, more: str | None) -> list[str]:
+    """``--profile`` and ``--profiles a,b`` together, each once, in their order."""
+    names = [*([profile] if profile else []), *listed(more)]
+    return list(dict.fromkeys(names)) or ["tiny"]
+
+
+def listed(text: str | None) -> list[str]:
+    """The parts of a comma list."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def seeds_of(count: int, chosen: str | None) -> list[int]:
+    """Seeds 0 to ``count`` - 1, or those of a comma list.
+
+    Raises:
+        KcError: there would be none, or one is no whole number from 0 on.
+    """
+    if chosen is None:
+        if count < 1:
+            raise KcError(f"--seeds {count} is not possible; allowed are numbers from 1 on.")
+        return list(range(count))
+    wrong = [part for part in listed(chosen) if not part.isdigit()]
+    if wrong or not listed(chosen):
+        shown = wrong[0] if wrong else chosen
+        raise KcError(
+            f"--seed-list {shown!r} is not possible; allowed are whole numbers like 0,3,4."
+        )
+    return list(dict.fromkeys(int(part) for part in listed(chosen)))
+
+
+def check_address(address: str) -> str:
+    """The address of a Dask scheduler, as it is.
+
+    Raises:
+        KcError: it has another form than ``tcp://host:port`` or ``tls://host:port``.
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise KcError(f"--scheduler {address!r} is not possible; allowed is tcp://host:port.")
+    return address
+
+
+def number_of_workers(asked: int | None, gpus: Sequence[str]) -> int:
+    """As many as asked for, else one per GPU, else one per core.
+
+    Raises:
+        KcError: fewer than one is asked for.
+    """
+    if asked is not None and asked < 1:
+        raise KcError(f"--workers {asked} is not possible; allowed are numbers from 1 on.")
+    return asked or len(gpus) or len(os.sched_getaffinity(0))
+
+
+def worker_environments(n_workers: int, gpus: Sequence[str]) -> list[dict[str, str]]:
+    """Environment of each worker: one thread, no bars, and a GPU of its own, in turn."""
+    common = ONE_THREAD | {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if not gpus:
+        return [dict(common) for _ in range(n_workers)]
+    return [
+        common | {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} for i in range(n_workers)
+    ]  # fmt: skip

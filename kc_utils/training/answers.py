@@ -1,0 +1,116 @@
+"""How sure is a model of an answer? The next token's distribution, and whole answers' probability.
+
+The two are different questions: a model can be sure of a first token and wrong, and it holds a fact
+only as far as it gives the whole value a probability. An answer is taken to end with the full stop
+of its sentence, so that a value counts only if the model also knows that it ends there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kc_utils.errors import KcError
+
+
+def next_tokens(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], batch_size: int = 64
+) -> pd.DataFrame:
+    """The distribution of the next token after every prompt.
+
+    Args:
+        model: any causal language model; its own device is used.
+        prompts: token ids, at least one each.
+        batch_size: prompts per forward pass; prompts of like length share one.
+
+    Returns:
+        One row per prompt, in their order: entropy (nats), top_id (the most likely token),
+        top_probability.
+
+    Raises:
+        KcError: the model is in training mode, or a prompt is empty.
+    """
+    _refuse_training(model)
+    if not all(len(prompt) for prompt in prompts):
+        raise KcError("A prompt has 0 tokens, and at least 1 is needed.")
+    entropy, probability = np.zeros(len(prompts)), np.zeros(len(prompts))
+    top = np.zeros(len(prompts), np.int64)
+    for rows in _like_length([len(prompt) for prompt in prompts], batch_size):
+        ends = [(i, len(prompts[row]) - 1) for i, row in enumerate(rows)]
+        logs = _log_probabilities(model, [prompts[row] for row in rows], ends)
+        entropy[rows] = -torch.special.xlogy(logs.exp(), logs.exp()).sum(-1).numpy()
+        best = logs.max(-1)
+        probability[rows], top[rows] = best.values.exp().numpy(), best.indices.numpy()
+    return pd.DataFrame({"entropy": entropy, "top_id": top, "top_probability": probability})
+
+
+def answer_log_probabilities(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    answers: Sequence[str],
+    batch_size: int = 64,
+) -> np.ndarray:
+    """Log-probability (nats) of each whole answer after its prompt, shape [n_prompts].
+
+    What is scored is a space, the answer and a full stop; the sum runs over all of their tokens.
+
+    Args:
+        model: any causal language model; its own device is used.
+        tokenizer: its tokenizer.
+        prompts: texts without the answer and without a space at the end.
+        answers: one for each prompt.
+        batch_size: prompts per forward pass; texts of like length share one.
+
+    Raises:
+        KcError: the model is in training mode, the lists differ in length, or the tokenizer does
+            not split a text where its prompt ends.
+    """
+    _refuse_training(model)
+    if len(prompts) != len(answers):
+        raise KcError(f"{len(prompts)} prompts came with {len(answers)} answers; each needs one.")
+    texts = [f"{prompt} {answer}." for prompt, answer in zip(prompts, answers, strict=True)]
+    starts = [len(tokenizer(prompt)["input_ids"]) for prompt in prompts]
+    ids = [list(tokenizer(text)["input_ids"]) for text in texts]
+    for prompt, text, start, row in zip(prompts, texts, starts, ids, strict=True):
+        if row[:start] != list(tokenizer(prompt)["input_ids"]):
+            raise KcError(f"The tokenizer does not split {text!r} where the prompt ends.")
+    total = np.zeros(len(texts))
+    for rows in _like_length([len(row) for row in ids], batch_size):
+        places = [(i, t) for i, row in enumerate(rows) for t in range(starts[row], len(ids[row]))]
+        chosen = [ids[row] for row in rows]
+        logs = _log_probabilities(model, chosen, [(i, t - 1) for i, t in places])
+        targets = torch.tensor([chosen[i][t] for i, t in places])
+        said = logs.gather(-1, targets[:, None])[:, 0].double().numpy()
+        np.add.at(total, np.asarray(rows)[[i for i, _ in places]], said)
+    return total
+
+
+def _refuse_training(model: PreTrainedModel) -> None:
+    if model.training:
+        raise KcError("The model is in training mode, so dropout is on; call model.eval() first.")
+
+
+def _like_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    order = np.argsort(np.asarray(lengths), kind="stable").tolist()
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+@torch.inference_mode()
+def _log_probabilities(
+    model: PreTrainedModel, ids: Sequence[Sequence[int]], places: list[tuple[int, int]]
+) -> Float[Tensor, "places vocabulary"]:
+    """Next-token log-probabilities at (row, position); padding on the right disturbs nothing."""
+    width = max(len(row) for row in ids)
+    padded = torch.tensor([[*row, *[0] * (width - len(row))] for row in ids], device=model.device)
+    hidden: Tensor = model.base_model(input_ids=padded, use_cache=False).last_hidden_state
+    rows, positions = zip(*places, strict=True)
+    logits = model.get_output_embeddings()(hidden[list(rows), list(positions)])
+    return logits.float().log_softmax(-1).cpu()

@@ -1,0 +1,84 @@
+"""Claims about kinds of relevance: true, null and reversed worlds, and what is not judged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from claims_tables import TableRun
+
+from kc_utils.claims.claim import rows
+from kc_utils.claims.relevance import CLAIMS, dose, lead, slopes
+from kc_utils.world.relevance import KINDS_OF_RELEVANCE
+
+
+def fake(effect: float, known: float = 0.95, n: int = 60, seed: int = 0) -> TableRun:
+    """Areas that rise by ``effect`` per level, with noise that pairs share and noise of people."""
+    rng = np.random.default_rng([seed, 9])
+    shared = rng.normal(0.5, 0.1, n)
+    frames = [
+        pd.DataFrame(
+            {"kind_of_relevance": kind, "pair": np.arange(n), "wording": wording,
+             "area": shared + effect * level + rng.normal(0, 0.03, n)}
+        )
+        for level, kind in enumerate(KINDS_OF_RELEVANCE)
+        for wording in ("trained", "held_out")
+    ]  # fmt: skip
+    asked = pd.DataFrame(
+        {"kind_of_relevance": ["other", "same"], "relation": ["pet", "city"],
+         "accuracy": known, "chance": 0.05}
+    )  # fmt: skip
+    return TableRun({"relevance_people": pd.concat(frames), "relevance_known": asked})
+
+
+@pytest.mark.parametrize(
+    ("effect", "expected"), [(0.05, "holds"), (0.0, None), (-0.05, "does not hold")]
+)
+def test_verdicts_of_true_null_and_reversed_worlds(effect: float, expected: str | None) -> None:
+    table = rows(fake(effect), CLAIMS).set_index("id")
+    assert list(table.index) == [c.id for c in CLAIMS]
+    if expected is None:
+        assert not (table["verdict"] == "holds").any()
+    else:
+        assert (table["verdict"] == expected).all()
+    assert np.allclose(table["control_value"], 0, atol=0.005)
+
+
+def test_numbers_are_what_they_say() -> None:
+    run = fake(0.05)
+    assert dose(run).effect.mean == pytest.approx(0.05, abs=0.005)
+    assert lead(run, "same").effect.mean == pytest.approx(0.15, abs=0.015)
+    assert lead(run, "tokens").effect.mean == pytest.approx(0.05, abs=0.015)
+    assert slopes(np.array([[0, 1, 2, 3], [3, 2, 1, 0], [1, 1, 1, 1]])) == pytest.approx([1, -1, 0])
+
+
+def test_pairing_removes_what_pairs_share() -> None:
+    """The interval of a lead is that of the people's own noise, not of the shared frequencies."""
+    found = lead(fake(0.05), "tokens").effect
+    assert found.high - found.low < 4 * 1.96 * 0.03 * np.sqrt(2 / 60)
+
+
+def test_kinds_shuffled_in_pairs_rarely_make_a_claim_hold() -> None:
+    held = 0
+    for seed in range(20):
+        run = fake(0.05, seed=seed)
+        people = run.tables["relevance_people"].reset_index(drop=True)
+        rng = np.random.default_rng(seed)
+        groups = people.groupby(["pair", "wording"])["area"]
+        run.tables["relevance_people"] = people.assign(area=groups.transform(rng.permutation))
+        held += (rows(run, CLAIMS)["verdict"] == "holds").sum()
+    assert held <= 5
+
+
+def test_people_who_are_not_known_are_not_judged() -> None:
+    table = rows(fake(0.05, known=0.3), CLAIMS).set_index("id")
+    assert table.loc["relevance-tokens", "verdict"] == "holds"  # nobody had to be taught
+    others = table.drop(index="relevance-tokens")
+    assert (others["verdict"] == "undecided").all()
+    assert others["note"].str.contains("they are not known to it").all()
+
+
+def test_nothing_learned_is_not_judged() -> None:
+    run = fake(0.0)
+    run.tables["relevance_people"]["area"] = 0.0
+    assert rows(run, CLAIMS)["note"].str.contains("leaves nothing to compare").all()
