@@ -188,6 +188,8 @@ def sweep(
     """
     from kc_utils.sweep import command
 
+    if keep and export:
+        raise KcError(f"--keep means --export {command.KEPT}; give only one of them.")
     request = command.Request(
         profile, profiles, seeds, seed_list, overrides or [], out, experiments, experiments_for, to,
         scheduler, workers, compute, command.KEPT if keep else export,

@@ -10,7 +10,7 @@ With t steps since the exposure (t >= 0) and a gain y(t):
   log-probability it means that the probability itself falls as a power of time.
 
 Errors are taken as Gaussian with equal variance. For a given shape s the best a is a linear
-least-squares solution, so only s is searched for.
+least-squares solution, so only s is searched for: on a logarithmic grid, then between its points.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
@@ -29,7 +30,7 @@ LAWS = ("constant", "exponential", "power", "logarithm")
 MIN_POINTS = 5
 """Fewer points than this leave too few degrees of freedom to compare laws of two parameters."""
 
-_GRID = 40
+_GRID = 2000
 _Shape = Callable[[np.ndarray, float], np.ndarray]
 #: Relative gain at time t for a shape, and the smallest and largest shape that are tried.
 _FORMS: dict[str, tuple[_Shape, float, float]] = {
@@ -68,24 +69,14 @@ def fit(law: str, t: ArrayLike, gain: ArrayLike) -> Fit:
         KcError: another law, fewer than :data:`MIN_POINTS` points, a negative time, a value that is
             not finite.
     """
-    if law not in LAWS:
-        raise KcError(f"There is no law {law!r}; allowed are {', '.join(LAWS)}.")
-    times, values = np.asarray(t, dtype=float), np.asarray(gain, dtype=float)
-    if len(times) != len(values) or len(times) < MIN_POINTS:
-        raise KcError(f"{len(times)} times came with {len(values)} gains; {MIN_POINTS} are needed.")
-    if not np.isfinite([times, values]).all() or times.min() < 0:
-        raise KcError("Times and gains must be finite, and no time may be negative.")
-    if law == "constant":
-        mean = float(values.mean())
-        return _scored(law, mean, math.nan, values - mean, 1)
-    form, low, high = _FORMS[law]
-
-    def error(log_shape: float) -> float:
-        return float(np.square(_residual(form(times, math.exp(log_shape)), values)).sum())
-
-    shape = math.exp(_smallest(error, math.log(low), math.log(high)))
-    curve = form(times, shape)
-    return _scored(law, _scale(curve, values), shape, _residual(curve, values), 2)
+    times, values = _checked(law, t, np.asarray(gain, dtype=float))
+    shape, error = math.nan, float(_grid_errors(law, times, values[None]).min())
+    if law != "constant":
+        shape, error = _refined(law, times, values)
+    curve = Fit(law, 1.0, shape, math.nan, math.nan, 0)(times)
+    scale = float(curve @ values / (curve @ curve))
+    aic, bic = (float(x[0]) for x in _criteria(law, np.array([error]), len(times)))
+    return Fit(law, scale, shape, aic, bic, len(times))
 
 
 def compare(t: ArrayLike, gain: ArrayLike) -> dict[str, Fit]:
@@ -93,27 +84,66 @@ def compare(t: ArrayLike, gain: ArrayLike) -> dict[str, Fit]:
     return {law: fit(law, t, gain) for law in LAWS}
 
 
-def _smallest(error: Callable[[float], float], low: float, high: float) -> float:
-    """Where ``error`` is smallest: the best of a grid, refined between its neighbours."""
-    grid = np.linspace(low, high, _GRID)
-    best = int(np.argmin([error(x) for x in grid]))
-    bounds = (grid[max(best - 1, 0)], grid[min(best + 1, _GRID - 1)])
-    found = minimize_scalar(error, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    return float(found.x if found.fun <= error(grid[best]) else grid[best])
+def many_bic(law: str, t: ArrayLike, gains: Float[np.ndarray, "n points"]) -> np.ndarray:
+    """BIC of the law fitted to each of many curves at the same times, without refining the grid.
+
+    Meant for resampled curves; errors as :func:`fit`. Returns [n].
+    """
+    times, values = _checked(law, t, gains)
+    errors = _grid_errors(law, times, values).min(axis=1)
+    return _criteria(law, errors, len(times))[1]
 
 
-def _scale(curve: np.ndarray, values: np.ndarray) -> float:
-    return float(curve @ values / max(curve @ curve, 1e-300))
+def _checked(law: str, t: ArrayLike, gains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if law not in LAWS:
+        raise KcError(f"There is no law {law!r}; allowed are {', '.join(LAWS)}.")
+    times, n = np.asarray(t, dtype=float), gains.shape[-1]
+    if len(times) != n or n < MIN_POINTS:
+        raise KcError(f"{len(times)} times came with {n} gains; {MIN_POINTS} of each are needed.")
+    if not (np.isfinite(times).all() and np.isfinite(gains).all()) or times.min() < 0:
+        raise KcError("Times and gains must be finite, and no time may be negative.")
+    return times, gains
 
 
-def _residual(curve: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return values - _scale(curve, values) * curve
+def _shapes(law: str) -> np.ndarray:
+    _, low, high = _FORMS[law]
+    return np.geomspace(low, high, _GRID)
 
 
-def _scored(law: str, scale: float, shape: float, residual: np.ndarray, n_free: int) -> Fit:
-    n = len(residual)
-    variance = max(float(np.square(residual).mean()), 1e-24)  # a perfect fit stays finite
-    deviance = n * (math.log(2 * math.pi * variance) + 1)
-    parameters = n_free + 1
-    aic, bic = deviance + 2 * parameters, deviance + math.log(n) * parameters
-    return Fit(law, scale, shape, aic, bic, n)
+def _grid_errors(law: str, times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Squared errors of every curve (rows) at every shape of the grid (columns), best scales."""
+    curves = np.ones((1, len(times)))
+    if law != "constant":
+        curves = _FORMS[law][0](times, _shapes(law)[:, None])
+    return _errors(curves, values)
+
+
+def _errors(curves: np.ndarray, values: np.ndarray) -> np.ndarray:
+    power = np.maximum(np.square(curves).sum(axis=1), 1e-300)
+    explained = np.square(values @ curves.T) / power
+    return np.maximum(np.square(values).sum(axis=1, keepdims=True) - explained, 0.0)
+
+
+def _refined(law: str, times: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+    """The best shape and its error: the best of the grid, refined between its neighbours."""
+    shapes, form = _shapes(law), _FORMS[law][0]
+    errors = _grid_errors(law, times, values[None])[0]
+    best = int(errors.argmin())
+    bounds = shapes[max(best - 1, 0)], shapes[min(best + 1, _GRID - 1)]
+    found = minimize_scalar(
+        lambda shape: float(_errors(form(times, shape)[None], values[None])[0, 0]),
+        bounds=bounds,
+        method="bounded",
+        options={"xatol": 1e-7 * bounds[1]},
+    )
+    if found.fun < errors[best]:
+        return float(found.x), float(found.fun)
+    return float(shapes[best]), float(errors[best])
+
+
+def _criteria(law: str, errors: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """AIC and BIC from sums of squared errors."""
+    variance = np.maximum(errors / n, 1e-24)  # a perfect fit stays finite
+    deviance = n * (np.log(2 * math.pi * variance) + 1)
+    parameters = 2 if law == "constant" else 3
+    return deviance + 2 * parameters, deviance + math.log(n) * parameters

@@ -24,14 +24,11 @@ from transformers import PreTrainedTokenizerBase
 
 from kc_utils.config import ATTRIBUTES, Config, ExposureConfig
 from kc_utils.errors import KcError
+from kc_utils.exposure_gain import SEEN, SHOWN
 from kc_utils.prompts import WORDINGS, make_queries
 from kc_utils.world import make_biographies, make_new_people, split_all
 
-GROUPS = ("once", "repeated", "varied", "never")
-SEEN = "seen"
-"""The wording of a person's last biography, read from its start (``never``: one that is not shown).
-The other wordings are those of the queries, :data:`kc_utils.prompts.WORDINGS`."""
-
+GROUPS = (*SHOWN, "never")
 _SEED = 5  # keeps these people apart from those of other stages
 
 
@@ -64,9 +61,9 @@ class Clock:
 
     @property
     def delays(self) -> list[int]:
-        """Measured steps since the last exposure: 0, 1, 2, 3, 4, 6, 8, 12, ... and the last one."""
-        steps = {0, 1, self.steps_after}
-        steps |= {f * 2**k for f in (2, 3) for k in range(20)}
+        """Measured steps since the last exposure: 0, 1, 4, 8, 12, 16, 24, ... and the last one."""
+        doubled = {1, *(4 * 2**k for k in range(16)), *(12 * 2**k for k in range(16))}
+        steps = {0, self.steps_after} | doubled
         return sorted(s for s in steps if s <= self.steps_after)
 
     def measured(self, cohort: int) -> dict[int, tuple[int, int]]:

@@ -15,6 +15,10 @@ from kc_utils.decay import Fit
 from kc_utils.errors import KcError
 
 SHOWN = ("once", "repeated", "varied")
+SEEN = "seen"
+"""The wording of a person's last biography, read from its start (of people never shown: a text that
+is not shown either). The other wordings are those of the queries, trained and held_out."""
+
 PEAK = 8
 """Delay (steps) from which decay is measured: Adam's running mean of gradients (0.9) goes on moving
 the weights towards an exposure for several steps after it, so the gain right after is not yet
@@ -27,7 +31,8 @@ def changes(people: pd.DataFrame, wording: str, group: str, shown: str) -> pd.Da
     """Change in log-probability (nats) since right before the first exposure of group ``shown``.
 
     ``people`` is the table ``exposure_people`` of one run. A row per person of ``group``, a column
-    per delay from 0 on. ``group="never"`` gives the drift that ``shown`` is compared with.
+    per delay from that moment on. ``group="never"`` gives the drift that ``shown`` is compared
+    with.
 
     Raises:
         KcError: the table has no such rows.
@@ -37,25 +42,17 @@ def changes(people: pd.DataFrame, wording: str, group: str, shown: str) -> pd.Da
         raise KcError(f"The table exposure_people has no group {group!r} in wording {wording!r}.")
     curve = chosen.pivot(index="person", columns="since", values="log_prob").astype(float)
     before = -1 if shown == "once" else min(curve.columns)
-    return curve.loc[:, curve.columns >= 0].sub(curve[before], axis=0)
+    return curve.loc[:, curve.columns >= before].sub(curve[before], axis=0)
 
 
 def gains(people: pd.DataFrame) -> pd.DataFrame:
-    """Gain of every group, wording and delay, with a 95 % interval over people.
+    """Gain of every exposed group, wording and delay, with a 95 % interval over people.
 
-    ``people``: table ``exposure_people`` of one run, or of several with columns profile and seed.
+    ``people``: a row per person of one run, as in the table ``exposure_people``.
 
     Returns:
-        (profile, seed,) group, wording, since (steps), gain, low, high (nats).
+        group, wording, since (steps), gain, low, high (nats).
     """
-    runs = [c for c in _RUN if c in people.columns]
-    parts = people.groupby(runs, sort=False) if runs else [((), people)]
-    frames = [_gains(part).assign(**dict(zip(runs, key, strict=True))) for key, part in parts]
-    table = pd.concat(frames, ignore_index=True)
-    return table[[*runs, "group", "wording", "since", "gain", "low", "high"]]
-
-
-def _gains(people: pd.DataFrame) -> pd.DataFrame:
     frames = []
     for group in SHOWN:
         for wording in dict.fromkeys(people["wording"]):
@@ -63,10 +60,10 @@ def _gains(people: pd.DataFrame) -> pd.DataFrame:
             gain = mine.mean() - drift.mean()
             half = 1.96 * np.sqrt(mine.sem() ** 2 + drift.sem() ** 2)
             curve = pd.DataFrame({"gain": gain, "low": gain - half, "high": gain + half})
-            frames.append(
-                curve.rename_axis("since").reset_index().assign(group=group, wording=wording)
-            )
-    return pd.concat(frames, ignore_index=True)
+            named = curve.rename_axis("since").reset_index()
+            frames.append(named.assign(group=group, wording=wording))
+    table = pd.concat(frames, ignore_index=True)
+    return table[["group", "wording", "since", "gain", "low", "high"]]
 
 
 def tail(
@@ -78,7 +75,7 @@ def tail(
 
 
 def fits(curves: pd.DataFrame) -> pd.DataFrame:
-    """Decay laws fitted to each curve of :func:`gains` from the peak on.
+    """Decay laws fitted to each curve of :func:`gains` (of one run or several) from the peak on.
 
     Returns:
         The columns of ``curves`` that name a curve, and law, scale (nats), shape, aic, bic, n.
@@ -97,6 +94,22 @@ def fits(curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def fit_of(row: pd.Series) -> Fit:
-    """The fit that a row of :func:`fits` describes; it is called with steps since the peak."""
+def fitted_curves(table: pd.DataFrame, law: str, last: int) -> pd.DataFrame:
+    """Curves of one law of :func:`fits` from the peak to ``last`` steps, as rows for a figure.
+
+    Returns:
+        (profile, seed,) group, wording, since (steps), gain (nats).
+    """
+    keys = [c for c in (*_RUN, "group", "wording") if c in table.columns]
+    since = np.linspace(PEAK, last, 60)
+    frames = [
+        pd.DataFrame({"since": since, "gain": _fit_of(row)(since - PEAK)}).assign(
+            **{key: row[key] for key in keys}
+        )
+        for _, row in table[table["law"] == law].iterrows()
+    ]
+    return pd.concat(frames, ignore_index=True)[[*keys, "since", "gain"]]
+
+
+def _fit_of(row: pd.Series) -> Fit:
     return Fit(row["law"], row["scale"], row["shape"], row["aic"], row["bic"], int(row["n"]))

@@ -24,6 +24,12 @@ from scipy.optimize import minimize
 from kc_utils.errors import KcError
 
 NEEDED = ("frequency", "n_right", "n_rows")
+COLUMNS = [
+    "model", "intercept", "slope", "log_likelihood", "overdispersion", "qaic", "gain", "weight",
+]  # fmt: skip
+LEAST_FREQUENCIES = 3
+"""Fewer different frequencies cannot tell curves apart."""
+
 _EDGE = 1e-6  # chances stay this far from 0 and 1
 
 Curve = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -63,8 +69,8 @@ def fit_frequency(curve: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per curve, the best first: model, intercept, slope (0 for "none"), log_likelihood,
-        overdispersion, qaic, weight (Akaike weights: the support for each curve, they add to 1),
-        gain (chance at twice the mean log frequency minus there: what one doubling brings).
+        overdispersion, qaic, gain (chance at twice the mean log frequency minus there: what one
+        doubling brings), weight (Akaike weights: the support for each curve, they add to 1).
 
     Raises:
         KcError: a column is missing, or there are fewer than three different frequencies.
@@ -81,10 +87,25 @@ def fit_frequency(curve: pd.DataFrame) -> pd.DataFrame:
         qaic = -2 * value / scale + 2 * (len(theta) + 1)
         slope = float(theta[1]) if len(theta) > 1 else 0.0
         found.append((name, float(theta[0]), slope, value, scale, qaic, float(at[1] - at[0])))
-    columns = ["model", "intercept", "slope", "log_likelihood", "overdispersion", "qaic", "gain"]
-    table = pd.DataFrame(found, columns=columns).sort_values("qaic", ignore_index=True)
+    table = pd.DataFrame(found, columns=COLUMNS[:-1]).sort_values("qaic", ignore_index=True)
     weight = np.exp(-(table["qaic"] - table["qaic"].min()) / 2)
     return table.assign(weight=weight / weight.sum())
+
+
+def fit_each(curve: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """:func:`fit_frequency` in each group of ``by``; groups with too few frequencies are left out.
+
+    Returns:
+        The columns ``by`` and those of :func:`fit_frequency`, the best curve of a group first.
+    """
+    frames = []
+    for keys, part in curve.groupby(list(by), sort=True, observed=True):
+        if part["frequency"].nunique() >= LEAST_FREQUENCIES:
+            frames.append(fit_frequency(part).assign(**dict(zip(by, keys, strict=True))))
+    columns = [*by, *COLUMNS]
+    return (
+        pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+    )
 
 
 def predict(fit: pd.Series, frequency: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -99,9 +120,10 @@ def _counts(curve: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
     missing = [name for name in NEEDED if name not in curve.columns]
     if missing:
         raise KcError(f"A frequency curve needs the column {missing[0]!r}, which is missing.")
-    if curve["frequency"].nunique() < 3:
+    different = curve["frequency"].nunique()
+    if different < LEAST_FREQUENCIES:
         raise KcError(
-            f"{curve['frequency'].nunique()} frequencies cannot tell curves apart; at least 3 are "
+            f"{different} frequencies cannot tell curves apart; at least {LEAST_FREQUENCIES} are "
             "needed."
         )
     level, right, rows = (curve[name].to_numpy(float) for name in NEEDED)

@@ -49,10 +49,12 @@ _SMOKE: dict[str, Any] = {
     "forgetting": {"n_people": 20, "steps": 4, "measure_every": 2, "replay_ratios": [0.0, 0.2]},
     "analysis": {"bootstrap": 100, "lens_people": 6},
     "controls": {"resamples": 1, "unseen_people": 10},
-    "relevance": {"people_per_kind": 15, "texts_per_person": 2, "passes": 1, "epochs": 2},
+    "relevance": {"people_per_kind": 15, "texts_per_person": 2, "passes": 1, "epochs": 2,
+                  "batch_size": 24},
     "exposure": {"people": 4, "exposures": 2, "spacing": 4, "steps_after": 8, "lead_in": 1,
                  "batch_size": 4},
-    "strategies": {"people": 8, "steps": 6, "measure_every": 2, "batch_size": 2},
+    "strategies": {"known_people": 6, "known_steps": 2, "queries": 12, "people": 24, "n_pairs": 6,
+                   "steps": 6, "measure_every": 2, "detect_every": 2, "batch_size": 2},
 }  # fmt: skip
 
 _TINY: dict[str, Any] = {

@@ -54,10 +54,7 @@ class Run:
                 f"{run_dir} holds no run (no run.json); start one with "
                 f"'kc run --profile tiny --run-dir {run_dir}'."
             )
-        record = artifacts.read_json(path / "run.json")
-        if not isinstance(record, dict) or not {"config", "stages"} <= set(record):
-            raise KcError(f"{path / 'run.json'} is damaged: it has no configuration.")
-        return cls(path, record)
+        return cls(path, _read_record(path))
 
     @classmethod
     def create(cls, run_dir: str | Path, settings: Config) -> Run:
@@ -71,13 +68,13 @@ class Run:
         """The run that ``create`` makes, with its checks, before anything is written."""
         path = resolve(run_dir)
         if (path / "run.json").is_file():
-            run = cls.open(path)
-            if run.config.profile != settings.profile:
+            record = _read_record(path)  # its configuration may be one of an earlier version
+            profile = record["config"].get("profile")
+            if profile != settings.profile:
                 raise KcError(
-                    f"{run_dir} holds a run of profile {run.config.profile!r}, not "
-                    f"{settings.profile!r}; choose another --run-dir."
+                    f"{run_dir} holds a run of profile {profile!r}, not {settings.profile!r}; "
+                    "choose another --run-dir."
                 )
-            record = run.record
         elif path.exists() and (path.is_file() or any(path.iterdir())):
             raise KcError(f"{run_dir} is not empty and holds no run; choose another --run-dir.")
         else:
@@ -163,6 +160,14 @@ def resolve(run_dir: str | Path) -> Path:
     if path.is_absolute() or path.exists():
         return path.resolve()
     return (ROOT / path).resolve()
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    record = artifacts.read_json(path / "run.json")
+    known = isinstance(record, dict) and {"config", "stages"} <= set(record)
+    if not known or not isinstance(record["config"], dict):
+        raise KcError(f"{path / 'run.json'} is damaged: it has no configuration.")
+    return record
 
 
 def key_of(*parts: Any) -> str:

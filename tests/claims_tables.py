@@ -11,6 +11,7 @@ import pandas as pd
 from kc_utils import config
 from kc_utils.runs import Run
 
+ABLATIONS = ("corrupted", "zero", "mean")
 BANDS, KINDS, TASKS = ("high", "medium", "low"), ("K_rel", "K_compl"), ("city", "major")
 EPOCHS = np.arange(13)
 STEPS = 10 * EPOCHS
@@ -29,6 +30,9 @@ class TableRun(Run):
 
     def table(self, name: str) -> pd.DataFrame:
         return self.tables[name].copy()
+
+    def read(self, path: Path) -> pd.DataFrame:
+        return self.tables[path.stem].copy()
 
 
 def make(effect: float = 1.0, *, people: int = 60, bands=BANDS, tasks=TASKS, seed: int = 0):
@@ -49,7 +53,10 @@ def make(effect: float = 1.0, *, people: int = 60, bands=BANDS, tasks=TASKS, see
     tables |= _pairs(who, tasks, bands, effect, rng)
     tables |= _curves(cells, effect, rng)
     tables |= _forgetting(who, effect, rng)
-    return tables
+    from controls_tables import with_controls  # they build on this file
+    from evidence_tables import complete
+
+    return complete(with_controls(tables, effect, seed), effect)
 
 
 def _first_token(who: pd.DataFrame, effect: float, rng) -> pd.DataFrame:
@@ -85,7 +92,10 @@ def _pairs(who: pd.DataFrame, tasks, bands, effect: float, rng) -> dict[str, pd.
         queries = _queries(who, tasks, split)
         better = 0.25 * (queries["band"] == "high") if circuit == "own" else 0.0
         share = 0.4 + effect * (better + 0.25 * (circuit == "own"))
-        frames.append(_hits(queries, share, rng).assign(circuit=circuit))
+        frames.append(_hits(queries, share, rng).assign(circuit=circuit, wording="trained"))
+    queries = _queries(who, tasks, "evaluate")
+    share = 0.4 + effect * (0.25 * (queries["band"] == "high") - 0.1)
+    frames.append(_hits(queries, share, rng).assign(circuit="own", wording="held_out"))
     asked = _queries(who, tasks, "evaluate")
     know = rng.random(len(asked)) < 0.8  # the same people are right under every circuit
     moved = []
@@ -96,14 +106,16 @@ def _pairs(who: pd.DataFrame, tasks, bands, effect: float, rng) -> dict[str, pd.
             native = rows["source_band"] == rows["band"]
             moved.append(rows if circuit == "own" else rows[native])
     frozen = []
-    for ablation, name in product(("corrupted", "zero"), ("Init", "Before", "After", "Last")):
+    names = ("Init", "Before", "After", "Last", "Random")
+    for ablation, name in product(ABLATIONS, names):
         share = 0.5 + effect * 0.3 * (name in ("After", "Last"))
         rows = _hits(asked, share, rng).assign(aligned=name)
         frozen.append(rows.assign(**last | {"ablation": ablation}))
     transfer = pd.concat(moved, ignore_index=True).rename(columns={"band": "target_band"})
+    queried = {k: v for k, v in last.items() if k != "wording"}
     return {
-        "circuit_pairs": pd.concat(frames, ignore_index=True).assign(**last),
-        "transfer_pairs": transfer.assign(ablation="corrupted"),
+        "circuit_pairs": pd.concat(frames, ignore_index=True).assign(**queried),
+        "transfer_pairs": pd.concat([transfer.assign(ablation=a) for a in ABLATIONS]),
         "aligned_pairs": pd.concat(frozen, ignore_index=True),
     }
 

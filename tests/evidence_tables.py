@@ -7,25 +7,17 @@ other thresholds, and conflicting facts.
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from claims_tables import BANDS, EPOCHS, KINDS, N_HEADS, N_LAYERS, STEPS, TableRun
+from claims_tables import BANDS, EPOCHS, KINDS, N_HEADS, N_LAYERS, STEPS
 
 from kc_utils.capacity import pool_bits
 from kc_utils.config import ATTRIBUTES
 
 GUESS = 4.0  # nats, of a guesser who knows the values
-RATIOS = (0.0, 0.1, 0.4, 1.0)
+RATIOS = (0.0, 0.1, 0.2, 0.4, 0.6, 1.0)
 N_PARAMETERS = 10_000
-
-
-class EvidenceRun(TableRun):
-    """A run that also has the people's data as a table ``people``."""
-
-    def read(self, path: Path) -> pd.DataFrame:
-        return self.tables[path.stem].copy()
 
 
 def make(effect: float = 1.0, *, people: int = 60, seed: int = 0) -> dict[str, pd.DataFrame]:
@@ -42,6 +34,18 @@ def make(effect: float = 1.0, *, people: int = 60, seed: int = 0) -> dict[str, p
         **_roles(effect, rng),
         **_forgetting(effect, rng),
     }
+
+
+def complete(tables: dict[str, pd.DataFrame], effect: float = 1.0) -> dict[str, pd.DataFrame]:
+    """The tables of ``claims_tables.make`` with those that the claims of this module need."""
+    own = make(effect)
+    who = tables["first_token"].drop_duplicates("person_id")[["person_id", "kind", "band"]]
+    often = who["band"].map({"high": 8, "medium": 3, "low": 1})
+    names = ("unseen", "capacity", "forgetting_people", "forgetting")
+    cells = tables["phases"][["task", "kind", "band"]]  # no more than the run has
+    roles = {name: own[name].merge(cells) for name in ("head_roles", "role_shares")}
+    people = {"people": who.assign(frequency=often)}
+    return tables | {name: own[name] for name in names} | roles | people
 
 
 def _first_token(who: pd.DataFrame, effect: float, rng: np.random.Generator) -> pd.DataFrame:
@@ -97,14 +101,18 @@ def capacity(share: float, n_parameters: int = N_PARAMETERS) -> pd.DataFrame:
 def _roles(effect: float, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     """With an effect, movers grow and relation heads shrink at any threshold.
 
-    Half of the movers are the same heads at every checkpoint, the others change.
+    Then half of the movers are the same heads at every checkpoint and the others change. Without
+    an effect all heads are movers, so that none can come or go.
     """
     n, rows = N_LAYERS * N_HEADS, []
     names = [(layer, head) for layer in range(N_LAYERS) for head in range(N_HEADS)]
     for task, kind, band in product(("city",), KINDS, BANDS):
         for step, epoch in zip(STEPS, EPOCHS, strict=True):
-            grown = effect * 4 * epoch / EPOCHS[-1]
-            n_movers, n_relation = round(6 + grown), round(6 - grown)
+            grown = epoch / EPOCHS[-1]
+            n_movers, n_relation = round(6 + 4 * grown), round(6 - 4 * grown)
+            if effect <= 0:
+                n_relation = round(-effect * grown)
+                n_movers = n - n_relation
             fixed = n_movers // 2 if effect > 0 else 0
             order = [*range(fixed), *(fixed + rng.permutation(n - fixed))]
             ratio = np.ones(n)
@@ -120,18 +128,20 @@ def _roles(effect: float, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     keys = ["task", "kind", "band", "step", "epoch"]
     shares = heads.groupby([*keys, "role"]).size().unstack(fill_value=0) / n
     shares = shares.stack().rename("value").reset_index()
-    return {"head_roles": heads, "role_shares": shares.assign(expected=shares["value"])}
+    return {"head_roles": heads, "role_shares": shares.assign(expected=0.3)}
 
 
 def _forgetting(effect: float, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
+    """Old facts are lost in proportion to what is not replayed, and come back in part."""
     people, shapes = [], []
     for variant, ratio, step in product(("new_people", "conflicting"), RATIOS, (0, 20, 30, 40)):
         lost = 0.0
         if step:
-            lost = effect * (0.4 + 0.3 * (variant == "conflicting")) * (1 - ratio)
-        correct = (rng.random((5, 80)) < 0.9 - max(lost, 0.0)).mean(axis=0)
+            dip = 0.15 * (step == 30) * (ratio > 0)
+            lost = effect * ((0.5 + 0.3 * (variant == "conflicting")) * (1 - ratio) + dip)
+        correct = (rng.random((5, 200)) < 0.9 - max(lost, 0.0)).mean(axis=0)
         row = {"variant": variant, "ratio": ratio, "step": step}
-        people.append(pd.DataFrame({"person_id": np.arange(80), "correct": correct}).assign(**row))
+        people.append(pd.DataFrame({"person_id": np.arange(200), "correct": correct}).assign(**row))
         moved = effect * (0.5 if step else 0.0) * (1 - ratio) + 0.01 * rng.normal()
         shapes.append(row | {"edge_jaccard": 0.6 - 0.4 * moved, "entropy": 6.0 + moved})
     old = pd.concat(people, ignore_index=True).assign(facts="old")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import plot_tables as tables
+import relevance_tables
 from matplotlib.figure import Figure
 
 from kc_utils import plots
@@ -217,5 +218,23 @@ CASES = {
         ("score",),
         {"top_n": 300},
         ("k strongest edges (count, log scale)", "share of total |score|"),
+    ),
+    "relevance_curves": Case(
+        plots.relevance_curves,
+        relevance_tables.relevance,
+        ("epoch", "kind_of_relevance", "accuracy"),
+        units=("epoch", SHARE),
+    ),
+    "relevance_areas": Case(
+        plots.relevance_areas,
+        relevance_tables.relevance_people,
+        ("kind_of_relevance", "area"),
+        units=("what was known", "mean over epochs (share)"),
+    ),
+    "old_answers": Case(
+        plots.old_answers,
+        relevance_tables.relevance,
+        ("epoch", "accuracy", "old_answer", "old_chance"),
+        units=("epoch", "answers (share)"),
     ),
 }

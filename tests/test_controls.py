@@ -18,7 +18,6 @@ from kc_utils.artifacts import read_parquet
 from kc_utils.attribution import AttributionSettings, attribute
 from kc_utils.bridge import boot_bridge
 from kc_utils.errors import KcError
-from kc_utils.plots.controls import over_seeds
 from kc_utils.runs import Run
 from kc_utils.score_files import read_scores
 from kc_utils.stages import common
@@ -234,15 +233,3 @@ def test_figures_of_one_run_and_of_many():
         plots.consistency(own, floor.drop(columns="edge_jaccard"))
     with pytest.raises(KcError, match="entropy"):
         plots.control_curves(curves.drop(columns="entropy"), "entropy")
-
-
-def test_interval_over_seeds_is_the_t_interval_of_their_means():
-    values = {0: [1.0, 3.0], 1: [2.0, 2.0], 2: [4.0, 6.0]}
-    frame = pd.DataFrame(
-        [{"seed": s, "epoch": 0.0, "x": v} for s, pair in values.items() for v in pair]
-    )
-    found = over_seeds(frame, "x").iloc[0]
-    half = 4.302653 * np.std([2, 2, 5], ddof=1) / np.sqrt(3)
-    assert found["value"] == 3
-    assert (found["low"], found["high"]) == pytest.approx((3 - half, 3 + half))
-    assert "low" not in over_seeds(frame[frame["seed"] == 0], "x")

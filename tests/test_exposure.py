@@ -1,9 +1,8 @@
-"""Injected exposures: the plan, recall of values, decay laws, the stage, claims and figures."""
+"""Injected exposures: the plan, recall of values, decay laws and the stage."""
 
 from __future__ import annotations
 
 import shutil
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -11,14 +10,11 @@ import pytest
 import torch
 from claims_tables import TableRun
 
-from kc_utils import decay, exposure, exposure_gain, profiles
-from kc_utils.claims import exposure as claims
-from kc_utils.claims.claim import rows
+from kc_utils import decay, exposure, profiles
 from kc_utils.config import ATTRIBUTES, ModelConfig
 from kc_utils.errors import KcError
 from kc_utils.exposure import GROUPS, Clock
 from kc_utils.models import make_model
-from kc_utils.plots import exposure as drawn
 from kc_utils.runs import Run
 from kc_utils.stages import STAGES
 from kc_utils.stages import exposure as stage
@@ -138,7 +134,7 @@ def test_each_person_is_shown_as_often_as_promised_at_the_promised_steps(people,
 def test_the_clock_measures_before_each_exposure_and_at_every_delay():
     measured = CLOCK.measured(1)
     assert CLOCK.steps(1) == [3, 7, 11] and CLOCK.n_steps == 2 + 3 + 8 + 1 + 8
-    assert CLOCK.delays == [0, 1, 2, 3, 4, 6, 8]
+    assert CLOCK.delays == [0, 1, 4, 8]
     assert measured[3] == (-9, 0) and measured[7] == (-5, 1) and measured[11] == (-1, 2)
     assert measured[12] == (0, 3) and measured[20] == (8, 3)
     assert max(CLOCK.measured(3)) == CLOCK.n_steps
@@ -203,6 +199,7 @@ def test_fits_recover_the_law_and_its_constants(law, shape, curve):
     assert found[law].shape == pytest.approx(shape, rel=0.1)
     assert found[law].scale == pytest.approx(2, rel=0.05)
     assert np.allclose(found[law](TIMES), curve, atol=0.05)
+    assert decay.many_bic(law, TIMES, noisy[None])[0] == pytest.approx(found[law].bic, abs=0.05)
     others = [found[name].bic for name in found if name != law]
     assert min(others) > found[law].bic + 2
 
@@ -223,141 +220,6 @@ def test_fits_refuse_what_they_cannot_use():
         decay.fit("power", TIMES - 1, TIMES)
 
 
-# gains and claims from made-up tables
-
-
-def _table(effect: float = 1.0, *, people: int = 40, seed: int = 0) -> pd.DataFrame:
-    """``exposure_people`` in which exposures do what the papers say (1), nothing (0), or the other
-    way round (-1): only the repeated text stays."""
-    rng = np.random.default_rng([seed, 3])
-    clock = Clock(exposures=5, spacing=10, steps_after=64, lead_in=0)
-    since = np.array([-41, -1, *clock.delays])
-    after = np.clip(since - exposure_gain.PEAK, 0, None)
-    best, worst = (1 + after) ** -0.1, (1 + after) ** -0.6
-    shapes = {"once": 1.0 * worst, "repeated": 1.5 * worst, "varied": 3.0 * best}
-    if effect < 0:
-        level = np.ones(len(since))
-        shapes = {"once": -level, "repeated": 3.0 * best, "varied": 1.5 * worst}
-    rows = []
-    for group, wording in product(GROUPS, ("seen", "trained", "held_out")):
-        gain = abs(effect) * np.where(since >= 0, shapes.get(group, 0.0), 0.0)
-        level = rng.normal(-20, 2, people)[:, None]
-        drift = 0.05 * np.arange(len(since))
-        values = level + gain + drift + 0.2 * rng.normal(size=(people, len(since)))
-        frame = pd.DataFrame(values, columns=since).rename_axis("person").reset_index()
-        rows.append(frame.melt("person", var_name="since", value_name="log_prob")
-                    .assign(group=group, wording=wording))  # fmt: skip
-    return pd.concat(rows, ignore_index=True).astype({"since": int})
-
-
-def _ledger(table: pd.DataFrame) -> pd.DataFrame:
-    run = TableRun({"exposure_people": table})
-    return rows(run, claims.CLAIMS).set_index("id")
-
-
-def test_gains_take_the_drift_of_the_never_shown_away():
-    curves = exposure_gain.gains(_table())
-    at = curves.set_index(["group", "wording", "since"])["gain"]
-    assert at["once", "held_out", 8] == pytest.approx(1.0, abs=0.15)
-    assert at["varied", "trained", 64] == pytest.approx(3 * 57**-0.1, abs=0.15)
-    none = exposure_gain.gains(_table(0.0))
-    assert none["gain"].abs().max() < 0.25
-    assert ((none["low"] < 0) & (none["high"] > 0)).mean() > 0.8
-    two = pd.concat([_table(seed=s).assign(profile="made", seed=s) for s in (0, 1)])
-    assert exposure_gain.gains(two).groupby("seed").size().tolist() == [len(curves)] * 2
-    with pytest.raises(KcError, match="no group 'once' in wording 'other'"):
-        exposure_gain.changes(_table(), "other", "once", "once")
-
-
-def test_fits_of_the_curves_find_the_exponents():
-    table = exposure_gain.fits(exposure_gain.gains(_table(people=400)))
-    power = table[(table["law"] == "power") & (table["wording"] == "trained")]
-    shape = power.set_index("group")["shape"]
-    assert shape["repeated"] == pytest.approx(0.6, abs=0.1)
-    assert shape["varied"] == pytest.approx(0.1, abs=0.03)
-    best = table.loc[table.groupby(["group", "wording"])["bic"].idxmin()]
-    assert (best["law"] != "exponential").all()
-    row = power.iloc[0]
-    assert exposure_gain.fit_of(row)([0.0])[0] == pytest.approx(row["scale"])
-
-
-def test_claims_hold_where_the_papers_are_right():
-    found = _ledger(_table())
-    assert found["verdict"].to_dict() == dict.fromkeys(found.index, "holds")
-    gain = found.loc["exposure-gain"]
-    assert gain["value"] - gain["control_value"] == pytest.approx(1.0, abs=0.15)
-    lost = found.loc["exposure-decay"]
-    assert lost["value"] - lost["control_value"] == pytest.approx(1 - 57**-0.6, abs=0.1)
-    assert "power" in found.loc["exposure-power-law", "note"]
-
-
-def test_claims_do_not_hold_where_nothing_or_the_opposite_is_true():
-    nothing = _ledger(_table(0.0))
-    assert set(nothing["verdict"]) == {"does not hold", "undecided"}
-    assert nothing.loc["exposure-gain", "verdict"] == "does not hold"
-    assert "nothing to lose" in nothing.loc["exposure-decay", "note"]
-    opposite = _ledger(_table(-1.0))["verdict"]
-    for name in ("exposure-gain", "varied-held-out", "varied-trained", "repeated-forgotten-faster"):
-        assert opposite[name] == "does not hold"
-
-
-def test_shuffled_groups_support_no_claim_about_wording():
-    table = _table()
-    rng = np.random.default_rng(5)
-    for _ in range(3):
-        both = table[table["group"].isin(["repeated", "varied"])]
-        keys = both[["group", "person"]].drop_duplicates()
-        dealt = keys.sample(frac=1, random_state=rng)[["group"]].to_numpy()[:, 0]
-        mixed = keys.assign(
-            new=dealt, number=pd.Series(dealt, keys.index).groupby(dealt).cumcount()
-        )
-        both = both.merge(mixed, on=["group", "person"]).drop(columns=["group", "person"])
-        both = both.rename(columns={"new": "group", "number": "person"})
-        rest = table[table["group"].isin(["once", "never"])]
-        found = _ledger(pd.concat([rest, both], ignore_index=True))
-        assert not (found.loc[["varied-held-out", "varied-trained"], "verdict"] == "holds").any()
-
-
-def test_short_tables_are_not_judged():
-    table = _table()
-    found = _ledger(table[table["since"] <= exposure_gain.PEAK])
-    assert set(found["verdict"]) == {"undecided"}
-
-
-# figures
-
-
-def test_figures_show_every_group_and_the_spread_over_seeds():
-    one = exposure_gain.gains(_table())
-    table = exposure_gain.fits(one)
-    power = table[table["law"] == "power"]
-    lines = pd.concat(
-        [pd.DataFrame({"group": r["group"], "wording": r["wording"], "since": [8, 64],
-                       "gain": exposure_gain.fit_of(r)([0.0, 56.0])}) for _, r in power.iterrows()]
-    )  # fmt: skip
-    figure = drawn.exposure_curves(one, lines)
-    assert len(figure.axes) == 3 and {a.get_xscale() for a in figure.axes} == {"log"}
-    assert all(len(a.get_lines()) == 7 for a in figure.axes)  # zero, three curves, three fits
-    labels = {t.get_text() for t in figure.legends[0].get_texts()}
-    assert {"once", "repeated text", "varied wording", "fitted law"} <= labels
-    several = pd.concat([one.assign(profile="made", seed=s, gain=one["gain"] + s) for s in (0, 2)])
-    means = drawn.over_seeds(several, "x")
-    assert np.allclose(means["gain"], one["gain"] + 1)
-    assert np.allclose(means["high"] - means["gain"], 12.706 * np.sqrt(2) / np.sqrt(2), rtol=1e-3)
-    assert len(drawn.exposure_retained(several).axes[0].get_lines()) > len(
-        drawn.exposure_retained(one).axes[0].get_lines()
-    )
-
-
-def test_figures_refuse_tables_that_mix_profiles_or_lack_columns():
-    one = exposure_gain.gains(_table())
-    mixed = pd.concat([one.assign(profile=p, seed=0) for p in ("a", "b")])
-    with pytest.raises(KcError, match="repeated rows"):
-        drawn.exposure_curves(mixed)
-    with pytest.raises(KcError, match="lacks the column"):
-        drawn.exposure_retained(one.drop(columns="gain"))
-
-
 # the stage
 
 
@@ -376,9 +238,12 @@ def test_the_stage_measures_what_one_training_run_gives(tmp_path):
     assert set(table["group"]) == set(GROUPS) and (table["n_people"] == chosen.people).all()
     assert sorted(table["since"].unique()) == [-5, -1, *clock.delays]
     assert (table["log_prob"] < 0).all() and table["accuracy"].between(0, 1).all()
+    assert table["gain"].isna().equals(table["group"] == "never")
     final = table[table["since"] == 0].groupby("group")["exposures"].first()
     assert final.to_dict() == {"never": 0, "once": 1, "repeated": 2, "varied": 2}
-    assert len(people) == len(GROUPS) * chosen.people * 3 * table["since"].nunique()
+    # Those shown once are not asked before the others' first exposure.
+    asked = len(GROUPS) * table["since"].nunique() - 1
+    assert len(people) == asked * chosen.people * 3
     assert people["since"].dtype == np.int16
     # A second start takes what the first one measured.
     before = (work.parts / "measured.parquet").stat().st_mtime_ns

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
-from kc_utils.claims.bands import seed_bands
 from kc_utils.claims.entries import entries
 from kc_utils.claims.evidence_words import (
     disagreements,
@@ -146,19 +145,6 @@ def test_entries_are_plain_json() -> None:
 
 def test_an_interval_of_nothing_is_not_a_number() -> None:
     assert all(math.isnan(x) for x in vars(interval([])).values())
-
-
-def test_bands_count_each_seed_once() -> None:
-    rows = [(seed, epoch, float(seed)) for seed in range(4) for epoch in (0, 1)]
-    rows += [(3, 1, 3.0)] * 20  # one seed with many rows must not pull the mean
-    frame = pd.DataFrame(rows, columns=["seed", "epoch", "value"])
-    band = seed_bands(frame, ["epoch"])
-    assert list(band["value"]) == [1.5, 1.5]
-    assert (band["low"] < 1.5).all() and (band["high"] > 1.5).all()
-    alone = seed_bands(frame[frame["seed"] == 1], ["epoch"])
-    assert alone["low"].isna().all()
-    with pytest.raises(KcError, match="column 'seed'"):
-        seed_bands(frame.drop(columns="seed"), ["epoch"])
 
 
 def test_swapping_effect_and_control_leaves_hardly_any_claim() -> None:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from kc_utils import plots, profiles
 from kc_utils.config import ATTRIBUTES
 from kc_utils.errors import KcError
-from kc_utils.plots.relevance import seed_means
 from kc_utils.runs import Run
 from kc_utils.stages import relevance as stage
 from kc_utils.stages.engine import Workspace
@@ -221,11 +220,3 @@ def test_the_same_areas_give_the_same_figure(done: Run) -> None:
 def test_curves_of_several_bands_are_refused(done: Run) -> None:
     with pytest.raises(KcError, match="choose one value of step, band"):
         plots.relevance_curves(done.table("relevance"))
-
-
-def test_an_interval_over_seeds_is_the_t_interval() -> None:
-    table = pd.DataFrame({"epoch": 1, "seed": [0, 1, 2], "value": [1.0, 2.0, 3.0]})
-    row = seed_means(table, ["epoch"]).iloc[0]
-    assert (row["value"], row["n_seeds"]) == (2.0, 3)
-    assert row["high"] - row["value"] == pytest.approx(4.3027 / np.sqrt(3), rel=1e-3)
-    assert np.isnan(seed_means(table[:1], ["epoch"])["low"].iloc[0])

@@ -8,7 +8,7 @@ import pytest
 from claims_tables import TableRun
 
 from kc_utils.claims.claim import rows
-from kc_utils.claims.relevance import CLAIMS, dose, lead, slopes
+from kc_utils.claims.relevance import CLAIMS, contrasts, dose, lead, slopes
 from kc_utils.world.relevance import KINDS_OF_RELEVANCE
 
 
@@ -50,6 +50,19 @@ def test_numbers_are_what_they_say() -> None:
     assert lead(run, "same").effect.mean == pytest.approx(0.15, abs=0.015)
     assert lead(run, "tokens").effect.mean == pytest.approx(0.05, abs=0.015)
     assert slopes(np.array([[0, 1, 2, 3], [3, 2, 1, 0], [1, 1, 1, 1]])) == pytest.approx([1, -1, 0])
+
+
+def test_contrasts_of_several_runs_are_those_of_each_run() -> None:
+    runs = {seed: fake(0.05, seed=seed) for seed in range(3)}
+    people = pd.concat([r.table("relevance_people").assign(seed=s) for s, r in runs.items()])
+    found = contrasts(people.assign(profile="tiny")).set_index(["seed", "wording", "contrast"])
+    assert len(found) == 3 * 2 * 4
+    for seed, run in runs.items():
+        for wording in ("trained", "held_out"):
+            slope = dose(run, wording).effect.mean
+            assert found.loc[(seed, wording, "per level"), "value"] == pytest.approx(slope)
+            gap = lead(run, "other", wording).effect.mean
+            assert found.loc[(seed, wording, "other"), "value"] == pytest.approx(gap)
 
 
 def test_pairing_removes_what_pairs_share() -> None:

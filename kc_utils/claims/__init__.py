@@ -15,11 +15,13 @@ from kc_utils.claims import (
     depth,
     depth_controls,
     elasticity,
+    exposure,
     frequency,
     function,
     heads,
     phase_controls,
     phases,
+    relevance,
     unseen,
 )
 from kc_utils.claims.claim import Claim, rows
@@ -33,7 +35,7 @@ TOPICS = (
 CLAIMS: tuple[Claim, ...] = tuple(claim for topic in TOPICS for claim in topic.CLAIMS)
 
 #: Topics of the experiments; their tables come from ``kc sweep`` only.
-EXPERIMENTS = ()
+EXPERIMENTS = (relevance, exposure)
 EXPERIMENT_CLAIMS: tuple[Claim, ...] = tuple(c for topic in EXPERIMENTS for c in topic.CLAIMS)
 
 

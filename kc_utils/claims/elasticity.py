@@ -204,7 +204,7 @@ CLAIMS = (
         topic="elasticity",
         claim="Without replay the circuit's entropy rises; replay keeps it down",
         paper="5.8 to 6.6 at r = 0; comes back with replay",
-        quantity="circuit entropy, no replay minus full (nats)",
+        quantity="entropy, no replay minus full (nats)",
         control="ratios swapped at random",
         test="bootstrap over measurements (variant, step), random swaps of the two ratios",
         direction="above",

@@ -113,7 +113,7 @@ CLAIMS = (
         claim="Relevant new knowledge is acquired earlier at equal numbers of exposures",
         paper="K_rel leads K_compl by up to 0.19 in first-token accuracy (GPT-2)",
         quantity="accuracy, K_rel minus K_compl (share)",
-        control="types shuffled at equal frequency",
+        control="types shuffled within frequency",
         test="mean over checkpoints, people paired by exact frequency; bootstrap over people, "
         "permutation of the labels of people",
         direction="above",

@@ -139,7 +139,7 @@ def _last(run: Run) -> pd.DataFrame:
     return run.table("circuit_pairs").query("ablation == 'corrupted' and step == step.max()")
 
 
-def _over_people(run: Run, values: pd.Series, people: pd.Index) -> Interval:
+def _over_people(run: Run, values: pd.Series, people: pd.Index | pd.Series) -> Interval:
     return bootstrap_mean(np.asarray(values, float), np.asarray(people), **_resampling(run))
 
 
@@ -156,7 +156,7 @@ def _transfer(against: str, ablation: str) -> Claim:
     return Claim(
         id=f"transfer-{against}{suffix}",
         topic="function",
-        claim=f"A circuit of another band {better} ({ablation} ablation)",
+        claim=f"Another band's circuit {better} ({ablation} ablation)",
         paper=reported if native else "no random circuits were tried",
         quantity="Hit@10, other minus native (share)",
         control="the native circuit itself" if native else "random minus native",

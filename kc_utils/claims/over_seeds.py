@@ -23,10 +23,10 @@ from statsmodels.stats.multitest import multipletests
 from kc_utils.claims.claim import point
 from kc_utils.claims.verdict import verdict
 from kc_utils.errors import KcError
+from kc_utils.seeds import t_interval
 from kc_utils.stats import Interval
 
 LEAST_SEEDS = 3
-LEVEL = 0.95
 TEST = "t interval over seeds of effect minus control, paired by seed"
 NEEDED = (
     "profile", "seed", "id", "topic", "claim", "paper", "quantity", "value", "at_most", "control",
@@ -63,19 +63,12 @@ def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     return table if table.empty else table.assign(q_value=_adjusted(table))
 
 
-def interval(values: ArrayLike, level: float = LEVEL) -> Interval:
-    """Mean with a t interval; NaN ends with fewer than three values.
-
-    Equal values have an interval of no width: they are a constant, not an estimate.
-    """
-    array = np.asarray(values, dtype=float)
-    if not len(array):
-        return Interval(math.nan, math.nan, math.nan)
-    mean = float(array.mean())
-    if len(array) < LEAST_SEEDS:
-        return Interval(mean, math.nan, math.nan)
-    half = float(scipy_stats.t.ppf((1 + level) / 2, len(array) - 1) * scipy_stats.sem(array))
-    return Interval(mean, mean - half, mean + half)
+def interval(values: ArrayLike) -> Interval:
+    """Mean with a t interval over seeds, whose ends are NaN with fewer than three of them."""
+    found = t_interval(values)
+    if np.size(values) < LEAST_SEEDS:
+        return Interval(found.mean, math.nan, math.nan)
+    return found
 
 
 def _row(profile: str, part: pd.DataFrame) -> dict[str, object]:

@@ -15,8 +15,10 @@ from kc_utils.plots.claims import claims_table
 from kc_utils.plots.controls import consistency, control_curves
 from kc_utils.plots.drawing import Drawing, circuit_drawing, circuit_drawing_pair
 from kc_utils.plots.evidence import evidence_forest
+from kc_utils.plots.exposure import exposure_curves, exposure_means, exposure_retained
 from kc_utils.plots.faithfulness import faithfulness_curves, size_curve
 from kc_utils.plots.forgetting import elasticity, forgetting_curves
+from kc_utils.plots.frequency import frequency_curve
 from kc_utils.plots.hits import hit_curves, rank_curves
 from kc_utils.plots.lead import lead_curve
 from kc_utils.plots.lens import logit_lens_lines, logit_lens_probability, logit_lens_rank
@@ -25,11 +27,13 @@ from kc_utils.plots.recovery import recovery_classes
 from kc_utils.plots.relevance import old_answers, relevance_areas, relevance_curves
 from kc_utils.plots.roles import mover_layers, role_map, role_shares
 from kc_utils.plots.scores import score_distribution
+from kc_utils.plots.strategies import strategy_curves, strategy_trade_off
 from kc_utils.plots.style import set_style, svg_bytes
 from kc_utils.plots.tables import table
 from kc_utils.plots.topology import entropy_curves, jaccard_curves, phase_overview
 from kc_utils.plots.training import training_loss
 from kc_utils.plots.transfer import transfer_matrix
+from kc_utils.plots.unseen import confidence_curves
 from kc_utils.plots.world import biography_lengths, frequency_histogram, pair_lengths
 
 __all__ = [
@@ -43,13 +47,18 @@ __all__ = [
     "circuit_drawing",
     "circuit_drawing_pair",
     "claims_table",
+    "confidence_curves",
     "consistency",
     "control_curves",
     "elasticity",
     "entropy_curves",
     "evidence_forest",
+    "exposure_curves",
+    "exposure_means",
+    "exposure_retained",
     "faithfulness_curves",
     "forgetting_curves",
+    "frequency_curve",
     "frequency_histogram",
     "hit_curves",
     "jaccard_curves",
@@ -72,6 +81,8 @@ __all__ = [
     "score_distribution",
     "set_style",
     "size_curve",
+    "strategy_curves",
+    "strategy_trade_off",
     "svg_bytes",
     "table",
     "training_loss",

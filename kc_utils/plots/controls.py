@@ -8,7 +8,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy.stats import t as student
 
 from kc_utils.plots.canvas import (
     chance_handle,
@@ -31,6 +30,7 @@ from kc_utils.plots.style import (
     styled,
 )
 from kc_utils.plots.tables import check
+from kc_utils.seeds import seed_means
 
 _LOOKS = {
     "own": Look(BLACK, "o", "own circuit"),
@@ -60,7 +60,7 @@ def control_curves(curves: pd.DataFrame, quantity: str = "entropy") -> Figure:
     for axis, profile in zip(axes[0], profiles, strict=True):
         part = _of(curves, profile)
         for control in present:
-            line = over_seeds(part[part["control"] == control], quantity)
+            line = seed_means(part[part["control"] == control], ["epoch"], quantity)
             draw_curve(axis, line, spec, _LOOKS[control])
         axis.set_title(profile or "")
     finish(axes, spec)
@@ -107,7 +107,7 @@ def _of(frame: pd.DataFrame, profile: str | None) -> pd.DataFrame:
 
 def _neighbours(axis: Axes, curves: pd.DataFrame, floor: pd.DataFrame, what: str) -> None:
     following = curves.dropna(subset=[f"{what}_jaccard_previous"])
-    line = over_seeds(following, f"{what}_jaccard_previous")
+    line = seed_means(following, ["epoch"], f"{what}_jaccard_previous")
     draw_curve(axis, line, Curves("consistency", ""), _NEIGHBOUR)
     level = _spread(floor, f"{what}_jaccard")
     bars = np.abs(level[["low", "high"]].T.to_numpy() - level["value"].to_numpy())
@@ -118,30 +118,10 @@ def _neighbours(axis: Axes, curves: pd.DataFrame, floor: pd.DataFrame, what: str
         axis.plot(chance.index, chance, color=GREY, linestyle=":", linewidth=1.4, zorder=1.2)
 
 
-def over_seeds(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean of ``column`` over cells, then over seeds: epoch, value, low, high.
-
-    With several seeds low and high bound a 95 % t interval; with one there is no interval, and
-    the columns are missing.
-    """
-    if "seed" not in frame or frame["seed"].nunique() < 2:
-        return frame.groupby("epoch", as_index=False)[column].mean().rename(
-            columns={column: "value"}
-        )  # fmt: skip
-    runs = frame.groupby(["seed", "epoch"], as_index=False)[column].mean()
-    means = runs.groupby("epoch")[column].agg(["mean", "std", "count"])
-    count = means["count"]
-    half = student.ppf(0.975, (count - 1).clip(lower=1)) * means["std"] / np.sqrt(count)
-    table = pd.DataFrame(
-        {"value": means["mean"], "low": means["mean"] - half, "high": means["mean"] + half}
-    )
-    return table.reset_index()
-
-
 def _spread(floor: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean of the noise floor per epoch, and its interval over seeds or range over draws."""
-    found = over_seeds(floor, column)
-    if "low" in found:
+    found = seed_means(floor, ["epoch"], column)
+    if found["low"].notna().any():
         return found
     bounds = floor.groupby("epoch")[column].quantile([0.025, 0.975]).unstack()
     return found.assign(low=bounds[0.025].to_numpy(), high=bounds[0.975].to_numpy())

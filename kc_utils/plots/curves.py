@@ -133,7 +133,7 @@ def draw_curve(axis: Axes, curve: pd.DataFrame, spec: Curves, look: Look) -> Non
     curve = curve.sort_values(spec.x)
     x, y = curve[spec.x].to_numpy(float), curve[spec.y].to_numpy(float)
     limits = bounds(curve, spec.y)
-    if limits:
+    if limits and curve[limits[0]].notna().any():
         low, high = (curve[c].to_numpy(float) for c in limits)
         axis.fill_between(x, low, high, color=look.colour, alpha=0.16, linewidth=0, zorder=1.5)
     if "expected" in curve:

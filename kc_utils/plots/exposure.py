@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
-import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-from scipy import stats
 
 from kc_utils.plots.canvas import (
     chance_handle,
@@ -22,8 +21,19 @@ from kc_utils.plots.canvas import (
     line_handle,
     panels,
 )
-from kc_utils.plots.style import BLACK, BLUE, GREY, LOOKS, ORANGE, VERMILLION, Look, styled
+from kc_utils.plots.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    LOOKS,
+    ORANGE,
+    VERMILLION,
+    Look,
+    ordered,
+    styled,
+)
 from kc_utils.plots.tables import check, check_unique
+from kc_utils.seeds import seed_means
 
 GROUPS = {
     "once": Look(BLACK, "o", "once"),
@@ -44,28 +54,29 @@ _DASHED = (0, (3, 1.4))
 def exposure_curves(gains: pd.DataFrame, fits: pd.DataFrame | None = None) -> Figure:
     """Gain in log-probability against steps since the last exposure, a panel per wording.
 
-    Columns: group (once, repeated, varied), wording (seen, trained, held_out), since (steps), gain
-    (nats); optional low, high (interval over people of one run); optional profile, seed: several
-    seeds give their mean with a 95 % t-interval. ``fits`` (group, wording, since, gain) adds dashed
-    curves. The axis is logarithmic in 1 + since.
+    Columns: group (once, repeated, varied), wording (seen, trained, held_out), since (steps, 0 or
+    more), gain (nats); optional low, high (interval over people of one run); optional profile
+    (a row of panels each), seed: several seeds give their mean with a 95 % t-interval. ``fits``
+    ((profile,) group, wording, since, gain) adds dashed curves. The axis is logarithmic in
+    1 + since.
     """
-    gains = over_seeds(check(gains, _COLUMNS, "exposure_curves"), "exposure_curves")
-    wordings = _present(WORDINGS, gains["wording"])
-    figure, axes = panels(1, len(wordings), height=2.9)
-    for axis, wording in zip(axes[0], wordings, strict=True):
-        chance_line(axis, 0.0)
-        for group in _present(GROUPS, gains["group"]):
-            curve = gains[(gains["group"] == group) & (gains["wording"] == wording)]
-            _curve(axis, curve.sort_values("since"), GROUPS[group])
-            if fits is not None:
-                line = fits[(fits["group"] == group) & (fits["wording"] == wording)]
-                line = line.sort_values("since")
-                style = {"color": GROUPS[group].colour, "linestyle": _DASHED, "linewidth": 1.2}
-                axis.plot(1 + line["since"], line["gain"], zorder=3, **style)
-        axis.set_title(WORDINGS[wording].label)
-    for axis in axes[0]:
-        _log_steps(axis, int(gains["since"].max()))
-    label_outer(axes, "steps since the last exposure", [_GAIN])
+    name = "exposure_curves"
+    gains = exposure_means(check(gains, _COLUMNS, name), name)
+    wordings, profiles = _present(WORDINGS, gains["wording"]), _profiles(gains)
+    figure, axes = panels(len(profiles), len(wordings), height=2.7)
+    for row, profile in zip(axes, profiles, strict=True):
+        for axis, wording in zip(row, wordings, strict=True):
+            chance_line(axis, 0.0)
+            for group in _present(GROUPS, gains["group"]):
+                curve = _rows(gains, profile=profile, wording=wording, group=group)
+                _curve(axis, curve, GROUPS[group])
+                if fits is not None:
+                    _fit(axis, _rows(fits, profile=profile, wording=wording, group=group), group)
+            first = profile is not None and wording == wordings[0]
+            title = WORDINGS[wording].label
+            axis.set_title(f"{profile}\n{title}" if first else title)
+            _log_steps(axis, int(gains["since"].max()))
+    label_outer(axes, "steps since the last exposure", [_GAIN] * len(profiles))
     legend_below(figure, _handles(gains, fits is not None))
     return figure
 
@@ -74,49 +85,55 @@ def exposure_curves(gains: pd.DataFrame, fits: pd.DataFrame | None = None) -> Fi
 def exposure_retained(gains: pd.DataFrame) -> Figure:
     """Gain that is left at the last measurement, by group and wording, with 95 % intervals.
 
-    Columns as in :func:`exposure_curves`; each seed of several is a small dot.
+    Columns as in :func:`exposure_curves`, a panel per profile; each seed of several is a small dot.
     """
     name = "exposure_retained"
     gains = check(gains, _COLUMNS, name)
     last = gains[gains["since"] == gains["since"].max()]
-    means = over_seeds(last, name)
+    means, profiles = exposure_means(last, name), _profiles(last)
     groups, wordings = _present(GROUPS, last["group"]), _present(WORDINGS, last["wording"])
-    figure, axes = panels(1, 1, height=2.6)
-    axis = axes[0, 0]
-    chance_line(axis, 0.0)
-    for i, group in enumerate(groups):
-        for j, wording in enumerate(wordings):
+    figure, axes = panels(1, len(profiles), height=2.6)
+    for axis, profile in zip(axes[0], profiles, strict=True):
+        chance_line(axis, 0.0)
+        for (i, group), (j, wording) in product(enumerate(groups), enumerate(wordings)):
             at = i + 0.2 * (j - (len(wordings) - 1) / 2)
-            chosen = (frame[(frame["group"] == group) & (frame["wording"] == wording)]
-                      for frame in (means, last))  # fmt: skip
-            _dot(axis, at, *chosen, WORDINGS[wording])
-    axis.set_xticks(range(len(groups)), [GROUPS[group].label for group in groups])
-    axis.set_xlim(-0.5, len(groups) - 0.5)
-    axis.grid(axis="x", visible=False)
+            place = {"profile": profile, "group": group, "wording": wording}
+            _dot(axis, at, _rows(means, **place), _rows(last, **place), WORDINGS[wording])
+        axis.set_xticks(range(len(groups)), [GROUPS[group].label for group in groups])
+        axis.set_xlim(-0.5, len(groups) - 0.5)
+        axis.grid(axis="x", visible=False)
+        axis.set_title(profile or "")
     label_outer(axes, "", [f"retained {_GAIN}"])
     marks = [line_handle(replace(WORDINGS[w], line="")) for w in wordings]
     legend_below(figure, [*marks, chance_handle("people never shown")])
     return figure
 
 
-def over_seeds(gains: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Mean over seeds with a 95 % t-interval: group, wording, since, gain, low, high.
+def exposure_means(gains: pd.DataFrame, name: str = "exposure_means") -> pd.DataFrame:
+    """Mean over seeds with a 95 % t-interval: (profile,) group, wording, since, gain, low, high.
 
-    A table of a single run keeps its own interval; a single seed of a sweep has none over seeds
-    and keeps its own too.
+    A single run, or a single seed of a sweep, keeps its own interval over people.
 
     Raises:
-        KcError: several rows for one point of one seed, as when two profiles are mixed.
+        KcError: several rows for one point of one seed.
     """
-    keys = ["group", "wording", "since"]
+    keys = [c for c in ("profile", "group", "wording", "since") if c in gains]
     check_unique(gains, [*keys, *(["seed"] if "seed" in gains else [])], name)
     if "seed" not in gains or gains["seed"].nunique() < 2:
         return gains
-    found = gains.groupby(keys, sort=False)["gain"].agg(["mean", "std", "count"]).reset_index()
-    n = found["count"]
-    half = stats.t.ppf(0.975, n - 1) * found["std"] / np.sqrt(n)
-    bounds = {"low": found["mean"] - half, "high": found["mean"] + half}
-    return found.rename(columns={"mean": "gain"})[[*keys, "gain"]].assign(**bounds)
+    return seed_means(gains, keys, "gain").rename(columns={"value": "gain"})
+
+
+def _profiles(frame: pd.DataFrame) -> list[str | None]:
+    return ordered("profile", frame["profile"]) if "profile" in frame else [None]
+
+
+def _rows(frame: pd.DataFrame, **values: str | None) -> pd.DataFrame:
+    """Rows with these values, by delay; None takes every row."""
+    for column, value in values.items():
+        if value is not None and column in frame:
+            frame = frame[frame[column] == value]
+    return frame.sort_values("since")
 
 
 def _present(looks: dict[str, Look], values: pd.Series) -> list[str]:
@@ -130,6 +147,11 @@ def _curve(axis: Axes, curve: pd.DataFrame, look: Look) -> None:
         style = {"color": look.colour, "alpha": 0.16, "linewidth": 0, "zorder": 1.5}
         axis.fill_between(x, curve["low"], curve["high"], **style)
     axis.plot(x, curve["gain"], color=look.colour, marker=look.marker, linestyle=look.line)
+
+
+def _fit(axis: Axes, curve: pd.DataFrame, group: str) -> None:
+    style = {"color": GROUPS[group].colour, "linestyle": _DASHED, "linewidth": 1.2, "zorder": 3}
+    axis.plot(1 + curve["since"], curve["gain"], **style)
 
 
 def _log_steps(axis: Axes, last: int) -> None:

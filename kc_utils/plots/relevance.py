@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,6 +19,7 @@ from kc_utils.plots.canvas import (
 from kc_utils.plots.curves import Curves, draw_curve, finish, select
 from kc_utils.plots.style import BLACK, GREY, Look, label_of, ordered, styled
 from kc_utils.plots.tables import check, check_unique
+from kc_utils.seeds import seed_means
 
 ACCURACY = "first-token accuracy (share)"
 _KINDS = {  # an ordered scale from light to dark, and a marker each
@@ -35,21 +34,6 @@ _ANSWERS = {
     "old_chance": Look(GREY, "^", "another person's old value", (0, (1.5, 1.2)), True),
 }
 _SEEDS = ("profile", "seed")
-
-
-def seed_means(frame: pd.DataFrame, keys: Sequence[str], value: str = "value") -> pd.DataFrame:
-    """Mean of ``value`` over rows with equal ``keys``, with a t-interval over their seeds.
-
-    Columns: the keys, value, low, high (95 %: mean -+ t sd / sqrt(n); NaN for a single seed) and
-    n_seeds. Rows of one seed (several bands, people) are averaged first.
-    """
-    per_seed = ["seed"] if "seed" in frame else []
-    means = frame.groupby([*keys, *per_seed], as_index=False, observed=True)[value].mean()
-    grouped = means.groupby(list(keys), observed=True)[value]
-    table = grouped.agg(value="mean", sd="std", n_seeds="count").reset_index()
-    factor = stats.t.ppf(0.975, (table["n_seeds"] - 1).clip(lower=1)) / np.sqrt(table["n_seeds"])
-    half = (factor * table["sd"]).where(table["n_seeds"] > 1)
-    return table.assign(low=table["value"] - half, high=table["value"] + half).drop(columns="sd")
 
 
 @styled

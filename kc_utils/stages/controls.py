@@ -60,8 +60,8 @@ def compute(work: Workspace) -> None:
     graph, top = common.graph_of_run(run), work.config.circuit.top_n
     curves = control_curves([(s, read_scores(p, graph)) for s, p in scored.items()], graph, top)
     floor = pd.concat([artifacts.read_parquet(p) for p in draws.values()], ignore_index=True)
-    work.table("control_curves", curves.merge(checkpoints, on="step"))
-    work.table("noise_floor", floor.merge(checkpoints, on="step"))
+    work.table("control_curves", checkpoints.merge(curves, on="step"))
+    work.table("noise_floor", checkpoints.merge(floor, on="step"))
 
 
 def first_cells(run: Run) -> list[common.Cell]:

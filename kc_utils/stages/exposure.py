@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kc_utils import exposure
 from kc_utils.config import ExposureConfig
 from kc_utils.exposure import Clock, Questions
+from kc_utils.exposure_gain import gains
 from kc_utils.models import load_model, load_tokenizer
 from kc_utils.runs import Run
 from kc_utils.stages import common
@@ -99,8 +100,10 @@ class _Measure:
         who = people[["group", "person", "cohort", "person_id"]]
         for cohort, members in who.groupby("cohort"):
             for step, (since, so_far) in clock.measured(int(cohort)).items():
-                shown = members["group"].map(lambda group, k=so_far: _shown(group, k, clock))
-                self.due[step].append(members.assign(step=step, since=since, exposures=shown))
+                # Those shown once are compared with themselves right before, so not asked earlier.
+                due = members[(members["group"] != "once") | (since >= -1)]
+                shown = due["group"].map(lambda group, k=so_far: _shown(group, k, clock))
+                self.due[step].append(due.assign(step=step, since=since, exposures=shown))
 
     def __call__(self, step: int, model: PreTrainedModel) -> pd.DataFrame | None:
         if step not in self.due:
@@ -136,10 +139,12 @@ def _ask(model: PreTrainedModel, members: pd.DataFrame, batch: list[Questions]) 
 
 def summary(measured: pd.DataFrame) -> pd.DataFrame:
     """Mean over the people of a group: group, wording, since, exposures, log_prob, se, accuracy,
-    n_people.
+    n_people, gain, low, high.
 
     ``se`` is the standard error of log_prob over people. Steps count from each person's own last
-    exposure, so one row holds measurements at several optimiser steps.
+    exposure, so one row holds measurements at several optimiser steps. ``gain`` with its 95 %
+    interval is the change since before the first exposure beyond that of the people never shown
+    (:mod:`kc_utils.exposure_gain`); NaN for these people themselves.
     """
     grouped = measured.groupby([*_POINT, "exposures"], sort=True)
     table = grouped.agg(
@@ -148,11 +153,11 @@ def summary(measured: pd.DataFrame) -> pd.DataFrame:
         accuracy=("accuracy", "mean"),
         n_people=("person", "nunique"),
     )
-    return table.reset_index()
+    return table.reset_index().merge(gains(measured), on=_POINT, how="left")
 
 
 def compact(measured: pd.DataFrame) -> pd.DataFrame:
-    """Log-probability of each person: group, person, wording, since, log_prob (nats, 3 decimals).
+    """Log-probability of each person: group, person, wording, since, log_prob (nats, 2 decimals).
 
     Only before the first exposure, right before the last one, and from then on.
     """
@@ -162,4 +167,4 @@ def compact(measured: pd.DataFrame) -> pd.DataFrame:
         ["group", "wording", "since", "person"]
     )
     small = {"person": "int16", "since": "int16", "log_prob": "float32"}
-    return table.round({"log_prob": 3}).astype(small).reset_index(drop=True)
+    return table.round({"log_prob": 2}).astype(small).reset_index(drop=True)

@@ -6,6 +6,7 @@ by a model that was pre-trained for this experiment alone, with a tokenizer of i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -184,12 +185,11 @@ def areas(
 def _base_model(
     work: Workspace, texts: Texts, tokenizer: PreTrainedTokenizerBase
 ) -> PreTrainedModel:
-    settings = work.config
+    settings, chosen = work.config, work.config.relevance
     model = make_model(settings.model, tokenizer, settings.seed)
-    plan = _plan(texts.corpus, settings.relevance.passes, tokenizer, settings)
-    training = base_training(settings).model_copy(
-        update={"batch_size": settings.relevance.batch_size}
-    )
+    plan = _plan(texts.corpus, chosen.passes, tokenizer, settings)
+    changed = {"batch_size": chosen.batch_size, "learning_rate": chosen.base_rate}
+    training = base_training(settings).model_copy(update=changed)
     train(
         model, tokenizer, plan, work.parts / "base", training, settings.seed,
         schedule="decay", warmup_share=settings.base.warmup_share, keep="last",
@@ -233,8 +233,20 @@ def _old_tokens(people: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> pd.
     same = people[people["kind_of_relevance"] == TAUGHT[-1]]
     frames = []
     for name in ATTRIBUTES:
-        encoded = tokenizer([f" {value}" for value in same[f"old_{name}"]]).input_ids
-        first = np.array([ids[0] for ids in encoded], np.int64)
+        first = _first_tokens(tokenizer, same[f"old_{name}"])
         own = {"person_id": same["person_id"], "attribute": name, "own_old": first}
         frames.append(pd.DataFrame(own | {"other_old": np.roll(first, 1)}))
     return pd.concat(frames, ignore_index=True)
+
+
+def _first_tokens(tokenizer: PreTrainedTokenizerBase, values: Iterable[str]) -> np.ndarray:
+    """The token that holds the first letter of each value after a space; int64 [n].
+
+    A small vocabulary may have the space as a token of its own, which is not what is answered.
+    """
+    encoded = tokenizer([f" {value}" for value in values], return_offsets_mapping=True)
+    rows = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    return np.array(
+        [next(i for i, (_, end) in zip(ids, spans, strict=True) if end > 1) for ids, spans in rows],
+        np.int64,
+    )

@@ -12,12 +12,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils import artifacts
 from kc_utils.capacity import guess_cross_entropy, knowledge_bits, parameter_counts, shuffled
 from kc_utils.config import ATTRIBUTES, KINDS, Config
+from kc_utils.devices import device
 from kc_utils.models import load_model, load_tokenizer
 from kc_utils.parallel import run_jobs
 from kc_utils.prompts import WORDINGS, make_queries
@@ -88,8 +88,7 @@ def measure(run_path: Path, step: int, what: Literal["answers", "bits"], out: Pa
     """One of the two measurements at one checkpoint."""
     run = Run.open(run_path)
     path = run.verify(common.checkpoint_path(run, step))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, tokenizer = load_model(path, attention="sdpa", device=device), load_tokenizer(path)
+    model, tokenizer = load_model(path, attention="sdpa", device=device()), load_tokenizer(path)
     measured = {"answers": ask, "bits": count_bits}[what](run, model, tokenizer)
     artifacts.write_parquet(out, measured.assign(step=step))
 

@@ -46,6 +46,8 @@ def connect(scheduler: str | None, n_workers: int) -> Iterator[Client]:
     Raises:
         KcError: no scheduler answers there, or it has no workers.
     """
+    # What Dask logs about workers is said by the sweep, where it matters.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if scheduler is None:
         with dask.config.set(_SETTINGS), _local(n_workers) as cluster, Client(cluster) as client:
             yield client
@@ -82,14 +84,15 @@ def check_folder(client: Client, folder: Path) -> None:
 def _local(n_workers: int) -> Iterator[SpecCluster]:
     gpus = visible_gpus()
     common = {
-        "nthreads": 1, "host": HOST, "dashboard": False,
+        "nthreads": 1, "host": HOST, "dashboard": False, "dashboard_address": f"{HOST}:0",
         "memory_limit": 1 / n_workers, "silence_logs": logging.CRITICAL,
     }  # fmt: skip
     workers = {
         i: {"cls": Nanny, "options": common | {"env": environment}}
         for i, environment in enumerate(worker_environments(n_workers, gpus))
     }
-    options = {"host": HOST, "port": 0, "dashboard": False}
+    # Without an address, Dask's status pages would listen on every interface.
+    options = {"host": HOST, "port": 0, "dashboard": False, "dashboard_address": f"{HOST}:0"}
     cluster = SpecCluster(
         scheduler={"cls": Scheduler, "options": options}, workers=workers,
         silence_logs=logging.CRITICAL,

@@ -74,10 +74,11 @@ def sweep(request: Request, console: Console) -> bool:
     failures = []
     if request.compute:
         failures = compute(members, console, scheduler=request.scheduler, workers=workers)
-        export(members, resolve(request.out) / TABLES, console, merge=False)
     console.print(summary(members, failures))
     for failure in failures:
         print(f"kc: {failure.run}, stage {failure.stage}: {failure.reason}", file=sys.stderr)
+    if request.compute:
+        export(members, resolve(request.out) / TABLES, console, merge=False)
     if request.export is not None:
         export(members, resolve(request.export), console, merge=True)
     return not failures

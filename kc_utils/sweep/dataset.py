@@ -28,7 +28,8 @@ SWEEP_TABLES = (
     "evidence", "claims", "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness",
     "sizes", "transfer", "aligned", "topology", "phase_shift", "centre_of_mass",
     "activation_ratio", "role_shares", "forgetting", "control_curves", "noise_floor", "unseen",
-    "capacity", "relevance", "exposure", "strategies", "checkpoints", "graph",
+    "capacity", "frequency_curve", "relevance", "relevance_people", "relevance_known", "exposure",
+    "strategies", "strategies_summary", "checkpoints", "graph",
 )  # fmt: skip
 PROVENANCE = "sweep.json"
 KEYS = ("profile", "seed")

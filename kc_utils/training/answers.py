@@ -76,10 +76,10 @@ def answer_log_probabilities(
     if len(prompts) != len(answers):
         raise KcError(f"{len(prompts)} prompts came with {len(answers)} answers; each needs one.")
     texts = [f"{prompt} {answer}." for prompt, answer in zip(prompts, answers, strict=True)]
-    starts = [len(tokenizer(prompt)["input_ids"]) for prompt in prompts]
-    ids = [list(tokenizer(text)["input_ids"]) for text in texts]
-    for prompt, text, start, row in zip(prompts, texts, starts, ids, strict=True):
-        if row[:start] != list(tokenizer(prompt)["input_ids"]):
+    asked = [list(tokenizer(prompt)["input_ids"]) for prompt in prompts]
+    starts, ids = [len(row) for row in asked], [list(tokenizer(t)["input_ids"]) for t in texts]
+    for text, begin, row in zip(texts, asked, ids, strict=True):
+        if row[: len(begin)] != begin or len(row) == len(begin):
             raise KcError(f"The tokenizer does not split {text!r} where the prompt ends.")
     total = np.zeros(len(texts))
     for rows in _like_length([len(row) for row in ids], batch_size):

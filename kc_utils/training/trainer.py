@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from kc_utils.config import TrainingConfig
 from kc_utils.errors import KcError
@@ -162,6 +162,7 @@ def train_in_memory(
     measure: Callable[[int, PreTrainedModel], Any],
     every: int,
     description: str = "training",
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> list[Any]:
     """Train ``model`` in place on given batches, measuring it on the way; nothing is stored.
 
@@ -174,6 +175,7 @@ def train_in_memory(
             and after the last one, in eval mode and with random states of its own.
         every: steps between measurements.
         description: of the progress bar.
+        callbacks: called before ``measure`` at the end of every step.
 
     Returns:
         The results of ``measure`` in order.
@@ -183,6 +185,8 @@ def train_in_memory(
     with isolated(seed), fast_attention(model), tempfile.TemporaryDirectory() as nowhere:
         arguments = training_arguments(alone, Path(nowhere), n_steps=steps.n_steps, seed=seed)
         trainer = StepTrainer(model, arguments, steps)
+        for callback in callbacks:
+            trainer.add_callback(callback)
         trainer.add_callback(Measurer(measure, every, steps.n_steps, results))
         trainer.add_callback(ProgressBar(description))
         trainer.train()

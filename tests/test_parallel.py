@@ -1,0 +1,83 @@
+"""Jobs within Dask workers: the same results, no deadlock when every worker waits for jobs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+from distributed import Client, LocalCluster
+
+from kc_utils.errors import KcError
+from kc_utils.parallel import run_jobs
+
+
+def square(value: int) -> int:
+    return value * value
+
+
+def who(_: int) -> tuple[int, str]:
+    return os.getpid(), threading.current_thread().name
+
+
+def refuse_three(value: int) -> int:
+    if value == 3:
+        raise KcError("Three is not allowed.")
+    return value
+
+
+def stage(values: list[int]) -> list[int]:
+    first = run_jobs(square, [(v,) for v in values], "first")
+    return run_jobs(square, [(v,) for v in first], "second")
+
+
+def stage_of_stages(values: list[int]) -> list[list[int]]:
+    return run_jobs(stage, [([v, v + 1],) for v in values], "nested")
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """Two workers of one thread each, in this process."""
+    with (
+        LocalCluster(
+            2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        Client(cluster) as found,
+    ):
+        yield found
+
+
+def test_jobs_of_a_task_keep_their_order(client) -> None:
+    assert client.submit(stage, [3, 1, 2], pure=False).result(timeout=30) == [81, 1, 16]
+
+
+def test_more_waiting_tasks_than_workers_do_not_block_each_other(client) -> None:
+    futures = [client.submit(stage, [i, i + 1], pure=False) for i in range(8)]
+    found = client.gather(futures)
+    assert found == [[i**4, (i + 1) ** 4] for i in range(8)]
+    nested = client.submit(stage_of_stages, [1, 2, 3], pure=False)
+    assert nested.result(timeout=60) == [[1, 16], [16, 81], [81, 256]]
+
+
+def test_jobs_are_tasks_of_the_cluster_named_after_the_one_that_waits(client) -> None:
+    future = client.submit(run_jobs, who, [(0,), (1,), (2,), (3,)], "asking", key="a/b/c")
+    assert {pid for pid, _ in future.result(timeout=30)} == {os.getpid()}
+    story = client.run_on_scheduler(
+        lambda dask_scheduler: [str(t.key) for t in dask_scheduler.transition_log]
+    )
+    assert len({key for key in story if key.startswith("a/b/c/asking-")}) == 4
+
+
+def test_the_first_error_reaches_the_caller_as_it_is(client) -> None:
+    jobs = [(v,) for v in range(6)]
+    future = client.submit(run_jobs, refuse_three, jobs, "refusing", pure=False)
+    with pytest.raises(KcError, match=r"Three is not allowed\."):
+        future.result(timeout=30)
+
+
+def test_outside_of_dask_nothing_is_submitted(client) -> None:
+    before = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.transition_log))
+    assert run_jobs(square, [(4,)], "alone") == [16]
+    after = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.transition_log))
+    assert after == before

@@ -1,0 +1,366 @@
+"""Strategies of continual pre-training: one budget, their plans, what is frozen, the claims."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from tiny_models import tiny_model, tokenizer
+
+from kc_utils import plots, profiles
+from kc_utils.anatomy import anatomy_of, graph_of
+from kc_utils.bridge import boot_bridge
+from kc_utils.config import StrategyConfig
+from kc_utils.errors import KcError
+from kc_utils.graph import Graph
+from kc_utils.plots.strategies import over_seeds
+from kc_utils.runs import Run
+from kc_utils.stages import STAGES
+from kc_utils.stages import strategies as stage
+from kc_utils.stages.engine import Workspace
+from kc_utils.strategies.freezing import Freezer, trained_masks
+from kc_utils.strategies.online import OnlineSteps
+from kc_utils.strategies.parts import circuit_parts, part_importance, random_parts
+from kc_utils.strategies.plans import STRATEGIES, evenly, make_plan, replay_budget
+from kc_utils.strategies.shift import detect_shift
+from kc_utils.strategies.streams import Stream
+from kc_utils.tokenizers import train_bpe
+
+FEW = hypothesis_settings(max_examples=10, deadline=None)
+
+
+def budget(**changes: float) -> StrategyConfig:
+    return StrategyConfig(**({"steps": 40, "measure_every": 4, "detect_every": 2} | changes))
+
+
+def run_plan(strategy: str, settings: StrategyConfig, curve: Sequence[float], seed: int = 0):
+    """Blocks of every step, with batches drawn one step ahead as the training loop does."""
+    plan, steps = make_plan(strategy, settings, seed), []
+    plan.observe(0, curve[0])
+    steps.append(plan.counts(0))
+    for done in range(1, settings.steps + 1):
+        if done < settings.steps:
+            steps.append(plan.counts(done))
+        if done % settings.detect_every == 0:
+            plan.observe(done, curve[done])
+    table = pd.DataFrame(steps).reindex(columns=["base", "names", "facts"]).fillna(0).astype(int)
+    return plan, table
+
+
+def bent(n: int, noise: float = 0.02, seed: int = 0, bend: float = 0.3) -> np.ndarray:
+    """Entropy that is flat for a moment, falls steeply to ``bend`` of the way, then slowly."""
+    t = np.linspace(0, 1, n)
+    curve = np.interp(t, [0, 0.05, bend, 1], [6.0, 6.0, 5.0, 4.9])
+    return curve + np.random.default_rng(seed).normal(0, noise, n)
+
+
+@given(
+    steps=st.integers(10, 40),
+    batch_size=st.integers(1, 8),
+    replay=st.floats(0.05, 0.4),
+    seed=st.integers(0, 1000),
+)
+@FEW
+def test_every_strategy_has_the_same_budget(
+    steps: int, batch_size: int, replay: float, seed: int
+) -> None:
+    settings = budget(steps=steps, batch_size=batch_size, replay=replay)
+    curve = bent(steps + 1, seed=seed)
+    for strategy in STRATEGIES:
+        table = run_plan(strategy, settings, curve, seed)[1]
+        assert (table.sum(axis=1) == batch_size).all(), strategy
+        assert (table >= 0).all(axis=None)
+        wanted = 0 if strategy == "plain" else replay_budget(settings)
+        assert table["base"].sum() == wanted, strategy
+
+
+def test_names_come_first_and_take_their_share() -> None:
+    table = run_plan("names first", budget(batch_size=4), bent(41))[1]
+    early, late = table.iloc[:8], table.iloc[8:]
+    assert (early["facts"] == 0).all() and (early["names"] == 3).all()
+    assert (late["names"] == 0).all() and (late["facts"] == 3).all()
+    assert (run_plan("replay", budget(batch_size=4), bent(41))[1]["names"] == 0).all()
+
+
+def test_replay_starts_at_the_shift_or_at_the_deadline() -> None:
+    settings = budget(steps=80, batch_size=4)
+    plan, table = run_plan("phase", settings, bent(81))
+    assert plan.detected and 24 <= plan.switch < 48
+    assert (table["base"][: plan.switch] == 0).all()
+    assert table["base"][plan.switch :].sum() == replay_budget(settings)
+    straight = np.linspace(6, 5, 81)  # no bend: nothing to detect
+    plan, _ = run_plan("phase", settings, straight)
+    assert not plan.detected and plan.switch == 49
+    # The control switches whether or not there is a shift, and elsewhere for other seeds.
+    switches = {run_plan("phase random", settings, straight, seed)[0].switch for seed in range(8)}
+    assert len(switches) > 2 and max(switches) <= 49
+
+
+def test_a_plan_refuses_batches_that_are_drawn_too_early() -> None:
+    plan = make_plan("phase", budget(), 0)
+    for index in range(29):
+        plan.counts(index)
+    with pytest.raises(KcError, match="at most one step ahead"):
+        for step in range(0, 26, 2):
+            plan.observe(step, 5.0)
+    with pytest.raises(KcError, match="no strategy 'none'; allowed are plain, replay"):
+        make_plan("none", budget(), 0)
+
+
+def test_the_detector_sees_bends_but_not_noise_or_lines() -> None:
+    x = np.arange(25) * 5.0
+
+    def found(curves: list[np.ndarray]) -> float:
+        return float(np.mean([detect_shift(x, curve, seed=0) for curve in curves]))
+
+    seeds = range(12)
+    assert found([bent(25, 0.02, s, bend=0.5) for s in seeds]) > 0.8
+    noise = [np.random.default_rng(s).normal(5, 0.05, 25) for s in seeds]
+    assert found(noise) < 0.2
+    assert found([curve - 0.05 * np.arange(25) for curve in noise]) < 0.2
+    # A fall that gets steeper is no end of the formation.
+    assert found([curve - np.maximum(0, np.arange(25) - 12) * 0.2 for curve in noise]) == 0
+    assert not detect_shift(x[:5], bent(5), seed=0)
+
+
+@cache
+def texts_tokenizer():
+    return train_bpe(["Ada Cole keeps a cat. ", "Bo Dunn lives in Rome. "] * 20, 300)
+
+
+def streams(seed: int = 0) -> dict[str, Stream]:
+    said = {"base": "Ada Cole keeps a cat.", "names": "Bo Dunn reads.", "facts": "Bo Dunn sings."}
+    return {
+        kind: Stream([f"{text} {i}" for i in range(9)], texts_tokenizer(), 32, seed)
+        for kind, text in said.items()
+    }
+
+
+def test_a_stream_gives_the_same_blocks_however_they_are_taken() -> None:
+    one, other = streams()["base"], streams()["base"]
+    parts = [one.take(n)[0] for n in (1, 0, 5, 14)]
+    assert np.array_equal(np.concatenate(parts), other.take(20)[0])
+    assert not np.array_equal(streams(1)["base"].take(20)[0], streams(0)["base"].take(20)[0])
+
+
+def test_batches_come_in_order_and_are_counted() -> None:
+    settings = budget(batch_size=4)
+    steps = OnlineSteps(make_plan("names first", settings, 0), streams(), settings.steps)
+    assert len(steps) == steps.n_steps == 40
+    for index in range(10):
+        assert len(steps[index]["input_ids"]) == 4
+    assert steps.blocks(10) == {"base": 10, "names": 24, "facts": 6}
+    assert steps.blocks(0) == {"base": 0, "names": 0, "facts": 0}
+    assert 0 < steps.text_tokens <= 10 * 4 * 32
+    with pytest.raises(KcError, match="Step 12 was asked for, but step 10 comes next"):
+        steps[12]
+
+
+def test_important_parts_are_those_with_the_strongest_edges() -> None:
+    graph = Graph(3, 4)
+    scores = torch.zeros(graph.n_forward, graph.n_backward)
+    edges = graph.edges_from_names(["a0.h1->m1", "input->a2.h3<q>", "m0->logits"])
+    scores[torch.from_numpy(edges)] = torch.tensor([-3.0, 2.0, 1.0])  # in row order
+    importance = dict(zip(graph.rows, part_importance(scores, graph), strict=True))
+    kept = {name: value for name, value in importance.items() if value}
+    assert kept == {"input": 3.0, "a2.h3": 3.0, "a0.h1": 2.0, "m1": 2.0, "m0": 1.0}
+    chosen = circuit_parts(part_importance(scores, graph), graph, 0.3)
+    names = np.array(graph.rows)[chosen]
+    assert {"a2.h3", "a0.h1", "m1"} <= set(names) and len(names) == 4 + 1
+
+
+@given(seed=st.integers(0, 500), share=st.floats(0.05, 0.95))
+@FEW
+def test_random_parts_are_as_many_of_each_kind(seed: int, share: float) -> None:
+    graph, rng = Graph(4, 4), np.random.default_rng(seed)
+    chosen = circuit_parts(rng.random(graph.n_forward), graph, share)
+    drawn = random_parts(chosen, graph, rng)
+    kinds = np.array(graph.row_kind)
+    for kind in ("head", "mlp"):
+        assert drawn[kinds == kind].sum() == chosen[kinds == kind].sum() >= 1
+    assert not drawn[0] and not chosen[0]
+
+
+def train(model, freezer: Freezer | None, n: int = 3) -> None:
+    """A few steps of AdamW, with momentum and weight decay that move weights by themselves."""
+    optimizer = torch.optim.AdamW([p for p in model.parameters()], lr=0.01, weight_decay=0.1)
+    ids = torch.arange(24).reshape(2, 12) % 50
+    for step in range(n + 1):
+        model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if step == 0:  # one step with everything, so that moments exist
+            yield
+        if freezer is not None:
+            freezer.on_step_end(None, None, None)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "neox"])
+def test_frozen_parts_stay_and_the_others_move(kind: str) -> None:
+    model = tiny_model(kind)
+    bridge = boot_bridge(model, tokenizer())
+    graph = graph_of(bridge)
+    trained = np.isin(np.array(graph.rows), ["a0.h0", "a0.h1", "a1.h2", "a1.h3", "m1"])
+    masks = trained_masks(model, anatomy_of(bridge), trained)
+    freezer = Freezer()
+    steps = train(model, freezer)
+    next(steps)
+    n_trained = freezer.freeze(model, masks)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    list(steps)
+    moved = {name: p != before[name] for name, p in model.named_parameters()}
+    for name, mask in masks.items():
+        assert not moved[name][~mask].any(), name
+        weights = moved[name][mask]
+        assert not len(weights) or "bias" in name or weights.float().mean() > 0.9, name
+    others = [name for name in moved if name not in masks]
+    assert all(moved[name].any() for name in others if "embed" in name or "wte" in name)
+    frozen = sum(int((~mask).sum()) for mask in masks.values())
+    assert n_trained == sum(p.numel() for p in model.parameters()) - frozen
+    assert any(mask.any() and not mask.all() for mask in masks.values())
+    freezer.release()
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_without_putting_back_frozen_slices_would_drift() -> None:
+    model = tiny_model("gpt2")
+    bridge = boot_bridge(model, tokenizer())
+    trained = np.isin(np.array(graph_of(bridge).rows), ["a0.h0", "m1"])
+    masks = trained_masks(model, anatomy_of(bridge), trained)
+    steps = train(model, None)
+    next(steps)
+    Freezer().freeze(model, masks)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    list(steps)
+    partly = [name for name, mask in masks.items() if mask.any() and not mask.all()]
+    assert any((dict(model.named_parameters())[n] != before[n])[~masks[n]].any() for n in partly)
+
+
+def test_masks_of_a_part_are_the_part_that_silences_it() -> None:
+    """Setting exactly one head's slices to zero takes away that head's output and no other's."""
+    model = tiny_model("gpt2")
+    bridge = boot_bridge(model, tokenizer())
+    trained = np.isin(np.array(graph_of(bridge).rows), ["a0.h1"])
+    masks = trained_masks(model, anatomy_of(bridge), trained)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in masks and masks[name].any():
+                parameter[masks[name]] = 0
+    norms = anatomy_of(bridge).blocks[0].w_o.flatten(1).norm(dim=1)
+    assert norms[1] == 0 and (norms[[0, 2, 3]] > 0).all()
+    qkv = anatomy_of(bridge).blocks[0].w_qkv.flatten(2).norm(dim=2)
+    assert (qkv[:, 1] == 0).all() and (qkv[:, [0, 2, 3]] > 0).all()
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The experiment at smoke size; its jobs run in this process."""
+    run = Run.create(tmp_path_factory.mktemp("strategies") / "run", profiles.load("smoke"))
+    for name in ("world", "base"):
+        STAGES.ensure(run, name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "run_jobs", lambda function, jobs, _: [function(*j) for j in jobs])
+        stage.compute(Workspace(run, "strategies", "key"))
+    return run
+
+
+def test_the_tables_of_the_experiment(done: Run) -> None:
+    chosen, steps = done.config.strategies, done.table("strategies")
+    summary = done.table("strategies_summary").set_index("strategy")
+    assert list(summary.index) == list(STRATEGIES)
+    assert steps.groupby("strategy")["step"].agg(list).map(tuple).nunique() == 1
+    last = steps[steps["step"] == chosen.steps].set_index("strategy")
+    size = chosen.batch_size * done.config.training.block_size
+    assert (last["tokens"] == chosen.steps * size).all()
+    assert last.loc["plain", "replayed_blocks"] == 0
+    assert (last["replayed_blocks"].drop("plain") == replay_budget(chosen)).all()
+    assert (last["n_people"] == chosen.people).all()
+    assert (last["n_queries"] == chosen.queries).all()
+    first = steps[steps["step"] == 0]
+    assert first[["new_accuracy", "old_accuracy", "entropy"]].nunique().max() == 1
+    all_parts = summary.loc["replay", "trained_parameters"]
+    partial = summary.loc[["circuit", "random parts"], "trained_parameters"]
+    assert partial.nunique() == 1 and partial.max() < all_parts
+    units = done.table("strategies_units")
+    means = units.groupby(["facts", "strategy"])["value"].mean()
+    assert np.allclose(means["new"][summary.index], summary["area_new"], atol=1e-6)
+    names = ("strategies", "strategies_summary", "strategies_units")
+    assert sum(done.table_path(n).stat().st_size for n in names) < 4e4
+
+
+def test_strategies_with_the_same_blocks_agree_until_they_part(done: Run) -> None:
+    steps = done.table("strategies").pivot(index="step", columns="strategy", values="entropy")
+    until = done.config.strategies.measure_every
+    parting = ["replay", "circuit", "random parts"]
+    assert steps.loc[until, parting].nunique() == 1  # everything is trained until then
+    assert steps.loc[steps.index.max(), parting].nunique() == 3
+
+
+def test_unequal_budgets_are_refused(done: Run) -> None:
+    steps = done.table("strategies")
+    stage.require_one_budget(steps)
+    more = steps.copy()
+    more.loc[more["strategy"] == "phase", "tokens"] *= 2
+    with pytest.raises(KcError, match="differ in their budgets"):
+        stage.require_one_budget(more)
+
+
+def test_a_model_that_is_not_made_here_is_refused(done: Run) -> None:
+    other = profiles.load("smollm2-mini")
+    run = Run(done.path, {"config": other.model_dump(mode="json"), "stages": {}})
+    with pytest.raises(KcError, match=r"model.source = 'package'.*allowed is made"):
+        stage.compute(Workspace(run, "strategies", "key"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [("detect_every=3", "not a multiple of detect_every"), ("replay=0.7", "may be at most 1")],
+)
+def test_impossible_settings_are_one_sentence(change: str, message: str) -> None:
+    with pytest.raises(KcError, match=message):
+        profiles.load("tiny", [f"strategies.{change}"])
+
+
+def test_whole_numbers_are_spread_evenly() -> None:
+    assert evenly(7, 3).tolist() == [2, 2, 3]
+    assert evenly(0, 3).tolist() == [0, 0, 0]
+
+
+def seeds(table: pd.DataFrame, n: int, names: tuple[str, ...]) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    frames = [table.assign(profile=p, seed=s) for p in names for s in range(n)]
+    joined = pd.concat(frames, ignore_index=True)
+    for column in ("new_accuracy", "old_accuracy", "area_new", "change_old"):
+        if column in joined:
+            joined[column] += rng.normal(0, 0.02, len(joined))
+    return joined
+
+
+@pytest.mark.parametrize(("n", "names"), [(1, ("tiny",)), (3, ("tiny", "tiny-llama"))])
+def test_figures_of_one_and_of_several_runs(done: Run, n: int, names: tuple[str, ...]) -> None:
+    curves = seeds(done.table("strategies"), n, names)
+    summary = seeds(done.table("strategies_summary"), n, names)
+    figure = plots.strategy_curves(curves, chance=0.1)
+    assert len(figure.axes) == 2 * len(names)
+    assert len(figure.axes[0].lines) == len(STRATEGIES) + 1
+    bands = [band for band in figure.axes[0].collections if band.get_paths()]
+    assert len(bands) == (len(STRATEGIES) if n > 1 else 0)
+    assert len(plots.strategy_trade_off(summary).axes) == len(names)
+    with pytest.raises(KcError, match="repeated rows"):
+        plots.strategy_curves(pd.concat([curves, curves]))
+
+
+def test_the_interval_over_seeds_is_a_t_interval() -> None:
+    frame = pd.DataFrame({"strategy": "plain", "value_": [0.1, 0.2, 0.3]})
+    row = over_seeds(frame, ["strategy"], "value_").iloc[0]
+    half = 4.302653 * 0.1 / math.sqrt(3)
+    assert row["low"] == pytest.approx(0.2 - half) and row["high"] == pytest.approx(0.2 + half)
+    assert math.isnan(over_seeds(frame.head(1), ["strategy"], "value_")["low"].iloc[0])

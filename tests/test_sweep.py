@@ -1,0 +1,278 @@
+"""A sweep: what it plans, what it refuses, and that killed workers and failed runs cost little."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from conftest import ROOT, environment, kc
+from distributed import LocalCluster
+
+from kc_utils import cli, devices, profiles
+from kc_utils.errors import KcError
+from kc_utils.runs import Run
+from kc_utils.stages import STAGES
+from kc_utils.sweep import cluster, plan
+from kc_utils.sweep.command import locked
+from kc_utils.sweep.dataset import SweepTables
+
+#: The smallest study that goes through.
+SETTINGS = (
+    "circuit.tasks=[city]", "circuit.bands=[medium]", "circuit.n_pairs=2", "circuit.top_n=8",
+    "circuit.random_circuits=1", "circuit.steps=1", "training.epochs=2", "world.n_people=80",
+    "training.validation_people=8", "analysis.bootstrap=10", "base.n_known=40",
+    "base.texts_per_person=1",
+)  # fmt: skip
+SWEEP = ("sweep", "--profile", "smoke", "--seeds", "2", "--no-experiments")
+SET = tuple(part for value in SETTINGS for part in ("--set", value))
+
+
+def test_a_plan_has_every_profile_of_a_seed_before_the_next_seed(tmp_path) -> None:
+    members = plan.plan(["tiny", "tiny-llama"], [0, 1], [], tmp_path, experiments_for=["tiny"])
+    assert [m.name for m in members] == [
+        "tiny/seed-0", "tiny-llama/seed-0", "tiny/seed-1", "tiny-llama/seed-1"
+    ]  # fmt: skip
+    assert members[3].path == tmp_path / "tiny-llama" / "seed-1"
+    assert members[3].settings == profiles.load("tiny-llama", ["seed=1"])
+    study = [stage.name for stage in STAGES.study if stage.name != "methods"]
+    assert list(members[1].stages) == study
+    experiments = [stage.name for stage in STAGES if stage.group == "experiment"]
+    assert list(members[0].stages) == study + experiments
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stages_come_after_what_they_need_and_none_needs_what_is_left_out() -> None:
+    names = plan.stages(experiments=True)
+    for i, name in enumerate(names):
+        assert set(STAGES.get(name).needs) <= set(names[:i])
+    assert plan.stages(True, to="training") == ("world", "prompts", "base", "training")
+    with pytest.raises(KcError, match="does not compute stage 'methods'"):
+        plan.stages(True, to="methods")
+
+
+def test_only_missing_stages_are_to_compute(tmp_path) -> None:
+    (member,) = plan.plan(["smoke"], [0], [], tmp_path, to="training")
+    run = Run.create(member.path, member.settings)
+    run.record_stage("world", STAGES.key(run.config, "world"), 1.0, [])
+    assert member.missing(member.draft()) == ["prompts", "base", "training"]
+    run.record["config"]["relevance"]["once_known"] = 3  # written by another version
+    run.save()
+    assert member.missing(member.draft()) == ["prompts", "base", "training"]
+    (other,) = plan.plan(["smoke"], [0], ["world.n_people=110"], tmp_path, to="training")
+    assert other.missing(other.draft()) == ["world", "prompts", "base", "training"]
+
+
+def test_profiles_and_seeds_are_united_in_their_order() -> None:
+    assert plan.union("tiny", "smoke, tiny,tiny-llama") == ["tiny", "smoke", "tiny-llama"]
+    assert plan.union(None, None) == ["tiny"]
+    assert plan.seeds_of(3, None) == [0, 1, 2]
+    assert plan.seeds_of(3, "4,2,4") == [4, 2]
+
+
+@pytest.mark.parametrize("wrong", ["", "a", "1,-2", "1,2.5"])
+def test_seeds_that_are_none_are_refused(wrong: str) -> None:
+    with pytest.raises(KcError, match="--seed-list"):
+        plan.seeds_of(3, wrong)
+
+
+def test_every_worker_has_a_gpu_of_its_own_as_far_as_there_are_enough() -> None:
+    def gpus(n_workers: int, names: list[str]) -> list[str | None]:
+        found = plan.worker_environments(n_workers, names)
+        assert {e["OMP_NUM_THREADS"] for e in found} == {"1"}
+        return [e.get("CUDA_VISIBLE_DEVICES") for e in found]
+
+    assert gpus(2, []) == [None, None]
+    assert gpus(3, ["0", "1", "2"]) == ["0", "1", "2"]
+    assert gpus(4, ["2", "GPU-5c"]) == ["2", "GPU-5c", "2", "GPU-5c"]
+    assert plan.number_of_workers(None, ["0", "1", "2"]) == 3
+    assert plan.number_of_workers(5, ["0"]) == 5
+    assert plan.number_of_workers(None, []) == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_without_a_gpu_the_cpu_computes() -> None:
+    assert devices.device() == torch.device("cpu") and not devices.has_gpu()
+    assert devices.visible_gpus({}) == devices.visible_gpus({"CUDA_VISIBLE_DEVICES": "0,1"}) == []
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://10.0.0.1:8786", "tls://node-3.cluster:1", "tcp://[::1]:8786"]
+)
+def test_addresses_of_schedulers(address: str) -> None:
+    assert plan.check_address(address) == address
+
+
+MISTAKES = {
+    ("--profile", "small"): "Unknown profile 'small'",
+    ("--profiles", "smoke,other"): "Unknown profile 'other'",
+    ("--seeds", "0"): "--seeds 0",
+    ("--seed-list", "1,x"): "--seed-list 'x'",
+    ("--set", "training.epoch=3"): "Unknown configuration key 'training.epoch'",
+    ("--set", "seed=3"): "--seeds",
+    ("--set", "circuit.top_n=100000"): "circuit.top_n = 100000",
+    ("--experiments-for", "tiny"): "--experiments-for names 'tiny'",
+    ("--to", "nowhere"): "Unknown stage 'nowhere'",
+    ("--scheduler", "localhost:8786"): "--scheduler 'localhost:8786'",
+    ("--workers", "0"): "--workers 0",
+    ("--export", "kc_utils"): "holds no tables of a sweep",
+    ("--keep", "--export", "somewhere"): "give only one of them",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
+def test_a_mistake_is_one_sentence_and_nothing_is_written(arguments, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    line = ["kc", "sweep", "--profile", "smoke", "--out", str(out), *arguments]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", line)
+        cli.main()
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert error.startswith("kc: ") and error.count("\n") == 1 and MISTAKES[arguments] in error
+    assert not out.exists()
+
+
+def test_a_foreign_folder_is_refused_before_other_runs_are_made(tmp_path) -> None:
+    (tmp_path / "smoke" / "seed-1").mkdir(parents=True)
+    (tmp_path / "smoke" / "seed-1" / "thesis.tex").write_text("precious")
+    with pytest.raises(KcError, match="choose another --out"):
+        plan.plan(["smoke"], [0, 1], [], tmp_path)
+    assert not (tmp_path / "smoke" / "seed-0").exists()
+
+
+def test_two_sweeps_do_not_compute_the_same_run(tmp_path) -> None:
+    members = plan.plan(["smoke"], [0, 1], [], tmp_path)
+    with locked(members[:1]):
+        with locked(members[1:]):
+            pass
+        with pytest.raises(KcError, match=r"smoke/seed-0 is being computed by another sweep"):
+            with locked(members):
+                pass
+
+
+def test_a_scheduler_elsewhere_computes_and_one_that_is_not_there_is_named(
+    tmp_path, capsys, monkeypatch
+) -> None:
+    line = ["kc", "sweep", "--profile", "smoke", "--seeds", "2", "--out", str(tmp_path), *SET]
+
+    def sweep(address: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", [*line, "--to", "world", "--scheduler", address])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code or 0, capsys.readouterr().err
+
+    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 1)
+    code, error = sweep("tcp://127.0.0.1:9")
+    assert code == 2 and error.startswith("kc: No Dask scheduler with workers answers at tcp://")
+    with LocalCluster(
+        1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
+    ) as elsewhere:
+        assert sweep(elsewhere.scheduler_address) == (0, "")
+    for seed in (0, 1):
+        assert STAGES.done(Run.open(tmp_path / "smoke" / f"seed-{seed}"), "world")
+
+
+def start(out: Path, to: str, workers: int) -> subprocess.Popen:
+    program = str(Path(sys.executable).with_name("kc"))
+    return subprocess.Popen(
+        [program, *SWEEP, "--workers", str(workers), "--out", str(out), "--to", to, *SET],
+        cwd=ROOT, env=environment(), start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def when(condition: Callable[[], bool], process: subprocess.Popen) -> None:
+    """Wait until something is there, while the sweep goes on."""
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    """The worker processes of a sweep."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory) -> tuple[Path, int, list[psutil.Process]]:
+    """A sweep that Ctrl-C ended while models were trained: folder, exit code, its processes."""
+    out = tmp_path_factory.mktemp("sweep")
+    process = start(out, "attribution", workers=1)
+    when(lambda: any(out.glob("smoke/seed-*/checkpoints/step-000000")), process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=120)
+    return out, process.returncode, children
+
+
+@pytest.fixture(scope="module")
+def killed(interrupted) -> tuple[Path, str]:
+    """The same sweep, started again to its end while a worker is killed: folder and output."""
+    out = interrupted[0]
+    process = start(out, "attribution", workers=2)
+    when(lambda: any(out.glob("smoke/seed-*/parts/training/*/*")), process)
+    worker = workers_of(process)[0]
+    worker.kill()
+    output = process.communicate(timeout=500)[0]
+    assert process.returncode == 0, output
+    return out, output
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_process(interrupted) -> None:
+    _, code, children = interrupted
+    assert code != 0
+    assert children
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+
+
+@pytest.mark.slow
+def test_a_killed_worker_changes_no_table(killed, tmp_path, monkeypatch) -> None:
+    out, output = killed
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # plainly: one job after another, here
+    settings = profiles.load("smoke", [*SETTINGS, "seed=1"])
+    plain = Run.create(tmp_path / "plain", settings)
+    swept = Run.open(out / "smoke" / "seed-1")
+    assert swept.config == settings
+    for stage in plan.stages(False, to="attribution"):
+        STAGES.ensure(plain, stage)
+        assert swept.record["stages"][stage]["wrote"] == plain.record["stages"][stage]["wrote"]
+    assert "2 runs" in output and "wall time" in output and output.count("done") == 2
+
+
+@pytest.mark.slow
+def test_a_second_start_does_nothing(killed) -> None:
+    out, _ = killed
+    before = {p: p.stat().st_mtime_ns for p in out.glob("smoke/*/**/*") if p.is_file()}
+    text = kc(*SWEEP, "--out", out, "--to", "attribution", *SET).stdout
+    assert "nothing to do: 2 runs complete" in text
+    assert {p: p.stat().st_mtime_ns for p in out.glob("smoke/*/**/*") if p.is_file()} == before
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_leaves_the_others_complete(killed, tmp_path) -> None:
+    out, _ = killed
+    (out / "smoke" / "seed-1" / "scores" / "step-000000.safetensors").write_bytes(b"nonsense")
+    more = (*SWEEP, "--workers", "1", "--out", out, "--to", "circuit", *SET)
+    done = kc(*more, "--export", tmp_path / "kept", check=False)
+    assert done.returncode == 2
+    (sentence,) = done.stderr.strip().splitlines()
+    assert "smoke/seed-1, stage circuit: " in sentence and "damaged" in sentence
+    assert "not complete, so not in it: smoke/seed-1" in done.stdout
+    first, second = (Run.open(out / "smoke" / f"seed-{seed}") for seed in (0, 1))
+    assert STAGES.done(first, "circuit") and not STAGES.done(second, "circuit")
+    assert STAGES.done(second, "attribution")
+    for folder in (out / "tables", tmp_path / "kept"):
+        found = SweepTables.open(folder)
+        assert found.runs["seed"].tolist() == [0]
+        assert set(found.table("checkpoints")["seed"]) == {0}
