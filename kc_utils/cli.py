@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kc_utils import artifacts, profiles
+from kc_utils.cli_claims import claims
 from kc_utils.errors import KcError
 
 app = typer.Typer(
@@ -87,6 +88,8 @@ def status(
     table = Table("stage", "notebook", "state", "seconds", "wrote", title=f"run {run_.name}")
     for stage in STAGES:
         record = run_.record["stages"].get(stage.name)
+        if stage.group == "experiment" and record is None:
+            continue  # only a sweep computes them
         state = "done" if STAGES.done(run_, stage.name) else "out of date" if record else "missing"
         seconds = f"{record['seconds']:.1f}" if record else ""
         wrote = _shorten(record["wrote"]) if record else ""
@@ -196,6 +199,9 @@ def sweep(
     )  # fmt: skip
     if not command.sweep(request, console):
         raise typer.Exit(2)
+
+
+app.command()(claims)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from kc_utils import execute, profiles
 from kc_utils.errors import KcError
 from kc_utils.preflight import check
 from kc_utils.runs import ROOT, Run
-from kc_utils.stages import STAGES
+from kc_utils.stages import STAGES, Stage
 
 #: Notebooks that only read what is committed or computed by others.
 EXTRA_NOTEBOOKS = ("10_real_model", "12_evidence", "13_relevance", "14_exposure", "15_strategies")
@@ -40,16 +41,17 @@ def prepare(
     return run
 
 
-def stage_name(text: str) -> str:
+def stage_name(text: str, stages: Iterable[Stage] = STAGES.study) -> str:
     """Accept a stage's name, its notebook's name or number, or 'discovery'-like short forms."""
-    for stage in STAGES:
+    stages = tuple(stages)
+    for stage in stages:
         if text == stage.name:
             return text
-    for stage in STAGES:
+    for stage in stages:
         number, _, rest = stage.notebook.partition("_")
         if text in (stage.notebook, number, str(int(number)), rest):
             return stage.name
-    raise KcError(f"Unknown stage {text!r}; allowed are {', '.join(s.name for s in STAGES)}.")
+    raise KcError(f"Unknown stage {text!r}; allowed are {', '.join(s.name for s in stages)}.")
 
 
 def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: bool = True) -> None:

@@ -63,6 +63,7 @@ _TINY: dict[str, Any] = {
     "training": {"epochs": 16, "batch_size": 8},
     "circuit": {"n_pairs": 40, "min_fellows": 0, "top_n": 300, "random_circuits": 2},
     "forgetting": {"n_people": 200, "steps": 40, "measure_every": 10, "batch_size": 8},
+    "controls": {"resamples": 2},
 }
 
 PROFILES: dict[str, Profile] = {

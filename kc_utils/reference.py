@@ -94,7 +94,7 @@ def export_reference(run: Run, out: Path, stage: str | None = None) -> list[Path
         KcError: if a stage of the run is missing or out of date, ``out`` holds something else, or
             the tables are larger than 5 MB together.
     """
-    needed = [STAGES.get(stage)] if stage else list(STAGES)
+    needed = [STAGES.get(stage)] if stage else list(STAGES.study)
     missing = [s.name for s in needed if not STAGES.done(run, s.name)]
     if missing:
         raise KcError(

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import evidence_plot_tables as evidence_tables
 import pandas as pd
 import plot_tables as tables
 import relevance_tables
+import strategy_tables
 from matplotlib.figure import Figure
 
 from kc_utils import plots
@@ -236,5 +238,60 @@ CASES = {
         relevance_tables.relevance,
         ("epoch", "accuracy", "old_answer", "old_chance"),
         units=("epoch", "answers (share)"),
+    ),
+    "control_curves": Case(
+        plots.control_curves,
+        evidence_tables.control_curves,
+        ("epoch", "control", "entropy"),
+        units=("epoch", "circuit entropy (nats)"),
+    ),
+    "consistency": Case(
+        plots.consistency,
+        evidence_tables.neighbours,
+        ("epoch", "edge_jaccard_previous"),
+        {"floor": evidence_tables.noise_floor()},
+        ("epoch", "Jaccard similarity (share)"),
+    ),
+    "confidence_curves": Case(
+        plots.confidence_curves,
+        evidence_tables.unseen,
+        ("epoch", "group", "entropy", "accuracy", "confident_wrong"),
+    ),
+    "frequency_curve": Case(
+        plots.frequency_curve,
+        evidence_tables.frequency_curve,
+        ("kind", "frequency", "accuracy", "n_people"),
+        units=("biographies per person", SHARE),
+    ),
+    "exposure_curves": Case(
+        plots.exposure_curves,
+        evidence_tables.exposure,
+        ("group", "wording", "since", "gain"),
+        units=(),
+    ),
+    "exposure_retained": Case(
+        plots.exposure_retained,
+        evidence_tables.exposure,
+        ("group", "wording", "since", "gain"),
+        units=(),
+    ),
+    "evidence_forest": Case(
+        plots.evidence_forest,
+        evidence_tables.ledger,
+        ("id", "claim", "profile", "difference", "margin", "direction", "verdict"),
+        units=("effect minus control, in margins (right: as claimed)",),
+    ),
+    "strategy_curves": Case(
+        plots.strategy_curves,
+        strategy_tables.strategies,
+        ("strategy", "tokens", "new_accuracy", "old_accuracy"),
+        {"chance": 0.1},
+        ("tokens (thousands)",),
+    ),
+    "strategy_trade_off": Case(
+        plots.strategy_trade_off,
+        strategy_tables.summary,
+        ("strategy", "area_new", "change_old"),
+        units=("change of accuracy on old facts (share)", "mean accuracy on new facts (share)"),
     ),
 }

@@ -24,7 +24,7 @@ def figures() -> dict[str, Figure]:
 
 
 def test_every_public_figure_has_a_case() -> None:
-    helpers = {"published", "set_style", "svg_bytes", "table"}
+    helpers = {"exposure_means", "published", "set_style", "svg_bytes", "table"}
     drawings = {"Drawing", "circuit_drawing", "circuit_drawing_pair"}  # tests/test_drawing.py
     assert set(plots.__all__) - helpers - drawings <= set(CASES)
 

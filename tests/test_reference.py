@@ -28,7 +28,7 @@ def run(tmp_path: Path) -> Run:
         made.write_table(name, pd.DataFrame({"step": [0, 5], "value": [0.5, float(i)]}))
     first = {"step": 0, "attribute": ["city", "city", "major"], "right_id": [1, 1, 2]}
     made.write_table("first_token", pd.DataFrame(first))
-    for stage in STAGES:
+    for stage in STAGES.study:
         wrote = [made.table_path(n) for n in TABLES] if stage.name == "claims" else []
         made.record_stage(stage.name, STAGES.key(made.config, stage.name), 1.5, wrote)
     return made
@@ -55,10 +55,12 @@ def test_provenance_says_what_made_the_numbers_and_names_no_path(run, tmp_path):
     assert str(tmp_path) not in text and str(Path.home()) + "/" not in text
     record = json.loads(text)
     assert record["config"]["seed"] == 3 and record["config"]["model"]["path"] == "model"
-    assert set(record["seconds"]) == {stage.name for stage in STAGES}
+    assert set(record["seconds"]) == {stage.name for stage in STAGES.study}
     assert {"python", "torch"} <= set(record["versions"]) and "git" in record
     assert record["chance_first_token"] == 1.0
-    assert Reference.open(tmp_path / "out").seconds()["stage"].tolist() == [s.name for s in STAGES]
+    assert Reference.open(tmp_path / "out").seconds()["stage"].tolist() == [
+        s.name for s in STAGES.study
+    ]
     assert "processors" in record["machine"] and len(record["date"]) == 10
 
 

@@ -22,6 +22,7 @@ from kc_utils.claims import (
     phase_controls,
     phases,
     relevance,
+    strategies,
     unseen,
 )
 from kc_utils.claims.claim import Claim, rows
@@ -35,7 +36,7 @@ TOPICS = (
 CLAIMS: tuple[Claim, ...] = tuple(claim for topic in TOPICS for claim in topic.CLAIMS)
 
 #: Topics of the experiments; their tables come from ``kc sweep`` only.
-EXPERIMENTS = (relevance, exposure)
+EXPERIMENTS = (relevance, exposure, strategies)
 EXPERIMENT_CLAIMS: tuple[Claim, ...] = tuple(c for topic in EXPERIMENTS for c in topic.CLAIMS)
 
 

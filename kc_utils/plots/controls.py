@@ -34,8 +34,8 @@ from kc_utils.seeds import seed_means
 
 _LOOKS = {
     "own": Look(BLACK, "o", "own circuit"),
-    "shuffled labels": Look(PURPLE, "s", "answers shuffled among pairs", (0, (5, 1.5))),
-    "untrained": Look(ORANGE, "^", "untrained model, people resampled", (0, (1.5, 1.2))),
+    "shuffled labels": Look(PURPLE, "s", "answers shuffled", (0, (5, 1.5))),
+    "untrained": Look(ORANGE, "^", "untrained, resampled", (0, (1.5, 1.2))),
     "random": Look(GREY, "x", "random scores", (0, (5, 1.5, 1.5, 1.5))),
 }
 _LABELS = {"entropy": "circuit entropy (nats)", "source": "centre of mass (layer)"}

@@ -67,7 +67,7 @@ def _line(axis: Axes, row: dict, y: float, looks: dict) -> None:
         axis.plot([-1, -1, np.nan, 1, 1], [y - 0.09, y + 0.09, np.nan, y - 0.09, y + 0.09],
                   color=GREY, linewidth=1.4)  # fmt: skip
     if not np.isfinite(mean):
-        axis.text(0, y, "not measured", ha="center", va="center", size=8, color="#555555")
+        axis.text(0, y, "not measured", ha="center", va="center", size=9, color="#555555")
         return
     if np.isfinite(low) and np.isfinite(high):
         axis.plot([low, high], [y, y], color=look.colour, linewidth=2.2, solid_capstyle="butt")
@@ -76,14 +76,14 @@ def _line(axis: Axes, row: dict, y: float, looks: dict) -> None:
               markeredgewidth=1.5)  # fmt: skip
     said = row["verdict"]
     colour = look.colour if not look.hollow else "#444444"
-    axis.text(1.02, y, said, transform=axis.get_yaxis_transform(), va="center", size=8.5,
+    axis.text(1.02, y, said, transform=axis.get_yaxis_transform(), va="center", size=9,
               color=colour, weight="bold")  # fmt: skip
 
 
 def _words(axis: Axes, row: pd.Series, y: float, step: float) -> None:
     lines = max(1, int(step / 0.155))
-    text = textwrap.fill(str(row["claim"]), 47, max_lines=lines, placeholder=" ...")
-    axis.text(-1.2, y, text, transform=axis.get_yaxis_transform(), va="center", ha="left", size=8.5,
+    text = textwrap.fill(str(row["claim"]), 44, max_lines=lines, placeholder=" ...")
+    axis.text(-1.2, y, text, transform=axis.get_yaxis_transform(), va="center", ha="left", size=9,
               linespacing=1.15)  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def _exposure(settings: Config) -> object:
 
 def _strategies(settings: Config) -> object:
     chosen = settings.circuit
-    how = [chosen.method, chosen.metric, chosen.steps, chosen.path, chosen.top_n]
+    how = [chosen.method, chosen.metric, chosen.steps, chosen.path]
     return [*_base_and_rate(settings), settings.strategies.model_dump(mode="json"), how]
 
 

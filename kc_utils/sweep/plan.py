@@ -100,7 +100,7 @@ def plan(
 
 def stages(experiments: bool, to: str | None = None) -> tuple[str, ...]:
     """Names of the stages to compute for a run, with or without the experiments."""
-    last = stage_name(to) if to else None
+    last = stage_name(to, STAGES) if to else None
     if last in LEFT_OUT:
         raise KcError(f"--to {to}: a sweep does not compute stage {last!r}; choose another.")
     found = []
