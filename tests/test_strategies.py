@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cache
 
@@ -21,7 +20,6 @@ from kc_utils.bridge import boot_bridge
 from kc_utils.config import StrategyConfig
 from kc_utils.errors import KcError
 from kc_utils.graph import Graph
-from kc_utils.plots.strategies import over_seeds
 from kc_utils.runs import Run
 from kc_utils.stages import STAGES
 from kc_utils.stages import strategies as stage
@@ -356,11 +354,3 @@ def test_figures_of_one_and_of_several_runs(done: Run, n: int, names: tuple[str,
     assert len(plots.strategy_trade_off(summary).axes) == len(names)
     with pytest.raises(KcError, match="repeated rows"):
         plots.strategy_curves(pd.concat([curves, curves]))
-
-
-def test_the_interval_over_seeds_is_a_t_interval() -> None:
-    frame = pd.DataFrame({"strategy": "plain", "value_": [0.1, 0.2, 0.3]})
-    row = over_seeds(frame, ["strategy"], "value_").iloc[0]
-    half = 4.302653 * 0.1 / math.sqrt(3)
-    assert row["low"] == pytest.approx(0.2 - half) and row["high"] == pytest.approx(0.2 + half)
-    assert math.isnan(over_seeds(frame.head(1), ["strategy"], "value_")["low"].iloc[0])

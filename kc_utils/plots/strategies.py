@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
 from kc_utils.plots.canvas import (
     chance_handle,
@@ -34,6 +33,7 @@ from kc_utils.plots.style import (
     styled,
 )
 from kc_utils.plots.tables import check, check_unique
+from kc_utils.seeds import seed_means
 
 _DASHED = (0, (3, 1.4))
 LOOKS = {
@@ -75,7 +75,7 @@ def strategy_curves(
         part = select(frame, "profile" if profile else None, profile)
         for axis, quantity in zip(row, quantities, strict=True):
             spec = Curves(name, "", x="tokens", from_zero=False)
-            table = over_seeds(part, ["strategy", "tokens"], quantity)
+            table = seed_means(part, ["strategy", "tokens"], quantity)
             for strategy in _present(table):
                 draw_curve(axis, table[table["strategy"] == strategy], spec, LOOKS[strategy])
             if chance is not None and quantity == "new_accuracy":
@@ -119,7 +119,7 @@ def strategy_trade_off(summary: pd.DataFrame) -> Figure:
 
 def _marks(axis: Axes, part: pd.DataFrame) -> None:
     sides = [
-        over_seeds(part, ["strategy"], column).set_index("strategy")
+        seed_means(part, ["strategy"], column).set_index("strategy")
         for column in ("change_old", "area_new")
     ]
     for strategy in _present(part):
@@ -144,15 +144,6 @@ def _marks(axis: Axes, part: pd.DataFrame) -> None:
 def _half(row: pd.Series) -> tuple[float, float | None]:
     half = row["high"] - row["value"]
     return float(row["value"]), float(half) if np.isfinite(half) else None
-
-
-def over_seeds(frame: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
-    """Mean over seeds with a 95 % t-interval: the keys, value, low, high (absent for one seed)."""
-    grouped = frame.groupby(keys, sort=False)[value]
-    table = grouped.agg(value="mean", sd="std", n="count").reset_index()
-    factor = stats.t.ppf(0.975, (table["n"] - 1).clip(lower=1)) / np.sqrt(table["n"])
-    half = (factor * table["sd"]).where(table["n"] > 1)
-    return table.assign(low=table["value"] - half, high=table["value"] + half)
 
 
 def _present(frame: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ start with the whole answer? Each has its chance level: the best guess that igno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.config import ATTRIBUTES
 from kc_utils.errors import KcError
+from kc_utils.training.batches import equal_length, like_length, refuse_training
 
 KEPT = ("person_id", "kind", "band", "wording")
 
@@ -45,7 +46,7 @@ def first_token_accuracy(
         KcError: no attribute column, an offset outside the text or at its very start, or a model in
             training mode.
     """
-    _refuse_training(model)
+    refuse_training(model)
     attributes = [a for a in ATTRIBUTES if f"{a}_start" in validation.columns]
     if not attributes or "text" not in validation.columns:
         raise KcError(
@@ -63,17 +64,12 @@ def first_token_accuracy(
         ]
     ).reshape(len(texts), len(attributes))
     predicted = np.full(tokens.shape, -1, np.int64)
-    for rows in _like_length([len(row) for row in ids], batch_size):
+    for rows in like_length([len(row) for row in ids], batch_size):
         row, column = np.nonzero(tokens[rows] >= 0)
         positions = tokens[rows][row, column] - 1
         best = _best_tokens(model, [ids[i] for i in rows], row, positions)
         predicted[np.asarray(rows)[row], column] = best
     return _rows(validation, attributes, tokens, ids, predicted)
-
-
-def _refuse_training(model: PreTrainedModel) -> None:
-    if model.training:
-        raise KcError("The model is in training mode, so dropout is on; call model.eval() first.")
 
 
 def _token_at(offsets: Sequence[tuple[int, int]], start: int, text: str) -> int:
@@ -86,12 +82,6 @@ def _token_at(offsets: Sequence[tuple[int, int]], start: int, text: str) -> int:
                 break
             return index
     raise KcError(f"The value at character {start} has no token before it in {text[:60]!r}.")
-
-
-def _like_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    order = np.argsort(np.asarray(lengths), kind="stable").tolist()
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
 
 
 @torch.inference_mode()
@@ -176,14 +166,14 @@ def generate_answers(
     Raises:
         KcError: the lists differ in length, or the model is in training mode.
     """
-    _refuse_training(model)
+    refuse_training(model)
     prompts, answers = list(prompts), list(answers)
     if len(prompts) != len(answers):
         raise KcError(f"{len(prompts)} prompts came with {len(answers)} answers; each needs one.")
     predictions = [""] * len(prompts)
     ids = [list(tokenizer(p)["input_ids"]) for p in prompts]
     needed = [len(tokenizer(f" {a}", add_special_tokens=False)["input_ids"]) + 1 for a in answers]
-    for rows in _equal_length([len(row) for row in ids], batch_size):
+    for rows in equal_length([len(row) for row in ids], batch_size):
         limit = max_new_tokens or max(needed[i] for i in rows)
         continued = _continue(model, tokenizer, [ids[i] for i in rows], limit)
         for i, text in zip(rows, continued, strict=True):
@@ -197,15 +187,6 @@ def generate_answers(
             "correct": np.array(correct, bool),
         }
     )
-
-
-def _equal_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    groups: dict[int, list[int]] = {}
-    for index, length in enumerate(lengths):
-        groups.setdefault(length, []).append(index)
-    for length in sorted(groups):
-        for start in range(0, len(groups[length]), batch_size):
-            yield groups[length][start : start + batch_size]
 
 
 @torch.inference_mode()

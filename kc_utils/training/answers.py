@@ -7,7 +7,7 @@ of its sentence, so that a value counts only if the model also knows that it end
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.errors import KcError
+from kc_utils.training.batches import like_length, refuse_training
+from kc_utils.training.recall import recall
 
 
 def next_tokens(
@@ -36,12 +38,12 @@ def next_tokens(
     Raises:
         KcError: the model is in training mode, or a prompt is empty.
     """
-    _refuse_training(model)
+    refuse_training(model)
     if not all(len(prompt) for prompt in prompts):
         raise KcError("A prompt has 0 tokens, and at least 1 is needed.")
     entropy, probability = np.zeros(len(prompts)), np.zeros(len(prompts))
     top = np.zeros(len(prompts), np.int64)
-    for rows in _like_length([len(prompt) for prompt in prompts], batch_size):
+    for rows in like_length([len(prompt) for prompt in prompts], batch_size):
         ends = [(i, len(prompts[row]) - 1) for i, row in enumerate(rows)]
         logs = _log_probabilities(model, [prompts[row] for row in rows], ends)
         entropy[rows] = -torch.special.xlogy(logs.exp(), logs.exp()).sum(-1).numpy()
@@ -72,7 +74,7 @@ def answer_log_probabilities(
         KcError: the model is in training mode, the lists differ in length, or the tokenizer does
             not split a text where its prompt ends.
     """
-    _refuse_training(model)
+    refuse_training(model)
     if len(prompts) != len(answers):
         raise KcError(f"{len(prompts)} prompts came with {len(answers)} answers; each needs one.")
     texts = [f"{prompt} {answer}." for prompt, answer in zip(prompts, answers, strict=True)]
@@ -81,26 +83,8 @@ def answer_log_probabilities(
     for text, begin, row in zip(texts, asked, ids, strict=True):
         if row[: len(begin)] != begin or len(row) == len(begin):
             raise KcError(f"The tokenizer does not split {text!r} where the prompt ends.")
-    total = np.zeros(len(texts))
-    for rows in _like_length([len(row) for row in ids], batch_size):
-        places = [(i, t) for i, row in enumerate(rows) for t in range(starts[row], len(ids[row]))]
-        chosen = [ids[row] for row in rows]
-        logs = _log_probabilities(model, chosen, [(i, t - 1) for i, t in places])
-        targets = torch.tensor([chosen[i][t] for i, t in places])
-        said = logs.gather(-1, targets[:, None])[:, 0].double().numpy()
-        np.add.at(total, np.asarray(rows)[[i for i, _ in places]], said)
-    return total
-
-
-def _refuse_training(model: PreTrainedModel) -> None:
-    if model.training:
-        raise KcError("The model is in training mode, so dropout is on; call model.eval() first.")
-
-
-def _like_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    order = np.argsort(np.asarray(lengths), kind="stable").tolist()
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+    spans = np.array([(i, n, len(row)) for i, (n, row) in enumerate(zip(starts, ids, strict=True))])
+    return recall(model, ids, spans.reshape(-1, 3), batch_size).log_prob
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kc_utils.errors import KcError
+from kc_utils.training.batches import like_length, refuse_training
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,12 @@ def recall(
         KcError: a span is empty, starts at its text's first token or ends outside of it, or the
             model is in training mode.
     """
-    if model.training:
-        raise KcError("The model is in training mode, so dropout is on; call model.eval() first.")
+    refuse_training(model)
     lengths = np.array([len(text) for text in texts])
     _check(spans, lengths)
     log_prob, first = np.zeros(len(spans), np.float64), np.zeros(len(spans), bool)
-    order = np.argsort(lengths, kind="stable")
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        place = {int(row): i for i, row in enumerate(rows)}
+    for rows in like_length(lengths, batch_size):
+        place = {row: i for i, row in enumerate(rows)}
         here = [i for i, span in enumerate(spans) if int(span[0]) in place]
         if not here:
             continue
