@@ -114,7 +114,8 @@ def held_out_wording(run: Run) -> Finding:
     hits = pairs.pivot_table(index="person_id", columns="wording", values="hit", aggfunc="mean")
     if not {"trained", "held_out"} <= set(hits):
         raise NotMeasured("circuits were evaluated in one wording only")
-    gaps = (hits["trained"] - hits["held_out"]).dropna()
+    hits = hits.dropna()  # a pair may be missing in one wording
+    gaps = hits["trained"] - hits["held_out"]
     require_right(hits["trained"], LEARNED, "Hit@k in the trained wording")
     return Finding(_over_people(run, gaps, gaps.index), _NO_CHANGE, len(gaps), "people")
 

@@ -115,7 +115,7 @@ STAGES = Stages(
         Stage("forgetting", "08_forgetting", ("attribution",), _forgetting, forgetting.compute),
         Stage("claims", "09_claims",
               ("performance", "unseen", "topology", "controls", "components", "forgetting"),
-              _performance, claims.compute, version=2),
+              _performance, claims.compute, version=3),
         Stage("relevance", "13_relevance", ("world",), _relevance, relevance.compute,
               group="experiment"),
         Stage("exposure", "14_exposure", ("training",), _exposure, exposure.compute,
