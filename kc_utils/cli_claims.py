@@ -32,13 +32,14 @@ def claims(
     if as_json:
         typer.echo(json.dumps(entries(table), indent=1, ensure_ascii=False))
         return
-    shown = Table("id", "profile", "effect", "control", "difference (95 %)", "seeds", "verdict")
+    shown = Table(title="effect minus control, 95 % interval over seeds")
+    for name in ("id", "profile", "difference", "from", "to", "seeds", "verdict"):
+        shown.add_column(name, no_wrap=True)
     for row in table.to_dict("records"):
         style = _STYLES[row["verdict"]]
+        numbers = [row[f"difference{end}"] for end in ("", "_low", "_high")]
         shown.add_row(
-            row["id"], row["profile"], f"{row['effect']:.3g}", f"{row['control_effect']:.3g}",
-            f"{row['difference']:.3g} ({row['difference_low']:.3g} to "
-            f"{row['difference_high']:.3g})",
+            row["id"], row["profile"], *(f"{n:.3g}" if n == n else "-" for n in numbers),
             str(row["n_seeds"]), f"[{style}]{row['verdict']}[/{style}]",
         )  # fmt: skip
     Console().print(shown)
