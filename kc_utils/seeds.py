@@ -18,15 +18,17 @@ from kc_utils.errors import KcError
 from kc_utils.stats import Interval
 
 LEVEL = 0.95
+LEAST_SEEDS = 3
+"""Two values give an interval so wide (t = 12.7) that it says nothing but that they are two."""
 
 
 def t_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
-    """Mean with a t interval; the ends are NaN with a single value, all is NaN without any."""
+    """Mean with a t interval; the ends are NaN with fewer than three values, all without any."""
     array = np.asarray(values, dtype=float)
     if not len(array):
         return Interval(math.nan, math.nan, math.nan)
     mean = float(array.mean())
-    if len(array) < 2:
+    if len(array) < LEAST_SEEDS:
         return Interval(mean, math.nan, math.nan)
     half = float(scipy_stats.t.ppf((1 + level) / 2, len(array) - 1) * scipy_stats.sem(array))
     return Interval(mean, mean - half, mean + half)
@@ -40,7 +42,7 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], value: str = "value") -
 
     Returns:
         The keys in the order of first appearance, then value (the mean, whatever the column was
-        called), low, high (NaN for a single seed) and n_seeds.
+        called), low, high (NaN with fewer than three seeds) and n_seeds.
 
     Raises:
         KcError: a column is missing.
@@ -53,6 +55,6 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], value: str = "value") -
     grouped = means.groupby(list(keys), sort=False)[value]
     table = grouped.agg(value="mean", sd="std", n_seeds="count").reset_index()
     factor = scipy_stats.t.ppf((1 + LEVEL) / 2, (table["n_seeds"] - 1).clip(lower=1))
-    half = (factor * table["sd"] / np.sqrt(table["n_seeds"])).where(table["n_seeds"] > 1)
+    half = (factor * table["sd"] / np.sqrt(table["n_seeds"])).where(table["n_seeds"] >= LEAST_SEEDS)
     table = table.assign(low=table["value"] - half, high=table["value"] + half)
     return table[[*keys, "value", "low", "high", "n_seeds"]]

@@ -17,7 +17,7 @@ from kc_utils.claims.evidence_words import (
     swapped_ledgers,
     verdict_counts,
 )
-from kc_utils.claims.over_seeds import interval, over_seeds
+from kc_utils.claims.over_seeds import over_seeds
 from kc_utils.errors import KcError
 from kc_utils.plots.evidence import evidence_forest, in_margins
 
@@ -141,10 +141,6 @@ def test_entries_are_plain_json() -> None:
     assert first["interval"][0] < first["effect"] < first["interval"][1]
     assert second["interval"] is None
     assert second["verdict"] == "undecided"
-
-
-def test_an_interval_of_nothing_is_not_a_number() -> None:
-    assert all(math.isnan(x) for x in vars(interval([])).values())
 
 
 def test_swapping_effect_and_control_leaves_hardly_any_claim() -> None:

@@ -20,8 +20,9 @@ def test_the_interval_is_that_of_scipy() -> None:
     assert (found.mean, found.low, found.high) == pytest.approx((values.mean(), low, high))
 
 
-def test_one_value_has_no_interval_and_nothing_has_no_mean() -> None:
-    assert t_interval([2.0]).mean == 2.0
+def test_two_values_have_no_interval_and_nothing_has_no_mean() -> None:
+    assert t_interval([2.0, 4.0]).mean == 3.0
+    assert math.isnan(t_interval([2.0, 4.0]).high)
     assert math.isnan(t_interval([2.0]).low)
     assert math.isnan(t_interval([]).mean)
 

@@ -16,17 +16,15 @@ import math
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 
 from kc_utils.claims.claim import point
 from kc_utils.claims.verdict import verdict
 from kc_utils.errors import KcError
-from kc_utils.seeds import t_interval
+from kc_utils.seeds import LEAST_SEEDS, t_interval
 from kc_utils.stats import Interval
 
-LEAST_SEEDS = 3
 TEST = "t interval over seeds of effect minus control, paired by seed"
 NEEDED = (
     "profile", "seed", "id", "topic", "claim", "paper", "quantity", "value", "at_most", "control",
@@ -63,26 +61,18 @@ def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     return table if table.empty else table.assign(q_value=_adjusted(table))
 
 
-def interval(values: ArrayLike) -> Interval:
-    """Mean with a t interval over seeds, whose ends are NaN with fewer than three of them."""
-    found = t_interval(values)
-    if np.size(values) < LEAST_SEEDS:
-        return Interval(found.mean, math.nan, math.nan)
-    return found
-
-
 def _row(profile: str, part: pd.DataFrame) -> dict[str, object]:
     used = part[np.isfinite(part["value"]) & np.isfinite(part["control_value"])]
     first = part.iloc[0]
     effect, control = used["value"].to_numpy(float), used["control_value"].to_numpy(float)
     margin = float(used["margin"].mean()) if len(used) else float(first["margin"])
-    gap = interval(effect - control)
+    gap = t_interval(effect - control)
     # What is undecided inside a run cannot refute: the upper end counts it for the claim.
-    most = interval(used["at_most"].to_numpy(float) - control)
+    most = t_interval(used["at_most"].to_numpy(float) - control)
     gap = Interval(gap.mean, gap.low, max(gap.high, most.high))
     said = verdict(gap, point(0.0), direction=first["direction"], margin=margin)
     found = {"profile": profile} | {name: first[name] for name in _WORDS}
-    for name, numbers in (("effect", interval(effect)), ("control_effect", interval(control)),
+    for name, numbers in (("effect", t_interval(effect)), ("control_effect", t_interval(control)),
                           ("difference", gap)):  # fmt: skip
         found |= {name: numbers.mean, f"{name}_low": numbers.low, f"{name}_high": numbers.high}
     return found | {
