@@ -56,7 +56,7 @@ def transfer(run: Run, against: str, ablation: str) -> Finding:
     if pairs.empty:
         raise NotMeasured(f"no circuit was taken to another band under {ablation} ablation")
     pairs = pairs.rename(columns={"target_band": "band"})
-    pairs["hit"] = (pairs["rank"] <= run.config.circuit.hit_k).astype(float)
+    pairs = _with_hits(run, pairs)
     own = pairs["circuit"] == "own"
     native = pairs["source_band"] == pairs["band"]
     hits = pd.DataFrame(
@@ -83,7 +83,7 @@ def aligned(run: Run, ablation: str) -> Finding:
     pairs = run.table("aligned_pairs").query("ablation == @ablation and step == step.max()")
     if pairs.empty:
         raise NotMeasured("no aligned circuits were run")
-    pairs = pairs.assign(hit=(pairs["rank"] <= run.config.circuit.hit_k).astype(float))
+    pairs = _with_hits(run, pairs)
     hits = pairs.pivot(index=QUERY, columns="aligned", values="hit")
     gaps = hits["After"] - hits["Before"]
     effect = _over_people(run, gaps, gaps.index.get_level_values("person_id"))
@@ -99,7 +99,7 @@ def aligned(run: Run, ablation: str) -> Finding:
 def aligned_random(run: Run, ablation: str) -> Finding:
     """Hit@k at the last checkpoint: its own edges, beside a random circuit of the same size."""
     pairs = run.table("aligned_pairs").query("ablation == @ablation and step == step.max()")
-    pairs = pairs.assign(hit=(pairs["rank"] <= run.config.circuit.hit_k).astype(float))
+    pairs = _with_hits(run, pairs)
     sides = {name: pairs[pairs["aligned"] == name] for name in ("Last", "Random")}
     if sides["Random"].empty:
         raise NotMeasured("no random circuit stands beside the frozen ones")
@@ -110,7 +110,7 @@ def aligned_random(run: Run, ablation: str) -> Finding:
 def held_out_wording(run: Run) -> Finding:
     """Hit@k of own circuits in the trained minus in the held-out wording, same people."""
     pairs = _last(run).query("split == 'evaluate' and circuit == 'own'")
-    pairs = pairs.assign(hit=(pairs["rank"] <= run.config.circuit.hit_k).astype(float))
+    pairs = _with_hits(run, pairs)
     hits = pairs.pivot_table(index="person_id", columns="wording", values="hit", aggfunc="mean")
     if not {"trained", "held_out"} <= set(hits):
         raise NotMeasured("circuits were evaluated in one wording only")
@@ -126,7 +126,7 @@ def in_sample_share(run: Run) -> Finding:
     The first is what the paper reports, the second is what a circuit knows in general.
     """
     pairs = _last(run).query("circuit == 'own'")
-    pairs = pairs.assign(hit=(pairs["rank"] <= run.config.circuit.hit_k).astype(float))
+    pairs = _with_hits(run, pairs)
     published = pairs.query("split == 'discover' and wording == 'trained'")
     general = pairs.query("split == 'evaluate' and wording == 'held_out'")
     if published.empty or general.empty:
@@ -138,6 +138,11 @@ def in_sample_share(run: Run) -> Finding:
 def _last(run: Run) -> pd.DataFrame:
     """Queries at the last checkpoint with corrupted values outside of the circuit."""
     return run.table("circuit_pairs").query("ablation == 'corrupted' and step == step.max()")
+
+
+def _with_hits(run: Run, pairs: pd.DataFrame) -> pd.DataFrame:
+    """``pairs`` with a column hit: 1 where the right token is among the k best, else 0."""
+    return pairs.assign(hit=(pairs["rank"] <= run.config.circuit.hit_k).astype(float))
 
 
 def _over_people(run: Run, values: pd.Series, people: pd.Index | pd.Series) -> Interval:
