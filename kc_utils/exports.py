@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from kc_utils import artifacts
 from kc_utils.errors import KcError
 
@@ -56,3 +58,14 @@ def portable(value: Any) -> Any:
     if isinstance(value, str) and (value.startswith("~") or Path(value).is_absolute()):
         return Path(value).name
     return value
+
+
+def read_exported(path: Path, digest: str, record: str) -> pd.DataFrame:
+    """Read a table of an export whose ``record`` holds this digest of it.
+
+    Raises:
+        KcError: if the file is missing, or was changed since.
+    """
+    if path.is_file() and artifacts.sha256(path) != digest:
+        raise KcError(f"{path} is damaged: its digest is not the one in {record}.")
+    return artifacts.read_parquet(path)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
-from kc_utils.exports import MOST_BYTES, check_size, portable, replace_folder
+from kc_utils.exports import MOST_BYTES, check_size, portable, read_exported, replace_folder
 from kc_utils.runs import Run, resolve
 from kc_utils.stages import STAGES
 from kc_utils.training.accuracy import chance_level
@@ -68,10 +68,7 @@ class Reference:
         if digest is None:
             allowed = ", ".join(self.provenance["tables"])
             raise KcError(f"Table {name!r} was not exported; allowed are {allowed}.")
-        path = self.path / f"{name}.parquet"
-        if path.is_file() and artifacts.sha256(path) != digest:
-            raise KcError(f"{path} is damaged: its digest is not the one in {_PROVENANCE}.")
-        return artifacts.read_parquet(path)
+        return read_exported(self.path / f"{name}.parquet", digest, _PROVENANCE)
 
     def seconds(self) -> pd.DataFrame:
         """Seconds of every stage and their share of the whole: stage, seconds, share."""

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
+from kc_utils.exports import read_exported
 from kc_utils.runs import resolve
 
 SWEEP_TABLES = (
@@ -94,10 +95,7 @@ class SweepTables:
             raise KcError(
                 f"{self.path.name} holds no table {name!r}; it has {', '.join(self.names)}."
             )
-        path = self.path / f"{name}.parquet"
-        if path.is_file() and artifacts.sha256(path) != digest:
-            raise KcError(f"{path} is damaged: its digest is not the one in {PROVENANCE}.")
-        frame = artifacts.read_parquet(path)
+        frame = read_exported(self.path / f"{name}.parquet", digest, PROVENANCE)
         single = frame.select_dtypes("float32").columns
         return frame.astype(dict.fromkeys(single, "float64"))
 
