@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +23,7 @@ import torch  # noqa: E402
 from filelock import FileLock  # noqa: E402
 
 if TYPE_CHECKING:
+    from bs4 import BeautifulSoup
     from playwright.sync_api import Browser
 
 torch.set_num_threads(1)
@@ -88,6 +92,33 @@ def built_book(smoke_run: Path) -> Path:
     with FileLock(smoke_run.parent / "book.lock"):
         kc("book", "--run-dir", smoke_run)
     return smoke_run / "book" / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def pages(built_book: Path) -> dict[str, BeautifulSoup]:
+    """Every page of the book, parsed: path below the book -> HTML."""
+    from bs4 import BeautifulSoup
+
+    found = sorted(built_book.rglob("*.html"))
+    names = [path.relative_to(built_book).as_posix() for path in found]
+    pairs = ((n, p) for n, p in zip(names, found, strict=True) if not n.startswith("_"))
+    return {name: BeautifulSoup(path.read_text("utf-8"), "html.parser") for name, path in pairs}
+
+
+@pytest.fixture(scope="session")
+def address(built_book: Path) -> Iterator[str]:
+    """The book behind a local web server."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    handler = functools.partial(Quiet, directory=str(built_book))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
@@ -19,6 +15,7 @@ pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parent.parent
 PHONE, DESK = 390, 1280
+HEAVIEST = 3_000_000  # bytes that a page may load, all of its files together
 
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # Formulas without a size, without an alternative text, or left as LaTeX.
@@ -75,31 +72,7 @@ class Visit:
     math: list[str] = field(default_factory=list)
     n_math: int = 0
     contrast: dict[str, list[str]] = field(default_factory=dict)
-
-
-@pytest.fixture(scope="session")
-def pages(built_book: Path) -> dict[str, BeautifulSoup]:
-    """Every page of the book, parsed: path below the book -> HTML."""
-    found = sorted(built_book.rglob("*.html"))
-    names = [path.relative_to(built_book).as_posix() for path in found]
-    pairs = ((n, p) for n, p in zip(names, found, strict=True) if not n.startswith("_"))
-    return {name: BeautifulSoup(path.read_text("utf-8"), "html.parser") for name, path in pairs}
-
-
-@pytest.fixture(scope="session")
-def address(built_book: Path) -> Iterator[str]:
-    """The book behind a local web server."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args: object) -> None:
-            """Say nothing."""
-
-    handler = functools.partial(Quiet, directory=str(built_book))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    loaded: set[str] = field(default_factory=set)
 
 
 @pytest.fixture(scope="session")
@@ -133,6 +106,7 @@ def _watch(page: Page, address: str, visit: Visit) -> None:
     def request(request: Request) -> None:
         if not request.url.startswith((address, "data:", "blob:")):
             visit.outside.append(request.url)
+        visit.loaded.add(request.url)
 
     page.on("request", request)
     page.on("console", lambda m: visit.errors.append(m.text) if m.type == "error" else None)
@@ -171,6 +145,27 @@ def test_a_request_that_leaves_the_machine_is_seen(browser, address) -> None:
 @pytest.mark.parametrize("width", [PHONE, DESK])
 def test_no_page_is_wider_than_the_screen(visits, width) -> None:
     assert {page: v.overflow[width] for page, v in visits.items() if v.overflow[width] > 0} == {}
+
+
+def test_no_page_is_heavy(visits, built_book, address) -> None:
+    def weight(visit: Visit) -> int:
+        names = (urlparse(url).path.lstrip("/") for url in visit.loaded if url.startswith(address))
+        return sum((built_book / unquote(name)).stat().st_size for name in set(names))
+
+    weights = {page: weight(visit) for page, visit in visits.items()}
+    assert min(weights.values()) > 100_000, "style sheets and scripts are part of the weight"
+    assert {page: w for page, w in weights.items() if w > HEAVIEST} == {}
+
+
+@pytest.mark.parametrize("name", ["book/index.html", "notebooks/03_circuit_discovery.html"])
+def test_pages_open_from_disk(browser, built_book, name) -> None:
+    page, errors = browser.new_page(), []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((built_book / name).as_uri(), wait_until="load")
+    styled = page.evaluate("getComputedStyle(document.querySelector('article')).display")
+    page.close()
+    assert errors == [] and styled != "inline"
 
 
 def test_all_formulas_are_drawn(visits) -> None:

@@ -1,0 +1,72 @@
+"""The built book for people who use a keyboard or a screen reader: axe-core in Chromium."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SERIOUS = {"serious", "critical"}
+DARK_RULES = {"runOnly": ["color-contrast"], "resultTypes": ["violations"]}
+LIGHT_RULES = {"resultTypes": ["violations"]}
+# The element with the focus: which it is, whether it is on the screen, whether it looks focused.
+FOCUS = """() => {
+  const e = document.activeElement, box = e.getBoundingClientRect(), style = getComputedStyle(e);
+  const ring = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
+  return {tag: e.tagName, text: (e.innerText || e.ariaLabel || e.title || '').trim().slice(0, 40),
+          seen: box.width > 0 && box.bottom > 0 && box.top < innerHeight,
+          marked: ring || style.boxShadow !== 'none'};
+}"""
+
+
+def violations(page: Page, options: dict[str, Any]) -> list[str]:
+    """Serious violations on a page: rule, how many elements, the first of them."""
+    found = Axe().run(page, options=options).response["violations"]
+    return [
+        f"{v['id']} ({len(v['nodes'])}): {v['help']}: {v['nodes'][0]['html'][:150]}"
+        for v in found
+        if v["impact"] in SERIOUS
+    ]
+
+
+def test_no_serious_violation(browser, address, pages) -> None:
+    bad = {}
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        for name in sorted(pages.keys() - {"index.html"}):  # it only leads to the front page
+            with context.new_page() as page:
+                page.goto(address + name, wait_until="load")
+                found = violations(page, LIGHT_RULES)
+                page.add_style_tag(content="* { transition: none !important; }")
+                page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
+                found += [f"dark: {v}" for v in violations(page, DARK_RULES)]
+            if found:
+                bad[name] = found
+    assert not bad, "\n".join(f"{name}: {found}" for name, found in bad.items())
+
+
+def test_a_violation_is_seen(browser) -> None:
+    page = browser.new_page()
+    page.set_content("<html lang='en'><title>t</title><main><img src='a.png'><button></button>")
+    found = [v.split(" ")[0] for v in violations(page, LIGHT_RULES)]
+    page.close()
+    assert {"image-alt", "button-name"} <= set(found)
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser, address) -> None:
+    page = browser.new_page()
+    page.goto(address + "notebooks/03_circuit_discovery.html", wait_until="load")
+    page.keyboard.press("Tab")
+    assert "skip to main content" in page.evaluate(FOCUS)["text"].lower()
+    page.keyboard.press("Enter")
+    stops = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate(FOCUS))
+    page.close()
+    lost = [stop for stop in stops if not (stop["seen"] and stop["marked"])]
+    assert lost == [], "focus that cannot be seen"
+    assert all(stop["tag"] != "BODY" for stop in stops)
