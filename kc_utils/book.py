@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 _BUILDERS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "latex2mathml")
 _WARNING = re.compile(r"(?:WARNING|ERROR|CRITICAL): .*")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_GLOSSARY = "book/glossary.md"
 _SKIPPED = {"__pycache__", ".ipynb_checkpoints"}
 
 
@@ -96,7 +97,8 @@ def digests(source: Path) -> dict[str, str]:
 
 def _only_pages_changed(built: dict[str, str], files: dict[str, str]) -> bool:
     changed = [name for name in files if built.get(name) != files[name]]
-    return all(name.endswith((".md", ".ipynb")) for name in changed)
+    pages = all(name.endswith((".md", ".ipynb")) for name in changed)
+    return pages and _GLOSSARY not in changed  # every page links to its terms
 
 
 def clean_notebook(text: str, folders: dict[str, str]) -> bytes:

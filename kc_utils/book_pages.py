@@ -11,24 +11,35 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kc_utils import config, profiles
+from kc_utils import book_chapters, book_summary, config, profiles
 from kc_utils.config import Config
 from kc_utils.runs import Run
+from kc_utils.sweep.dataset import PROVENANCE, SweepTables
 
 _ROLE = re.compile(r":\w+:`~?([^`]+)`")
 _MIB = 2**20
+_SWEEP = "book/reference/sweep"
 
 
 def pages(run: Run, root: Path) -> dict[str, str]:
-    """Every generated part of the book of ``run``: file name -> MyST text."""
-    return {
-        "parameters.md": parameters(run.config),
-        "profiles.md": profile_table(),
-        "rooms.md": rooms(root / "kc_utils"),
-        "run_summary.md": run_summary(run),
-        "run_seconds.md": run_seconds(run),
-        "run_versions.md": run_versions(run),
-    }
+    """Every generated part of the book of ``run``: file name -> MyST text, or SVG for a figure.
+
+    What was found is there only if the project has the tables of a sweep.
+    """
+    sweep = root / _SWEEP
+    found = book_summary.pages(SweepTables.open(sweep)) if (sweep / PROVENANCE).is_file() else {}
+    return (
+        found
+        | book_chapters.pages(root)
+        | {
+            "parameters.md": parameters(run.config),
+            "profiles.md": profile_table(),
+            "rooms.md": rooms(root / "kc_utils"),
+            "run_summary.md": run_summary(run),
+            "run_seconds.md": run_seconds(run),
+            "run_versions.md": run_versions(run),
+        }
+    )
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
