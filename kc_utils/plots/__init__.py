@@ -34,6 +34,7 @@ from kc_utils.plots.topology import entropy_curves, jaccard_curves, phase_overvi
 from kc_utils.plots.training import training_loss
 from kc_utils.plots.transfer import transfer_matrix
 from kc_utils.plots.unseen import confidence_curves
+from kc_utils.plots.verdicts import verdict_bars
 from kc_utils.plots.world import biography_lengths, frequency_histogram, pair_lengths
 
 __all__ = [
@@ -87,4 +88,5 @@ __all__ = [
     "table",
     "training_loss",
     "transfer_matrix",
+    "verdict_bars",
 ]
