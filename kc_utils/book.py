@@ -18,9 +18,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from kc_utils import artifacts, book_pages
+import yaml
+
+from kc_utils import artifacts, book_chapters, book_pages
 from kc_utils.errors import KcError
 from kc_utils.runs import ROOT, Run
+from kc_utils.whole_book import NAME, write_whole_book
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +76,9 @@ def build_book(run_dir: str | Path, root: Path = ROOT) -> Path:
     index, stamp = book / "_build" / "html" / "index.html", book / "built.json"
     source = stage_book(run.path, root, book / "source")
     files = digests(source)
-    built = artifacts.read_json(stamp) if stamp.is_file() and index.is_file() else {}
+    whole = index.with_name(NAME)
+    complete = stamp.is_file() and index.is_file() and whole.is_file()
+    built = artifacts.read_json(stamp) if complete else {}
     if built == files:
         logger.info("the book is up to date")
         return index
@@ -82,8 +87,17 @@ def build_book(run_dir: str | Path, root: Path = ROOT) -> Path:
         artifacts.remove(book / "_build")
     stamp.unlink(missing_ok=True)
     _jupyter_book(source, book)
+    _one_page(source, index.parent)
     artifacts.write_json(stamp, files)
     return index
+
+
+def _one_page(source: Path, html: Path) -> None:
+    """The whole book in one file, from the pages of ``_toc.yml`` in their order."""
+    contents = yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8"))
+    title = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))["title"]
+    files = [contents["root"], *(entry["file"] for _, entry in book_chapters.entries(contents))]
+    write_whole_book(html, files, title)
 
 
 def digests(source: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -122,22 +123,22 @@ def chapters(root: Path) -> list[Chapter]:
     Numbers run through all parts that are numbered.
     """
     contents = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    parts = contents.get("parts") or [contents]
     found, number = [], 0
-    for part in parts:
-        for entry in part.get("chapters", []):
-            number += bool(part.get("numbered"))
-            source = _source(root, entry["file"])
-            found.append(
-                Chapter(
-                    entry["file"],
-                    entry.get("title") or _title(source),
-                    number if part.get("numbered") else None,
-                    part.get("caption", ""),
-                    minutes(source),
-                )
-            )
+    for part, entry in entries(contents):
+        numbered = bool(part.get("numbered"))
+        number += numbered
+        source = _source(root, entry["file"])
+        title = entry.get("title") or _title(source)
+        of_part = part.get("caption", "")
+        shown = number if numbered else None
+        found.append(Chapter(entry["file"], title, shown, of_part, minutes(source)))
     return found
+
+
+def entries(contents: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Part and entry of every page of a ``_toc.yml`` after the first, in its order."""
+    parts = contents.get("parts") or [contents]
+    return [(part, entry) for part in parts for entry in part.get("chapters", [])]
 
 
 def minutes(cells: Sequence[tuple[str, str]]) -> int:

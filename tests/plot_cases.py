@@ -214,6 +214,15 @@ CASES = {
         ("claim", "quantity", "value", "low", "high", "control_value", "verdict"),
         units=("effect and control, in the unit named at the left (own scale per line)",),
     ),
+    "verdict_bars": Case(
+        plots.verdict_bars,
+        lambda: pd.concat(
+            evidence_tables.ledger().assign(profile=name, topic="phases")
+            for name in ("tiny", "tiny-llama")
+        ),
+        ("profile", "topic", "verdict"),
+        units=("claims (count)",),
+    ),
     "score_distribution": Case(
         plots.score_distribution,
         tables.scores,

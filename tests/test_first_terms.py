@@ -81,7 +81,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BeautifulSoup]:
 
 
 def _linked(page: BeautifulSoup) -> list[str]:
-    links = page.select("a[href*=\"#term-\"]:not(.headerlink)")
+    links = page.select('a[href*="#term-"]:not(.headerlink)')
     return [" ".join(link.get_text().split()) for link in links]
 
 

@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from kc_utils.plots.canvas import legend_below, panels
-from kc_utils.plots.style import BLACK, LOOKS, styled
+from kc_utils.plots.style import LOOKS, styled
 from kc_utils.plots.tables import check
 
+_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
 _HATCH = {"holds": "", "does not hold": "///", "undecided": ".."}
 
 
@@ -29,12 +30,11 @@ def verdict_bars(table: pd.DataFrame) -> Figure:
                       hatch=_HATCH[verdict], edgecolor="white")  # fmt: skip
             for topic in topics:
                 if n[topic]:
-                    axis.text(start[topic] + n[topic] / 2, topic, str(n[topic]), ha="center",
-                              va="center", size=9, color=BLACK,
-                              bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2})  # fmt: skip
+                    x = start[topic] + n[topic] / 2
+                    axis.text(x, topic, str(n[topic]), ha="center", va="center", size=9, bbox=_BOX)
             start = start + n
         axis.set_title(profile)
-        axis.set_xlabel("claims")
+        axis.set_xlabel("claims (count)")
         axis.grid(axis="y", visible=False)
     axes[0, 0].invert_yaxis()
     legend_below(
