@@ -118,7 +118,7 @@ def _inline(article: Tag, folder: Path, page: str, pages: set[str]) -> None:
         if tag.name == "details":
             tag["open"] = ""
         if tag.name == "img":
-            tag["src"] = _data(folder, posixpath.join(posixpath.dirname(page), str(tag["src"])))
+            tag["src"] = _data(folder, page, str(tag["src"]))
         tag["class"] = [c for c in tag.get("class", []) if c not in ("toggle", "toggle-hidden")]
         if not tag["class"]:
             del tag["class"]
@@ -129,19 +129,21 @@ def _renamed(value: str, page: str, own: set[str]) -> str:
 
 
 def _link(target: str, page: str, pages: set[str]) -> str:
-    """A link to a page or an anchor of the book points into this file; others stay."""
+    """A link to a page or an anchor of the book points into this file; others start from here."""
     if urlparse(target).scheme:
         return target
     path, fragment = urldefrag(target)
-    file = posixpath.normpath(posixpath.join(posixpath.dirname(page), unquote(path)))
-    file = file if path else page
-    return f"#{_anchor(file, unquote(fragment))}" if file in pages else target
+    folder = posixpath.dirname(page)
+    file = posixpath.normpath(posixpath.join(folder, unquote(path))) if path else page
+    if file in pages:
+        return f"#{_anchor(file, unquote(fragment))}"
+    return f"{file}#{fragment}" if fragment else file
 
 
-def _data(folder: Path, source: str) -> str:
-    if source.partition("/")[0].endswith(":") or "data:" in source:
-        return source[source.index("data:") :] if "data:" in source else source
-    path = folder / posixpath.normpath(unquote(source))
+def _data(folder: Path, page: str, source: str) -> str:
+    if urlparse(source).scheme:
+        return source
+    path = folder / posixpath.normpath(posixpath.join(posixpath.dirname(page), unquote(source)))
     if not path.is_file():
         raise KcError(f"Image {path} is missing, so it cannot join the whole book.")
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
