@@ -110,8 +110,10 @@ def test_build_is_skipped_when_nothing_changed(run: Run, root: Path, monkeypatch
 
     def fake(source: Path, out: Path) -> None:
         builds.append(source)
-        (out / "_build" / "html").mkdir(parents=True, exist_ok=True)
-        (out / "_build" / "html" / "index.html").write_text("<html></html>")
+        for name in ("index", "book/index", "notebooks/01_first"):
+            page = out / "_build" / "html" / f"{name}.html"
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.write_text(f"<html><article class='bd-article'><h1>{name}</h1></article></html>")
 
     monkeypatch.setattr(book, "_jupyter_book", fake)
     index = book.build_book(run.path, root)
@@ -123,9 +125,18 @@ def test_build_is_skipped_when_nothing_changed(run: Run, root: Path, monkeypatch
     (root / "book" / "index.md").write_text("# Changed\n")
     book.build_book(run.path, root)
     assert len(builds) == 2
-    index.unlink()
-    book.build_book(run.path, root)
-    assert len(builds) == 3
+    whole = index.with_name("whole-book.html")
+    assert "notebooks/01_first" in whole.read_text()
+    for count, lost in ((3, index), (4, whole)):
+        lost.unlink()
+        book.build_book(run.path, root)
+        assert len(builds) == count and lost.is_file()
+
+
+def test_a_changed_glossary_builds_every_page_again() -> None:
+    before = {"book/a.md": "1", "book/glossary.md": "1"}
+    assert book._only_pages_changed(before, before | {"book/a.md": "2"})
+    assert not book._only_pages_changed(before, before | {"book/glossary.md": "2"})
 
 
 @pytest.mark.slow
