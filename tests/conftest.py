@@ -99,9 +99,12 @@ def pages(built_book: Path) -> dict[str, BeautifulSoup]:
     """Every page of the book, parsed: path below the book -> HTML."""
     from bs4 import BeautifulSoup
 
+    from kc_utils.whole_book import NAME
+
     found = sorted(built_book.rglob("*.html"))
     names = [path.relative_to(built_book).as_posix() for path in found]
-    pairs = ((n, p) for n, p in zip(names, found, strict=True) if not n.startswith("_"))
+    apart = ("_", NAME)  # the whole book in one file has its own tests
+    pairs = ((n, p) for n, p in zip(names, found, strict=True) if not n.startswith(apart))
     return {name: BeautifulSoup(path.read_text("utf-8"), "html.parser") for name, path in pairs}
 
 
