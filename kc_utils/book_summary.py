@@ -141,7 +141,7 @@ def cards(ledger: pd.DataFrame, headlines: Sequence[Headline]) -> str:
     for headline in headlines:
         rows = ledger[ledger["id"] == headline.id].to_dict("records")
         text += [f":::{{grid-item-card}} {headline.question}"]
-        text += ["\n\n".join(_verdict(headline, row) for row in rows) or "Not measured.", "+++"]
+        text += ["\n\n".join(_verdict(headline, row) for row in rows) or "Not measured.", ""]
         if rows:
             notebook = rows[0]["notebook"]
             text.append(
