@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kc_utils.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 
 # Everything as (light, dark). Colours stand out 3 to 1 from the paper, text 4.5 to 1, but "dot":
@@ -75,17 +77,25 @@ background:var(--paper);font:14px/1.4 system-ui,-apple-system,"Segoe UI",Roboto,
 
 def css(name: str) -> str:
     """The style sheet for the element with the id ``name``; it reaches nothing outside of it."""
-    light, dark = (_variables(i) for i in (0, 1))
+    rules = [f"& .{edge}{{stroke:var(--{edge})}}" for edge in _EDGES]
+    rules += [f"& .{role}>.box{{fill:var(--{role})}}" for role in _ROLES]
+    return themed(name, COLOURS, "\n".join(rules) + _LAYOUT)
+
+
+def themed(name: str, colours: Mapping[str, tuple[str, str]], layout: str) -> str:
+    """``layout`` for the element with the id ``name``, which it calls ``&``.
+
+    The ``colours``, each as (light, dark), become variables that follow the theme of the page.
+    """
+    light, dark = (_variables(colours, i) for i in (0, 1))
     rules = [f"&{{{light}}}", f"{','.join(_DARK)}{{{dark}}}"]
     rules.append(f"@media (prefers-color-scheme:dark){{{_SYSTEM}{{{dark}}}}}")
     rules.append(f"{_SHEET}{{background:none;color:inherit;padding:0}}")
-    rules += [f"& .{edge}{{stroke:var(--{edge})}}" for edge in _EDGES]
-    rules += [f"& .{role}>.box{{fill:var(--{role})}}" for role in _ROLES]
-    return ("\n".join(rules) + _LAYOUT).replace("&", f"#{name}")
+    return "\n".join([*rules, layout]).replace("&", f"#{name}")
 
 
-def _variables(theme: int) -> str:
-    colours = {name: pair[theme] for name, pair in COLOURS.items()}
+def _variables(pairs: Mapping[str, tuple[str, str]], theme: int) -> str:
+    colours = {name: pair[theme] for name, pair in pairs.items()}
     colours["paper"] = _PAPER.format(PAPERS[theme])
     scheme = ("light", "dark")[theme]
     return "".join(f"--{n}:{c};" for n, c in colours.items()) + f"color-scheme:{scheme}"
