@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -81,10 +82,10 @@ def circuit_drawing(
     if colour not in _COLOURS:
         raise KcError(f"colour is {colour!r}; allowed are {', '.join(_COLOURS)}.")
     plan = Plan(n_layers, n_heads, _WIDE)
-    ranked = _ranked(edges, plan, strongest, name)
+    ranked = ranked_edges(edges, plan, strongest, name)
     shown = min(strongest, len(ranked))
     panel = Panel(
-        plan, ranked, shown, _digits(ranked), {e.rank: _class(e, colour) for e in ranked},
+        plan, ranked, shown, digits_of(ranked), {e.rank: _class(e, colour) for e in ranked},
         _roles(nodes, plan, name), "",
     )  # fmt: skip
     panel = replace(panel, alt=alt or _alt(panel))
@@ -94,7 +95,7 @@ def circuit_drawing(
         f"widest {abs(ranked[0].score):.3g}</p>"
     )
     body = f'{heading}<div class="panels">{panel.svg()}</div>'
-    return _drawing("", body, keys, [panel], panel.alt)
+    return assembled("", body, keys, [panel], panel.alt)
 
 
 def circuit_drawing_pair(
@@ -114,13 +115,13 @@ def circuit_drawing_pair(
     """
     name = "circuit_drawing_pair"
     plan = Plan(n_layers, n_heads, _NARROW)
-    sides = [_ranked(table, plan, strongest, name) for table in (first, second)]
-    places = [{_edge_name(e): e.rank for e in side} for side in sides]
+    sides = [ranked_edges(table, plan, strongest, name) for table in (first, second)]
+    places = [{edge_name(e): e.rank for e in side} for side in sides]
     sides = [
-        [replace(e, other=places[1 - i].get(_edge_name(e), 0)) for e in side]
+        [replace(e, other=places[1 - i].get(edge_name(e), 0)) for e in side]
         for i, side in enumerate(sides)
     ]
-    digits = max(map(_digits, sides))
+    digits = max(map(digits_of, sides))
     panels, figures, tallies = [], [], []
     for i, (side, title) in enumerate(zip(sides, titles, strict=True)):
         shown = min(strongest, len(side))
@@ -146,10 +147,10 @@ def circuit_drawing_pair(
     body = f'{heading}<div class="panels">{"".join(figures)}</div>'
     words = ("in both", f"vanished (only {titles[0]})", f"appeared (only {titles[1]})")
     keys = list(zip(map(key, ("kept", "gone d2", "new d1")), words, strict=True))
-    return _drawing("pair", body, keys, panels, alt)
+    return assembled("pair", body, keys, panels, alt)
 
 
-def _ranked(edges: pd.DataFrame, plan: Plan, strongest: int, name: str) -> list[Edge]:
+def ranked_edges(edges: pd.DataFrame, plan: Plan, strongest: int, name: str) -> list[Edge]:
     """The edges that the slider reaches, by rank."""
     edges = check(edges, ["source", "target", "score"], name)
     check_unique(edges, ["source", "target"], name)
@@ -172,11 +173,11 @@ def _ranked(edges: pd.DataFrame, plan: Plan, strongest: int, name: str) -> list[
     ]
 
 
-def _edge_name(edge: Edge) -> tuple[str, str]:
+def edge_name(edge: Edge) -> tuple[str, str]:
     return edge.source.name, edge.target.name
 
 
-def _digits(edges: list[Edge]) -> int:
+def digits_of(edges: list[Edge]) -> int:
     """Decimals that show four digits of the largest score."""
     largest = abs(edges[0].score) or 1.0
     return max(0, 4 - math.ceil(math.log10(largest)))
@@ -232,10 +233,21 @@ def _alt(panel: Panel) -> str:
     )
 
 
-def _drawing(
-    kind: str, body: str, keys: list[tuple[str, str]], panels: list[Panel], alt: str
+def assembled(
+    kind: str,
+    body: str,
+    keys: list[tuple[str, str]],
+    panels: list[Panel],
+    alt: str,
+    before: str = "",
+    frames: str = "",
+    sheet: Callable[[str], str] = css,
+    scripts: Sequence[Callable[[str], str]] = (script,),
 ) -> Drawing:
-    """Put the parts together; the id is a digest of them, so it is the same for the same tables."""
+    """Put the parts together; the id is a digest of them, so it is the same for the same tables.
+
+    ``before`` stands on top, ``frames`` at the end; ``sheet`` and ``scripts`` get the id.
+    """
     most = max(len(p.edges) for p in panels)
     shown = max(p.shown for p in panels)
     items = "".join(f"<li>{sample}{escape(words)}</li>" for sample, words in keys)
@@ -245,8 +257,8 @@ def _drawing(
         f'<b class="count">{shown}</b></label>'
     )
     inside = (
-        f'{controls}{body}<ul class="keys">{items}</ul><p>{_PORTS}</p>'
-        f'<p class="say" hidden="hidden">{_HINT}</p>'
+        f'{before}{controls}{body}<ul class="keys">{items}</ul><p>{_PORTS}</p>'
+        f'<p class="say" hidden="hidden">{_HINT}</p>{frames}'
     )
     digits = panels[0].digits
     known = hashlib.sha256(f"{kind}{digits}{alt}{inside}".encode()).hexdigest()[:12]
@@ -254,7 +266,7 @@ def _drawing(
     # JupyterLab takes arrow keys as its own unless an element says otherwise.
     return Drawing(
         f'<div id="{name}" class="{classes}" role="group" aria-label="{escape(alt)}" '
-        f'data-digits="{digits}" data-lm-suppress-shortcuts="true"><style>{css(name)}</style>'
-        f"{inside}<script>{script(name)}</script></div>",
+        f'data-digits="{digits}" data-lm-suppress-shortcuts="true"><style>{sheet(name)}</style>'
+        f"{inside}<script>{''.join(s(name) for s in scripts)}</script></div>",
         alt,
     )

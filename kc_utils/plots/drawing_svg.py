@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 from kc_utils.plots.drawing_plan import Plan, Spot, num
@@ -23,9 +23,12 @@ class Edge:
     rank: int
     share: float  # of the total |score|
     other: int = 0  # its rank in the table it is compared with; 0 when it is not there
+    note: str = ""  # said in the place of score and rank
 
     @property
     def title(self) -> str:
+        if self.note:
+            return f"{self.source.name} → {self.target.name}: {self.note}"
         return (
             f"{self.source.name} → {self.target.name}: score {self.score:+.3g}, "
             f"rank {self.rank}, {self.share:.1%} of total |score|"
@@ -52,6 +55,8 @@ class Panel:
     classes: Mapping[int, str]  # rank -> CSS classes of the edge
     roles: Mapping[str, tuple[str, Role]]  # node -> (role, look)
     alt: str
+    left: frozenset[int] = frozenset()  # ranks of edges that are drawn beyond those shown
+    changed: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # node -> CSS class, words
 
     def svg(self) -> str:
         """The element ``<svg>``, well-formed XML."""
@@ -93,7 +98,8 @@ class Panel:
         largest = max((abs(e.score) for e in self.edges), default=0.0) or 1.0
         marks = []
         for edge in reversed(self.edges):  # the strongest on top
-            css = f"e {self.classes[edge.rank]}" + (" off" if edge.rank > self.shown else "")
+            off = edge.rank > self.shown and edge.rank not in self.left
+            css = f"e {self.classes[edge.rank]}" + (" off" if off else "")
             width = max(_THINNEST, _WIDEST * abs(edge.score) / largest)
             other = f' data-o="{edge.other}"' if edge.other else ""
             marks.append(
@@ -121,16 +127,17 @@ class Panel:
         into = [e.score for e in drawn if e.target.node == spot.node]
         out = [e.score for e in drawn if e.source.node == spot.node]
         bar = spot.kind in ("input", "logits")
-        off = "" if bar or into or out else " off"
+        css, words = self.changed.get(spot.node, ("", ""))
+        state = f" {css}" if css else "" if bar or into or out else " off"
         total = math.fsum(map(abs, into + out))
         head = f"{spot.node}, {role}" if role else spot.node
         label = escape(
             f"{head}: edges in {len(into)}, edges out {len(out)}, "
-            f"total |score| {total:.{self.digits}f}"
+            f"total |score| {total:.{self.digits}f}{words}"
         )
         extra = f' data-r="{escape(role)}"' if role else ""
         return (
-            f'<g class="n{" bar" if bar else ""}{off}" data-n="{spot.node}"{extra} '
+            f'<g class="n{" bar" if bar else ""}{state}" data-n="{spot.node}"{extra} '
             f'transform="translate({num(x)} {num(y)})" tabindex="0" role="img" '
             f'aria-label="{label}"><title>{label}</title>{self._shape(spot, look)}</g>'
         )

@@ -38,7 +38,7 @@ _DARK = ("html[data-theme=dark] &", "body[data-jp-theme-light=false] &")
 _SYSTEM = "html:not([data-theme]) body:not([data-jp-theme-light]) &"
 _SHEET = "html[data-theme=dark] .bd-content div.cell_output .text_html:has(> &)"
 
-_LAYOUT = """
+LAYOUT = """
 &{box-sizing:border-box;max-width:780px;margin:0 auto;padding:4px;text-align:left;color:var(--ink);
 background:var(--paper);font:14px/1.4 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 &.pair{max-width:1040px}
@@ -73,13 +73,13 @@ background:var(--paper);font:14px/1.4 system-ui,-apple-system,"Segoe UI",Roboto,
 & .slide input{flex:1 1 180px;min-width:0;max-width:420px;margin:0;accent-color:var(--pos)}
 & .say{min-height:4.2em;color:var(--mute);font-size:13px;overflow-wrap:anywhere}
 """
+LAYOUT += "".join(f"& .{edge}{{stroke:var(--{edge})}}\n" for edge in _EDGES)
+LAYOUT += "".join(f"& .{role}>.box{{fill:var(--{role})}}\n" for role in _ROLES)
 
 
 def css(name: str) -> str:
     """The style sheet for the element with the id ``name``; it reaches nothing outside of it."""
-    rules = [f"& .{edge}{{stroke:var(--{edge})}}" for edge in _EDGES]
-    rules += [f"& .{role}>.box{{fill:var(--{role})}}" for role in _ROLES]
-    return themed(name, COLOURS, "\n".join(rules) + _LAYOUT)
+    return themed(name, COLOURS, LAYOUT)
 
 
 def themed(name: str, colours: Mapping[str, tuple[str, str]], layout: str) -> str:

@@ -1,4 +1,4 @@
-"""What several figures with an epoch slider share: checks of their tables, groups, legend samples."""
+"""Shared by figures with an epoch slider: checks of their tables, groups, legend samples."""
 
 from __future__ import annotations
 

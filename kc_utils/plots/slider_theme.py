@@ -5,7 +5,7 @@ from __future__ import annotations
 from kc_utils.plots.drawing_theme import themed
 from kc_utils.plots.style import BLUE, ORANGE, SKY, VERMILLION
 
-# Everything as (light, dark), 3 to 1 from the paper and text 4.5 to 1, but "grid", which stays back.
+# Everything as (light, dark), 3 to 1 from the paper and text 4.5 to 1, but "grid", kept back.
 # Bands are the palette's, darker or lighter where they would be too faint.
 COLOURS = {
     "ink": ("#222222", "#e4e4e4"),
@@ -66,7 +66,8 @@ grid-template-columns:repeat(auto-fit,minmax(min(100%,var(--least,330px)),1fr))}
 & .frame{fill:none;stroke:var(--paper);stroke-width:4}
 & .frame+.frame{stroke:var(--ink);stroke-width:1.8}
 & .off{display:none}
-& .keys{display:flex;flex-wrap:wrap;gap:2px 16px;margin:6px 0 0;padding:0;list-style:none;font-size:13px}
+& .keys{display:flex;flex-wrap:wrap;gap:2px 16px;margin:6px 0 0;padding:0;list-style:none;
+font-size:13px}
 & .keys li{display:flex;align-items:center;gap:6px;margin:0}
 & .key{width:30px;height:12px;flex:none}
 """
