@@ -23,7 +23,6 @@ _WIDE = 720.0  # SVG user units
 _NODES = """
 & .came>.box{stroke:var(--new);stroke-width:2.6}
 & .went>.box{stroke:var(--gone);stroke-dasharray:2.5 2.5}
-& .gone{opacity:.6}
 """
 
 
@@ -57,6 +56,7 @@ def circuit_drawing_epochs(
     places = {edge_name(e): i for i, e in enumerate(panel.edges)}
     frames = {
         "epochs": epochs,
+        "steps": [f"{epoch:g}" for epoch in epochs],
         "told": None,
         "lines": [],
         "moves": [],
@@ -78,7 +78,7 @@ def circuit_drawing_epochs(
         keys,
         [panel],
         panel.alt,
-        before=controls(epochs),
+        before=controls(frames["steps"]),
         frames=embedded(frames),
         sheet=_css,
         scripts=(script, slider_script.script),

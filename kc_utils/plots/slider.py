@@ -1,15 +1,16 @@
-"""Figures with an epoch slider: everything that is the same for all of them.
+"""Figures with a slider: everything that is the same for all of them.
 
-A figure is SVG that shows the last epoch, and frames: for every epoch a sentence, the points of
-each line and the place of each thing that moves. Frames are rounded to a tenth of an SVG unit and
-stand as JSON in the figure, so it needs no kernel, no library and no network.
+A figure is SVG that shows the last step of the slider, most often an epoch, and frames: for every
+step a sentence, the points of each line and the place of each thing that moves. Frames are rounded
+to a tenth of an SVG unit and stand as JSON in the figure, so it needs no kernel, no library and no
+network.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -36,18 +37,27 @@ class Slides:
     """The frames of one figure, filled while its SVG is written.
 
     Args:
-        epochs: what the slider goes through, ascending.
+        epochs: what the slider goes through, ascending; a play button comes with it.
+        steps: instead of epochs, the names of the slider's steps.
+        label: what the slider moves.
     """
 
-    def __init__(self, epochs: Sequence[float]) -> None:
-        self.epochs = [float(epoch) for epoch in epochs]
+    def __init__(
+        self,
+        epochs: Sequence[float] | None = None,
+        steps: Sequence[str] = (),
+        label: str = "epoch",
+    ) -> None:
+        self.epochs = None if epochs is None else [float(epoch) for epoch in epochs]
+        self.steps = list(steps) if epochs is None else [f"{epoch:g}" for epoch in epochs]
+        self.label = label
         self._lines: list[tuple[list, list]] = []
         self._moves: list[tuple[list, list]] = []
 
     def line(self, classes: str, x: Points, y: Points, marker: str | None = None) -> str:
         """A line through points that change with the epoch, as SVG.
 
-        ``x`` and ``y`` are in SVG units, one row per epoch, or one row for all epochs; a point
+        ``x`` and ``y`` are in SVG units, one row per step, or one row for all steps; a point
         with NaN is left out. ``marker`` is a marker of the palette.
         """
         self._lines.append((_rounded(x), _rounded(y)))
@@ -55,7 +65,7 @@ class Slides:
         return polyline(classes, *last, marker, " data-line")
 
     def move(self, inside: str, x: Sequence[float], y: Sequence[float]) -> str:
-        """SVG that stands at (x, y) of the epoch; it vanishes where one of them is NaN."""
+        """SVG that stands at (x, y) of the step; it vanishes where one of them is NaN."""
         self._moves.append((_rounded(x), _rounded(y)))
         at = [v[-1] for v in self._moves[-1]]
         off = ' class="off"' if None in at else ""
@@ -69,43 +79,53 @@ class Slides:
         told: Sequence[str],
         alt: str,
         least: int = 330,
+        extra: str = "",
+        extra_script: Callable[[str], str] | None = None,
     ) -> Drawing:
         """The finished figure: ``panels`` are SVG elements, ``keys`` pairs of a sample and words.
 
-        ``told`` is one sentence or two per epoch, read out when the slider moves. Panels stand
-        beside each other as long as each has ``least`` pixels.
+        ``told`` is one sentence or two per step, read out when the slider moves. Panels stand
+        beside each other as long as each has ``least`` pixels. ``extra`` stands at the end, and
+        its script gets the id of the figure.
         """
         items = "".join(f"<li>{sample}{escape(words)}</li>" for sample, words in keys)
         frames = {
             "epochs": self.epochs,
+            "steps": self.steps,
             "told": list(told),
             "lines": self._lines,
             "moves": self._moves,
         }
         inside = (
-            f"{controls(self.epochs)}{readout(told[-1])}"
+            f"{controls(self.steps, self.label, self.epochs is not None)}{readout(told[-1])}"
             f'<div class="panels" style="--least:{least}px">{"".join(panels)}</div>'
-            f'<ul class="keys">{items}</ul>{embedded(frames)}'
+            f'<ul class="keys">{items}</ul>{extra}{embedded(frames)}'
         )
+        more = extra_script or (lambda name: "")
         name = f"kc-{hashlib.sha256(f'{alt}{inside}'.encode()).hexdigest()[:12]}"
         return Drawing(
             f'<div id="{name}" class="kc-slides" role="group" aria-label="{escape(alt)}" '
             f'data-lm-suppress-shortcuts="true"><style>{css(name)}</style>{inside}'
-            f"<script>{script(name)}</script></div>",
+            f"<script>{script(name)}{more(name)}</script></div>",
             alt,
         )
 
 
-def controls(epochs: Sequence[float]) -> str:
-    """Slider, play button and the box that links sliders; the script makes them visible."""
-    last = len(epochs) - 1
-    at = f"epoch {epochs[-1]:g}"
+def controls(steps: Sequence[str], label: str = "epoch", epochs: bool = True) -> str:
+    """Slider and, for epochs, play button and the box that links sliders.
+
+    The script makes them visible.
+    """
+    more = (
+        '<button type="button">Play</button><label class="link" hidden="hidden">'
+        '<input type="checkbox" autocomplete="off"/>link the epochs of this page</label>'
+    )
+    last = len(steps) - 1
     return (
-        f'<div class="time" hidden="hidden"><label>epoch <input type="range" min="0" max="{last}" '
-        f'value="{last}" step="1" autocomplete="off" aria-valuetext="{at}"/></label>'
-        f'<output>{at}</output><button type="button">Play</button>'
-        '<label class="link" hidden="hidden"><input type="checkbox" autocomplete="off"/>'
-        "link the sliders of this page</label></div>"
+        f'<div class="time" hidden="hidden"><label>{escape(label)} <input type="range" min="0" '
+        f'max="{last}" value="{last}" step="1" autocomplete="off" '
+        f'aria-valuetext="{escape(steps[-1])}"/></label><output>{escape(steps[-1])}</output>'
+        f"{more if epochs else ''}</div>"
     )
 
 

@@ -1,24 +1,26 @@
-"""The script of a figure with an epoch slider: slider, play button, linked sliders.
+"""The script of a figure with a slider: slider, play button, linked sliders.
 
 It knows nothing about what is drawn. The figure's frames are JSON inside of the element: for every
-epoch a sentence, the points of every line and the place of everything that moves. Without the
-script the last epoch stays as it was drawn. On every change the element gets an event ``kc-frame``
-with the index of the epoch; the documents' events ``kc-new``, ``kc-link`` and ``kc-epoch`` are how
-figures on one page hear of each other.
+step of the slider its name and a sentence, the points of every line and the place of everything
+that moves. Without the script the last step stays as it was drawn. On every change the element gets
+an event ``kc-frame`` with the number of the step. The document's events ``kc-new``, ``kc-link`` and
+``kc-epoch`` are how the figures of a page whose steps are epochs hear of each other.
 """
 
 from __future__ import annotations
 
 _SCRIPT = """
 (() => {
-  const STEP = 700;  // milliseconds an epoch is shown while playing
+  const STEP = 700;  // milliseconds a frame is shown while playing
   const tell = (name, detail) => document.dispatchEvent(new CustomEvent(name, {detail}));
   const hear = (name, answer) => document.addEventListener(name, e => answer(e.detail));
 
   const live = root => {
     if (root.kcSlides) return;
     root.kcSlides = true;
-    const {epochs, told, lines, moves} = JSON.parse(root.querySelector(".frames").textContent);
+    const {epochs, steps, told, lines, moves} =
+      JSON.parse(root.querySelector(".frames").textContent);
+    const last = steps.length - 1;
     const time = root.querySelector(".time"), words = root.querySelector(".told");
     const slider = time.querySelector("[type=range]"), link = time.querySelector("[type=checkbox]");
     const now = time.querySelector("output"), play = time.querySelector("button");
@@ -27,13 +29,13 @@ _SCRIPT = """
     const still = matchMedia("(prefers-reduced-motion: reduce)");
     let timer = null;
     time.hidden = false;
-    slider.value = epochs.length - 1;
+    slider.value = last;
 
     const pick = (values, at) => Array.isArray(values[0]) ? values[at] : values;
     const show = at => {
       slider.value = at;
-      now.textContent = `epoch ${epochs[at]}`;
-      slider.setAttribute("aria-valuetext", now.textContent);
+      now.textContent = steps[at];
+      slider.setAttribute("aria-valuetext", steps[at]);
       if (told) words.textContent = told[at];
       groups.forEach((group, i) => {
         const y = pick(lines[i][1], at);
@@ -52,9 +54,10 @@ _SCRIPT = """
     };
     const go = at => {
       show(at);
-      if (link.checked) tell("kc-epoch", {root, epoch: epochs[at]});
+      if (link?.checked) tell("kc-epoch", {root, epoch: epochs[at]});
     };
     const stop = () => {
+      if (!play) return;
       clearInterval(timer);
       timer = null;
       play.textContent = "Play";
@@ -64,7 +67,6 @@ _SCRIPT = """
       if (still.matches) return;
       words.setAttribute("aria-live", "off");  // nobody wants to hear every frame
       play.textContent = "Pause";
-      const last = epochs.length - 1;
       if (Number(slider.value) === last) go(0);
       timer = setInterval(() => {
         const next = Math.min(Number(slider.value) + 1, last);
@@ -73,12 +75,13 @@ _SCRIPT = """
       }, STEP);
     };
 
-    play.addEventListener("click", () => timer ? stop() : start());
-    still.addEventListener("change", stop);
     slider.addEventListener("input", () => {
       stop();
       go(Number(slider.value));
     });
+    if (!play) return;  // a slider that is not one of epochs
+    play.addEventListener("click", () => timer ? stop() : start());
+    still.addEventListener("change", stop);
     link.addEventListener("change", () => {
       tell("kc-link", link.checked);
       go(Number(slider.value));
@@ -91,7 +94,7 @@ _SCRIPT = """
       show(far.indexOf(Math.min(...far)));
     });
     hear("kc-new", () => {
-      link.parentNode.hidden = document.querySelectorAll(".kc-slides").length < 2;
+      link.parentNode.hidden = document.querySelectorAll(".kc-slides .link").length < 2;
     });
     tell("kc-new");
   };

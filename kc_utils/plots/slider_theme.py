@@ -26,11 +26,11 @@ CONTROLS = """
 & .time{display:flex;flex-wrap:wrap;align-items:center;gap:4px 12px;margin:2px 0}
 & .time[hidden],& .time [hidden]{display:none}
 & .time label{display:flex;align-items:center;gap:8px;margin:0}
-& .time label:first-child{flex:1 1 190px}
-& .time [type=range]{flex:1 1 120px;min-width:0;max-width:420px;height:24px;margin:0;
+& .time label:first-child{flex:0 1 480px}
+& .time [type=range]{flex:1 1 120px;min-width:0;height:24px;margin:0;
 accent-color:var(--act)}
-& .time output{min-width:4.6em;padding:0;font-weight:600;font-variant-numeric:tabular-nums}
-& .time button{min-width:4.8em;min-height:28px;padding:2px 10px;border:1px solid var(--act);
+& .time output{min-width:1.6em;padding:0;font-weight:600;font-variant-numeric:tabular-nums}
+& button{min-width:4.8em;min-height:28px;padding:2px 10px;border:1px solid var(--act);
 border-radius:5px;background:none;color:var(--ink);font:inherit;cursor:pointer}
 & .time .link{color:var(--mute);font-size:13px}
 & .time [type=checkbox]{width:16px;height:16px;margin:0;accent-color:var(--act)}
@@ -70,6 +70,11 @@ grid-template-columns:repeat(auto-fit,minmax(min(100%,var(--least,330px)),1fr))}
 font-size:13px}
 & .keys li{display:flex;align-items:center;gap:6px;margin:0}
 & .key{width:30px;height:12px;flex:none}
+& .more{margin:8px 0 0}
+& .more[hidden],& .more [hidden]{display:none}
+& .more .image{margin:8px 0 0;padding:8px;border-radius:6px;background:#fff;color:#000;
+overflow-x:auto}
+@media print{& .more{display:none}}
 """
 
 
