@@ -48,11 +48,14 @@ def stage_book(run_dir: str | Path, root: Path = ROOT, out: Path | None = None) 
     Raises:
         KcError: the run, or an executed notebook, is missing.
     """
+    from kc_utils.plots import circuitsvis_view  # imports matplotlib
+
     run = Run.open(run_dir)
     out = run.path / "book" / "source" if out is None else out
     wanted = _prose(root) | _notebooks(run, root)
     for name, text in book_pages.pages(run, root).items():
         wanted[f"book/generated/{name}"] = text.encode()
+    wanted[f"book/_static/{circuitsvis_view.FILE}"] = circuitsvis_view.source().encode()
     stale = [p for p in artifacts.files_below(out) if p.relative_to(out).as_posix() not in wanted]
     for path in stale:
         path.unlink()

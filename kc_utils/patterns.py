@@ -1,9 +1,10 @@
-"""Attention patterns of single heads for one prompt."""
+"""Attention patterns of single heads for one prompt, and which heads are worth a look."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -39,3 +40,27 @@ def attention_patterns(
     names = {layer: layer_names(layer).pattern for layer, _ in heads}
     seen = read_hooks(bridge, ids[None].to(bridge.W_U.device), list(names.values()))
     return torch.stack([seen[names[layer]][0, head] for layer, head in heads]).cpu()
+
+
+def top_heads(roles: pd.DataFrame, per_role: int = 2) -> pd.DataFrame:
+    """The heads of each role that contribute most, movers first.
+
+    Movers are ranked by what they read from the subject, relation heads by what they read from the
+    rest of the prompt. Mixture heads, by the larger of both, stand in where a role has no head.
+
+    Args:
+        roles: layer, head, role, subject_abs and relation_abs of heads of one model, as in
+            :func:`~kc_utils.components.assign_roles`.
+        per_role: number of heads of a role.
+
+    Raises:
+        KcError: there is no head.
+    """
+    if roles.empty:
+        raise KcError("There is no head to choose from; the table of roles is empty.")
+    size = roles[["subject_abs", "relation_abs"]].max(axis=1)
+    ranked = roles.assign(size=size).sort_values("size", ascending=False, kind="stable")
+    chosen = [ranked[ranked["role"] == role].head(per_role) for role in ("mover", "relation")]
+    missing = 2 * per_role - sum(map(len, chosen))
+    mixtures = ranked[ranked["role"] == "mixture"].head(missing)
+    return pd.concat([*chosen, mixtures]).drop(columns="size").reset_index(drop=True)

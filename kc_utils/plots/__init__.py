@@ -1,7 +1,7 @@
 """Figures from tidy tables: every function returns a figure and shows nothing.
 
-Circuits are :class:`Drawing` objects, SVG that answers to the pointer; all else is a matplotlib
-Figure.
+Circuits, attention maps and figures with an epoch slider are :class:`Drawing` objects, SVG that
+answers to the pointer and the keyboard; all else is a matplotlib Figure.
 
 Tables have one row per measurement. ``value`` (or the named column) is drawn as a line or bar,
 ``low`` and ``high`` as its 95 % interval, ``chance`` as a dotted line. A table that is empty, lacks
@@ -11,9 +11,12 @@ columns or has several rows for one point raises :class:`~kc_utils.errors.KcErro
 from kc_utils.plots.accuracy import accuracy_curves, query_accuracy_bars
 from kc_utils.plots.activation import activation_ratio_lines, activation_ratio_map, centre_of_mass
 from kc_utils.plots.aligned import aligned_curves
+from kc_utils.plots.attention import attention_figure
+from kc_utils.plots.circuitsvis_view import circuitsvis_html
 from kc_utils.plots.claims import claims_table
 from kc_utils.plots.controls import consistency, control_curves
 from kc_utils.plots.drawing import Drawing, circuit_drawing, circuit_drawing_pair
+from kc_utils.plots.drawing_epochs import circuit_drawing_epochs
 from kc_utils.plots.evidence import evidence_forest
 from kc_utils.plots.exposure import exposure_curves, exposure_means, exposure_retained
 from kc_utils.plots.faithfulness import faithfulness_curves, size_curve
@@ -27,6 +30,9 @@ from kc_utils.plots.recovery import recovery_classes
 from kc_utils.plots.relevance import old_answers, relevance_areas, relevance_curves
 from kc_utils.plots.roles import mover_layers, role_map, role_shares
 from kc_utils.plots.scores import score_distribution
+from kc_utils.plots.slider_activation import activation_slider
+from kc_utils.plots.slider_entropy import entropy_slider
+from kc_utils.plots.slider_lens import lens_slider
 from kc_utils.plots.strategies import strategy_curves, strategy_trade_off
 from kc_utils.plots.style import set_style, svg_bytes
 from kc_utils.plots.tables import table
@@ -42,17 +48,22 @@ __all__ = [
     "accuracy_curves",
     "activation_ratio_lines",
     "activation_ratio_map",
+    "activation_slider",
     "aligned_curves",
+    "attention_figure",
     "biography_lengths",
     "centre_of_mass",
     "circuit_drawing",
+    "circuit_drawing_epochs",
     "circuit_drawing_pair",
+    "circuitsvis_html",
     "claims_table",
     "confidence_curves",
     "consistency",
     "control_curves",
     "elasticity",
     "entropy_curves",
+    "entropy_slider",
     "evidence_forest",
     "exposure_curves",
     "exposure_means",
@@ -64,6 +75,7 @@ __all__ = [
     "hit_curves",
     "jaccard_curves",
     "lead_curve",
+    "lens_slider",
     "logit_lens_lines",
     "logit_lens_probability",
     "logit_lens_rank",

@@ -1,23 +1,15 @@
-"""Attention of single heads for one prompt, with a slider over the tokens that read.
-
-The same data can be shown by CircuitsVis. Its script has 1.3 MB and what it draws answers to the
-mouse only, so it comes on request: a page of the book has the script once among its static files
-(:func:`circuitsvis_script`), and a notebook can show :func:`circuitsvis_html`, which carries it.
-"""
+"""Attention of single heads for one prompt, with a slider over the tokens that read."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
-import circuitsvis
 import matplotlib as mpl
 import numpy as np
 
 from kc_utils.errors import KcError
-from kc_utils.plots import attention_more
+from kc_utils.plots import circuitsvis_view
 from kc_utils.plots.drawing import Drawing
 from kc_utils.plots.slider import Slides
 from kc_utils.plots.slider_axes import panel, title
@@ -76,33 +68,15 @@ def attention_figure(
         for row in range(n)
     ]
     alt = alt or f"Attention maps of {len(heads)} heads for one prompt, with a slider. {told[-1]}"
-    more = attention_more.block(_props(patterns, tokens, heads))
+    more = circuitsvis_view.block(patterns, tokens, heads)
     return slides.drawing(
-        panels, _keys(subject), told, alt, least=260, extra=more, extra_script=attention_more.script
-    )
-
-
-def circuitsvis_script() -> str:
-    """The script of CircuitsVis, for a file that pages load; it defines ``CircuitsVis``."""
-    path = Path(circuitsvis.__file__).parent / "dist" / "cdn" / "iife.js"
-    if not path.is_file():
-        raise KcError(f"CircuitsVis {circuitsvis.__version__} has no file dist/cdn/iife.js.")
-    return path.read_text(encoding="utf-8").partition("//# sourceMappingURL")[0]
-
-
-def circuitsvis_html(
-    patterns: np.ndarray, tokens: Sequence[str], heads: Sequence[str], name: str = "circuitsvis"
-) -> str:
-    """CircuitsVis' own view with its script inside (1.3 MB): offline, and the same every time.
-
-    Arguments as in :func:`attention_figure`; ``name`` is the id of the element.
-    """
-    props = json.dumps(_props(np.asarray(patterns, dtype=float), tokens, heads))
-    text = circuitsvis_script().replace("</script", "<\\/script")
-    props = props.replace("<", "\\u003c")
-    return (
-        f'<div id="{escape(name)}"></div><script>{text}\n'
-        f"CircuitsVis.render({json.dumps(name)}, CircuitsVis.AttentionHeads, {props})</script>"
+        panels,
+        _keys(subject),
+        told,
+        alt,
+        least=260,
+        extra=more,
+        extra_script=circuitsvis_view.script,
     )
 
 
@@ -155,17 +129,6 @@ def _keys(subject: tuple[int, int]) -> list[tuple[str, str]]:
     if subject[1] > subject[0]:
         found.append((line_key("", css="cursor"), "the subject's tokens"))
     return found
-
-
-def _props(patterns: np.ndarray, tokens: Sequence[str], heads: Sequence[str]) -> dict:
-    """What CircuitsVis' AttentionHeads is drawn from."""
-    return {
-        "attention": np.round(patterns, 3).tolist(),
-        "attentionHeadNames": list(heads),
-        "tokens": list(tokens),
-        "minValue": 0,
-        "maxValue": 1,
-    }
 
 
 def _token(text: str) -> str:
