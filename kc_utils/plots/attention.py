@@ -105,7 +105,7 @@ def _panel(
         labels.append(f'<text class="r" transform="{place}">{escape(token)}</text>')
     start, stop = (_LEFT + edge * size for edge in subject)
     line = f'<path class="cursor" d="M{start:.1f} {bottom + 3:.1f}H{stop:.1f}"></path>'
-    inside = [title(0, 11, head), *labels, f'<g class="cells">{cells}</g>']
+    inside = [title(head), *labels, f'<g class="cells">{cells}</g>']
     inside.append(line if subject[1] > subject[0] else "")
     box = f'<rect class="frame" width="{n * size:.1f}" height="{size:.1f}"></rect>'
     inside.append(slides.move(box * 2, [_LEFT] * n, [_TOP + row * size for row in range(n)]))

@@ -18,10 +18,11 @@ import pandas as pd
 
 from kc_utils.errors import KcError
 from kc_utils.plots.drawing import Drawing
+from kc_utils.plots.slider_axes import Numbers
 from kc_utils.plots.slider_script import script
 from kc_utils.plots.slider_theme import css
 
-Points = Sequence[float] | Sequence[Sequence[float]] | np.ndarray
+Points = Numbers | Sequence[Sequence[float | int]]
 
 # Markers of the palette as SVG path data, relative to the middle of the marker.
 MARKS = {
@@ -44,7 +45,7 @@ class Slides:
 
     def __init__(
         self,
-        epochs: Sequence[float] | None = None,
+        epochs: Numbers | None = None,
         steps: Sequence[str] = (),
         label: str = "epoch",
     ) -> None:
@@ -64,7 +65,7 @@ class Slides:
         last = [v[-1] if v and isinstance(v[0], list) else v for v in self._lines[-1]]
         return polyline(classes, *last, marker, " data-line")
 
-    def move(self, inside: str, x: Sequence[float], y: Sequence[float]) -> str:
+    def move(self, inside: str, x: Numbers, y: Numbers) -> str:
         """SVG that stands at (x, y) of the step; it vanishes where one of them is NaN."""
         self._moves.append((_rounded(x), _rounded(y)))
         at = [v[-1] for v in self._moves[-1]]
@@ -141,7 +142,11 @@ def embedded(frames: Mapping) -> str:
 
 
 def polyline(
-    classes: str, x: Sequence, y: Sequence, marker: str | None = None, extra: str = ""
+    classes: str,
+    x: Sequence | np.ndarray,
+    y: Sequence | np.ndarray,
+    marker: str | None = None,
+    extra: str = "",
 ) -> str:
     """A line with markers as an SVG group; points with None are left out."""
     there = [f"{a:g} {b:g}" for a, b in zip(x, y, strict=True) if None not in (a, b)]
@@ -154,9 +159,7 @@ def polyline(
     return f'<g class="{classes}"{extra}><path class="line" d="{line}"></path>{second}</g>'
 
 
-def by_epoch(
-    frame: pd.DataFrame, column: str, x: str, epochs: Sequence[float], what: str
-) -> pd.DataFrame:
+def by_epoch(frame: pd.DataFrame, column: str, x: str, epochs: Numbers, what: str) -> pd.DataFrame:
     """``column`` as a table with a row for each of ``epochs`` and a column per value of ``x``.
 
     Raises:

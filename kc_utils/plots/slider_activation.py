@@ -40,7 +40,7 @@ def activation_slider(activation: pd.DataFrame, alt: str | None = None) -> Drawi
         layers = [int(layer) for layer in ratio.columns]
         height = _TOP + min(200.0, max(96.0, 19.0 * len(layers))) + _BELOW
         name = label_of("kind", kind) if kind else "all kinds"
-        inside = [title(0, 11, name), _map(slides, ratio, layers, height, highest)]
+        inside = [title(name), _map(slides, ratio, layers, height, highest)]
         bounds = [by_epoch(part, c, "layer", epochs, what) for c in ("low", "high") if chance]
         inside.append(_profile(slides, ratio, bounds, layers, height, highest, kind))
         words = f"Share of edges kept, by layer and epoch, and by layer at one epoch: {name}."
@@ -64,11 +64,11 @@ def _map(
     epochs = slides.epochs
     axes = Axes(*_MAP, top, bottom, (-0.5, len(epochs) - 0.5), rows)
     wide, high = (_MAP[1] - _MAP[0]) / len(epochs), (bottom - top) / len(layers)
+    left, upper = axes.across(np.arange(len(epochs)) - 0.5), axes.up(np.arange(len(layers)) + 0.5)
     shades: dict[int, list[str]] = {}
     for (i, j), value in np.ndenumerate(ratio.to_numpy(float)):
         if np.isfinite(value):
-            x, y = axes.across(i - 0.5), axes.up(j + 0.5)
-            cell = f"M{x:.1f} {y:.1f}h{wide:.1f}v{high:.1f}h{-wide:.1f}z"
+            cell = f"M{left[i]:.1f} {upper[j]:.1f}h{wide:.1f}v{high:.1f}h{-wide:.1f}z"
             shades.setdefault(_shade(value, highest), []).append(cell)
     cells = "".join(
         f'<path fill="{_colour(shade)}" d="{"".join(found)}"></path>'

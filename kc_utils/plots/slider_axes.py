@@ -9,6 +9,8 @@ from html import escape
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+Numbers = Sequence[float | int] | np.ndarray
+
 
 @dataclass(frozen=True)
 class Axes:
@@ -24,12 +26,12 @@ class Axes:
     x: tuple[float, float]
     y: tuple[float, float]
 
-    def across(self, values: Sequence[float] | np.ndarray) -> np.ndarray:
+    def across(self, values: Numbers) -> np.ndarray:
         """Values of x in SVG units."""
         share = (np.asarray(values, dtype=float) - self.x[0]) / (self.x[1] - self.x[0])
         return self.left + share * (self.right - self.left)
 
-    def up(self, values: Sequence[float] | np.ndarray) -> np.ndarray:
+    def up(self, values: Numbers) -> np.ndarray:
         """Values of y in SVG units."""
         share = (np.asarray(values, dtype=float) - self.y[0]) / (self.y[1] - self.y[0])
         return self.bottom - share * (self.bottom - self.top)
@@ -64,7 +66,7 @@ def nice(low: float, high: float, most: int = 4) -> list[tuple[float, str]]:
     return [(float(v), f"{v:.6g}") for v in np.round(values, 10) + 0.0]
 
 
-def epochs_of(epochs: Sequence[float], most: int = 6) -> list[tuple[float, str]]:
+def epochs_of(epochs: Numbers, most: int = 6) -> list[tuple[float, str]]:
     """Ticks at some of the epochs, the last one among them."""
     step = max(1, -(-(len(epochs) - 1) // (most - 1)))
     return [(e, f"{e:g}") for e in list(epochs)[::-1][::step][::-1]]
@@ -76,9 +78,9 @@ def layers_of(layers: Sequence[int], most: int = 8) -> list[tuple[float, str]]:
     return [(float(v), "input" if v < 0 else f"{v}") for v in layers[::step]]
 
 
-def title(x: float, y: float, words: str) -> str:
+def title(words: str) -> str:
     """The heading of a panel."""
-    return f'<text class="title" x="{x:g}" y="{y:g}">{escape(words)}</text>'
+    return f'<text class="title" x="0" y="11">{escape(words)}</text>'
 
 
 def panel(width: float, height: float, alt: str, inside: str) -> str:

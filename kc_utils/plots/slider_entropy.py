@@ -33,12 +33,12 @@ def entropy_slider(
     noise = float(frame["random_entropy"].mean()) if "random_entropy" in frame else float("nan")
     values = [*frame["entropy"], *([noise] if np.isfinite(noise) else [])]
     ticks = nice(np.nanmin(values), np.nanmax(values))
-    axes = Axes(34, _WIDTH - 8, 32, _HEIGHT - 30, _ends(epochs), (ticks[0][0], ticks[-1][0]))
+    axes = Axes(34.0, _WIDTH - 8, 32.0, _HEIGHT - 30, _ends(epochs), (ticks[0][0], ticks[-1][0]))
     marks = _marks(phase)
     slides, panels, told = Slides(epochs), [], [[_start(frame, e)] for e in epochs]
     for band, part in groups(frame, "band"):
         name = label_of("band", band) if band else ""
-        inside = [title(0, 11, name), axes.x_ticks(epochs_of(epochs), "epoch")]
+        inside = [title(name), axes.x_ticks(epochs_of(epochs), "epoch")]
         inside.append(axes.y_ticks(ticks, "nats"))
         if np.isfinite(noise):
             level = axes.up([noise, noise])

@@ -41,7 +41,7 @@ def lens_slider(lens: pd.DataFrame, alt: str | None = None) -> Drawing:
     slides, panels, told = Slides(epochs), [], [[f"Epoch {e:g}, {start}"] for e in epochs]
     for kind, part in groups(frame, "kind"):
         name = label_of("kind", kind) if kind else "all kinds"
-        inside = [title(0, 11, name), rank.y_ticks(decades, "rank (1 = best)")]
+        inside = [title(name), rank.y_ticks(decades, "rank (1 = best)")]
         inside.append(probability.y_ticks(shares, "probability"))
         inside += [a.x_ticks(layers_of(layers), "after layer") for a in axes.values()]
         words: list[list[str]] = [[] for _ in epochs]
