@@ -18,7 +18,7 @@ AnyFigure = TypeVar("AnyFigure", Figure, Drawing)
 def keep(run: Run, name: str, figure: AnyFigure) -> AnyFigure:
     """Store ``figure`` below ``figures/`` of the run and hand it back for display.
 
-    A matplotlib figure becomes ``<name>.svg``, a circuit drawing the page ``<name>.html``.
+    A matplotlib figure becomes ``<name>.svg``, one with a slider the page ``<name>.html``.
     """
     folder = run.path / "figures"
     if isinstance(figure, Drawing):

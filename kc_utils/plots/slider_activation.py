@@ -33,14 +33,16 @@ def activation_slider(activation: pd.DataFrame, alt: str | None = None) -> Drawi
     frame, epochs = prepared(activation, ["epoch", "layer", "ratio"], ["kind"], _NAME)
     slides, panels, told = Slides(epochs), [], [[f"Epoch {e:g}."] for e in epochs]
     chance = {"low", "high"} <= set(frame.columns)
-    highest = frame[["ratio", "high"] if chance else ["ratio"]].max().max()
+    highest = float(frame[["ratio", "high"] if chance else ["ratio"]].max().max())
+    # One layer with few edges must not take all colours: the brightest stands for "and more".
+    bright = min(float(frame["ratio"].max()), 1.2 * float(frame["ratio"].quantile(0.85)))
     for kind, part in groups(frame, "kind"):
         what = f"The activation ratio of {kind or 'all kinds'}"
         ratio = by_epoch(part, "ratio", "layer", epochs, what)
         layers = [int(layer) for layer in ratio.columns]
         height = _TOP + min(200.0, max(96.0, 19.0 * len(layers))) + _BELOW
         name = label_of("kind", kind) if kind else "all kinds"
-        inside = [title(name), _map(slides, ratio, layers, height, highest)]
+        inside = [title(name), _map(slides, ratio, layers, height, bright)]
         bounds = [by_epoch(part, c, "layer", epochs, what) for c in ("low", "high") if chance]
         inside.append(_profile(slides, ratio, bounds, layers, height, highest, kind))
         words = f"Share of edges kept, by layer and epoch, and by layer at one epoch: {name}."
@@ -49,7 +51,7 @@ def activation_slider(activation: pd.DataFrame, alt: str | None = None) -> Drawi
             at.append(_words(row, layers, kind))
     told = [" ".join(sentences) for sentences in told]
     alt = alt or f"Maps of the edge activation ratio with an epoch slider. {told[-1]}"
-    return slides.drawing(panels, _keys(frame, chance, highest), told, alt, least=340)
+    return slides.drawing(panels, _keys(frame, chance, bright), told, alt, least=340)
 
 
 def _rows(layers: list[int], height: float) -> tuple[float, float, tuple[float, float]]:
@@ -58,7 +60,7 @@ def _rows(layers: list[int], height: float) -> tuple[float, float, tuple[float, 
 
 
 def _map(
-    slides: Slides, ratio: pd.DataFrame, layers: list[int], height: float, highest: float
+    slides: Slides, ratio: pd.DataFrame, layers: list[int], height: float, bright: float
 ) -> str:
     top, bottom, rows = _rows(layers, height)
     epochs = slides.epochs
@@ -69,7 +71,7 @@ def _map(
     for (i, j), value in np.ndenumerate(ratio.to_numpy(float)):
         if np.isfinite(value):
             cell = f"M{left[i]:.1f} {upper[j]:.1f}h{wide:.1f}v{high:.1f}h{-wide:.1f}z"
-            shades.setdefault(_shade(value, highest), []).append(cell)
+            shades.setdefault(_shade(value, bright), []).append(cell)
     cells = "".join(
         f'<path fill="{_colour(shade)}" d="{"".join(found)}"></path>'
         for shade, found in sorted(shades.items())
@@ -127,13 +129,14 @@ def _words(row: np.ndarray, layers: list[int], kind: str | None) -> str:
     )
 
 
-def _keys(frame: pd.DataFrame, chance: bool, highest: float) -> list[tuple[str, str]]:
+def _keys(frame: pd.DataFrame, chance: bool, bright: float) -> list[tuple[str, str]]:
     steps = "".join(
         f'<rect x="{5 * i}" y="1" width="5" height="10" fill="{_colour(_SHADES * i // 5)}"></rect>'
         for i in range(6)
     )
     bar = f'<svg class="key" viewBox="0 0 30 12" aria-hidden="true">{steps}</svg>'
-    found = [(bar, f"share of a layer's edges that the circuit keeps, 0 to {highest:.2f}")]
+    more = " and more" if bright < frame["ratio"].max() else ""
+    found = [(bar, f"share of a layer's edges that the circuit keeps, 0 to {bright:.2f}{more}")]
     kind = next(groups(frame, "kind"))[0]
     found.append((line_key(f"s-{kind or 'all'} then"), "the profile of the first epoch"))
     if chance:
@@ -143,8 +146,8 @@ def _keys(frame: pd.DataFrame, chance: bool, highest: float) -> list[tuple[str, 
     return found
 
 
-def _shade(value: float, highest: float) -> int:
-    return min(_SHADES, max(0, round(_SHADES * value / (highest or 1.0))))
+def _shade(value: float, bright: float) -> int:
+    return min(_SHADES, max(0, round(_SHADES * value / (bright or 1.0))))
 
 
 def _colour(shade: int) -> str:

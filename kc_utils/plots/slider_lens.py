@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from kc_utils.plots.drawing import Drawing
@@ -32,9 +31,10 @@ def lens_slider(lens: pd.DataFrame, alt: str | None = None) -> Drawing:
     frame, epochs = prepared(lens, columns, ["kind", "band"], _NAME)
     layers = sorted(int(layer) for layer in frame["layer"].unique())
     across = (layers[0] - 0.2, layers[-1] + 0.2)
-    decades = [(float(i), f"{10**i:,}") for i in range(int(np.ceil(frame["log10_rank"].max())) + 1)]
+    worst = max(float(frame["log10_rank"].max()) + 0.1, 1.0)
+    decades = [(float(i), f"{10**i:,}") for i in range(int(worst) + 1)]
     shares = nice(0.0, frame["probability"].max())
-    rank = Axes(*_RANK, _TOP, _BOTTOM, across, (max(decades[-1][0], 1.0), 0.0))
+    rank = Axes(*_RANK, _TOP, _BOTTOM, across, (worst, 0.0))
     probability = Axes(*_PROBABILITY, _TOP, _BOTTOM, across, (0.0, shares[-1][0]))
     axes = {"log10_rank": rank, "probability": probability}
     start = "after the last layer, rank (and probability) of the right token."

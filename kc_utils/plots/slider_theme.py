@@ -26,7 +26,7 @@ CONTROLS = """
 & .time{display:flex;flex-wrap:wrap;align-items:center;gap:4px 12px;margin:2px 0}
 & .time[hidden],& .time [hidden]{display:none}
 & .time label{display:flex;align-items:center;gap:8px;margin:0}
-& .time label:first-child{flex:0 1 480px}
+& .time label:first-child{flex:1 1 170px;max-width:480px}
 & .time [type=range]{flex:1 1 120px;min-width:0;height:24px;margin:0;
 accent-color:var(--act)}
 & .time output{min-width:1.6em;padding:0;font-weight:600;font-variant-numeric:tabular-nums}
