@@ -60,8 +60,8 @@ def circuit_drawing_epochs(
         "told": None,
         "lines": [],
         "moves": [],
-        "circuit": [[[places[edge_name(e)], _short(e.score)] for e in ranked] for ranked in found],
-        "totals": [_short(t["score"].abs().sum()) for t in tables],
+        "circuit": [[[places[edge_name(e)], e.score] for e in ranked] for ranked in found],
+        "totals": [float(f"{t['score'].abs().sum():.6g}") for t in tables],
     }
     panel = replace(panel, alt=alt or _alt(panel, epochs, told))
     keys = [
@@ -151,7 +151,3 @@ def _node_key(css: str) -> str:
 
 def _css(name: str) -> str:
     return themed(name, COLOURS | {"act": COLOURS["pos"]}, LAYOUT + _NODES + CONTROLS)
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.4g}")
