@@ -57,8 +57,17 @@ def source_attribution(
     pieces = []
     for start in range(0, len(batch), batch_size):
         part = batch.slice(start, start + batch_size).to(bridge.W_U.device)
-        pieces.append(_sources(bridge, part, direction).cpu())
+        tokens = _tokens(bridge, part, direction)
+        pieces.append((tokens @ _part_masks(bridge, part).to(tokens.dtype)[:, None]).cpu())
     return torch.cat(pieces)
+
+
+def token_attribution(
+    bridge: TransformerBridge, batch: PairBatch, *, direction: str = "difference"
+) -> Float[Tensor, "pair layer head pos"]:
+    """The same by single source tokens, in one run: attention times what the value there writes."""
+    _check(bridge, batch, direction)
+    return _tokens(bridge, batch.to(bridge.W_U.device), direction).cpu()
 
 
 def head_attribution(
@@ -153,22 +162,20 @@ def component_attribution(
 
 
 @torch.no_grad()
-def _sources(
+def _tokens(
     bridge: TransformerBridge, batch: PairBatch, direction: str
-) -> Float[Tensor, "pair layer head part"]:
+) -> Float[Tensor, "pair layer head pos"]:
     blocks = anatomy_of(bridge).blocks
     names = [layer_names(i) for i in range(len(blocks))]
     wanted = [point for n in names for point in (n.pattern, n.qkv[2])]
     seen = read_hooks(bridge, batch.clean_ids, [*wanted, FINAL_IN])
     towards, _ = _projection(bridge, batch, seen[FINAL_IN], direction)
-    masks = _part_masks(bridge, batch).to(towards.dtype)
     contributions = []
     for block, name in zip(blocks, names, strict=True):
         attention = _at_last(seen[name.pattern].transpose(1, 2), batch)
         values = split_heads(seen[name.qkv[2]], block.n_heads)
         reading = torch.einsum("hdm,nm->nhd", block.w_o, towards)
-        sources = torch.einsum("nshd,nhd->nhs", values, reading) * attention
-        contributions.append(sources @ masks)
+        contributions.append(torch.einsum("nshd,nhd->nhs", values, reading) * attention)
     return torch.stack(contributions, dim=1)
 
 

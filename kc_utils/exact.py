@@ -7,13 +7,14 @@ metric gets, so it has the sign of the attribution scores. One run per edge: for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from kc_utils.anatomy import Anatomy, Block
+from kc_utils.errors import KcError
 from kc_utils.hooks import Hooks
 from kc_utils.metrics import Metric, evaluate_metric
 from kc_utils.prompt_batch import PairBatch
@@ -24,15 +25,48 @@ PROMPTS_AT_ONCE = 512
 
 @torch.no_grad()
 def exact_scores(
-    anatomy: Anatomy, batch: PairBatch, metric: str | Metric, batch_size: int
+    anatomy: Anatomy,
+    batch: PairBatch,
+    metric: str | Metric,
+    batch_size: int,
+    readers: Sequence[int] | None = None,
 ) -> Float[Tensor, "n_forward n_backward"]:
-    """Mean over pairs of metric(clean) - metric(edge patched); 0 where there is no edge."""
+    """Mean over pairs of metric(clean) - metric(edge patched); 0 where there is no edge.
+
+    ``readers``: columns of the graph whose edges are patched (None: all); the others stay 0.
+    """
     scores = torch.zeros(
         anatomy.graph.real_edges.shape, dtype=anatomy.score_dtype, device=anatomy.device
     )
+    columns = range(anatomy.graph.n_backward) if readers is None else readers
     for start in range(0, len(batch), batch_size):
-        _Patching(anatomy, batch.slice(start, start + batch_size), metric).add_to(scores)
+        patching = _Patching(anatomy, batch.slice(start, start + batch_size), metric)
+        for column in columns:
+            heard = int(anatomy.graph.real_edges[:, column].sum())
+            effects = patching.effects(column, patching.difference[:heard])
+            scores[:heard, column] += effects.sum(1)
     return scores / len(batch)
+
+
+@torch.no_grad()
+def edge_response(
+    anatomy: Anatomy,
+    batch: PairBatch,
+    edge: tuple[int, int],
+    shares: Float[Tensor, " share"],
+    metric: str | Metric = "logit_diff",
+) -> Float[Tensor, " share"]:
+    """Mean effect when the edge (row, column) carries a share of its writer's change.
+
+    Share 0 is the clean run, share 1 the exact patch. KcError if there is no such edge.
+    """
+    names = anatomy.graph
+    if not names.real_edges[edge]:
+        writer, reader = names.rows[edge[0]], names.columns[edge[1]]
+        raise KcError(f"{writer}->{reader} is not a possible edge: the reader comes first.")
+    patching = _Patching(anatomy, batch, metric)
+    change = shares.to(patching.difference)[:, None, None, None] * patching.difference[edge[0]]
+    return patching.effects(edge[1], change).mean(1)
 
 
 class _Patching:
@@ -47,40 +81,36 @@ class _Patching:
         self.clean_logits = anatomy.logits(hidden, batch.read_at)
         self.clean = evaluate_metric(metric, self.clean_logits, batch, self.clean_logits)
 
-    def add_to(self, scores: Tensor) -> None:
-        """Add the sums over pairs of all edges' effects to ``scores``."""
-        graph, blocks = self.anatomy.graph, self.anatomy.blocks
-        for i, block in enumerate(blocks):
-            heard = graph.before_attention(i)
-            inputs = block.attention_norm.apply(self.streams[2 * i] + self.difference[:heard])
-            weights = block.w_qkv.flatten(0, 1)
-            for reader in range(3 * graph.n_heads):
-                part, head = divmod(reader, graph.n_heads)
-                values = inputs @ weights[reader].T + block.b_qkv[part, head]
-                column = graph.attention_columns(i).start + reader
-                self._add(scores, column, values, _replace_head(block, part, head))
-            heard = graph.before_mlp(i)
-            inputs = block.mlp_norm.apply(self.streams[2 * i + 1] + self.difference[:heard])
-            self._add(scores, graph.mlp_column(i), inputs, _replace_input(block.mlp))
-        inputs = self.streams[-1] + self.difference
-        final = _replace_input(self.anatomy.final_norm.module)
-        self._add(scores, graph.n_backward - 1, inputs, final)
+    def effects(
+        self, column: int, changes: Float[Tensor, "changes batch pos d_model"]
+    ) -> Float[Tensor, "changes batch"]:
+        """metric(clean) - metric where the reader ``column`` alone hears its stream changed.
 
-    def _add(
-        self,
-        scores: Tensor,
-        column: int,
-        values: Float[Tensor, "writers batch pos d"],
-        replace: Callable[[Hooks, Tensor], None],
-    ) -> None:
-        """Patch the reader ``column`` with each writer's value, several writers in a run."""
-        at_once = max(1, PROMPTS_AT_ONCE // len(self.batch))
-        for start in range(0, len(values), at_once):
-            some = values[start : start + at_once]
+        One run per change, several of them at once.
+        """
+        at_once, found = max(1, PROMPTS_AT_ONCE // len(self.batch)), []
+        for some in changes.split(at_once):
             with Hooks() as hooks:
-                replace(hooks, some.flatten(0, 1))
-                metric = self._run(len(some))
-            scores[start : start + len(some), column] += (self.clean - metric).sum(1)
+                self._replace(hooks, column, some)
+                found.append(self.clean - self._run(len(some)))
+        return torch.cat(found)
+
+    def _replace(self, hooks: Hooks, column: int, changes: Tensor) -> None:
+        graph, blocks = self.anatomy.graph, self.anatomy.blocks
+        layer = int(graph.column_layer[column])
+        if layer == graph.n_layers:
+            values = self.streams[-1] + changes
+            _replace_input(self.anatomy.final_norm.module)(hooks, values.flatten(0, 1))
+            return
+        block, first = blocks[layer], graph.attention_columns(layer).start
+        if column == graph.mlp_column(layer):
+            values = block.mlp_norm.apply(self.streams[2 * layer + 1] + changes)
+            _replace_input(block.mlp)(hooks, values.flatten(0, 1))
+            return
+        part, head = divmod(column - first, graph.n_heads)
+        values = block.attention_norm.apply(self.streams[2 * layer] + changes)
+        values = values @ block.w_qkv[part, head].T + block.b_qkv[part, head]
+        _replace_head(block, part, head)(hooks, values.flatten(0, 1))
 
     def _run(self, times: int) -> Float[Tensor, "times batch"]:
         ids: Int[Tensor, "prompts pos"] = self.batch.clean_ids.repeat(times, 1)

@@ -1,0 +1,1 @@
+"""What the background chapters compute: small examples of the field's ideas on one model."""

@@ -1,0 +1,118 @@
+"""The model and the pair of prompts that a background chapter shows its idea on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from transformer_lens.model_bridge import TransformerBridge
+
+from kc_utils.anatomy import Anatomy, anatomy_of
+from kc_utils.errors import KcError
+from kc_utils.evaluation import rank
+from kc_utils.figures import choose_task
+from kc_utils.prompt_batch import PairBatch
+from kc_utils.running import references
+from kc_utils.runs import Run
+from kc_utils.stages import STAGES, common
+
+MOST_PEOPLE = 200
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The last checkpoint of a run, its pairs for one task, and the pair that was chosen.
+
+    ``pairs``: one row per person, those first whose clean and corrupted prompt the model both
+    answers with the right token; there are ``n_known`` of them, of ``band``. ``chosen`` is the
+    chosen row, ``batch`` the same as tensors. ``epoch`` is that of the checkpoint.
+    """
+
+    run: Run
+    bridge: TransformerBridge
+    pairs: pd.DataFrame
+    n_known: int
+    chosen: pd.Series
+    batch: PairBatch
+    band: str
+    epoch: float
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """The plain model under the bridge, taken apart."""
+        return anatomy_of(self.bridge)
+
+    @property
+    def known(self) -> bool:
+        """Whether the model answers both prompts of the chosen pair with the right token."""
+        return bool(self.chosen["known"])
+
+    @property
+    def tokens(self) -> list[str]:
+        """The clean prompt's tokens as text."""
+        return self.texts(self.batch.clean_ids[0].tolist())
+
+    def texts(self, ids: list[int]) -> list[str]:
+        """Each token's text, without the blank in front of a word."""
+        return [self.bridge.tokenizer.decode([i]).strip() or "␣" for i in ids]
+
+    def some(self, start: int, stop: int) -> PairBatch:
+        """Pairs ``start`` to ``stop`` (half open) of the table, known ones first."""
+        return PairBatch.from_frame(self.pairs.iloc[start:stop])
+
+    def describe(self) -> str:
+        """The pair, and whether the model knows it, in Markdown."""
+        row, total = self.chosen, len(self.pairs)
+        both = f"it answers both prompts of **{self.n_known} of {total}** pairs of band *{self.band}*"
+        here = "The pair below is one of these." if self.known else (
+            "The pair below is **not** among these, so its numbers show how a method works and "
+            "say nothing about knowledge."
+        )  # fmt: skip
+        return (
+            f"The model is the run's last checkpoint (epoch {self.epoch:g}). First tokens counted, "
+            f"{both} correctly. {here}\n\n"
+            f"- clean prompt: *{row['clean']}* (right answer: *{row['right']}*)\n"
+            f"- corrupted prompt: *{row['corrupted']}* (its answer: *{row['wrong']}*)\n"
+        )
+
+
+def open_lesson(run_dir: str | Path, task: str, pair: int) -> Lesson:
+    """Open a run's last checkpoint and choose a pair of prompts that it answers correctly.
+
+    Pairs are those of the run's first (most frequent) band in the trained wording, one per person, in the
+    order in which the run stored them, known ones first; ``pair`` counts in that order from 0. If
+    the model knows none, the order is the stored one.
+
+    Raises:
+        KcError: a task that the run does not study, or a ``pair`` outside of the table.
+    """
+    run = Run.open(run_dir)
+    for stage in ("prompts", "training"):
+        STAGES.ensure(run, stage)
+    task = choose_task(run, task)
+    band = run.config.circuit.bands[0]
+    last = run.table("checkpoints").iloc[-1]
+    bridge = common.open_bridge(run, int(last["step"]))
+    pairs = common.read_pairs(run).query(
+        "task == @task and band == @band and wording == 'trained'"
+    )
+    pairs = pairs.drop_duplicates("person_id").head(MOST_PEOPLE).reset_index(drop=True)
+    pairs["known"] = _known(bridge, PairBatch.from_frame(pairs))
+    pairs = pairs.sort_values("known", ascending=False, kind="stable", ignore_index=True)
+    if not 0 <= pair < len(pairs):
+        raise KcError(f"pair = {pair} is not one of the {len(pairs)} pairs; count from 0.")
+    chosen = pairs.iloc[[pair]]
+    return Lesson(
+        run, bridge, pairs, int(pairs["known"].sum()), chosen.iloc[0],
+        PairBatch.from_frame(chosen), band, float(last["epoch"]),
+    )  # fmt: skip
+
+
+def _known(bridge: TransformerBridge, batch: PairBatch) -> list[bool]:
+    """Whether the largest logit is the right answer's, in the clean and the corrupted run."""
+    refs = references(bridge, batch)
+    clean = rank(refs.clean_logits[:, -1], batch.right_ids.to(refs.clean_logits.device))
+    other = rank(refs.corrupted_logits[:, -1], batch.wrong_ids.to(refs.clean_logits.device))
+    return torch.logical_and(clean == 0, other == 0).tolist()

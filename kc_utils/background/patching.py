@@ -1,0 +1,63 @@
+"""Activation patching of the residual stream at every layer and position."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kc_utils.anatomy import Anatomy
+from kc_utils.errors import KcError
+from kc_utils.hooks import Hooks
+from kc_utils.metrics import logit_diff
+from kc_utils.prompt_batch import PairBatch
+from kc_utils.written import record
+
+DIRECTIONS = ("denoising", "noising")
+
+
+@torch.no_grad()
+def stream_patching(
+    anatomy: Anatomy, batch: PairBatch, direction: str = "denoising"
+) -> Float[Tensor, "layer pos"]:
+    """Change of the logit difference when the stream of one layer is swapped at one position.
+
+    ``denoising``: the corrupted prompt runs and one vector comes from the clean run; the effect is
+    what the logit difference gains. ``noising``: the other way round; the effect is what it loses.
+    Row l is the stream that block l reads, the last row the one that the final normalisation reads.
+    One run per layer and position, those of a layer together. Mean over pairs of equal length.
+
+    Raises:
+        KcError: an unknown direction, or prompts of unequal length.
+    """
+    if direction not in DIRECTIONS:
+        raise KcError(f"direction={direction!r} is not one of {', '.join(DIRECTIONS)}.")
+    width = batch.clean_ids.shape[1]
+    if int(batch.last.min()) != width - 1:
+        raise KcError(f"Prompts have {int(batch.last.min()) + 1} to {width} tokens, not one length.")
+    ids, other = batch.clean_ids, batch.corrupted_ids
+    sign = -1.0
+    if direction == "denoising":
+        ids, other, sign = other, ids, 1.0
+    _, here = record(anatomy, ids, streams=True)
+    _, there = record(anatomy, other, streams=True)
+    change = [there.streams[i] - here.streams[i] for i in range(0, len(here.streams), 2)]
+    plain = _measured(anatomy, batch, ids)
+    rows = []
+    for layer, difference in enumerate(change):
+        added = torch.diag_embed(difference.movedim(1, -1)).movedim(-1, 0).movedim(-1, 2)
+        module = anatomy.embed if layer == 0 else anatomy.blocks[layer - 1].mlp
+        with Hooks() as hooks:
+            hooks.output(module, lambda x, added=added: x + added.flatten(0, 1))
+            found = _measured(anatomy, batch, ids.repeat(width, 1), width)
+        rows.append(sign * (found - plain).mean(1))
+    return torch.stack(rows)
+
+
+def _measured(
+    anatomy: Anatomy, batch: PairBatch, ids: Tensor, times: int = 1
+) -> Float[Tensor, "times pair"]:
+    """The logit difference of each row of ``ids``, which are the pairs repeated."""
+    logits = anatomy.logits(anatomy.hidden(ids), batch.read_at.repeat(times, 1))[:, -1]
+    right, wrong = batch.right_ids.repeat(times), batch.wrong_ids.repeat(times)
+    return logit_diff(logits, right, wrong).unflatten(0, (times, -1))
