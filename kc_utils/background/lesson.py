@@ -65,7 +65,9 @@ class Lesson:
     def describe(self) -> str:
         """The pair, and whether the model knows it, in Markdown."""
         row, total = self.chosen, len(self.pairs)
-        both = f"it answers both prompts of **{self.n_known} of {total}** pairs of band *{self.band}*"
+        both = (
+            f"it answers both prompts of **{self.n_known} of {total}** pairs of band *{self.band}*"
+        )
         here = "The pair below is one of these." if self.known else (
             "The pair below is **not** among these, so its numbers show how a method works and "
             "say nothing about knowledge."
@@ -81,9 +83,9 @@ class Lesson:
 def open_lesson(run_dir: str | Path, task: str, pair: int) -> Lesson:
     """Open a run's last checkpoint and choose a pair of prompts that it answers correctly.
 
-    Pairs are those of the run's first (most frequent) band in the trained wording, one per person, in the
-    order in which the run stored them, known ones first; ``pair`` counts in that order from 0. If
-    the model knows none, the order is the stored one.
+    Pairs are those of the run's first (most frequent) band in the trained wording, one per person,
+    in the order in which the run stored them, known ones first; ``pair`` counts in that order from
+    0. If the model knows none, the order is the stored one.
 
     Raises:
         KcError: a task that the run does not study, or a ``pair`` outside of the table.
@@ -95,9 +97,7 @@ def open_lesson(run_dir: str | Path, task: str, pair: int) -> Lesson:
     band = run.config.circuit.bands[0]
     last = run.table("checkpoints").iloc[-1]
     bridge = common.open_bridge(run, int(last["step"]))
-    pairs = common.read_pairs(run).query(
-        "task == @task and band == @band and wording == 'trained'"
-    )
+    pairs = common.read_pairs(run).query("task == @task and band == @band and wording == 'trained'")
     pairs = pairs.drop_duplicates("person_id").head(MOST_PEOPLE).reset_index(drop=True)
     pairs["known"] = _known(bridge, PairBatch.from_frame(pairs))
     pairs = pairs.sort_values("known", ascending=False, kind="stable", ignore_index=True)

@@ -34,7 +34,9 @@ def stream_patching(
         raise KcError(f"direction={direction!r} is not one of {', '.join(DIRECTIONS)}.")
     width = batch.clean_ids.shape[1]
     if int(batch.last.min()) != width - 1:
-        raise KcError(f"Prompts have {int(batch.last.min()) + 1} to {width} tokens, not one length.")
+        raise KcError(
+            f"Prompts have {int(batch.last.min()) + 1} to {width} tokens, not one length."
+        )
     ids, other = batch.clean_ids, batch.corrupted_ids
     sign = -1.0
     if direction == "denoising":
