@@ -58,9 +58,9 @@ class Lesson:
         """Each token's text, without the blank in front of a word."""
         return [self.bridge.tokenizer.decode([i]).strip() or "␣" for i in ids]
 
-    def some(self, start: int, stop: int) -> PairBatch:
-        """Pairs ``start`` to ``stop`` (half open) of the table, known ones first."""
-        return PairBatch.from_frame(self.pairs.iloc[start:stop])
+    def split(self, name: str, most: int) -> PairBatch:
+        """Up to ``most`` pairs about the people who ``discover`` or ``evaluate``, known first."""
+        return PairBatch.from_frame(self.pairs[self.pairs["split"] == name].head(most))
 
     def describe(self) -> str:
         """The pair, and whether the model knows it, in Markdown."""

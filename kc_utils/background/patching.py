@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from kc_utils.anatomy import Anatomy
 from kc_utils.errors import KcError
+from kc_utils.graph import Graph
 from kc_utils.hooks import Hooks
 from kc_utils.metrics import logit_diff
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.written import record
 
 DIRECTIONS = ("denoising", "noising")
+DRAWN_READERS = 7305  # stream number of the generator that draws readers
 
 
 @torch.no_grad()
@@ -63,3 +66,14 @@ def _measured(
     logits = anatomy.logits(anatomy.hidden(ids), batch.read_at.repeat(times, 1))[:, -1]
     right, wrong = batch.right_ids.repeat(times), batch.wrong_ids.repeat(times)
     return logit_diff(logits, right, wrong).unflatten(0, (times, -1))
+
+
+def some_readers(graph: Graph, most_edges: int, seed: int) -> list[int]:
+    """Columns drawn at random, with as many edges into them as ``most_edges`` allows, sorted.
+
+    All columns where the graph is small enough. The first drawn is taken in any case.
+    """
+    heard = graph.real_edges.sum(0)
+    order = np.random.default_rng([seed, DRAWN_READERS]).permutation(graph.n_backward)
+    total = heard[order].cumsum()
+    return sorted(order[: max(1, int((total <= most_edges).sum()))].tolist())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.anatomy import Anatomy, frozen
+from kc_utils.anatomy import Anatomy, anatomy_of, frozen
+from kc_utils.attribution import AttributionSettings, attribute
 from kc_utils.errors import KcError
 from kc_utils.hooks import Hooks
 from kc_utils.metrics import logit_diff
@@ -68,3 +73,37 @@ def _run(anatomy: Anatomy, batch: PairBatch, embedding: Tensor) -> Tensor:
 
 def _numbers(x: Tensor) -> np.ndarray:
     return x.detach().cpu().double().numpy()
+
+
+def edge_errors(
+    bridge: TransformerBridge,
+    batch: PairBatch,
+    exact: Float[Tensor, "n_forward n_backward"],
+    columns: Sequence[int],
+    counts: Sequence[int],
+) -> pd.DataFrame:
+    """How far EAP-IG is from exact patching, by rule and number of steps.
+
+    ``exact``: effects of the edges into the readers ``columns``. The error is the root of the
+    squared error's sum over these edges, relative to that of the effects. The midpoint rule with m
+    points is twice the rule 0..m-1 with 2 m points less the one with m points.
+
+    Returns:
+        rule, steps, error.
+    """
+    real = anatomy_of(bridge).graph.real_edges[:, columns]
+    wanted = exact.cpu().numpy()[:, columns][real]
+    rows = []
+
+    def scores(steps: int, path: str) -> np.ndarray:
+        found = attribute(bridge, batch, AttributionSettings(steps=steps, path=path))
+        return found.numpy()[:, columns][real]
+
+    for m in counts:
+        left = scores(m, "0..m-1")
+        by_rule = {"k = 1..m": scores(m, "1..m"), "k = 0..m-1": left}
+        by_rule["midpoint"] = 2 * scores(2 * m, "0..m-1") - left
+        for rule, found in by_rule.items():
+            error = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+            rows.append((rule, m, float(error)))
+    return pd.DataFrame(rows, columns=["rule", "steps", "error"])
