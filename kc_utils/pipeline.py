@@ -14,7 +14,17 @@ from kc_utils.runs import ROOT, Run
 from kc_utils.stages import STAGES, Stage
 
 #: Notebooks that only read what is committed or computed by others.
-EXTRA_NOTEBOOKS = ("10_real_model", "12_evidence", "13_relevance", "14_exposure", "15_strategies")
+EXTRA_NOTEBOOKS = (
+    "background_1_residual_stream",
+    "background_2_circuits",
+    "background_3_patching",
+    "background_4_integrated_gradients",
+    "10_real_model",
+    "12_evidence",
+    "13_relevance",
+    "14_exposure",
+    "15_strategies",
+)
 
 
 def prepare(

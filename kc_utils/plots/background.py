@@ -55,9 +55,7 @@ def contributions(parts: pd.DataFrame) -> Figure:
     grid = grid[[*heads, "MLP", "bias"]]
     figure, axes = panels(1, 2, height=max(2.4, 0.34 * len(grid)), sharex=False, sharey=False)
     largest = max(abs(limit) for limit in limits_of(pd.Series(grid.to_numpy().ravel()))) or 1.0
-    texts = None
-    if grid.size <= _MOST_LABELS / 2:
-        texts = np.array([[f"{v:.2g}" for v in row] for row in grid.to_numpy()])
+    texts = _numbers(grid, 2) if grid.size <= _MOST_LABELS / 2 else None
     mesh = heat(axes[0, 0], grid, limits=(-largest, largest), cmap=SIGNED, labels=texts)
     axes[0, 0].set(xlabel="written by", ylabel="layer", title="each part (logits)")
     if texts is None:
@@ -182,6 +180,13 @@ def faithfulness_bars(found: pd.DataFrame) -> Figure:
     return figure
 
 
+def _numbers(grid: pd.DataFrame, digits: int) -> np.ndarray:
+    """The values of a map as text; nothing where they would round to zero."""
+    least = 0.5 * 10.0**-digits
+    rows = grid.to_numpy(float)
+    return np.array([[f"{v:.{digits}f}" if abs(v) >= least else "" for v in row] for row in rows])
+
+
 @styled
 def patching_maps(maps: dict[str, pd.DataFrame], tokens: Sequence[str]) -> Figure:
     """Layer x position maps of patching effects, one above the other, as shares of the whole.
@@ -192,11 +197,7 @@ def patching_maps(maps: dict[str, pd.DataFrame], tokens: Sequence[str]) -> Figur
     first = check(next(iter(maps.values())), [], "patching_maps")
     figure, axes = panels(len(maps), 1, height=max(1.9, 0.32 * len(first) + 0.5))
     for axis, (title, grid) in zip(axes[:, 0], maps.items(), strict=True):
-        labels = np.array(
-            [[f"{v:.1f}" if abs(v) >= 0.05 else "" for v in row] for row in grid.to_numpy()]
-        )
-        if grid.size > 2 * _MOST_LABELS:
-            labels = None
+        labels = None if grid.size > 2 * _MOST_LABELS else _numbers(grid, 1)
         mesh = heat(axis, grid.clip(-1, 1), limits=(-1.0, 1.0), cmap=SIGNED, labels=labels)
         for text in axis.texts:
             text.set_size(7.5)

@@ -17,7 +17,7 @@ RULES = {
 }
 CURVE = Look(BLACK, "", "value")
 TANGENT = Look(VERMILLION, "", "tangent at the clean end (EAP)", (0, (5, 1.5)))
-CHORD = Look(BLUE, "", "true change (patching)", (0, (1.5, 1.2)))
+CHORD = Look(BLUE, "", "straight line between the ends", (0, (1.5, 1.2)))
 
 
 @styled
