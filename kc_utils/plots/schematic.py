@@ -7,7 +7,7 @@ import math
 from html import escape
 
 from kc_utils.plots.drawing import Drawing
-from kc_utils.plots.drawing_plan import num
+from kc_utils.plots.drawing_plan import num as plain
 from kc_utils.plots.drawing_theme import css
 
 _SHEET = """
@@ -16,23 +16,29 @@ _SHEET = """
 & .note{fill:var(--mute);font-size:11.5px;text-anchor:middle}
 & .stream{fill:none;stroke:var(--edge);stroke-width:5;stroke-linecap:round}
 """
-_TIP = 6.0  # SVG user units
+_TIP = 6.0
+Units = int | float  # SVG user units
+
+
+def num(value: Units) -> str:
+    """A coordinate to a tenth of a unit."""
+    return plain(float(value))
 
 
 class Board:
     """Collect marks in SVG user units, y downwards; colours are names of the drawing theme."""
 
-    def __init__(self, width: float, height: float) -> None:
+    def __init__(self, width: Units, height: Units) -> None:
         self.size = (width, height)
         self.marks: list[str] = []
 
-    def word(self, x: float, y: float, text: str, kind: str = "word") -> None:
+    def word(self, x: Units, y: Units, text: str, kind: str = "word") -> None:
         """Text centred at a point; ``kind`` is word or note."""
         self.marks.append(
             f'<text class="{kind}" x="{num(x)}" y="{num(y)}" dy=".35em">{escape(text)}</text>'
         )
 
-    def box(self, x: float, y: float, text: str, width: float = 60, height: float = 24) -> None:
+    def box(self, x: Units, y: Units, text: str, width: Units = 60, height: Units = 24) -> None:
         """A named box around its centre."""
         self.marks.append(
             f'<rect class="box" x="{num(x - width / 2)}" '
@@ -40,18 +46,18 @@ class Board:
         )
         self.word(x, y, text)
 
-    def dot(self, x: float, y: float, colour: str = "edge", size: float = 4.0) -> None:
+    def dot(self, x: Units, y: Units, colour: str = "edge", size: Units = 4.0) -> None:
         """A filled disc."""
         fill = f"fill:var(--{colour})"
         self.marks.append(f'<circle style="{fill}" cx="{num(x)}" cy="{num(y)}" r="{num(size)}"/>')
 
-    def line(self, x0: float, y0: float, x1: float, y1: float) -> None:
+    def line(self, x0: Units, y0: Units, x1: Units, y1: Units) -> None:
         """A thick line without a tip: a stream."""
         ends = f"M{num(x0)} {num(y0)}L{num(x1)} {num(y1)}"
         self.marks.append(f'<path class="stream" d="{ends}"/>')
 
     def arrow(
-        self, x0: float, y0: float, x1: float, y1: float, colour: str = "edge", dashed: bool = False
+        self, x0: Units, y0: Units, x1: Units, y1: Units, colour: str = "edge", dashed: bool = False
     ) -> None:
         """A straight arrow; dashes tell two colours apart without seeing them."""
         length = math.hypot(x1 - x0, y1 - y0)
