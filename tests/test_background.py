@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,6 +15,7 @@ from tiny_models import KINDS, VOCAB, tiny_model, tokenizer
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from kc_utils import book_chapters
 from kc_utils.anatomy import anatomy_of, graph_of
 from kc_utils.attribution import AttributionSettings, attribute
 from kc_utils.background.judge import judge
@@ -31,6 +33,7 @@ from kc_utils.plots import background, background_paths, schematics
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.running import mean_outputs, references
 
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 SUBJECT = slice(1, 3)  # the tokens in which the two prompts of a pair differ
 
 
@@ -251,3 +254,12 @@ def test_a_schematic_is_one_image_with_a_sentence(draw) -> None:
     left, top, width, height = map(float, image.get("viewBox").split())
     for text in image.iter("text"):
         assert left < float(text.get("x")) < width and top < float(text.get("y")) < height
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("background_*.ipynb")), ids=lambda p: p.stem)
+def test_the_minutes_that_a_chapter_names_are_those_of_the_contents(path: Path) -> None:
+    (chapter,) = [c for c in book_chapters.chapters(NOTEBOOKS.parent) if c.file.endswith(path.stem)]
+    text = path.read_text("utf-8")
+    assert re.findall(r"\*\*Time\*\*: (\d+) minutes", text) == [str(chapter.minutes)]
+    assert "**You will understand**" in text and "**You need**" in text
+    assert "## Common misconceptions" in text and "Does it add up?" in text
