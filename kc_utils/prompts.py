@@ -28,7 +28,10 @@ _STREAM = 41
 
 @dataclass(frozen=True)
 class Query:
-    """A tokenised prompt: its text and ids, where the name stands, and the answer's first token."""
+    """A tokenised prompt: its text and ids, where the name stands, and the answer's first token.
+
+    ``form`` is what prompts have to share, beside their lengths, to be paired.
+    """
 
     person_id: int
     text: str
@@ -36,6 +39,7 @@ class Query:
     subject: tuple[int, int]
     answer: str
     answer_id: int
+    form: str = ""
 
 
 def make_queries(
@@ -45,27 +49,46 @@ def make_queries(
     template = query_prompt(task, wording)
     before = template.index("{name}")
     texts = [template.replace("{name}", name) for name in people["name"]]
-    answers = people[task].tolist()
-    prompts = tokenizer(texts, return_offsets_mapping=True)
-    whole = tokenizer([f"{text} {answer}" for text, answer in zip(texts, answers, strict=True)])
-    queries = []
-    rows = zip(people["person_id"], people["name"], texts, answers, strict=True)
-    for i, (person_id, name, text, answer) in enumerate(rows):
-        ids = tuple(prompts["input_ids"][i])
-        full = whole["input_ids"][i]
-        if tuple(full[: len(ids)]) != ids or len(full) == len(ids):
+    spans = [(before, before + len(name)) for name in people["name"]]
+    queries = tokenise(people["person_id"], texts, spans, people[task].tolist(), tokenizer)
+    for query, text, answer in zip(queries, texts, people[task], strict=True):
+        if query is None:
             raise KcError(
                 f"The tokenizer does not split {text + ' ' + answer!r} where the prompt ends; "
                 "the answer needs a token of its own."
             )
-        span = (before, before + len(name))
+    return [query for query in queries if query is not None]
+
+
+def tokenise(
+    numbers: Iterable[int],
+    texts: Sequence[str],
+    spans: Sequence[tuple[int, int]],
+    answers: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    forms: Sequence[str] | None = None,
+) -> list[Query | None]:
+    """A query per prompt, None where the tokenizer joins the end of the prompt and the answer.
+
+    ``spans``: characters of the subject in each text, half open. One space is put between prompt
+    and answer.
+    """
+    prompts = tokenizer(list(texts), return_offsets_mapping=True)
+    whole = tokenizer([f"{text} {answer}" for text, answer in zip(texts, answers, strict=True)])
+    queries: list[Query | None] = []
+    for i, (number, span) in enumerate(zip(numbers, spans, strict=True)):
+        ids, full = tuple(prompts["input_ids"][i]), whole["input_ids"][i]
+        if tuple(full[: len(ids)]) != ids or len(full) == len(ids):
+            queries.append(None)
+            continue
         inside = [
             t
             for t, (a, b) in enumerate(prompts["offset_mapping"][i])
             if a < span[1] and b > span[0]
         ]
-        subject = (inside[0], inside[-1] + 1)
-        queries.append(Query(int(person_id), text, ids, subject, answer, int(full[len(ids)])))
+        subject, form = (inside[0], inside[-1] + 1), forms[i] if forms else ""
+        first = int(full[len(ids)])
+        queries.append(Query(int(number), texts[i], ids, subject, answers[i], first, form))
     return queries
 
 
@@ -97,20 +120,24 @@ def make_pairs(
                         )
                         cell = (task, kind, band, split, wording)
                         rng = np.random.default_rng([seed, _STREAM, *_numbers(cell)])
-                        pairs = _pair(queries, n_pairs, min_fellows, rng)
+                        pairs = pair_queries(queries, n_pairs, min_fellows, rng)
                         if not pairs:
                             raise KcError(_no_pairs(cell, len(chosen), min_fellows))
                         rows += [_row(cell, i, *pair) for i, pair in enumerate(pairs)]
     return pd.DataFrame(rows)
 
 
-def _pair(
+def pair_queries(
     queries: list[Query], n_pairs: int, min_fellows: int, rng: np.random.Generator
 ) -> list[tuple[Query, Query]]:
-    """Rounds of pairs: each person once with a first partner, then once with a second, ..."""
-    groups: dict[tuple[int, tuple[int, int]], list[Query]] = defaultdict(list)
+    """Rounds of pairs: each person once with a first partner, then once with a second, ...
+
+    Both queries of a pair have the same form, the same length, the subject at the same tokens, and
+    answers that start with different tokens.
+    """
+    groups: dict[tuple[str, int, tuple[int, int]], list[Query]] = defaultdict(list)
     for query in (queries[i] for i in rng.permutation(len(queries))):
-        groups[len(query.ids), query.subject].append(query)
+        groups[query.form, len(query.ids), query.subject].append(query)
     groups = {k: g for k, g in groups.items() if len(g) - 1 > min_fellows}
     found: list[tuple[Query, Query]] = []
     for shift in range(1, max((len(g) for g in groups.values()), default=1)):
@@ -128,16 +155,16 @@ def _pair(
 
 
 def _row(cell: tuple[str, ...], pair_id: int, clean: Query, corrupted: Query) -> dict[str, object]:
-    task, kind, band, split, wording = cell
+    names = ("task", "kind", "band", "split", "wording")
+    who = {"person_id": clean.person_id, "corrupted_person_id": corrupted.person_id}
+    return (
+        dict(zip(names, cell, strict=True)) | {"pair_id": pair_id} | who | row_of(clean, corrupted)
+    )
+
+
+def row_of(clean: Query, corrupted: Query) -> dict[str, object]:
+    """The columns of a pair that :meth:`PairBatch.from_frame` reads, and its texts."""
     return {
-        "task": task,
-        "kind": kind,
-        "band": band,
-        "split": split,
-        "wording": wording,
-        "pair_id": pair_id,
-        "person_id": clean.person_id,
-        "corrupted_person_id": corrupted.person_id,
         "clean": clean.text,
         "corrupted": corrupted.text,
         "clean_ids": list(clean.ids),

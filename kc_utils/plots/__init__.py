@@ -19,6 +19,14 @@ from kc_utils.plots.drawing import Drawing, circuit_drawing, circuit_drawing_pai
 from kc_utils.plots.drawing_epochs import circuit_drawing_epochs
 from kc_utils.plots.evidence import evidence_forest
 from kc_utils.plots.exposure import exposure_curves, exposure_means, exposure_retained
+from kc_utils.plots.facts import (
+    facts_curves,
+    facts_evolution,
+    facts_hits,
+    facts_lens,
+    facts_roles,
+    facts_transfer,
+)
 from kc_utils.plots.faithfulness import faithfulness_curves, size_curve
 from kc_utils.plots.forgetting import elasticity, forgetting_curves
 from kc_utils.plots.frequency import frequency_curve
@@ -68,6 +76,12 @@ __all__ = [
     "exposure_curves",
     "exposure_means",
     "exposure_retained",
+    "facts_curves",
+    "facts_evolution",
+    "facts_hits",
+    "facts_lens",
+    "facts_roles",
+    "facts_transfer",
     "faithfulness_curves",
     "forgetting_curves",
     "frequency_curve",

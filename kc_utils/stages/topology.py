@@ -37,7 +37,7 @@ def compute(work: Workspace) -> None:
     shapes, ratios, centres, edges = [], [], [], []
     for step, epoch, cell, scores, circuit in found:
         at = {"step": step, "epoch": epoch, **cell._asdict()}
-        shapes.append(at | _shape(scores, circuit, last[cell], before.get(cell), work.config.seed))
+        shapes.append(at | shape(scores, circuit, last[cell], before.get(cell), work.config.seed))
         before[cell] = circuit
         ratios.append(edge_activation_ratio(circuit.edges, graph).assign(**at))
         centres.append(at | _centre(circuit, work.config.seed))
@@ -50,7 +50,8 @@ def compute(work: Workspace) -> None:
     work.table("phase_shift", bends(topology, run.table("accuracy"), work.config))
 
 
-def _shape(scores, circuit: Circuit, last: Circuit, before: Circuit | None, seed: int) -> dict:
+def shape(scores, circuit: Circuit, last: Circuit, before: Circuit | None, seed: int) -> dict:
+    """Entropy of a score matrix, size of its circuit, overlap with the last and the previous."""
     graph = circuit.graph
     control = random_circuit(graph, circuit.n_edges, seed)
     other = random_circuit(graph, last.n_edges, seed + 1)

@@ -1,0 +1,137 @@
+"""Which facts are studied together: groups, sides, and clean and corrupted prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from kc_utils.errors import KcError
+from kc_utils.facts.settings import FactSettings
+from kc_utils.prompts import SPLITS, Query, pair_queries, row_of
+
+LEAST_PAIRS = 2  # on each side of a cell
+_SPLIT, _PAIRS = 43, 47  # stream numbers of the generators
+
+
+class Cell(NamedTuple):
+    """One circuit's subject matter: a relation, and facts that are known, unknown, or all."""
+
+    relation: str
+    group: str
+
+    @property
+    def name(self) -> str:
+        """How the cell is called inside score files."""
+        return "|".join(self)
+
+
+def with_groups(facts: pd.DataFrame, settings: FactSettings) -> pd.DataFrame:
+    """Add right (the model's own check that counts), group and split.
+
+    Subjects are split, not facts: no subject is on both sides, whatever the relation. Sides are
+    filled in turn so that each relation and group has its share on both.
+    """
+    right = facts["first_right" if settings.known_by == "first" else "whole_right"]
+    group = np.where(right, "known", "unknown") if settings.only_known else "all"
+    facts = facts.assign(right=right, group=group)
+    rng = np.random.default_rng([settings.seed, _SPLIT])
+    side: dict[str, str] = {}
+    for _, part in facts.groupby(["relation", "group"], sort=False):
+        subjects = list(dict.fromkeys(part["subject"]))
+        held = [side[s] == "evaluate" for s in subjects if s in side]
+        for subject in (s for s in rng.permutation(subjects).tolist() if s not in side):
+            wanted = settings.held_out * (len(held) + 1) > sum(held) + 0.5
+            held.append(wanted)
+            side[subject] = "evaluate" if wanted else "discover"
+    return facts.assign(split=facts["subject"].map(side))
+
+
+def make_pairs(
+    facts: pd.DataFrame, queries: Sequence[Query], settings: FactSettings
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Pairs of every cell and side, and ``facts`` with the column partner.
+
+    A pair's prompts differ in nothing but the subject, have as many tokens, and answers that start
+    with different tokens. ``partner`` says whether a fact has such a partner on its side.
+
+    Returns:
+        Pairs (relation, group, split, pair_id, line, corrupted_line, subject, corrupted_subject and
+        the columns of :func:`kc_utils.prompts.row_of`), and the facts.
+    """
+    by_line = {query.person_id: query for query in queries}
+    subjects = facts.set_index("line")["subject"]
+    rows, partner = [], pd.Series(False, index=facts.index)
+    for number, (keys, part) in enumerate(
+        facts.groupby(["relation", "group", "split"], sort=False)
+    ):
+        chosen = [by_line[line] for line in part["line"]]
+        rng = np.random.default_rng([settings.seed, _PAIRS, number])
+        possible = pair_queries(chosen, len(chosen) ** 2, 0, rng)
+        with_partner = {clean.person_id for clean, _ in possible}
+        partner[part.index] = part["line"].isin(with_partner)
+        for i, (clean, corrupted) in enumerate(possible[: settings.pairs]):
+            lines = {"line": clean.person_id, "corrupted_line": corrupted.person_id}
+            names = {"subject": subjects[clean.person_id],
+                     "corrupted_subject": subjects[corrupted.person_id]}  # fmt: skip
+            at = dict(zip(("relation", "group", "split"), keys, strict=True))
+            rows.append(at | {"pair_id": i} | lines | names | row_of(clean, corrupted))
+    columns = ["relation", "group", "split", "line"]
+    return pd.DataFrame(rows, columns=None if rows else columns), facts.assign(partner=partner)
+
+
+def relation_counts(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Per relation and group: facts, right_first, right_whole, without_partner, and per side the
+    numbers of facts and pairs that are used."""
+    rows = []
+    for keys, part in facts.groupby(["relation", "group"], sort=False):
+        here = pairs[(pairs["relation"] == keys[0]) & (pairs["group"] == keys[1])]
+        row = dict(zip(("relation", "group"), keys, strict=True)) | {
+            "facts": len(part),
+            "right_first": int(part["first_right"].sum()),
+            "right_whole": int(part["whole_right"].sum()),
+            "without_partner": int((~part["partner"]).sum()),
+        }
+        for side in SPLITS:
+            used = here[here["split"] == side]
+            row |= {f"{side}_facts": used["line"].nunique(), f"{side}_pairs": len(used)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def cells_of(counts: pd.DataFrame) -> list[Cell]:
+    """The cells with at least two pairs on both sides, those of known (or all) facts first.
+
+    Raises:
+        KcError: no cell of known (or all) facts has them; with the counts of every relation.
+    """
+    enough = counts[[f"{side}_pairs" for side in SPLITS]].min(axis=1) >= LEAST_PAIRS
+    found = [Cell(*row) for row in counts.loc[enough, ["relation", "group"]].to_numpy().tolist()]
+    found.sort(key=lambda cell: cell.group == "unknown")
+    if not primary(found):
+        raise KcError(_too_few(counts))
+    return found
+
+
+def primary(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells whose circuits are studied at every size."""
+    return [cell for cell in cells if cell.group != "unknown"]
+
+
+def _too_few(counts: pd.DataFrame) -> str:
+    said = []
+    for relation, part in counts.groupby("relation", sort=False):
+        main = part[part["group"] != "unknown"]
+        known = int(main["facts"].sum())
+        text = f"{relation!r} has {part['facts'].sum()} facts"
+        if (counts["group"] != "all").all():
+            text += f", {known} of them right"
+        alone = int(main["without_partner"].sum())
+        said.append(f"{text}, {alone} of these without a partner")
+    return (
+        f"No relation has {LEAST_PAIRS} pairs for discovery and {LEAST_PAIRS} for evaluation: "
+        f"{'; '.join(said)}. A partner is another subject with as many tokens and an answer that "
+        "starts with another token; add facts, or study wrong ones too with --all-facts."
+    )

@@ -1,0 +1,76 @@
+"""The folder of a study: what it is of, finished parts, and the tables when all is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kc_utils import artifacts
+from kc_utils.errors import KcError
+from kc_utils.runs import key_of
+
+RECORD = "provenance.json"
+
+
+class StudyFolder:
+    """A folder that holds one study: of certain facts, models and settings.
+
+    ``of``: everything that the numbers depend on. A folder that holds the study of something else
+    is refused. Parts that a killed start has finished are used again.
+    """
+
+    def __init__(self, path: Path, of: dict[str, Any]) -> None:
+        self.path, self.of, self.key = path, of, key_of(of)
+        record = artifacts.read_json(path / RECORD) if (path / RECORD).is_file() else None
+        if record is None and path.exists() and (path.is_file() or any(path.iterdir())):
+            raise KcError(f"{path} is not empty and holds no study of facts; choose another --out.")
+        if record is not None and record.get("key") != self.key:
+            raise KcError(f"{path} holds a study of {_other(record.get('of', {}), of)}; choose "
+                          "another --out.")  # fmt: skip
+        self.record: dict[str, Any] = record or {"key": self.key, "of": of, "tables": {}}
+
+    @property
+    def done(self) -> bool:
+        """Whether all tables and figures are there, unchanged."""
+        tables: dict[str, str] = self.record["tables"]
+        for name, digest in tables.items():
+            file = self.table_path(name)
+            if not file.is_file() or artifacts.sha256(file) != digest:
+                raise KcError(f"{file} is missing or damaged; remove {self.path} and start again.")
+        return bool(tables)
+
+    def open(self) -> None:
+        """Make the folder and say in it what it is of."""
+        artifacts.write_json(self.path / RECORD, self.record)
+
+    def table_path(self, name: str) -> Path:
+        return self.path / "tables" / f"{name}.parquet"
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a finished table."""
+        return artifacts.read_parquet(self.table_path(name))
+
+    def piece(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """What ``compute()`` returns, from ``parts/`` if an earlier start came that far."""
+        path = self.path / "parts" / f"{name}.parquet"
+        if not path.is_file():
+            artifacts.write_parquet(path, compute())
+        return artifacts.read_parquet(path)
+
+    def finish(self, tables: dict[str, pd.DataFrame], provenance: dict[str, Any]) -> None:
+        """Write the tables, then the record that says that they are complete."""
+        for name, frame in tables.items():
+            artifacts.write_parquet(self.table_path(name), frame.reset_index(drop=True))
+        digests = {name: artifacts.sha256(self.table_path(name)) for name in tables}
+        self.record |= provenance | {"tables": digests}
+        artifacts.write_json(self.path / RECORD, self.record)
+        artifacts.remove(self.path / "parts")
+
+
+def _other(held: dict[str, Any], asked: dict[str, Any]) -> str:
+    """In which respect two studies differ."""
+    names = {"facts": "other facts", "models": "other models", "settings": "other settings"}
+    return next((text for key, text in names.items() if held.get(key) != asked[key]), "an older kc")

@@ -1,0 +1,124 @@
+"""From request to finished folder: check all input, compute what is missing, write tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kc_utils import artifacts
+from kc_utils.exports import portable
+from kc_utils.facts import tables
+from kc_utils.facts.asking import ask
+from kc_utils.facts.figures import write_figures
+from kc_utils.facts.lines import read_facts
+from kc_utils.facts.pairing import primary
+from kc_utils.facts.record import StudyFolder
+from kc_utils.facts.settings import FactSettings
+from kc_utils.facts.sources import Source
+from kc_utils.facts.study import (
+    Say,
+    Subject,
+    circuits_of,
+    each_part,
+    open_checkpoint,
+    scores_of,
+)
+from kc_utils.runs import provenance
+
+VERSION = 1  # of what the numbers mean: raise it when a study must be computed again
+
+
+@dataclass(frozen=True)
+class Request:
+    """A study that is wanted. ``checkpoints``: earlier ones of the same training, oldest first."""
+
+    model: str
+    facts: Path
+    out: Path
+    checkpoints: Sequence[str] = ()
+    templates: dict[str, str] = field(default_factory=dict)
+    settings: FactSettings = field(default_factory=FactSettings)
+
+
+def study_facts(request: Request, say: Say = lambda _: None) -> StudyFolder:
+    """Compute the study that ``request`` describes, or what an earlier start left to do.
+
+    Nothing is written before the facts, the models and the folder have passed every check. ``say``
+    is told what is being computed.
+
+    Returns:
+        The folder, with all tables and figures.
+
+    Raises:
+        KcError: bad lines, models that cannot be used, too few facts, or a folder that holds
+            something else.
+    """
+    started = time.perf_counter()
+    facts = read_facts(request.facts, request.templates)
+    sources = [Source.find(where) for where in (*request.checkpoints, request.model)]
+    folder = StudyFolder(request.out.expanduser(), _identity(request, sources))
+    if folder.done:
+        return folder
+    say("the model's own answers")
+    subject = Subject(request.facts, facts, sources[-1], request.settings)
+    folder.open()
+    found, right = [], []
+    for number, source in enumerate(sources[:-1]):
+        say(f"checkpoint {source.name}")
+        model, tokenizer, bridge = open_checkpoint(source, request.facts, facts, subject)
+        right.append(ask(model, tokenizer, subject.queries, request.settings.batch_size))
+        found.append(scores_of(folder, number, subject, bridge, say))
+    right.append(subject.facts)
+    found.append(scores_of(folder, len(sources) - 1, subject, subject.bridge, say))
+    rows = each_part(folder, subject, found[-1], say)
+    written = _tables(subject, found, right, rows, [source.name for source in sources])
+    say("figures")
+    write_figures(folder.path / "figures", written, len(primary(subject.cells)))
+    seconds = round(time.perf_counter() - started, 1)
+    folder.finish(written, {"made_with": provenance(), "seconds_of_last_start": seconds})
+    return folder
+
+
+def _identity(request: Request, sources: Sequence[Source]) -> dict[str, Any]:
+    """All that the numbers depend on, without paths of the machine."""
+    return {
+        "version": VERSION,
+        "facts": {"name": request.facts.name, "sha256": artifacts.sha256(request.facts),
+                  "templates": request.templates},
+        "models": [portable({"name": s.name, "sha256": s.digest}) for s in sources],
+        "settings": request.settings.model_dump(mode="json"),
+    }  # fmt: skip
+
+
+def _tables(
+    subject: Subject, found: list, right: list[pd.DataFrame], rows: dict, names: list[str]
+) -> dict[str, pd.DataFrame]:
+    seed = subject.settings.seed
+    circuits = [circuits_of(subject, scores) for scores in found]
+    sizes, transfer = rows["sizes"], rows["transfer"]
+    keys = [*tables.AT, "split", "circuit", "ablation", "share", "n_edges"]
+    curve = tables.hits_and_faithfulness(sizes, keys, seed)
+    keys = ["source_relation", "source_group", *tables.AT, "circuit", "ablation"]
+    return {
+        "facts": subject.facts,
+        "relations": subject.counts,
+        "pairs": subject.pairs,
+        "graph": tables.graph_table(subject.graph, subject.n),
+        "sizes": curve,
+        "areas": tables.areas_of(curve),
+        "transfer": tables.hits_and_faithfulness(transfer, keys, seed),
+        "topology": tables.evolution(found, circuits, names, seed),
+        "answers": tables.answers(subject.facts, right, names),
+        "overlap": tables.overlap(circuits[-1]),
+        "heads": rows["heads"],
+        "role_shares": tables.roles_of(rows["heads"]),
+        "logit_lens": rows["lens"],
+        "strongest_edges": tables.strongest_edges(found[-1], circuits[-1]),
+        "size_pairs": sizes,
+        "transfer_pairs": transfer,
+    }

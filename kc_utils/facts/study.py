@@ -1,0 +1,207 @@
+"""The study itself: edge scores, circuits at every size, other facts, heads and the logit lens.
+
+What is asked of a cell is what the chapters ask of a run: the same functions on the same kinds of
+tables. Every part is stored when it is finished, so that a start that was killed goes on there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+
+from kc_utils.anatomy import graph_of
+from kc_utils.attribution import AttributionSettings, attribute
+from kc_utils.batch_evaluation import BatchEvaluation
+from kc_utils.circuit import Circuit, random_circuit, top_n
+from kc_utils.components import assign_roles, head_attribution
+from kc_utils.errors import KcError
+from kc_utils.evaluation import ABLATIONS, mean_outputs
+from kc_utils.facts.asking import ask, queries_of
+from kc_utils.facts.lines import Fact
+from kc_utils.facts.pairing import (
+    Cell,
+    cells_of,
+    make_pairs,
+    primary,
+    relation_counts,
+    with_groups,
+)
+from kc_utils.facts.record import StudyFolder
+from kc_utils.facts.settings import FactSettings
+from kc_utils.facts.sources import Source, bridge_of
+from kc_utils.graph import Graph
+from kc_utils.lens import logit_lens
+from kc_utils.prompt_batch import PairBatch
+from kc_utils.score_files import read_scores, write_scores
+from kc_utils.size_curve import curve_circuits, size_curve, sizes_of
+from kc_utils.stages.components import lens_means
+
+Say = Callable[[str], None]
+
+
+class Subject:
+    """The last model with everything that is asked of it: facts, pairs, cells."""
+
+    def __init__(
+        self, path: Path, facts: list[Fact], source: Source, settings: FactSettings
+    ) -> None:
+        self.source, self.settings = source, settings
+        model, tokenizer = source.load()
+        self.queries = queries_of(path, facts, model, tokenizer)
+        asked = ask(model, tokenizer, self.queries, settings.batch_size)
+        frame = pd.DataFrame(
+            [(f.number, f.relation, f.subject, f.prompt, f.answer) for f in facts],
+            columns=["line", "relation", "subject", "prompt", "answer"],
+        )
+        grouped = with_groups(frame.join(asked), settings)
+        self.pairs, self.facts = make_pairs(grouped, self.queries, settings)
+        self.counts = relation_counts(self.facts, self.pairs)
+        self.cells = cells_of(self.counts)
+        self.bridge = bridge_of(source, model, tokenizer)
+        self.graph: Graph = graph_of(self.bridge)
+
+    def select(self, cell: Cell, split: str) -> pd.DataFrame:
+        """The pairs of one cell and side."""
+        here = (self.pairs["relation"] == cell.relation) & (self.pairs["group"] == cell.group)
+        return self.pairs[here & (self.pairs["split"] == split)].reset_index(drop=True)
+
+    def batch(self, cell: Cell, split: str) -> PairBatch:
+        """The same as tensors."""
+        return PairBatch.from_frame(self.select(cell, split))
+
+    @cached_property
+    def n(self) -> int:
+        """Edges of the circuit before pruning."""
+        return sizes_of(self.graph, [self.settings.top_share])[0]
+
+
+def open_checkpoint(source: Source, path: Path, facts: list[Fact], last: Subject):
+    """The model and bridge of an earlier checkpoint, with a check that it is one of the same model.
+
+    Raises:
+        KcError: it reads other tokens, or has another number of layers or heads.
+    """
+    model, tokenizer = source.load()
+    if queries_of(path, facts, model, tokenizer) != last.queries:
+        raise KcError(
+            f"{source.where!r} splits the facts into other tokens than {last.source.where!r}; "
+            "checkpoints share a tokenizer."
+        )
+    bridge = bridge_of(source, model, tokenizer)
+    if graph_of(bridge) != last.graph:
+        raise KcError(
+            f"{source.where!r} has other layers or heads than {last.source.where!r}; checkpoints "
+            "are of one model."
+        )
+    return model, tokenizer, bridge
+
+
+def scores_of(
+    folder: StudyFolder, number: int, subject: Subject, bridge: TransformerBridge, say: Say
+) -> dict[str, Tensor]:
+    """Edge scores of every cell by its name, each [n_forward, n_backward], from the score file or
+    computed."""
+    path = folder.path / "scores" / f"checkpoint-{number:03d}.safetensors"
+    how = AttributionSettings(steps=subject.settings.steps, batch_size=subject.settings.batch_size)
+    if not path.is_file():
+        found = {}
+        for cell in subject.cells:
+            say(f"edge scores of {cell.relation} ({cell.group})")
+            found[cell.name] = attribute(bridge, subject.batch(cell, "discover"), how)
+        write_scores(path, found, subject.graph)
+    return read_scores(path, subject.graph)
+
+
+def circuits_of(subject: Subject, scores: dict[str, Tensor]) -> dict[Cell, Circuit]:
+    """The circuit of every cell."""
+    return {cell: top_n(scores[cell.name], subject.graph, subject.n) for cell in subject.cells}
+
+
+def size_rows(subject: Subject, cell: Cell, scores: Tensor) -> pd.DataFrame:
+    """Circuits of every size, a row per pair: own ones on both sides, random ones on held-out
+    facts."""
+    settings = subject.settings
+    circuits = curve_circuits(scores, subject.graph, settings.seed, settings.shares)
+    own = {key: circuit for key, circuit in circuits.items() if key[1] == "own"}
+    means = mean_outputs(subject.bridge, subject.batch(cell, "discover"), settings.batch_size)
+    frames = []
+    for split, chosen in (("evaluate", circuits), ("discover", own)):
+        pairs = subject.select(cell, split)
+        evaluation = BatchEvaluation(
+            subject.bridge, PairBatch.from_frame(pairs), means, settings.batch_size
+        )
+        rows = size_curve(evaluation, chosen).join(pairs[["pair_id", "subject"]], on="pair")
+        frames.append(rows.drop(columns="pair").assign(split=split))
+    return pd.concat(frames, ignore_index=True).assign(**cell._asdict())
+
+
+def transfer_rows(subject: Subject, circuits: dict[Cell, Circuit], target: Cell) -> pd.DataFrame:
+    """Every cell's circuit, and random ones of the target's size, on the held-out facts of
+    ``target``."""
+    settings = subject.settings
+    means = mean_outputs(subject.bridge, subject.batch(target, "discover"), settings.batch_size)
+    pairs = subject.select(target, "evaluate")
+    evaluation = BatchEvaluation(
+        subject.bridge, PairBatch.from_frame(pairs), means, settings.batch_size
+    )
+    size = circuits[target].n_edges
+    sides = [(cell.relation, cell.group, "own", c) for cell, c in circuits.items()]
+    sides += [
+        (target.relation, target.group, "random",
+         random_circuit(subject.graph, size, 1000 * settings.seed + i))
+        for i in range(settings.random_circuits)
+    ]  # fmt: skip
+    frames = [
+        evaluation.table(circuit, ablation).assign(
+            source_relation=relation, source_group=group, circuit=name
+        )
+        for relation, group, name, circuit in sides
+        for ablation in ABLATIONS
+    ]
+    rows = pd.concat(frames, ignore_index=True).join(pairs[["pair_id", "subject"]], on="pair")
+    return rows.drop(columns="pair").assign(**target._asdict())
+
+
+def head_table(subject: Subject, cell: Cell, circuit: Circuit) -> pd.DataFrame:
+    """Every head's contribution and role on held-out facts, and whether the circuit has it."""
+    values = head_attribution(subject.bridge, subject.batch(cell, "evaluate"))
+    heads = assign_roles(values, subject.settings.role_ratio)
+    names = "a" + heads["layer"].astype(str) + ".h" + heads["head"].astype(str)
+    return heads.assign(in_circuit=names.isin(set(circuit.nodes)), **cell._asdict())
+
+
+def lens_table(subject: Subject, cell: Cell) -> pd.DataFrame:
+    """The logit lens on held-out facts, for the right answer and, as control, for the wrong one."""
+    batch = subject.batch(cell, "evaluate")
+    frames = [
+        lens_means(logit_lens(subject.bridge, batch, target=target)).assign(target=target)
+        for target in ("right", "wrong")
+    ]
+    return pd.concat(frames, ignore_index=True).assign(**cell._asdict())
+
+
+def each_part(
+    folder: StudyFolder, subject: Subject, scores: dict[str, Tensor], say: Say
+) -> dict[str, pd.DataFrame]:
+    """The rows of the last model: sizes, transfer, heads, lens."""
+    circuits = circuits_of(subject, scores)
+    found: dict[str, list[pd.DataFrame]] = {"sizes": [], "transfer": [], "heads": [], "lens": []}
+    main = primary(subject.cells)
+    for i, cell in enumerate(subject.cells):
+        shown = f"{cell.relation} ({cell.group})"
+        jobs: dict[str, Callable[[], pd.DataFrame]] = {
+            "heads": lambda c=cell: head_table(subject, c, circuits[c]),
+            "lens": lambda c=cell: lens_table(subject, c),
+            "transfer": lambda c=cell: transfer_rows(subject, circuits, c),
+        }
+        if cell in main:
+            jobs["sizes"] = lambda c=cell: size_rows(subject, c, scores[c.name])
+        for name, job in jobs.items():
+            say(f"{name} of {shown}")
+            found[name].append(folder.piece(f"{name}-{i:03d}", job))
+    return {name: pd.concat(frames, ignore_index=True) for name, frames in found.items()}
