@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.facts.lines import Fact, refuse
 from kc_utils.prompts import Query, tokenise
@@ -17,7 +17,7 @@ from kc_utils.training.batches import like_length, refuse_training
 def queries_of(
     path: Path,
     facts: Sequence[Fact],
-    model: PreTrainedModel,
+    config: PretrainedConfig,
     tokenizer: PreTrainedTokenizerBase,
 ) -> list[Query]:
     """One query per fact, in their order; ``person_id`` is the line in the file.
@@ -34,7 +34,7 @@ def queries_of(
         tokenizer,
         [fact.form for fact in facts],
     )
-    room = getattr(model.config, "max_position_embeddings", None)
+    room = getattr(config, "max_position_embeddings", None)
     good, bad = [], []
     for fact, query in zip(facts, queries, strict=True):
         if query is None:

@@ -19,13 +19,13 @@ from kc_utils.facts.lines import read_facts
 from kc_utils.facts.pairing import primary
 from kc_utils.facts.record import StudyFolder
 from kc_utils.facts.settings import FactSettings
-from kc_utils.facts.sources import Source
+from kc_utils.facts.sources import Source, bridge_of
 from kc_utils.facts.study import (
     Say,
     Subject,
+    check_checkpoint,
     circuits_of,
     each_part,
-    open_checkpoint,
     scores_of,
 )
 from kc_utils.runs import provenance
@@ -66,12 +66,15 @@ def study_facts(request: Request, say: Say = lambda _: None) -> StudyFolder:
         return folder
     say("the model's own answers")
     subject = Subject(request.facts, facts, sources[-1], request.settings)
+    for source in sources[:-1]:
+        check_checkpoint(source, request.facts, facts, subject)
     folder.open()
     found, right = [], []
     for number, source in enumerate(sources[:-1]):
         say(f"checkpoint {source.name}")
-        model, tokenizer, bridge = open_checkpoint(source, request.facts, facts, subject)
+        model, tokenizer = source.load()
         right.append(ask(model, tokenizer, subject.queries, request.settings.batch_size))
+        bridge = bridge_of(source, model, tokenizer)
         found.append(scores_of(folder, number, subject, bridge, say))
     right.append(subject.facts)
     found.append(scores_of(folder, len(sources) - 1, subject, subject.bridge, say))

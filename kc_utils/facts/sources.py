@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils import artifacts
 from kc_utils.bridge import boot_bridge
@@ -76,6 +76,22 @@ class Source:
                 f"{room}."
             )
         return model, tokenizer
+
+    def shape(self) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+        """Configuration and tokenizer of a folder, without its weights.
+
+        Raises:
+            KcError: a package, or a configuration that cannot be read.
+        """
+        if self.where.startswith(PACKAGE):
+            raise KcError(f"{self.where!r} is not a folder; earlier checkpoints are folders.")
+        folder = Path(self.where).expanduser()
+        try:
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0]
+            raise KcError(f"The model in {self.where!r} cannot be loaded: {reason}") from None
+        return config, load_tokenizer(folder)
 
 
 def bridge_of(source: Source, model, tokenizer) -> TransformerBridge:

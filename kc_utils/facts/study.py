@@ -18,7 +18,7 @@ from kc_utils.anatomy import graph_of
 from kc_utils.attribution import AttributionSettings, attribute
 from kc_utils.batch_evaluation import BatchEvaluation
 from kc_utils.circuit import Circuit, random_circuit, top_n
-from kc_utils.components import assign_roles, head_attribution
+from kc_utils.components import PARTS, assign_roles, head_attribution
 from kc_utils.errors import KcError
 from kc_utils.evaluation import ABLATIONS, mean_outputs
 from kc_utils.facts.asking import ask, queries_of
@@ -42,6 +42,7 @@ from kc_utils.size_curve import curve_circuits, size_curve, sizes_of
 from kc_utils.stages.components import lens_means
 
 Say = Callable[[str], None]
+SHAPE = ("model_type", "num_hidden_layers", "num_attention_heads", "hidden_size")
 
 
 class Subject:
@@ -52,7 +53,7 @@ class Subject:
     ) -> None:
         self.source, self.settings = source, settings
         model, tokenizer = source.load()
-        self.queries = queries_of(path, facts, model, tokenizer)
+        self.queries = queries_of(path, facts, model.config, tokenizer)
         asked = ask(model, tokenizer, self.queries, settings.batch_size)
         frame = pd.DataFrame(
             [(f.number, f.relation, f.subject, f.prompt, f.answer) for f in facts],
@@ -80,25 +81,22 @@ class Subject:
         return sizes_of(self.graph, [self.settings.top_share])[0]
 
 
-def open_checkpoint(source: Source, path: Path, facts: list[Fact], last: Subject):
-    """The model and bridge of an earlier checkpoint, with a check that it is one of the same model.
-
-    Raises:
-        KcError: it reads other tokens, or has another number of layers or heads.
-    """
-    model, tokenizer = source.load()
-    if queries_of(path, facts, model, tokenizer) != last.queries:
+def check_checkpoint(source: Source, path: Path, facts: list[Fact], last: Subject) -> None:
+    """KcError unless ``source`` reads the same tokens and has the same shape as the last model."""
+    config, tokenizer = source.shape()
+    own = last.bridge.original_model.config
+    different = [k for k in SHAPE if getattr(config, k, None) != getattr(own, k, None)]
+    if different:
+        raise KcError(
+            f"{source.where!r} has another {different[0]} than {last.source.where!r} "
+            f"({getattr(config, different[0], None)}, {getattr(own, different[0], None)}); "
+            "checkpoints are of one model."
+        )
+    if queries_of(path, facts, config, tokenizer) != last.queries:
         raise KcError(
             f"{source.where!r} splits the facts into other tokens than {last.source.where!r}; "
             "checkpoints share a tokenizer."
         )
-    bridge = bridge_of(source, model, tokenizer)
-    if graph_of(bridge) != last.graph:
-        raise KcError(
-            f"{source.where!r} has other layers or heads than {last.source.where!r}; checkpoints "
-            "are of one model."
-        )
-    return model, tokenizer, bridge
 
 
 def scores_of(
@@ -168,9 +166,13 @@ def transfer_rows(subject: Subject, circuits: dict[Cell, Circuit], target: Cell)
 
 
 def head_table(subject: Subject, cell: Cell, circuit: Circuit) -> pd.DataFrame:
-    """Every head's contribution and role on held-out facts, and whether the circuit has it."""
+    """Every head's contribution and role on held-out facts, and whether the circuit has it.
+
+    ``from_subject``, ``from_relation`` and ``from_bos`` are what it reads from these tokens.
+    """
     values = head_attribution(subject.bridge, subject.batch(cell, "evaluate"))
     heads = assign_roles(values, subject.settings.role_ratio)
+    heads = heads.rename(columns={part: f"from_{part}" for part in PARTS})
     names = "a" + heads["layer"].astype(str) + ".h" + heads["head"].astype(str)
     return heads.assign(in_circuit=names.isin(set(circuit.nodes)), **cell._asdict())
 

@@ -1,0 +1,76 @@
+"""A tiny model that knows some facts by heart, its folder, and its facts file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kc_utils.config import ModelConfig
+from kc_utils.models import make_model, save_model
+from kc_utils.tokenizers import train_bpe
+
+SUBJECTS = [a + b for a in ("Bel", "Dor", "Kal", "Min", "Tor", "Vas") for b in ("ia", "on", "ul")]
+CITIES = ["Akra", "Bonn", "Cork", "Dili", "Evry", "Faro", "Gent", "Homs", "Irun"]
+SEAS = ["North", "South", "East"]
+CAPITAL = "The capital of {subject} is"
+SEA = "The sea of {subject} is"
+SHAPE = ModelConfig(shape="gpt2", n_layers=2, n_heads=4, n_kv_heads=4, d_model=32, d_mlp=64,
+                    n_positions=24, vocab_size=420)  # fmt: skip
+
+
+def facts(answer: int = 0) -> list[dict[str, str]]:
+    """18 capitals and 18 seas; ``answer`` shifts who has which."""
+    rows = []
+    for i, subject in enumerate(SUBJECTS):
+        for relation, prompt, pool in (("capital", CAPITAL, CITIES), ("sea", SEA, SEAS)):
+            right = pool[(i * 5 + i // 9 + answer) % len(pool)]
+            rows.append(
+                {"relation": relation, "subject": subject, "prompt": prompt, "answer": right}
+            )
+    return rows
+
+
+def write(path: Path, rows: list) -> Path:
+    """A facts file; texts are written as they are."""
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def texts(rows: list[dict[str, str]]) -> list[str]:
+    return [
+        f"{row['prompt'].replace('{subject}', row['subject'])} {row['answer']}." for row in rows
+    ]
+
+
+def tokenizer() -> PreTrainedTokenizerBase:
+    """Subjects and answers are frequent, so that subjects of equal length have equal tokens."""
+    return train_bpe(texts(facts()) * 3, SHAPE.vocab_size)
+
+
+def learn(model: PreTrainedModel, tokenizer, rows: list[dict[str, str]], steps: int) -> None:
+    """Train on the facts by heart, all of them in every step."""
+    ids = [tokenizer(text)["input_ids"] for text in texts(rows)]
+    width = max(map(len, ids))
+    padded = torch.tensor([row + [0] * (width - len(row)) for row in ids])
+    labels = torch.tensor([row + [-100] * (width - len(row)) for row in ids])
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
+    model.train()
+    for _ in range(steps):
+        optimiser.zero_grad()
+        model(input_ids=padded, labels=labels).loss.backward()
+        optimiser.step()
+    model.eval()
+
+
+def folders(root: Path, steps: tuple[int, ...]) -> list[Path]:
+    """Model folders after so many more steps each, of one training."""
+    found, words = [], tokenizer()
+    model = make_model(SHAPE, words, 0)
+    for i, more in enumerate(steps):
+        learn(model, words, facts(), more)
+        found.append(save_model(model, words, root / f"step-{i}"))
+    return found
