@@ -24,6 +24,7 @@ EXTRA_NOTEBOOKS = (
     "13_relevance",
     "14_exposure",
     "15_strategies",
+    "16_capitals",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,49 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
-from kc_utils.runs import key_of
+from kc_utils.exports import read_exported
+from kc_utils.runs import key_of, resolve
 
 RECORD = "provenance.json"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A finished study, or its tables as they are kept with the book."""
+
+    path: Path
+    record: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Study:
+        """Open one; relative paths are tried from here, then from the project root.
+
+        Raises:
+            KcError: the folder holds none, or one that is not finished.
+        """
+        path = resolve(folder)
+        record = artifacts.read_json(path / RECORD) if (path / RECORD).is_file() else {}
+        if not isinstance(record, dict) or not record.get("of") or not record.get("tables"):
+            raise KcError(
+                f"{folder} holds no finished study; 'kc facts --model DIR --facts FILE.jsonl --out "
+                f"{folder}' makes one."
+            )
+        return cls(path, record)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a table after checking its digest; KcError if it is missing or was changed."""
+        digest = self.record["tables"].get(name)
+        if digest is None:
+            allowed = ", ".join(self.record["tables"])
+            raise KcError(f"Table {name!r} is not in this study; allowed are {allowed}.")
+        inside = self.path / "tables"
+        folder = inside if inside.is_dir() else self.path
+        return read_exported(folder / f"{name}.parquet", digest, RECORD)
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """All tables by name."""
+        return {name: self.table(name) for name in self.record["tables"]}
 
 
 class StudyFolder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -82,8 +83,11 @@ def study_facts(request: Request, say: Say = lambda _: None) -> StudyFolder:
     written = _tables(subject, found, right, rows, [source.name for source in sources])
     say("figures")
     write_figures(folder.path / "figures", written, len(primary(subject.cells)))
-    seconds = round(time.perf_counter() - started, 1)
-    folder.finish(written, {"made_with": provenance(), "seconds_of_last_start": seconds})
+    cost = {  # of the last start only: one that was stopped has done its part unseen
+        "seconds": round(time.perf_counter() - started, 1),
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    folder.finish(written, {"made_with": provenance(), "cost": cost})
     return folder
 
 

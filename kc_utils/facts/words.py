@@ -1,0 +1,121 @@
+"""Sentences of the chapter on facts, with the numbers of the tables at hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from kc_utils.facts.figures import of
+
+Tables = dict[str, pd.DataFrame]
+
+
+def setup(record: dict[str, Any], tables: Tables) -> str:
+    """Model, size of the graph and the circuit, cost, versions."""
+    graph, settings, made = tables["graph"].iloc[0], record["of"]["settings"], record["made_with"]
+    model, cost = record["of"]["models"][-1], record["cost"]
+    versions = ", ".join(f"{name} {made['versions'][name]}" for name in ("torch", "transformers"))
+    return (
+        f"- model: {model['name']}, {graph['n_layers']} layers with {graph['n_heads']} heads; "
+        f"{graph['n_nodes']:,} nodes and {graph['n_edges']:,} edges, of which the circuit keeps "
+        f"**{graph['top_n']:,}** ({settings['top_share']:.0%}) before pruning\n"
+        f"- up to {settings['pairs']} pairs for each relation, group and half; {settings['steps']} "
+        f"steps of EAP-IG; seed {settings['seed']}\n"
+        f"- cost: **{cost['seconds'] / 60:.0f} minutes** on one core, "
+        f"{cost['peak_memory_mib'] / 1024:.1f} GiB of memory\n"
+        f"- commit {made['git'] or 'not recorded'}, {versions}, {made['machine']}"
+    )
+
+
+def known_share(facts: pd.DataFrame) -> str:
+    """How much is known per relation, beside always giving the commonest answer."""
+    said = []
+    for relation, part in facts.groupby("relation", sort=False):
+        guess = part["answer"].value_counts().iloc[0] / len(part)
+        said.append(
+            f"**{part['first_right'].mean():.0%}** of the facts of *{relation}* are right (always "
+            f"giving the commonest answer: {guess:.0%})"
+        )
+    return "By the first token, " + "; ".join(said) + "."
+
+
+def curve(sizes: pd.DataFrame, group: str, enough: float = 0.85) -> str:
+    """The smallest tested size that restores ``enough`` on held-out facts."""
+    rows = sizes[(sizes["ablation"] == "corrupted") & (sizes["group"] == group)]
+    said = []
+    for relation, part in rows[rows["split"] == "evaluate"].groupby("relation", sort=False):
+        own = part[part["circuit"] == "own"].sort_values("share")
+        good = own[own["faithfulness"] >= enough]
+        if good.empty:
+            said.append(f"no tested size below the whole model reaches {enough} for *{relation}*")
+            continue
+        first = good.iloc[0]
+        other = part[(part["circuit"] != "own") & (part["share"] == first["share"])]
+        said.append(
+            f"for *{relation}* the first tested size that restores {enough} is "
+            f"**{first['share']:.1%}** of the edges ({first['n_edges']:,} after pruning, "
+            f"faithfulness {first['faithfulness']:.2f}), where random circuits restore "
+            f"{other['faithfulness'].max():.2f} at best"
+        )
+    return "On held-out facts, with corrupted values outside, " + "; ".join(said) + "."
+
+
+def specificity(transfer: pd.DataFrame, overlap: pd.DataFrame, group: str) -> str:
+    """Own against foreign circuits on held-out facts, and how many edges they share."""
+    rows = transfer[transfer["ablation"] == "corrupted"].query("group == @group")
+    said = []
+    for relation, part in rows.groupby("relation", sort=False):
+        own = part[part["circuit"] == "own"]
+        same = own.query("source_relation == relation and source_group == group").iloc[0]
+        foreign = own.query("source_relation != relation and source_group == group")
+        random = part[part["circuit"] == "random"].iloc[0]
+        text = f"*{relation}*: its own circuit restores **{same['faithfulness']:.2f}**"
+        for row in foreign.to_dict("records"):
+            text += f", that of *{row['source_relation']}* **{row['faithfulness']:.2f}**"
+            clear = row["faithfulness_high"] < same["faithfulness_low"]
+            text += " (clearly less)" if clear else " (not clearly less)"
+        said.append(f"{text}, random ones {random['faithfulness']:.2f}")
+    pairs = overlap.query("group == @group and other_group == @group and relation < other_relation")
+    for row in pairs.to_dict("records"):
+        said.append(
+            f"the circuits of *{row['relation']}* and *{row['other_relation']}* share "
+            f"**{row['edge_jaccard']:.0%}** of their joint edges (two random ones of that size: "
+            f"{row['random_edge_jaccard']:.0%})"
+        )
+    return "On held-out facts of " + "; ".join(said) + "."
+
+
+def unknown(tables: Tables) -> str:
+    """What the known facts' circuit does for facts that the model gets wrong."""
+    rows = tables["transfer"].query("ablation == 'corrupted' and circuit == 'own'")
+    rows = rows.query("source_relation == relation and source_group == 'known'")
+    facts, said = tables["facts"], []
+    for relation, part in rows.groupby("relation", sort=False):
+        if "unknown" not in set(part["group"]):
+            continue
+        row = part.set_index("group").loc["unknown"]
+        wrong = of(facts, relation, "unknown")
+        said.append(
+            f"*{relation}*: the median rank of a right answer that is not first is "
+            f"**{wrong['rank'].median():.0f}**, and {(wrong['rank'] <= 10).mean():.0%} are among "
+            f"the first ten. The whole model's logit difference between the right answer and the "
+            f"other country's is **{row['clean_logit_diff']:+.1f}** on wrong facts and "
+            f"{part.set_index('group').loc['known', 'clean_logit_diff']:+.1f} on known ones; the "
+            f"circuit of known facts restores **{row['faithfulness']:.2f}** of it on wrong facts"
+        )
+    return "\n".join(f"- {text}." for text in said)
+
+
+def heads(table: pd.DataFrame) -> str:
+    """Shares of the roles in the circuit and in the model, and the layers of mover heads."""
+    inside = table[table["in_circuit"]]
+    movers = inside[inside["role"] == "mover"]
+    layers = (
+        f", in layers {movers['layer'].min()} to {movers['layer'].max()}" if len(movers) else ""
+    )
+    return (
+        f"The circuit has {len(inside)} of {len(table)} heads; **{len(movers)}** of them are mover "
+        f"heads{layers}. Their share is {len(movers) / max(1, len(inside)):.0%} in the circuit and "
+        f"{(table['role'] == 'mover').mean():.0%} among all heads of the model."
+    )
