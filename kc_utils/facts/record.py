@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +74,7 @@ class StudyFolder:
             raise KcError(f"{path} holds a study of {_other(record.get('of', {}), of)}; choose "
                           "another --out.")  # fmt: skip
         self.record: dict[str, Any] = record or {"key": self.key, "of": of, "tables": {}}
+        self._before = self.record.get("cost", {"cpu_seconds": 0.0, "peak_memory_mib": 0})
 
     @property
     def done(self) -> bool:
@@ -85,6 +88,15 @@ class StudyFolder:
 
     def open(self) -> None:
         """Make the folder and say in it what it is of."""
+        self.note_cost()
+
+    def note_cost(self) -> None:
+        """Store the processor seconds of all starts until now, and the most memory of any."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        self.record["cost"] = {
+            "cpu_seconds": round(self._before["cpu_seconds"] + time.process_time(), 1),
+            "peak_memory_mib": max(self._before["peak_memory_mib"], peak),
+        }
         artifacts.write_json(self.path / RECORD, self.record)
 
     def table_path(self, name: str) -> Path:
@@ -99,6 +111,7 @@ class StudyFolder:
         path = self.path / "parts" / f"{name}.parquet"
         if not path.is_file():
             artifacts.write_parquet(path, compute())
+            self.note_cost()
         return artifacts.read_parquet(path)
 
     def finish(self, tables: dict[str, pd.DataFrame], provenance: dict[str, Any]) -> None:
@@ -107,7 +120,7 @@ class StudyFolder:
             artifacts.write_parquet(self.table_path(name), frame.reset_index(drop=True))
         digests = {name: artifacts.sha256(self.table_path(name)) for name in tables}
         self.record |= provenance | {"tables": digests}
-        artifacts.write_json(self.path / RECORD, self.record)
+        self.note_cost()
         artifacts.remove(self.path / "parts")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +57,6 @@ def study_facts(request: Request, say: Say = lambda _: None) -> StudyFolder:
         KcError: bad lines, models that cannot be used, too few facts, or a folder that holds
             something else.
     """
-    started = time.perf_counter()
     facts = read_facts(request.facts, request.templates)
     sources = [Source.find(where) for where in (*request.checkpoints, request.model)]
     folder = StudyFolder(request.out.expanduser(), _identity(request, sources))
@@ -83,11 +80,7 @@ def study_facts(request: Request, say: Say = lambda _: None) -> StudyFolder:
     written = _tables(subject, found, right, rows, [source.name for source in sources])
     say("figures")
     write_figures(folder.path / "figures", written, len(primary(subject.cells)))
-    cost = {  # of the last start only: one that was stopped has done its part unseen
-        "seconds": round(time.perf_counter() - started, 1),
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-    }
-    folder.finish(written, {"made_with": provenance(), "cost": cost})
+    folder.finish(written, {"made_with": provenance()})
     return folder
 
 

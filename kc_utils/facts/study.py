@@ -112,6 +112,7 @@ def scores_of(
             say(f"edge scores of {cell.relation} ({cell.group})")
             found[cell.name] = attribute(bridge, subject.batch(cell, "discover"), how)
         write_scores(path, found, subject.graph)
+        folder.note_cost()
     return read_scores(path, subject.graph)
 
 

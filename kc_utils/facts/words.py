@@ -22,7 +22,7 @@ def setup(record: dict[str, Any], tables: Tables) -> str:
         f"**{graph['top_n']:,}** ({settings['top_share']:.0%}) before pruning\n"
         f"- up to {settings['pairs']} pairs for each relation, group and half; {settings['steps']} "
         f"steps of EAP-IG; seed {settings['seed']}\n"
-        f"- cost: **{cost['seconds'] / 60:.0f} minutes** on one core, "
+        f"- cost: **{cost['cpu_seconds'] / 60:.0f} minutes** of one processor core, "
         f"{cost['peak_memory_mib'] / 1024:.1f} GiB of memory\n"
         f"- commit {made['git'] or 'not recorded'}, {versions}, {made['machine']}"
     )
