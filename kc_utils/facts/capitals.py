@@ -46,7 +46,7 @@ def facts_file() -> str:
     continents = {code: c["name"] for code, c in names.get_continents().items()}
     lines = []
     for country in sorted(names.get_countries().values(), key=lambda c: c["name"]):
-        name, capital = country["name"], country["capital"]
+        name, capital = country["name"], country["capital"].strip()
         if not capital or not country["population"]:
             continue
         if capital[:_SAME_START].casefold() in name.casefold():
