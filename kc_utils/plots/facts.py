@@ -21,6 +21,7 @@ LENS = {
     ("known", "wrong"): Look(GREY, "x", "known facts, another subject's answer", (0, (3, 1.4))),
     ("all", "wrong"): Look(GREY, "x", "all facts, another subject's answer", (0, (3, 1.4))),
 }
+_TRANSFER = ["source_relation", "source_group", "relation", "group", "circuit", "ablation"]
 _SIDES = {"evaluate": "held-out facts", "discover": "facts of the discovery"}
 
 
@@ -31,7 +32,8 @@ def facts_curves(sizes: pd.DataFrame, cut: tuple[float, float] = (-0.5, 1.5)) ->
     Columns: relation, split (evaluate, discover), circuit, ablation, share, faithfulness; optional
     faithfulness_low and faithfulness_high. ``cut``: lowest and highest value that is shown.
     """
-    sizes = check(sizes, ["relation", "split", "share", "faithfulness"], "facts_curves")
+    needed = ["relation", "split", "circuit", "ablation", "share", "faithfulness"]
+    sizes = check(sizes, needed, "facts_curves")
     sizes = sizes.assign(
         kind=sizes["relation"], band=sizes["split"].map(_SIDES), value=sizes["faithfulness"]
     )
@@ -47,8 +49,7 @@ def facts_hits(transfer: pd.DataFrame) -> Figure:
     hit_high, model_hit. One panel per ablation; the circuit is the one of the same facts.
     """
     name = "facts_hits"
-    needed = ["source_relation", "relation", "group", "circuit", "ablation", "hit", "model_hit"]
-    transfer = check(transfer, needed, name)
+    transfer = check(transfer, [*_TRANSFER, "hit", "hit_low", "hit_high", "model_hit"], name)
     same = (transfer["source_relation"] == transfer["relation"]) & (
         transfer["source_group"] == transfer["group"]
     )
@@ -92,7 +93,7 @@ def facts_transfer(
     ``value``; intervals <value>_low and <value>_high are written under it.
     """
     name = "facts_transfer"
-    transfer = check(transfer, ["source_relation", "relation", "circuit", value], name)
+    transfer = check(transfer, [*_TRANSFER, value, f"{value}_low", f"{value}_high"], name)
     rows = transfer[transfer["ablation"] == ablation]
     source = rows["source_relation"] + "\n" + rows["source_group"]
     target = rows["relation"] + "\n" + rows["group"]
@@ -127,6 +128,7 @@ def facts_roles(heads: pd.DataFrame) -> Figure:
 
     Columns: layer, head, role, in_circuit.
     """
+    heads = check(heads, ["layer", "head", "role", "in_circuit"], "facts_roles")
     figure = role_map(heads.assign(epoch=0))
     figure.axes[0].set_title("")
     return figure
@@ -166,8 +168,9 @@ def facts_evolution(topology: pd.DataFrame) -> Figure:
 
     Columns: checkpoint, relation, group, entropy, edge_jaccard, edge_jaccard_previous.
     """
-    names = {"entropy": "entropy (nats)", "edge_jaccard": "with the last",
-             "edge_jaccard_previous": "with the previous"}  # fmt: skip
+    names = {"entropy": "entropy (nats)", "edge_jaccard": "overlap with last",
+             "edge_jaccard_previous": "overlap with previous"}  # fmt: skip
+    topology = check(topology, ["checkpoint", "relation", "group", *names], "facts_evolution")
     facts = topology["relation"] + " " + topology["group"]
     frames = [
         pd.DataFrame({"checkpoint": topology["checkpoint"], "facts": facts, "quantity": words,
