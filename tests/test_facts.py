@@ -149,7 +149,7 @@ def test_heads_split_what_they_read(done) -> None:
 
 def test_a_second_start_computes_nothing(done, request_, monkeypatch) -> None:
     before = {p: p.stat().st_mtime_ns for p in artifacts.files_below(done.path)}
-    monkeypatch.setattr("kc_utils.facts.run.Subject", None)
+    monkeypatch.setattr("kc_utils.facts.run.Inquiry", None)
     study_facts(request_)
     assert before == {p: p.stat().st_mtime_ns for p in artifacts.files_below(done.path)}
 

@@ -24,8 +24,11 @@ def write_figures(folder: Path, tables: dict[str, pd.DataFrame], n_primary: int)
     for name, figure in figures.items():
         content = svg_bytes(figure)
         artifacts.write_atomically(folder / f"{name}.svg", lambda p, c=content: p.write_bytes(c))
+    used: set[str] = set()
     for relation, group in main[:n_primary]:
         stem = file_name(relation)
+        stem = f"{stem}-{len(used)}" if stem in used else stem
+        used.add(stem)
         heads = of(tables["heads"], relation, group)
         content = svg_bytes(plots.facts_roles(heads))
         artifacts.write_atomically(

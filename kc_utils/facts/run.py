@@ -20,8 +20,8 @@ from kc_utils.facts.record import StudyFolder
 from kc_utils.facts.settings import FactSettings
 from kc_utils.facts.sources import Source, bridge_of
 from kc_utils.facts.study import (
+    Inquiry,
     Say,
-    Subject,
     check_checkpoint,
     circuits_of,
     each_part,
@@ -63,23 +63,23 @@ def study_facts(request: Request, say: Say = lambda _: None) -> StudyFolder:
     if folder.done:
         return folder
     say("the model's own answers")
-    subject = Subject(request.facts, facts, sources[-1], request.settings)
+    inquiry = Inquiry(request.facts, facts, sources[-1], request.settings)
     for source in sources[:-1]:
-        check_checkpoint(source, request.facts, facts, subject)
+        check_checkpoint(source, request.facts, facts, inquiry)
     folder.open()
     found, right = [], []
     for number, source in enumerate(sources[:-1]):
         say(f"checkpoint {source.name}")
         model, tokenizer = source.load()
-        right.append(ask(model, tokenizer, subject.queries, request.settings.batch_size))
+        right.append(ask(model, tokenizer, inquiry.queries, request.settings.batch_size))
         bridge = bridge_of(source, model, tokenizer)
-        found.append(scores_of(folder, number, subject, bridge, say))
-    right.append(subject.facts)
-    found.append(scores_of(folder, len(sources) - 1, subject, subject.bridge, say))
-    rows = each_part(folder, subject, found[-1], say)
-    written = _tables(subject, found, right, rows, [source.name for source in sources])
+        found.append(scores_of(folder, number, inquiry, bridge, say))
+    right.append(inquiry.facts)
+    found.append(scores_of(folder, len(sources) - 1, inquiry, inquiry.bridge, say))
+    rows = each_part(folder, inquiry, found[-1], say)
+    written = _tables(inquiry, found, right, rows, [source.name for source in sources])
     say("figures")
-    write_figures(folder.path / "figures", written, len(primary(subject.cells)))
+    write_figures(folder.path / "figures", written, len(primary(inquiry.cells)))
     folder.finish(written, {"made_with": provenance()})
     return folder
 
@@ -96,24 +96,24 @@ def _identity(request: Request, sources: Sequence[Source]) -> dict[str, Any]:
 
 
 def _tables(
-    subject: Subject, found: list, right: list[pd.DataFrame], rows: dict, names: list[str]
+    inquiry: Inquiry, found: list, right: list[pd.DataFrame], rows: dict, names: list[str]
 ) -> dict[str, pd.DataFrame]:
-    seed = subject.settings.seed
-    circuits = [circuits_of(subject, scores) for scores in found]
+    seed = inquiry.settings.seed
+    circuits = [circuits_of(inquiry, scores) for scores in found]
     sizes, transfer = rows["sizes"], rows["transfer"]
     keys = [*tables.AT, "split", "circuit", "ablation", "share", "n_edges"]
     curve = tables.hits_and_faithfulness(sizes, keys, seed)
     keys = ["source_relation", "source_group", *tables.AT, "circuit", "ablation"]
     return {
-        "facts": subject.facts,
-        "relations": subject.counts,
-        "pairs": subject.pairs,
-        "graph": tables.graph_table(subject.graph, subject.n),
+        "facts": inquiry.facts,
+        "relations": inquiry.counts,
+        "pairs": inquiry.pairs,
+        "graph": tables.graph_table(inquiry.graph, inquiry.n),
         "sizes": curve,
         "areas": tables.areas_of(curve),
         "transfer": tables.hits_and_faithfulness(transfer, keys, seed),
         "topology": tables.evolution(found, circuits, names, seed),
-        "answers": tables.answers(subject.facts, right, names),
+        "answers": tables.answers(inquiry.facts, right, names),
         "overlap": tables.overlap(circuits[-1]),
         "heads": rows["heads"],
         "role_shares": tables.roles_of(rows["heads"]),

@@ -45,7 +45,7 @@ Say = Callable[[str], None]
 SHAPE = ("model_type", "num_hidden_layers", "num_attention_heads", "hidden_size")
 
 
-class Subject:
+class Inquiry:
     """The last model with everything that is asked of it: facts, pairs, cells."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Subject:
         return sizes_of(self.graph, [self.settings.top_share])[0]
 
 
-def check_checkpoint(source: Source, path: Path, facts: list[Fact], last: Subject) -> None:
+def check_checkpoint(source: Source, path: Path, facts: list[Fact], last: Inquiry) -> None:
     """KcError unless ``source`` reads the same tokens and has the same shape as the last model."""
     config, tokenizer = source.shape()
     own = last.bridge.original_model.config
@@ -100,59 +100,59 @@ def check_checkpoint(source: Source, path: Path, facts: list[Fact], last: Subjec
 
 
 def scores_of(
-    folder: StudyFolder, number: int, subject: Subject, bridge: TransformerBridge, say: Say
+    folder: StudyFolder, number: int, inquiry: Inquiry, bridge: TransformerBridge, say: Say
 ) -> dict[str, Tensor]:
     """Edge scores of every cell by its name, each [n_forward, n_backward], from the score file or
     computed."""
     path = folder.path / "scores" / f"checkpoint-{number:03d}.safetensors"
-    how = AttributionSettings(steps=subject.settings.steps, batch_size=subject.settings.batch_size)
+    how = AttributionSettings(steps=inquiry.settings.steps, batch_size=inquiry.settings.batch_size)
     if not path.is_file():
         found = {}
-        for cell in subject.cells:
+        for cell in inquiry.cells:
             say(f"edge scores of {cell.relation} ({cell.group})")
-            found[cell.name] = attribute(bridge, subject.batch(cell, "discover"), how)
-        write_scores(path, found, subject.graph)
+            found[cell.name] = attribute(bridge, inquiry.batch(cell, "discover"), how)
+        write_scores(path, found, inquiry.graph)
         folder.note_cost()
-    return read_scores(path, subject.graph)
+    return read_scores(path, inquiry.graph)
 
 
-def circuits_of(subject: Subject, scores: dict[str, Tensor]) -> dict[Cell, Circuit]:
+def circuits_of(inquiry: Inquiry, scores: dict[str, Tensor]) -> dict[Cell, Circuit]:
     """The circuit of every cell."""
-    return {cell: top_n(scores[cell.name], subject.graph, subject.n) for cell in subject.cells}
+    return {cell: top_n(scores[cell.name], inquiry.graph, inquiry.n) for cell in inquiry.cells}
 
 
-def size_rows(subject: Subject, cell: Cell, scores: Tensor) -> pd.DataFrame:
+def size_rows(inquiry: Inquiry, cell: Cell, scores: Tensor) -> pd.DataFrame:
     """Circuits of every size, a row per pair: own ones on both sides, random ones on held-out
     facts."""
-    settings = subject.settings
-    circuits = curve_circuits(scores, subject.graph, settings.seed, settings.shares)
+    settings = inquiry.settings
+    circuits = curve_circuits(scores, inquiry.graph, settings.seed, settings.shares)
     own = {key: circuit for key, circuit in circuits.items() if key[1] == "own"}
-    means = mean_outputs(subject.bridge, subject.batch(cell, "discover"), settings.batch_size)
+    means = mean_outputs(inquiry.bridge, inquiry.batch(cell, "discover"), settings.batch_size)
     frames = []
     for split, chosen in (("evaluate", circuits), ("discover", own)):
-        pairs = subject.select(cell, split)
+        pairs = inquiry.select(cell, split)
         evaluation = BatchEvaluation(
-            subject.bridge, PairBatch.from_frame(pairs), means, settings.batch_size
+            inquiry.bridge, PairBatch.from_frame(pairs), means, settings.batch_size
         )
         rows = size_curve(evaluation, chosen).join(pairs[["pair_id", "subject"]], on="pair")
         frames.append(rows.drop(columns="pair").assign(split=split))
     return pd.concat(frames, ignore_index=True).assign(**cell._asdict())
 
 
-def transfer_rows(subject: Subject, circuits: dict[Cell, Circuit], target: Cell) -> pd.DataFrame:
+def transfer_rows(inquiry: Inquiry, circuits: dict[Cell, Circuit], target: Cell) -> pd.DataFrame:
     """Every cell's circuit, and random ones of the target's size, on the held-out facts of
     ``target``."""
-    settings = subject.settings
-    means = mean_outputs(subject.bridge, subject.batch(target, "discover"), settings.batch_size)
-    pairs = subject.select(target, "evaluate")
+    settings = inquiry.settings
+    means = mean_outputs(inquiry.bridge, inquiry.batch(target, "discover"), settings.batch_size)
+    pairs = inquiry.select(target, "evaluate")
     evaluation = BatchEvaluation(
-        subject.bridge, PairBatch.from_frame(pairs), means, settings.batch_size
+        inquiry.bridge, PairBatch.from_frame(pairs), means, settings.batch_size
     )
     size = circuits[target].n_edges
     sides = [(cell.relation, cell.group, "own", c) for cell, c in circuits.items()]
     sides += [
         (target.relation, target.group, "random",
-         random_circuit(subject.graph, size, 1000 * settings.seed + i))
+         random_circuit(inquiry.graph, size, 1000 * settings.seed + i))
         for i in range(settings.random_circuits)
     ]  # fmt: skip
     frames = [
@@ -166,44 +166,44 @@ def transfer_rows(subject: Subject, circuits: dict[Cell, Circuit], target: Cell)
     return rows.drop(columns="pair").assign(**target._asdict())
 
 
-def head_table(subject: Subject, cell: Cell, circuit: Circuit) -> pd.DataFrame:
+def head_table(inquiry: Inquiry, cell: Cell, circuit: Circuit) -> pd.DataFrame:
     """Every head's contribution and role on held-out facts, and whether the circuit has it.
 
     ``from_subject``, ``from_relation`` and ``from_bos`` are what it reads from these tokens.
     """
-    values = head_attribution(subject.bridge, subject.batch(cell, "evaluate"))
-    heads = assign_roles(values, subject.settings.role_ratio)
+    values = head_attribution(inquiry.bridge, inquiry.batch(cell, "evaluate"))
+    heads = assign_roles(values, inquiry.settings.role_ratio)
     heads = heads.rename(columns={part: f"from_{part}" for part in PARTS})
     names = "a" + heads["layer"].astype(str) + ".h" + heads["head"].astype(str)
     return heads.assign(in_circuit=names.isin(set(circuit.nodes)), **cell._asdict())
 
 
-def lens_table(subject: Subject, cell: Cell) -> pd.DataFrame:
+def lens_table(inquiry: Inquiry, cell: Cell) -> pd.DataFrame:
     """The logit lens on held-out facts, for the right answer and, as control, for the wrong one."""
-    batch = subject.batch(cell, "evaluate")
+    batch = inquiry.batch(cell, "evaluate")
     frames = [
-        lens_means(logit_lens(subject.bridge, batch, target=target)).assign(target=target)
+        lens_means(logit_lens(inquiry.bridge, batch, target=target)).assign(target=target)
         for target in ("right", "wrong")
     ]
     return pd.concat(frames, ignore_index=True).assign(**cell._asdict())
 
 
 def each_part(
-    folder: StudyFolder, subject: Subject, scores: dict[str, Tensor], say: Say
+    folder: StudyFolder, inquiry: Inquiry, scores: dict[str, Tensor], say: Say
 ) -> dict[str, pd.DataFrame]:
     """The rows of the last model: sizes, transfer, heads, lens."""
-    circuits = circuits_of(subject, scores)
+    circuits = circuits_of(inquiry, scores)
     found: dict[str, list[pd.DataFrame]] = {"sizes": [], "transfer": [], "heads": [], "lens": []}
-    main = primary(subject.cells)
-    for i, cell in enumerate(subject.cells):
+    main = primary(inquiry.cells)
+    for i, cell in enumerate(inquiry.cells):
         shown = f"{cell.relation} ({cell.group})"
         jobs: dict[str, Callable[[], pd.DataFrame]] = {
-            "heads": lambda c=cell: head_table(subject, c, circuits[c]),
-            "lens": lambda c=cell: lens_table(subject, c),
-            "transfer": lambda c=cell: transfer_rows(subject, circuits, c),
+            "heads": lambda c=cell: head_table(inquiry, c, circuits[c]),
+            "lens": lambda c=cell: lens_table(inquiry, c),
+            "transfer": lambda c=cell: transfer_rows(inquiry, circuits, c),
         }
         if cell in main:
-            jobs["sizes"] = lambda c=cell: size_rows(subject, c, scores[c.name])
+            jobs["sizes"] = lambda c=cell: size_rows(inquiry, c, scores[c.name])
         for name, job in jobs.items():
             say(f"{name} of {shown}")
             found[name].append(folder.piece(f"{name}-{i:03d}", job))
