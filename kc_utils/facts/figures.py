@@ -10,9 +10,8 @@ from kc_utils import artifacts, plots
 from kc_utils.plots.style import svg_bytes
 
 
-def write_figures(folder: Path, tables: dict[str, pd.DataFrame], n_primary: int) -> None:
+def write_figures(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
     """Write every figure below ``folder``: SVG, and an HTML page per circuit drawing."""
-    main = [row for row in tables["sizes"][["relation", "group"]].drop_duplicates().to_numpy()]
     figures = {
         "faithfulness": plots.facts_curves(tables["sizes"]),
         "hits": plots.facts_hits(tables["transfer"]),
@@ -21,20 +20,14 @@ def write_figures(folder: Path, tables: dict[str, pd.DataFrame], n_primary: int)
     }
     if tables["topology"]["checkpoint"].nunique() > 1:
         figures["evolution"] = plots.facts_evolution(tables["topology"])
+    cells = tables["sizes"][["relation", "group"]].drop_duplicates()
+    for relation, group in cells.itertuples(index=False):
+        name = file_name(relation, {path.removeprefix("heads-") for path in figures})
+        figures[f"heads-{name}"] = plots.facts_roles(of(tables["heads"], relation, group))
+        drawing(tables, relation, group).save(folder / f"circuit-{name}.html")
     for name, figure in figures.items():
         content = svg_bytes(figure)
         artifacts.write_atomically(folder / f"{name}.svg", lambda p, c=content: p.write_bytes(c))
-    used: set[str] = set()
-    for relation, group in main[:n_primary]:
-        stem = file_name(relation)
-        stem = f"{stem}-{len(used)}" if stem in used else stem
-        used.add(stem)
-        heads = of(tables["heads"], relation, group)
-        content = svg_bytes(plots.facts_roles(heads))
-        artifacts.write_atomically(
-            folder / f"heads-{stem}.svg", lambda p, c=content: p.write_bytes(c)
-        )
-        drawing(tables, relation, group).save(folder / f"circuit-{stem}.html")
 
 
 def of(table: pd.DataFrame, relation: str, group: str) -> pd.DataFrame:
@@ -56,6 +49,9 @@ def drawing(tables: dict[str, pd.DataFrame], relation: str, group: str) -> plots
     return plots.circuit_drawing(edges, int(graph["n_layers"]), int(graph["n_heads"]), nodes=nodes)
 
 
-def file_name(text: str) -> str:
-    """A relation's name as part of a file's name."""
-    return "".join(c if c.isalnum() else "-" for c in text)
+def file_name(relation: str, used: set[str]) -> str:
+    """A relation as part of a file's name, one that is not used yet."""
+    name = "".join(c if c.isalnum() else "-" for c in relation)
+    while name in used:
+        name += "-2"
+    return name

@@ -15,7 +15,6 @@ from kc_utils.facts import tables
 from kc_utils.facts.asking import ask
 from kc_utils.facts.figures import write_figures
 from kc_utils.facts.lines import read_facts
-from kc_utils.facts.pairing import primary
 from kc_utils.facts.record import StudyFolder
 from kc_utils.facts.settings import FactSettings
 from kc_utils.facts.sources import Source, bridge_of
@@ -79,7 +78,7 @@ def study_facts(request: Request, say: Say = lambda _: None) -> StudyFolder:
     rows = each_part(folder, inquiry, found[-1], say)
     written = _tables(inquiry, found, right, rows, [source.name for source in sources])
     say("figures")
-    write_figures(folder.path / "figures", written, len(primary(inquiry.cells)))
+    write_figures(folder.path / "figures", written)
     folder.finish(written, {"made_with": provenance()})
     return folder
 
