@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -15,6 +16,7 @@ from kc_utils.errors import KcError
 from kc_utils.models import load_model, load_tokenizer
 from kc_utils.packaged import load_package_model, package_file
 from kc_utils.quiet import quiet
+from kc_utils.tokenizers import save_tokenizer
 
 PACKAGE = "package:"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt")
@@ -97,7 +99,11 @@ class Source:
 def bridge_of(source: Source, model, tokenizer) -> TransformerBridge:
     """The model in the form that circuits are found in; KcError if its architecture cannot be."""
     try:
-        return boot_bridge(model, tokenizer)
+        if not source.where.startswith(PACKAGE):
+            return boot_bridge(model, tokenizer)
+        with TemporaryDirectory() as folder:  # TransformerLens reads the tokenizer from a folder
+            save_tokenizer(tokenizer, folder)
+            return boot_bridge(model, load_tokenizer(folder))
     except KcError as error:
         reason = str(error)
     except Exception as error:  # TransformerLens has no exception of its own
