@@ -8,14 +8,15 @@ from pathlib import Path
 
 import facts_case
 import pytest
-from tiny_models import GOLDEN
-from transformers import BloomConfig, BloomForCausalLM
+from tiny_models import GOLDEN, tiny_model, tokenizer
+from transformers import BloomConfig, BloomForCausalLM, PreTrainedTokenizerFast
 
+from kc_utils.anatomy import graph_of
 from kc_utils.errors import KcError
 from kc_utils.facts.lines import read_facts
 from kc_utils.facts.run import Request, study_facts
 from kc_utils.facts.settings import FactSettings
-from kc_utils.facts.sources import Source
+from kc_utils.facts.sources import Source, bridge_of
 from kc_utils.models import write_model
 
 GOOD = {"relation": "capital", "subject": "France", "prompt": "The capital of France is",
@@ -133,6 +134,16 @@ def test_an_architecture_without_edges_is_named(tmp_path) -> None:
 
 def _all_facts() -> FactSettings:
     return FactSettings(only_known=False, pairs=3)
+
+
+def test_a_tokenizer_without_a_folder_will_do_for_a_packaged_model() -> None:
+    words = tokenizer()
+    bare = PreTrainedTokenizerFast(
+        tokenizer_object=words.backend_tokenizer, bos_token=words.eos_token,
+        eos_token=words.eos_token, pad_token=words.eos_token,
+    )  # fmt: skip
+    bridge = bridge_of(Source("package:tiny", "tiny", ""), tiny_model("llama"), bare)
+    assert graph_of(bridge).n_layers == 2
 
 
 def test_a_prompt_that_the_model_cannot_hold_is_named(model, tmp_path) -> None:
