@@ -42,6 +42,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     f"{_NB}13_relevance": (f"{_NB}05_performance",),
     f"{_NB}14_exposure": (f"{_NB}02_training",),
     f"{_NB}15_strategies": (f"{_NB}06_topology", f"{_NB}08_forgetting"),
+    f"{_NB}16_capitals": ("book/method", f"{_NB}04_circuit_evaluation"),
 }
 
 
