@@ -1,0 +1,72 @@
+"""Attention patterns in the browser, with circuitsvis and without a network.
+
+The HTML that circuitsvis hands to a notebook depends on whether a server answers: online it loads
+its script from elsewhere, offline it repeats 1.3 MB of script for every picture. Here the script
+that comes with the package is put into the page once (:func:`library`), and a picture is a few
+lines that use it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from html import escape
+from pathlib import Path
+
+import circuitsvis
+from jaxtyping import Float
+from torch import Tensor
+
+_SCRIPT = Path(circuitsvis.__file__).parent / "dist" / "cdn" / "iife.js"
+_DIGITS = 4
+
+_DRAW = """
+(() => {
+  const draw = left => {
+    const place = document.getElementById("&name");
+    if (!place) return;
+    if (window.CircuitsVis) {
+      place.textContent = "";
+      window.CircuitsVis.render("&name", window.CircuitsVis.AttentionHeads, &props);
+    } else if (left) setTimeout(draw, 100, left - 1);
+    else place.textContent = "The script that draws attention patterns is not there; " +
+      "run the notebook again.";
+  };
+  draw(100);
+})();
+"""
+
+
+def library() -> str:
+    """The script of circuitsvis as an HTML element, to be shown once in a page; 1.3 MB."""
+    source = _SCRIPT.read_text(encoding="utf-8").replace("</script>", "<\\/script>")
+    source = source.rpartition("//# sourceMappingURL")[0] or source
+    return f"<script>{source}\nwindow.CircuitsVis = CircuitsVis;</script>"
+
+
+def attention_html(
+    tokens: Sequence[str],
+    attention: Float[Tensor, "head destination source"],
+    names: Sequence[str],
+    alt: str,
+) -> str:
+    """An element with the patterns of some heads, drawn as soon as :func:`library` is in the page.
+
+    The same patterns give the same bytes.
+    """
+    props = json.dumps(
+        {
+            "attention": [[[round(x, _DIGITS) for x in row] for row in head]
+                          for head in attention.tolist()],
+            "attentionHeadNames": list(names),
+            "tokens": list(tokens),
+            "maskUpperTri": True,
+        }
+    ).replace("</", "<\\/")  # fmt: skip
+    name = f"kc-attention-{sha256(props.encode()).hexdigest()[:12]}"
+    script = _DRAW.replace("&name", name).replace("&props", props)
+    return (
+        f'<div id="{name}" class="kc-attention" role="group" aria-label="{escape(alt)}">'
+        f"Drawing attention patterns.</div><script>{script}</script>"
+    )

@@ -1,0 +1,99 @@
+"""The controls of the explorer: one widget for each value of a choice, every one with a label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from kc_utils.explorer.choice import Choice
+from kc_utils.explorer.data import RunData
+from kc_utils.plots.style import label_of
+
+_ABLATIONS = {"corrupted": "corrupted values", "zero": "zeros", "mean": "means"}
+_LABELS = {
+    "task": "Relation",
+    "kind": "Knowledge",
+    "band": "Frequency",
+    "step": "Checkpoint (epoch)",
+    "n": "Edges kept, n",
+    "ablation": "Ablation",
+    "prompt": "Your prompt",
+    "layer": "Layer",
+}
+_HINTS = {
+    "task": "What the queries ask for",
+    "kind": "Was the subject known before training?",
+    "band": "How many biographies of a person were trained on",
+    "step": "Training so far, in epochs",
+    "n": "Size of the circuit before pruning",
+    "ablation": "What flows through edges outside of the circuit; matters for faithfulness",
+    "prompt": "Press Enter to read it",
+    "layer": "Whose attention patterns are shown",
+}
+_WIDE = widgets.Layout(flex="1 1 230px", width="auto", min_width="230px")
+_SLIDER = widgets.Layout(flex="1 1 380px", width="auto", min_width="300px")
+
+
+class Controls:
+    """Widgets by the name of their value. Changes by a person are told to ``changed(name, value)``;
+    :meth:`show` sets values without telling."""
+
+    def __init__(self, changed: Callable[[str, Any], None]) -> None:
+        self.changed = changed
+        self._quiet = False
+        self.widgets: dict[str, widgets.Widget] = {
+            "run": widgets.Dropdown(description="Run", layout=_SLIDER, style=_wide_label(40)),
+            "step": widgets.SelectionSlider(options=[("0", 0)], continuous_update=True),
+            "n": widgets.SelectionSlider(options=[("1", 1)], continuous_update=True),
+            "prompt": widgets.Text(continuous_update=False),
+        }
+        for name in ("task", "kind", "band", "ablation", "layer"):
+            self.widgets[name] = widgets.Dropdown(layout=_WIDE)
+        for name, text in _LABELS.items():
+            widget = self.widgets[name]
+            widget.description, widget.tooltip = text, _HINTS[name]
+            widget.style = _wide_label(80 if name not in ("step", "n") else 126)
+            if name in ("step", "n", "prompt"):
+                widget.layout = _SLIDER
+        for name, widget in self.widgets.items():
+            widget.observe(lambda change, name=name: self._tell(name, change["new"]), "value")
+
+    def show(self, data: RunData, choice: Choice, runs: dict[str, Path]) -> None:
+        """Offer exactly what the run holds, and show the current choice."""
+        self._quiet = True
+        try:
+            options = {
+                name: [(_words(name, value, data), value) for value in values]
+                for name, values in data.values.items()
+            }
+            options["run"] = list(runs.items())
+            for name, offered in options.items():
+                value = data.run.path if name == "run" else getattr(choice, name)
+                widget = self.widgets[name]
+                if list(widget.options) != offered:
+                    widget.options = offered
+                widget.value = value
+            self.widgets["prompt"].value = choice.prompt
+        finally:
+            self._quiet = False
+
+    def _tell(self, name: str, value: Any) -> None:
+        if not self._quiet:
+            self.changed(name, value)
+
+
+def _wide_label(width: int) -> dict[str, str]:
+    return {"description_width": f"{width}px"}
+
+
+def _words(name: str, value: Any, data: RunData) -> str:
+    if name == "step":
+        return f"{data.epoch(value):g}"
+    if name == "n":
+        return f"{value:,}"
+    if name == "ablation":
+        return _ABLATIONS[value]
+    return label_of(name, value) if name in ("kind", "band") else str(value)

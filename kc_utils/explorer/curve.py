@@ -1,0 +1,107 @@
+"""Faithfulness over circuit size: what the run has measured, and what is measured on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from kc_utils.batch_evaluation import BatchEvaluation
+from kc_utils.circuit import random_circuit, top_n
+from kc_utils.errors import KcError
+from kc_utils.evaluation import mean_outputs
+from kc_utils.explorer.choice import Choice
+from kc_utils.explorer.data import RunData
+from kc_utils.prompt_batch import PairBatch
+from kc_utils.size_curve import sizes_of
+from kc_utils.stages import common
+from kc_utils.stages.faithfulness import faithfulness_of
+
+_COLUMNS = ["n", "share", "circuit", "ablation", "value"]
+_OF = ("task", "kind", "band", "step", "ablation")  # what a curve belongs to
+
+
+def curve_rows(data: RunData, choice: Choice) -> pd.DataFrame:
+    """Everything that is known of the chosen cell, checkpoint and ablation, a row per circuit.
+
+    Columns: n (edges before pruning), share (of all edges), circuit (own, random,
+    random_per_layer), ablation, value (faithfulness on the evaluation people). KcError when the run
+    has no such tables and nothing has been measured.
+    """
+    measured = choice.of(_OF) in data.measured
+    parts = [data.measured.get(choice.of(_OF), pd.DataFrame)] if measured else []
+    try:
+        parts += [_of_size_curve(data, choice), _of_checkpoint(data, choice)]
+    except KcError:
+        if not measured:
+            raise
+    rows = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=_COLUMNS)])
+    return rows.drop_duplicates(["n", "circuit"])[_COLUMNS].sort_values("n", ignore_index=True)
+
+
+def missing_sizes(data: RunData, choice: Choice) -> list[int]:
+    """Sizes of a whole curve, with the chosen one, at which the own circuit is not known yet."""
+    try:
+        rows = curve_rows(data, choice)
+        known = set(rows["n"][rows["circuit"] == "own"])
+    except KcError:
+        known = set()
+    wanted = {n for n in sizes_of(data.graph) if n} | {choice.n}
+    return sorted(wanted - known)
+
+
+def measure(data: RunData, choice: Choice, progress: Callable[[int, int], None]) -> None:
+    """Evaluate the own and a random circuit of every missing size and keep the result.
+
+    ``progress`` hears how many sizes of how many are done. KcError when the model, the scores or
+    the pairs are missing.
+    """
+    todo = missing_sizes(data, choice)
+    progress(0, len(todo))
+    bridge, scores, pairs = data.model(choice.step), data.score(choice), data.pairs()
+    means = None
+    if choice.ablation == "mean":
+        means = mean_outputs(bridge, common.batch_of(pairs, choice.cell, "discover"))
+    chosen = common.select(pairs, choice.cell, "evaluate")
+    evaluation = BatchEvaluation(bridge, PairBatch.from_frame(chosen), means)
+    rows = []
+    for done, n in enumerate(todo, start=1):
+        own = top_n(scores, data.graph, n)
+        beside = random_circuit(data.graph, own.n_edges, data.run.config.seed)
+        for name, circuit in (("own", own), ("random", beside)):
+            value = evaluation.result(circuit, choice.ablation).faithfulness
+            rows.append((n, n / data.graph.n_edges, name, choice.ablation, value))
+        progress(done, len(todo))
+    before = data.measured.get(choice.of(_OF), lambda: pd.DataFrame(columns=_COLUMNS))
+    new = pd.DataFrame(rows, columns=_COLUMNS)
+    data.measured.put(choice.of(_OF), pd.concat([before, new]) if len(before) else new)
+
+
+def _of_size_curve(data: RunData, choice: Choice) -> pd.DataFrame:
+    """The stored curve, which the run has for its first task at the last checkpoint."""
+    table = _of_cell(data.table("size_curve"), choice)
+    if table.empty:
+        return pd.DataFrame(columns=_COLUMNS)
+    table = faithfulness_of(table, ["share", "circuit", "ablation"])
+    table = table.assign(n=(table["share"] * data.graph.n_edges).astype(int))
+    return table[table["n"] > 0][_COLUMNS]
+
+
+def _of_checkpoint(data: RunData, choice: Choice) -> pd.DataFrame:
+    """The circuits of the configured size, which the run evaluates at every checkpoint."""
+    table = _of_cell(data.table("circuit_pairs"), choice)
+    table = table[(table["split"] == "evaluate") & (table["wording"] == "trained")]
+    if table.empty:
+        return pd.DataFrame(columns=_COLUMNS)
+    random = table["circuit"].str.startswith("random")
+    table = table.assign(circuit=table["circuit"].mask(random, "random"))
+    n = min(data.run.config.circuit.top_n, data.graph.n_edges)
+    rows = faithfulness_of(table, ["circuit", "ablation"])
+    return rows.assign(n=n, share=n / data.graph.n_edges)[_COLUMNS]
+
+
+def _of_cell(table: pd.DataFrame, choice: Choice) -> pd.DataFrame:
+    keep = pd.Series(True, index=table.index)
+    for name, value in zip(_OF, choice.of(_OF), strict=True):
+        keep &= table[name] == value
+    return table[keep]

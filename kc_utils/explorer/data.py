@@ -1,0 +1,140 @@
+"""What the explorer reads from one run: tables, scores, circuits and models, each read once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+
+from kc_utils.circuit import Circuit, top_n
+from kc_utils.errors import KcError
+from kc_utils.explorer.choice import Choice
+from kc_utils.explorer.found_runs import open_finished
+from kc_utils.explorer.lru import Lru
+from kc_utils.explorer.reading import Reading, read_prompt
+from kc_utils.models import load_tokenizer
+from kc_utils.running import ABLATIONS
+from kc_utils.stages import common
+
+_SIZES = 48  # stops of the slider of sizes, besides those that the run has measured
+
+
+class RunData:
+    """One run, opened for looking. Files are checked and read once and then kept in memory.
+
+    Args:
+        run_dir: folder of a run that holds circuits.
+        models: number of checkpoints whose models are kept in memory.
+        score_files: number of checkpoints whose edge scores are kept.
+
+    Raises:
+        KcError: there is no such run, it holds no circuits yet, or one of its files is damaged.
+    """
+
+    def __init__(self, run_dir: str | Path, models: int = 3, score_files: int = 32) -> None:
+        self.run = open_finished(run_dir)
+        self.graph = common.graph_of_run(self.run)
+        self.checkpoints = common.analysed_checkpoints(self.run)
+        self.models: Lru[TransformerBridge] = Lru(models)
+        self.scores: Lru[dict[str, Tensor]] = Lru(score_files)
+        self.tables: Lru[pd.DataFrame] = Lru(16)
+        self.readings: Lru[Reading] = Lru(8)
+        self.measured: Lru[pd.DataFrame] = Lru(64)
+        cells = self.table("attribution")
+        self.values: dict[str, tuple[Any, ...]] = {
+            name: tuple(cells[name].drop_duplicates()) for name in ("task", "kind", "band")
+        } | {
+            "step": tuple(int(step) for step in self.checkpoints["step"]),
+            "n": sizes(self.graph.n_edges, self.run.config.circuit.top_n),
+            "ablation": ABLATIONS,
+            "layer": tuple(range(self.graph.n_layers)),
+        }
+
+    def epoch(self, step: int) -> float:
+        """Epoch of a checkpoint."""
+        found = self.checkpoints["epoch"][self.checkpoints["step"] == step]
+        if found.empty:
+            steps = ", ".join(map(str, self.values["step"]))
+            raise KcError(f"Run {self.run.name!r} has no checkpoint {step}; it has {steps}.")
+        return float(found.iloc[0])
+
+    def first_choice(self, **wanted: Any) -> Choice:
+        """The last checkpoint's circuit at the size of the run; ``wanted`` replaces values.
+
+        KcError for a value that the run does not hold.
+        """
+        defaults = {name: values[0] for name, values in self.values.items()}
+        defaults |= {
+            "step": self.values["step"][-1],
+            "n": min(self.run.config.circuit.top_n, self.graph.n_edges),
+            "layer": self.graph.n_layers // 2,
+        }
+        for name, value in wanted.items():
+            if name in self.values and value not in self.values[name]:
+                allowed = ", ".join(map(str, self.values[name]))
+                raise KcError(
+                    f"{name} = {value!r} is not in run {self.run.name!r}; allowed are {allowed}."
+                )
+        choice = Choice(**{"prompt": ""} | defaults | wanted)
+        return choice if choice.prompt else replace(choice, prompt=self.example(choice, 0))
+
+    def nearest(self, choice: Choice) -> Choice:
+        """``choice`` with the values that this run lacks replaced: the nearest size, the default
+        for the others."""
+        default = self.first_choice()
+        missing = {
+            name: getattr(default, name)
+            for name, values in self.values.items()
+            if name != "n" and getattr(choice, name) not in values
+        }
+        n = min(self.values["n"], key=lambda n: abs(np.log(n / choice.n)))
+        return replace(choice, n=n, **missing)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of the run; KcError when it is missing or damaged."""
+        return self.tables.get(name, lambda: self.run.table(name))
+
+    def pairs(self) -> pd.DataFrame:
+        """All clean and corrupted pairs of the run."""
+        return self.tables.get("/pairs", lambda: common.read_pairs(self.run))
+
+    def example(self, choice: Choice, number: int) -> str:
+        """The prompt of one of the evaluation people of a cell, counted round and round."""
+        found = common.select(self.pairs(), choice.cell, "evaluate")["clean"].drop_duplicates()
+        return str(found.iloc[number % len(found)])
+
+    def score(self, choice: Choice) -> Float[Tensor, "n_forward n_backward"]:
+        """Stored edge scores of the chosen cell and checkpoint."""
+        step = choice.step
+        return self.scores.get(step, lambda: common.load_scores(self.run, step))[choice.cell.name]
+
+    def circuit(self, choice: Choice) -> Circuit:
+        """The chosen circuit, cut from the stored scores."""
+        return top_n(self.score(choice), self.graph, choice.n)
+
+    def model(self, step: int) -> TransformerBridge:
+        """The model of a checkpoint; KcError when its files are missing or damaged."""
+        return self.models.get(step, lambda: common.open_bridge(self.run, step))
+
+    def reading(self, choice: Choice) -> Reading:
+        """The chosen prompt, read by the chosen checkpoint.
+
+        KcError for a prompt that cannot be read, see :func:`kc_utils.explorer.reading.token_ids`.
+        """
+        return self.readings.get(choice.of(("step", "prompt")), lambda: self._read(choice))
+
+    def _read(self, choice: Choice) -> Reading:
+        tokenizer = load_tokenizer(self.run.verify(self.run.path / "tokenizer"))
+        return read_prompt(self.model(choice.step), tokenizer, choice.prompt)
+
+
+def sizes(n_edges: int, top_n: int) -> tuple[int, ...]:
+    """Stops of a logarithmic slider of circuit sizes, with those that the run has measured."""
+    stops = {round(n) for n in np.geomspace(1, n_edges, min(_SIZES, n_edges))}
+    return tuple(sorted(stops | {min(top_n, n_edges)}))

@@ -1,0 +1,42 @@
+"""What a notebook calls: controls where somebody can use them, a sentence where nobody can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from IPython.display import Markdown, display
+
+from kc_utils.explorer.front_end import has_front_end
+from kc_utils.explorer.state import State
+
+_CLOSED = (
+    "*The controls of the explorer need a running kernel, which this page does not have. Open it with "
+    "`make lab`, with `jupyter lab notebooks/explorer.ipynb`, or on Binder with the rocket above. "
+    "Below is what it shows for one choice.*"
+)
+
+
+class Explorer(State):
+    """A :class:`State` that shows itself in a notebook.
+
+    In a front end with a person it is an application of widgets; when a program executes the
+    notebook it is a sentence that says how to open it, and no widget is made.
+    """
+
+    def _ipython_display_(self) -> None:
+        if not has_front_end():
+            display(Markdown(_CLOSED))
+            return
+        from kc_utils.explorer.app import App
+
+        display(App(self).box)
+
+
+def explore(run_dir: str | Path, **wanted: Any) -> Explorer:
+    """Open a run for looking; ``wanted`` are first values, such as ``task="company"``.
+
+    Raises:
+        KcError: there is no run, it holds no circuits yet, or it does not hold a wanted value.
+    """
+    return Explorer(run_dir, **wanted)

@@ -1,0 +1,27 @@
+"""Faithfulness over circuit size with one size marked."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kc_utils.plots.faithfulness import size_curve
+from kc_utils.plots.style import GREEN, styled
+
+_CUT = (-1.0, 2.0)  # values that the axis shows; single circuits can be far outside
+
+
+@styled
+def chosen_size_curve(sizes: pd.DataFrame, share: float, label: str) -> Figure:
+    """:func:`~kc_utils.plots.faithfulness.size_curve` of one cell with a line at ``share``.
+
+    ``sizes``: share, ablation, value, circuit. ``label`` is written above the line. The axis of
+    shares is the same for all tables of one smallest share or a larger one.
+    """
+    figure = size_curve(sizes, _CUT)
+    axis = figure.axes[0]
+    axis.axvline(share, color=GREEN, linewidth=2.0, zorder=1.8)
+    axis.set_xlim(min(0.0008, sizes["share"].min() / 1.25, share / 1.25), 1.25)
+    side = "right" if share > 0.03 else "left"
+    axis.set_title(label, loc=side, color=GREEN, weight="bold")
+    return figure
