@@ -25,6 +25,7 @@ EXTRA_NOTEBOOKS = (
     "14_exposure",
     "15_strategies",
     "16_capitals",
+    "explorer",
 )
 
 

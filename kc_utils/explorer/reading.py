@@ -99,7 +99,8 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, prompt: str, context: int) -> 
     found = tokenizer(prompt, return_offsets_mapping=True)
     ids, spans = found["input_ids"], found["offset_mapping"]
     if unknown := _unknown(tokenizer, prompt, ids, spans):
-        raise KcError(f"The tokenizer of this run has no token for {', '.join(map(repr, unknown))}.")
+        names = ", ".join(map(repr, unknown))
+        raise KcError(f"The tokenizer of this run has no token for {names}.")
     if len(ids) > context:
         raise KcError(f"The prompt has {len(ids)} tokens; this model reads at most {context}.")
     return [int(i) for i in ids]

@@ -112,7 +112,7 @@ def edges(data: RunData, choice: Choice) -> Styler:
     if rows.empty:
         raise KcError("No edge is left after pruning; choose a larger n.")
     rows = rows.assign(rank=range(1, len(rows) + 1))[["rank", "source", "target", "score"]]
-    note = f"{len(rows)} strongest of {found.n_edges:,} edges left of n = {choice.n:,} after pruning"
+    note = f"{len(rows)} strongest of {found.n_edges:,} edges that pruning left of {choice.n:,}"
     return table(rows, 4, {"source": "writer", "target": "reader"}, caption=note)
 
 
@@ -136,8 +136,8 @@ VIEWS: dict[str, View] = {
     "curve": View(
         curve,
         (*_CELL, "n", "ablation"),
-        "Line chart of faithfulness against the share of edges kept, ablation {choice.ablation}, for "
-        "{what} at epoch {epoch}, with a green line at the chosen n of {choice.n} edges.",
+        "Line chart of faithfulness against the share of edges kept, ablation {choice.ablation}, "
+        "for {what} at epoch {epoch}, with a green line at the chosen n of {choice.n} edges.",
     ),
     "heads": View(
         heads,
@@ -149,14 +149,14 @@ VIEWS: dict[str, View] = {
     "lens": View(
         lens,
         _CELL,
-        "Line charts of the rank of the right first token after every layer, one panel for the last "
-        "and one for the best subject position, for {what} at epoch {epoch}.",
+        "Line charts of the rank of the right first token after every layer, one panel for "
+        "the last and one for the best subject position, for {what} at epoch {epoch}.",
     ),
     "lens_probability": View(
         lens_probability,
         _CELL,
-        "Line charts of the probability of the right first token after every layer, one panel for the "
-        "last and one for the best subject position, for {what} at epoch {epoch}.",
+        "Line charts of the probability of the right first token after every layer, one panel for "
+        "the last and one for the best subject position, for {what} at epoch {epoch}.",
     ),
     "edges": View(edges, (*_CELL, "n")),
     "next_tokens": View(prompt_views.next_tokens, ("step", "prompt")),
