@@ -10,7 +10,7 @@ from kc_utils.errors import KcError
 from kc_utils.explorer.attention import library
 from kc_utils.explorer.controls import Controls
 from kc_utils.explorer.curve import missing_sizes
-from kc_utils.explorer.html import STYLE, message, to_html
+from kc_utils.explorer.html import MESSAGE, STYLE, message, to_html
 from kc_utils.explorer.state import State
 from kc_utils.explorer.throttle import Throttle
 from kc_utils.explorer.views import VIEWS
@@ -21,7 +21,7 @@ TABS: dict[str, tuple[str, ...]] = {
     "Heads": ("heads", "head_table"),
     "Logit lens": ("lens", "lens_probability"),
     "Edges": ("edges",),
-    "Your prompt": ("next_tokens", "prompt_lens", "attention"),
+    "Your prompt": ("tokens", "next_tokens", "prompt_lens", "attention"),
 }
 _HEADINGS = {
     "curve": "Faithfulness over size",
@@ -46,6 +46,7 @@ class App:
         self.state = state
         self.drawn = dict.fromkeys(VIEWS, 0)
         self._keys: dict[str, Any] = {}
+        self._html: dict[str, str] = {}
         self._example = 0
         self.outputs = {name: widgets.Output() for name in VIEWS}
         self.library = widgets.Output()  # stays in the page, so that it survives a reload
@@ -57,11 +58,11 @@ class App:
             description="", layout=widgets.Layout(display="none", width="200px")
         )
         self.example = widgets.Button(
-            description="Another example", tooltip="A query of the chosen circuit's people"
+            description="Example", tooltip="Another query of the chosen circuit's people"
         )
         self.example.on_click(lambda _: self._next_example())
-        self.tabs = widgets.Tab(titles=list(TABS), layout=_COLUMN)
-        self.tabs.children = [self._page(title) for title in TABS]
+        self.tabs = widgets.Tab([self._page(title) for title in TABS], layout=_COLUMN)
+        self.tabs.titles = list(TABS)
         self.tabs.observe(lambda _: self.draw(), "selected_index")
         self.soon = Throttle(self.draw)
         self.box = self._box()
@@ -83,10 +84,10 @@ class App:
         for name in TABS[title]:
             if name in _HEADINGS:
                 parts.append(widgets.HTML(f"<h3>{_HEADINGS[name]}</h3>"))
-            if name == "next_tokens":
-                parts.insert(0, widgets.Box([named["prompt"], self.example], layout=_ROW))
+            if name == "tokens":
+                parts.append(widgets.Box([named["prompt"], self.example], layout=_ROW))
             if name == "attention":
-                parts.append(named["layer"])
+                parts.append(widgets.Box([named["layer"]], layout=_ROW))
             parts.append(self.outputs[name])
             if name == "curve":
                 parts.append(widgets.Box([self.button, self.progress], layout=_ROW))
@@ -104,11 +105,16 @@ class App:
             if self._keys.get(name) != key:
                 self._keys[name] = key
                 self.drawn[name] += 1
-                self._put(self.outputs[name], self._html(name))
+                self._html[name] = self._drawn_now(name)
+        said = set()  # what several views of a tab lack is said once
+        for name in self.shown:
+            html = self._html[name]
+            self._put(self.outputs[name], "" if html in said else html)
+            said |= {html} if html.startswith(MESSAGE) else set()
         if "curve" in self.shown:
             self._offer_measuring()
 
-    def _html(self, name: str) -> str:
+    def _drawn_now(self, name: str) -> str:
         try:
             html = to_html(self.state.view(name), self.state.alt(name))
         except KcError as error:
@@ -119,7 +125,9 @@ class App:
 
     def _put(self, output: widgets.Output, html: str) -> None:
         data = {"text/html": html, "text/plain": ""}
-        output.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+        shown = ({"output_type": "display_data", "data": data, "metadata": {}},) if html else ()
+        if output.outputs != shown:
+            output.outputs = shown
 
     def _changed(self, name: str, value: Any) -> None:
         self.notice.value = ""

@@ -14,6 +14,7 @@ from kc_utils.plots.style import label_of
 
 _ABLATIONS = {"corrupted": "corrupted values", "zero": "zeros", "mean": "means"}
 _LABELS = {
+    "run": "Run",
     "task": "Relation",
     "kind": "Knowledge",
     "band": "Frequency",
@@ -24,6 +25,7 @@ _LABELS = {
     "layer": "Layer",
 }
 _HINTS = {
+    "run": "Runs with circuits below the folder of runs",
     "task": "What the queries ask for",
     "kind": "Was the subject known before training?",
     "band": "How many biographies of a person were trained on",
@@ -33,8 +35,7 @@ _HINTS = {
     "prompt": "Press Enter to read it",
     "layer": "Whose attention patterns are shown",
 }
-_WIDE = widgets.Layout(flex="1 1 230px", width="auto", min_width="230px")
-_SLIDER = widgets.Layout(flex="1 1 380px", width="auto", min_width="300px")
+_LABEL = 150  # pixels, for the longest label
 
 
 class Controls:
@@ -45,20 +46,17 @@ class Controls:
         self.changed = changed
         self._quiet = False
         self.widgets: dict[str, widgets.Widget] = {
-            "run": widgets.Dropdown(description="Run", layout=_SLIDER, style=_wide_label(40)),
+            "run": widgets.Dropdown(),
             "step": widgets.SelectionSlider(options=[("0", 0)], continuous_update=True),
             "n": widgets.SelectionSlider(options=[("1", 1)], continuous_update=True),
             "prompt": widgets.Text(continuous_update=False),
         }
         for name in ("task", "kind", "band", "ablation", "layer"):
-            self.widgets[name] = widgets.Dropdown(layout=_WIDE)
-        for name, text in _LABELS.items():
-            widget = self.widgets[name]
-            widget.description, widget.tooltip = text, _HINTS[name]
-            widget.style = _wide_label(80 if name not in ("step", "n") else 126)
-            if name in ("step", "n", "prompt"):
-                widget.layout = _SLIDER
+            self.widgets[name] = widgets.Dropdown()
         for name, widget in self.widgets.items():
+            widget.description, widget.tooltip = _LABELS[name], _HINTS[name]
+            widget.style.description_width = f"{_LABEL}px"
+            widget.layout = widgets.Layout(flex="1 1 330px", width="auto", min_width="280px")
             widget.observe(lambda change, name=name: self._tell(name, change["new"]), "value")
 
     def show(self, data: RunData, choice: Choice, runs: dict[str, Path]) -> None:
@@ -83,10 +81,6 @@ class Controls:
     def _tell(self, name: str, value: Any) -> None:
         if not self._quiet:
             self.changed(name, value)
-
-
-def _wide_label(width: int) -> dict[str, str]:
-    return {"description_width": f"{width}px"}
 
 
 def _words(name: str, value: Any, data: RunData) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from kc_utils.explorer.prompt_views import Attention
+from kc_utils.explorer.prompt_views import Attention, Words
 from kc_utils.plots import Drawing, svg_bytes
+
+MESSAGE = '<p class="kc-message" role="status">'
 
 
 def to_html(shown: Any, alt: str) -> str:
@@ -25,14 +27,16 @@ def to_html(shown: Any, alt: str) -> str:
         return shown.html
     if isinstance(shown, Styler):
         return f'<div class="kc-table" tabindex="0">{shown.to_html()}</div>'
+    if isinstance(shown, Words):
+        return shown.html
     if isinstance(shown, Attention):
         return shown.html(alt)
     raise TypeError(f"A {type(shown).__name__} cannot be shown.")
 
 
 def message(text: str) -> str:
-    """A sentence in the place of a view."""
-    return f'<p class="kc-message" role="status">{escape(text)}</p>'
+    """A sentence in the place of a view; it begins with ``MESSAGE``."""
+    return f"{MESSAGE}{escape(text)}</p>"
 
 
 STYLE = """<style>
@@ -41,10 +45,12 @@ background:var(--jp-layout-color2,#eee);color:var(--jp-content-font-color1,#222)
 font-size:14px;max-width:46em}
 .kc-explorer .kc-table{overflow-x:auto;max-width:100%}
 .kc-explorer .kc-table:focus-visible{outline:2px solid var(--jp-brand-color1,#0072B2)}
-.kc-explorer .kc-table caption{caption-side:top;text-align:left;white-space:normal;
+.kc-explorer .kc-table caption{caption-side:top;text-align:left;white-space:nowrap;
 color:var(--jp-content-font-color1,#222);padding:4px 0}
 .kc-explorer .kc-table td,.kc-explorer .kc-table th{white-space:nowrap}
 .kc-explorer img{max-width:100%;height:auto;background:#fff;border-radius:4px}
 .kc-explorer .kc-attention{background:#fff;color:#222;padding:8px;border-radius:4px}
+.kc-explorer .kc-token{display:inline-block;margin:2px;padding:0 5px;border-radius:4px;
+border:1px solid var(--jp-border-color1,#999);font-family:monospace}
 .kc-explorer .widget-label{font-weight:600}
 </style>"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 
 from jaxtyping import Float
 from matplotlib import colormaps
@@ -20,26 +21,42 @@ from kc_utils.plots.heat import ink
 from kc_utils.plots.style import HEAT, SKY
 
 
-def next_tokens(data: RunData, choice: Choice) -> Styler:
-    """The ten likeliest next tokens; the right one is named where the prompt is a query of the
-    run."""
+@dataclass(frozen=True)
+class Words:
+    """A few sentences as HTML."""
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def tokens(data: RunData, choice: Choice) -> Words:
+    """The prompt as the model gets it; the right answer where it is a query of this run."""
     reading = data.reading(choice)
-    styler = table(reading.top, 4, caption=_caption(data, choice))
+    parts = "".join(f'<span class="kc-token">{escape(token)}</span> ' for token in reading.tokens)
+    count = "1 token" if len(reading.tokens) == 1 else f"{len(reading.tokens)} tokens"
+    answer = _right_answer(data, choice)
+    return Words(f"<p>{count}: {parts}</p>" + (f"<p>{escape(answer)}</p>" if answer else ""))
+
+
+def next_tokens(data: RunData, choice: Choice) -> Styler:
+    """The ten likeliest next tokens."""
+    styler = table(data.reading(choice).top, 4)
     return styler.bar(subset=["probability"], color=SKY, vmin=0.0, vmax=1.0, width=90)
 
 
-def _caption(data: RunData, choice: Choice) -> str:
+def _right_answer(data: RunData, choice: Choice) -> str:
     reading, pairs = data.reading(choice), data.pairs()
-    words = f"{len(reading.tokens)} tokens: {' | '.join(reading.tokens)}"
     asked = pairs[pairs["clean"] == choice.prompt]
     if asked.empty:
-        return words
+        return ""
     row = asked.iloc[0]
     logit = reading.logits[int(row["right_id"])]
     rank = int((reading.logits > logit).sum()) + 1
     chance = float(reading.logits.softmax(-1)[int(row["right_id"])])
     return (
-        f"{words}. The biographies say {row['right']!r}; the first token of this answer has rank "
+        f"The biographies say {row['right']!r}; the first token of this answer has rank "
         f"{rank:,} and probability {chance:.4f}."
     )
 

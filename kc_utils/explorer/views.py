@@ -71,7 +71,8 @@ def curve(data: RunData, choice: Choice) -> Figure:
     exact = rows[(rows["n"] == choice.n) & (rows["circuit"] == "own")]["value"]
     value = f", F = {exact.iloc[0]:.2f}" if len(exact) else ""
     label = f"n = {choice.n:,} of {data.graph.n_edges:,} edges{value}"
-    return chosen_size_curve(rows[["share", "circuit", "ablation", "value"]], share, label)
+    table = rows[["share", "circuit", "ablation", "value"]]
+    return chosen_size_curve(table, share, label, 1 / data.graph.n_edges)
 
 
 def heads(data: RunData, choice: Choice) -> Figure:
@@ -87,8 +88,8 @@ def head_table(data: RunData, choice: Choice) -> Styler:
     rows = found.loc[order, columns].assign(
         in_circuit=lambda t: t["in_circuit"].map({True: "yes", False: "no"})
     )
-    names = {"node": "head", "total": "attribution (logits)", "subject": "from the subject",
-             "relation": "from the relation", "in_circuit": "in the circuit"}  # fmt: skip
+    names = {"node": "head", "total": "attribution (logits)", "subject": "subject part",
+             "relation": "relation part", "in_circuit": "in circuit"}  # fmt: skip
     return table(rows, 3, names)
 
 
@@ -159,6 +160,7 @@ VIEWS: dict[str, View] = {
         "the last and one for the best subject position, for {what} at epoch {epoch}.",
     ),
     "edges": View(edges, (*_CELL, "n")),
+    "tokens": View(prompt_views.tokens, ("step", "prompt")),
     "next_tokens": View(prompt_views.next_tokens, ("step", "prompt")),
     "prompt_lens": View(prompt_views.prompt_lens, ("step", "prompt")),
     "attention": View(

@@ -12,16 +12,15 @@ _CUT = (-1.0, 2.0)  # values that the axis shows; single circuits can be far out
 
 
 @styled
-def chosen_size_curve(sizes: pd.DataFrame, share: float, label: str) -> Figure:
+def chosen_size_curve(sizes: pd.DataFrame, share: float, label: str, smallest: float) -> Figure:
     """:func:`~kc_utils.plots.faithfulness.size_curve` of one cell with a line at ``share``.
 
-    ``sizes``: share, ablation, value, circuit. ``label`` is written above the line. The axis of
-    shares is the same for all tables of one smallest share or a larger one.
+    ``sizes``: share, ablation, value, circuit. ``label`` is the title. The axis begins at the
+    share ``smallest`` for every table, so that curves of different checkpoints can be compared.
     """
     figure = size_curve(sizes, _CUT)
     axis = figure.axes[0]
     axis.axvline(share, color=GREEN, linewidth=2.0, zorder=1.8)
-    axis.set_xlim(min(0.0008, sizes["share"].min() / 1.25, share / 1.25), 1.25)
-    side = "right" if share > 0.03 else "left"
-    axis.set_title(label, loc=side, color=GREEN, weight="bold")
+    axis.set_xlim(smallest / 1.25, 1.25)
+    axis.set_title(label, color=GREEN, weight="bold")
     return figure

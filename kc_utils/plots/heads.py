@@ -32,7 +32,7 @@ def top_heads(heads: pd.DataFrame, most: int = TOP_HEADS) -> Figure:
         axis.barh(place, total, height=0.7, color=face, edgecolor=colour, linewidth=1.4)
         side = 1 if total >= 0 else -1
         axis.annotate(
-            f"{total:+.2f}", (total, place), xytext=(3 * side, 0), textcoords="offset points",
+            f"{total:+.3f}", (total, place), xytext=(3 * side, 0), textcoords="offset points",
             va="center", ha="left" if side > 0 else "right", size=9,
         )  # fmt: skip
     axis.set_yticks(range(len(heads)), heads["node"].tolist())

@@ -1,0 +1,345 @@
+"""The explorer: what it offers, what it draws again, what it says when something is missing."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import ipywidgets
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from kc_utils.circuit import top_n
+from kc_utils.config import KINDS
+from kc_utils.errors import KcError
+from kc_utils.evaluation import evaluate_circuit
+from kc_utils.explorer import explore
+from kc_utils.explorer.app import TABS, App
+from kc_utils.explorer.attention import attention_html, library
+from kc_utils.explorer.curve import curve_rows, missing_sizes
+from kc_utils.explorer.data import RunData, sizes
+from kc_utils.explorer.html import MESSAGE
+from kc_utils.explorer.lru import Lru
+from kc_utils.explorer.state import State
+from kc_utils.explorer.timing import milliseconds, time_controls
+from kc_utils.explorer.views import VIEWS
+from kc_utils.models import load_model, load_tokenizer
+from kc_utils.runs import Run
+from kc_utils.stages import common
+
+PROMPT = "Somebody whom nobody knows lives in the city of"
+
+
+@pytest.fixture
+def state(smoke_run: Path) -> State:
+    return State(smoke_run, root=smoke_run.parent)
+
+
+@pytest.fixture
+def app(state: State) -> App:
+    return App(state)
+
+
+def html(app: App, name: str) -> str:
+    """What a view shows."""
+    outputs = app.outputs[name].outputs
+    return outputs[0]["data"]["text/html"] if outputs else ""
+
+
+def look(app: App, tab: str) -> None:
+    app.tabs.selected_index = list(TABS).index(tab)
+
+
+def change(app: App, name: str, place: int = 0) -> None:
+    """Set a control to another value that it offers."""
+    widget = app.controls.widgets[name]
+    if name == "prompt":
+        widget.value = PROMPT
+        return
+    offered = [value for _, value in widget.options if value != widget.value]
+    widget.value = offered[place]
+
+
+def test_controls_offer_exactly_what_the_run_holds(app: App, smoke_run: Path) -> None:
+    run = Run.open(smoke_run)
+    offered = {
+        name: [value for _, value in widget.options]
+        for name, widget in app.controls.widgets.items()
+        if name != "prompt"
+    }
+    assert offered["task"] == list(run.config.circuit.tasks)
+    assert offered["kind"] == list(KINDS)
+    assert offered["band"] == list(run.config.circuit.bands)
+    assert offered["step"] == common.analysed_checkpoints(run)["step"].tolist()
+    assert offered["ablation"] == ["corrupted", "zero", "mean"]
+    assert offered["layer"] == list(range(common.graph_of_run(run).n_layers))
+    assert run.path in offered["run"]
+
+
+def test_sizes_are_logarithmic_from_one_edge_to_all() -> None:
+    stops = sizes(32_491, 8_000)
+    assert stops[0] == 1 and stops[-1] == 32_491 and 8_000 in stops
+    assert list(stops) == sorted(set(stops)) and len(stops) < 60
+    late = [b / a for a, b in pairwise(stops) if a > 50]
+    assert max(late) < 1.5
+    assert sizes(5, 300)[0] == 1 and sizes(5, 300)[-1] == 5
+
+
+def test_every_control_has_a_label_and_a_hint(app: App) -> None:
+    for name, widget in app.controls.widgets.items():
+        assert widget.description and widget.tooltip, name
+    assert list(app.tabs.titles) == list(TABS)
+
+
+@pytest.mark.parametrize("tab", list(TABS))
+@pytest.mark.parametrize(
+    "name", ["task", "kind", "band", "step", "n", "ablation", "prompt", "layer"]
+)
+def test_a_control_changes_the_views_it_should_and_no_other(app: App, tab: str, name: str) -> None:
+    look(app, tab)
+    counts = dict(app.drawn)
+    before = {view: html(app, view) for view in VIEWS}
+    change(app, name)
+    again = {view for view in VIEWS if app.drawn[view] != counts[view]}
+    assert again == {view for view in TABS[tab] if name in VIEWS[view].fields}
+    changed = {view for view in VIEWS if html(app, view) != before[view]}
+    assert changed <= again
+    if name in ("step", "task"):
+        assert changed == again  # another model, other people: nothing stays the same
+
+
+def test_a_view_is_drawn_once_for_a_choice(app: App) -> None:
+    counts = dict(app.drawn)
+    app.draw()
+    look(app, "Heads")
+    look(app, "Circuit")
+    assert {view for view in VIEWS if app.drawn[view] != counts[view]} == set(TABS["Heads"])
+
+
+def test_the_drawing_is_the_circuit_of_the_stored_scores(app: App, smoke_run: Path) -> None:
+    change(app, "n", 5)
+    change(app, "step", 1)
+    choice = app.state.choice
+    run = Run.open(smoke_run)
+    scores = common.load_scores(run, choice.step)[choice.cell.name]
+    circuit = top_n(scores, common.graph_of_run(run), choice.n)
+    assert app.state.data.circuit(choice).edge_names == circuit.edge_names
+    assert f"of {circuit.n_edges} edges" in html(app, "circuit")
+
+
+def test_a_typed_prompt_gives_what_the_model_says(state: State, smoke_run: Path) -> None:
+    step = state.data.values["step"][2]
+    state.set(prompt=PROMPT, step=step)
+    folder = common.checkpoint_path(Run.open(smoke_run), step)
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    ids = tokenizer(PROMPT, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        plain = model(ids, output_attentions=True, use_cache=False)
+    chances = plain.logits[0, -1].softmax(-1)
+    reading = state.data.reading(state.choice)
+    assert torch.allclose(reading.logits, plain.logits[0, -1], atol=1e-4)
+    assert reading.top["probability"].iloc[0] == pytest.approx(float(chances.max()), rel=1e-4)
+    best = tokenizer.decode([int(chances.argmax())])
+    assert reading.top["token"].iloc[0] == best.replace(" ", "·")
+    assert len(reading.tokens) == ids.shape[1]
+    assert "".join(reading.tokens).replace("·", " ") == PROMPT
+    expected = torch.stack([layer[0] for layer in plain.attentions])
+    assert torch.allclose(reading.attention, expected, atol=1e-5)
+    last = reading.lens[reading.lens["layer"] == reading.lens["layer"].max()]
+    assert last["token"].iloc[-1] == reading.top["token"].iloc[0]  # the last layer is the model
+
+
+def test_the_right_answer_of_a_query_is_named(state: State) -> None:
+    pairs = state.data.pairs()
+    row = pairs[pairs["clean"] == state.choice.prompt].iloc[0]
+    assert f"The biographies say &#x27;{row['right']}" in state.view("tokens").html
+    state.set(prompt=PROMPT)
+    assert "biographies" not in state.view("tokens").html
+
+
+def sentences(app: App) -> list[str]:
+    """The messages in the open tab."""
+    found = [html(app, view) for view in app.shown]
+    return [text.removeprefix(MESSAGE) for text in found if text.startswith(MESSAGE)]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [("", "The prompt is empty"), ("   ", "The prompt is empty"),
+     ("word " * 400, "tokens; this model reads at most 256.")],
+)  # fmt: skip
+def test_a_prompt_that_cannot_be_read_is_one_sentence(app: App, prompt: str, words: str) -> None:
+    look(app, "Your prompt")
+    app.controls.widgets["prompt"].value = prompt
+    (said,) = sentences(app)  # once, although four views need the prompt
+    assert words in said
+    app.controls.widgets["prompt"].value = PROMPT
+    assert sentences(app) == [] and all(html(app, view) for view in app.shown)
+
+
+def test_characters_without_a_token_are_named() -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    from kc_utils.explorer.reading import token_ids
+
+    for unk in ("[UNK]", None):
+        vocabulary = {"[UNK]": 0, "a": 1, "b": 2}
+        inner = Tokenizer(models.BPE(vocabulary, [], unk_token=unk))
+        inner.pre_tokenizer = pre_tokenizers.Whitespace()
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, unk_token=unk)
+        with pytest.raises(KcError, match=r"no token for '§', 'z'"):
+            token_ids(tokenizer, "ab §a z§", 100)
+        assert token_ids(tokenizer, "ab ba", 100) == [1, 2, 2, 1]
+
+
+def test_a_missing_table_is_one_sentence_and_the_rest_works(own_run: Path) -> None:
+    (own_run / "tables" / "head_roles.parquet").unlink()
+    app = App(State(own_run, root=own_run.parent))
+    look(app, "Heads")
+    (said,) = sentences(app)
+    assert "head_roles.parquet of stage" in said and "Traceback" not in said
+    look(app, "Circuit")
+    assert sentences(app) == []
+
+
+def test_a_missing_checkpoint_is_one_sentence(own_run: Path) -> None:
+    app = App(State(own_run, root=own_run.parent))
+    step = app.state.data.values["step"][1]
+    (own_run / "checkpoints" / f"step-{step:06d}" / "model.safetensors").unlink()
+    look(app, "Your prompt")
+    assert sentences(app) == []
+    app.controls.widgets["step"].value = step
+    (said,) = sentences(app)
+    assert "model.safetensors" in said and "is missing" in said
+
+
+def test_another_run_is_opened_and_a_broken_one_refused(own_run: Path, smoke_run: Path) -> None:
+    app = App(State(own_run, root=own_run.parent))
+    app.controls.widgets["task"].value = "company"
+    app.state.root = smoke_run.parent
+    (own_run / "tables" / "graph.parquet").write_bytes(b"no")
+    app.controls.changed("run", smoke_run)
+    assert app.state.data.run.path == smoke_run.resolve()
+    assert app.state.choice.task == "company"
+    app.controls.changed("run", own_run)
+    assert "graph.parquet is damaged" in app.notice.value
+    assert app.state.data.run.path == smoke_run.resolve()
+    assert app.controls.widgets["run"].value == smoke_run.resolve()
+
+
+def test_what_the_run_does_not_hold_is_refused_by_name(smoke_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(KcError, match=r"task = 'hobby' is not in run .*city, company"):
+        State(smoke_run, task="hobby")
+    with pytest.raises(KcError, match="holds no run"):
+        State(tmp_path)
+    record = json.loads((smoke_run / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(record | {"stages": {}}))
+    with pytest.raises(KcError, match=r"holds no circuits yet; 'kc run .*--to attribution'"):
+        State(tmp_path)
+
+
+def test_measuring_fills_the_curve_with_what_evaluation_says(app: App) -> None:
+    state = app.state
+    change(app, "step", 1)
+    change(app, "n", 3)
+    assert app.button.description.startswith("Measure ") and not app.button.disabled
+    seen = []
+    state.measure(lambda done, total: seen.append((done, total)))
+    assert seen == [(i, len(seen) - 1) for i in range(len(seen))]
+    assert missing_sizes(state.data, state.choice) == []
+    rows = curve_rows(state.data, state.choice)
+    found = rows[(rows["n"] == state.choice.n) & (rows["circuit"] == "own")]["value"].item()
+    data, choice = state.data, state.choice
+    batch = common.batch_of(data.pairs(), choice.cell, "evaluate")
+    direct = evaluate_circuit(data.model(choice.step), batch, data.circuit(choice)).faithfulness
+    assert found == pytest.approx(direct)
+    app.measure()
+    assert app.button.disabled and app.progress.layout.display == "none"
+    change(app, "ablation")
+    assert not app.button.disabled  # other values outside of the circuit: another curve
+
+
+def test_the_stored_curve_needs_little_measuring(state: State) -> None:
+    assert missing_sizes(state.data, state.choice) == []
+    rows = curve_rows(state.data, state.choice)
+    assert {"own", "random", "random_per_layer"} == set(rows["circuit"])
+    assert rows[(rows["circuit"] == "own") & (rows["share"] == 1.0)]["value"].item() == (
+        pytest.approx(1.0, abs=1e-4)
+    )
+
+
+def test_a_cache_keeps_the_last_ones_only() -> None:
+    made = []
+    cache: Lru[int] = Lru(2)
+    for key in (1, 2, 1, 3, 2):
+        cache.get(key, lambda key=key: made.append(key) or key)
+        assert len(cache) <= 2
+    assert made == [1, 2, 3, 2] and 1 not in cache and 3 in cache
+    with pytest.raises(ZeroDivisionError):
+        cache.get(9, lambda: 1 // 0)
+    assert 9 not in cache
+    with pytest.raises(KcError, match="at least 1"):
+        Lru(0)
+
+
+def test_models_do_not_pile_up(smoke_run: Path) -> None:
+    data = RunData(smoke_run, models=2, score_files=2)
+    choice = data.first_choice()
+    for step in data.values["step"][:4]:
+        data.reading(replace(choice, step=step))
+        data.circuit(replace(choice, step=step))
+        assert len(data.models) <= 2 and len(data.scores) <= 2
+    first = data.model(data.values["step"][3])
+    assert data.model(data.values["step"][3]) is first
+    other = RunData(smoke_run)
+    assert len(other.models) == 0  # nothing is shared between explorers
+
+
+def test_looking_again_is_much_quicker_than_reading(app: App) -> None:
+    look(app, "Your prompt")
+    steps = app.state.data.values["step"]
+    started = time.perf_counter()
+    RunData(app.state.data.run.path).model(steps[0])
+    loading = 1000 * (time.perf_counter() - started)
+    milliseconds(app, "step", steps[0])
+    milliseconds(app, "step", steps[1])
+    again = milliseconds(app, "step", steps[0])
+    assert again < loading
+
+
+def test_the_times_of_all_controls_are_taken(app: App) -> None:
+    table = time_controls(app)
+    assert set(table["tab"]) == set(TABS)
+    assert set(table["control"]) == set(app.controls.widgets) - {"run"}
+    quiet = table[(table["tab"] == "Edges") & (table["control"] == "layer")]
+    assert quiet["drawn"].item() == 0
+
+
+def test_without_a_front_end_there_is_a_sentence_and_no_widget(smoke_run: Path, capsys) -> None:
+    before = set(ipywidgets.Widget.widgets) if hasattr(ipywidgets.Widget, "widgets") else None
+    shown = explore(smoke_run)
+    shown._ipython_display_()
+    assert "Markdown" in capsys.readouterr().out
+    assert before is None or set(ipywidgets.Widget.widgets) == before
+    for name in VIEWS:
+        view = shown.view(name)
+        if isinstance(view, Figure):
+            alt = shown.alt(name)
+            assert alt[0].isupper() and alt.endswith(".") and "{" not in alt
+
+
+def test_attention_needs_no_network_and_its_library_comes_once(state: State) -> None:
+    script = library()
+    assert script.count("</script>") == 1 and 1e6 < len(script) < 1.6e6
+    assert "sourceMappingURL" not in script and "unpkg" not in script
+    attention = state.view("attention")
+    first = attention_html(attention.tokens, attention.pattern, attention.names, "Alt.")
+    again = attention_html(attention.tokens, attention.pattern, attention.names, "Alt.")
+    assert first == again and len(first) < 60_000 and "unpkg" not in first
+    hostile = attention_html(["</script>"] * 2, torch.eye(2)[None], ["a0.h0"], 'x" y')
+    assert hostile.count("</script>") == 1 and 'x" y' not in hostile
