@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import ipywidgets
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -28,6 +29,8 @@ from kc_utils.explorer.state import State
 from kc_utils.explorer.timing import milliseconds, time_controls
 from kc_utils.explorer.views import VIEWS
 from kc_utils.models import load_model, load_tokenizer
+from kc_utils.plots.attention import attention_maps
+from kc_utils.plots.heads import top_heads
 from kc_utils.runs import Run
 from kc_utils.stages import common
 
@@ -320,17 +323,31 @@ def test_the_times_of_all_controls_are_taken(app: App) -> None:
     assert quiet["drawn"].item() == 0
 
 
-def test_without_a_front_end_there_is_a_sentence_and_no_widget(smoke_run: Path, capsys) -> None:
-    before = set(ipywidgets.Widget.widgets) if hasattr(ipywidgets.Widget, "widgets") else None
-    shown = explore(smoke_run)
-    shown._ipython_display_()
-    assert "Markdown" in capsys.readouterr().out
-    assert before is None or set(ipywidgets.Widget.widgets) == before
+def test_without_a_front_end_there_is_a_sentence_and_no_widget(
+    smoke_run: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    monkeypatch.setattr("kc_utils.explorer.app.App", made.append)
+    explore(smoke_run)._ipython_display_()
+    assert "Markdown" in capsys.readouterr().out and made == []
+
+
+def test_every_figure_has_an_alt_text_that_is_a_sentence(state: State) -> None:
     for name in VIEWS:
-        view = shown.view(name)
-        if isinstance(view, Figure):
-            alt = shown.alt(name)
+        if isinstance(state.view(name), Figure) or name == "attention":
+            alt = state.alt(name)
             assert alt[0].isupper() and alt.endswith(".") and "{" not in alt
+
+
+def test_bars_of_heads_and_maps_of_attention_refuse_what_does_not_fit() -> None:
+    heads = pd.DataFrame({"node": ["a0.h0", "a0.h0"], "total": [1.0, -2.0],
+                          "role": ["mover", "mixture"], "in_circuit": [True, False]})  # fmt: skip
+    with pytest.raises(KcError, match="repeated rows"):
+        top_heads(heads)
+    figure = top_heads(heads.assign(node=["a0.h0", "a0.h1"]), most=1)
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["a0.h1"]
+    with pytest.raises(KcError, match="does not fit 1 heads and 3 tokens"):
+        attention_maps(["a", "b", "c"], np.eye(2)[None], ["a0.h0"])
 
 
 def test_attention_needs_no_network_and_its_library_comes_once(state: State) -> None:

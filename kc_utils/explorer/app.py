@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from functools import cache
 from typing import Any
 
 import ipywidgets as widgets
@@ -19,7 +21,7 @@ from kc_utils.explorer.views import VIEWS
 TABS: dict[str, tuple[str, ...]] = {
     "Circuit": ("circuit", "curve"),
     "Heads": ("heads", "head_table"),
-    "Logit lens": ("lens", "lens_probability"),
+    "Logit lens": ("lens", "lens_table"),
     "Edges": ("edges",),
     "Your prompt": ("tokens", "next_tokens", "prompt_lens", "attention"),
 }
@@ -27,13 +29,22 @@ _HEADINGS = {
     "curve": "Faithfulness over size",
     "heads": "Heads that say most about the answer",
     "lens": "Rank of the right token by layer",
-    "lens_probability": "Probability of the right token by layer",
     "next_tokens": "Likeliest next tokens",
     "prompt_lens": "Logit lens of the prompt",
     "attention": "Attention patterns",
 }
 _ROW = widgets.Layout(display="flex", flex_flow="row wrap", align_items="center", width="100%")
 _COLUMN = widgets.Layout(width="100%")
+
+
+@cache
+def _spare_the_collector() -> None:
+    """Take what is there already out of the garbage collector's rounds, once in a process.
+
+    A figure leaves cycles behind, so drawing many of them starts full collections. Those walk
+    through everything that torch and transformers have imported, a second at a time.
+    """
+    gc.freeze()
 
 
 class App:
@@ -43,6 +54,7 @@ class App:
     """
 
     def __init__(self, state: State) -> None:
+        _spare_the_collector()
         self.state = state
         self.drawn = dict.fromkeys(VIEWS, 0)
         self._keys: dict[str, Any] = {}

@@ -31,11 +31,11 @@ def curve_rows(data: RunData, choice: Choice) -> pd.DataFrame:
     measured = choice.of(_OF) in data.measured
     parts = [data.measured.get(choice.of(_OF), pd.DataFrame)] if measured else []
     try:
-        parts += [_of_size_curve(data, choice), _of_checkpoint(data, choice)]
+        parts.append(data.curves.get(choice.of(_OF), lambda: _stored(data, choice)))
     except KcError:
         if not measured:
             raise
-    rows = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=_COLUMNS)])
+    rows = _joined(parts)
     return rows.drop_duplicates(["n", "circuit"])[_COLUMNS].sort_values("n", ignore_index=True)
 
 
@@ -74,7 +74,16 @@ def measure(data: RunData, choice: Choice, progress: Callable[[int, int], None])
         progress(done, len(todo))
     before = data.measured.get(choice.of(_OF), lambda: pd.DataFrame(columns=_COLUMNS))
     new = pd.DataFrame(rows, columns=_COLUMNS)
-    data.measured.put(choice.of(_OF), pd.concat([before, new]) if len(before) else new)
+    data.measured.put(choice.of(_OF), _joined([before, new]))
+
+
+def _stored(data: RunData, choice: Choice) -> pd.DataFrame:
+    """What the tables of the run hold."""
+    return _joined([_of_size_curve(data, choice), _of_checkpoint(data, choice)])
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=_COLUMNS)])
 
 
 def _of_size_curve(data: RunData, choice: Choice) -> pd.DataFrame:

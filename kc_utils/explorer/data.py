@@ -45,6 +45,7 @@ class RunData:
         self.scores: Lru[dict[str, Tensor]] = Lru(score_files)
         self.tables: Lru[pd.DataFrame] = Lru(16)
         self.readings: Lru[Reading] = Lru(8)
+        self.curves: Lru[pd.DataFrame] = Lru(64)
         self.measured: Lru[pd.DataFrame] = Lru(64)
         cells = self.table("attribution")
         self.values: dict[str, tuple[Any, ...]] = {

@@ -99,11 +99,14 @@ def lens(data: RunData, choice: Choice) -> Figure:
     return logit_lens_lines(rows.drop(columns=["log10_rank_sd"]), "rank", [rows["epoch"].iloc[0]])
 
 
-def lens_probability(data: RunData, choice: Choice) -> Figure:
-    """Probability of the right first token after every layer, over the evaluation people."""
+def lens_table(data: RunData, choice: Choice) -> Styler:
+    """The same in numbers, with the mean probability of the right first token."""
     rows = _rows(data.table("logit_lens"), choice)
-    chosen = [rows["epoch"].iloc[0]]
-    return logit_lens_lines(rows.drop(columns=["log10_rank_sd"]), "probability", chosen)
+    rows = rows.assign(rank=10 ** rows["log10_rank"])
+    wide = rows.pivot(index="layer", columns="position", values=["rank", "probability"])
+    wide = wide.sort_index(axis=1, level=1, sort_remaining=False)
+    digits = {f"{value}, {position}": 1 if value == "rank" else 4 for value, position in wide}
+    return table(wide.set_axis(list(digits), axis=1).reset_index(), digits)
 
 
 def edges(data: RunData, choice: Choice) -> Styler:
@@ -153,12 +156,7 @@ VIEWS: dict[str, View] = {
         "Line charts of the rank of the right first token after every layer, one panel for "
         "the last and one for the best subject position, for {what} at epoch {epoch}.",
     ),
-    "lens_probability": View(
-        lens_probability,
-        _CELL,
-        "Line charts of the probability of the right first token after every layer, one panel for "
-        "the last and one for the best subject position, for {what} at epoch {epoch}.",
-    ),
+    "lens_table": View(lens_table, _CELL),
     "edges": View(edges, (*_CELL, "n")),
     "tokens": View(prompt_views.tokens, ("step", "prompt")),
     "next_tokens": View(prompt_views.next_tokens, ("step", "prompt")),
