@@ -50,7 +50,5 @@ color:var(--jp-content-font-color1,#222);padding:4px 0}
 .kc-explorer .kc-table td,.kc-explorer .kc-table th{white-space:nowrap}
 .kc-explorer img{max-width:100%;height:auto;background:#fff;border-radius:4px}
 .kc-explorer .kc-attention{background:#fff;color:#222;padding:8px;border-radius:4px}
-.kc-explorer .kc-token{display:inline-block;margin:2px;padding:0 5px;border-radius:4px;
-border:1px solid var(--jp-border-color1,#999);font-family:monospace}
 .kc-explorer .widget-label{font-weight:600}
 </style>"""

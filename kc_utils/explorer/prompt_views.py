@@ -34,7 +34,7 @@ class Words:
 def tokens(data: RunData, choice: Choice) -> Words:
     """The prompt as the model gets it; the right answer where it is a query of this run."""
     reading = data.reading(choice)
-    parts = "".join(f'<span class="kc-token">{escape(token)}</span> ' for token in reading.tokens)
+    parts = "".join(f"<code>{escape(token)}</code> " for token in reading.tokens)
     count = "1 token" if len(reading.tokens) == 1 else f"{len(reading.tokens)} tokens"
     answer = _right_answer(data, choice)
     return Words(f"<p>{count}: {parts}</p>" + (f"<p>{escape(answer)}</p>" if answer else ""))
