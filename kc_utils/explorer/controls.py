@@ -35,6 +35,7 @@ _HINTS = {
     "prompt": "Press Enter to read it",
     "layer": "Whose attention patterns are shown",
 }
+_SLIDERS = ("step", "n")
 _LABEL = 150  # pixels, for the longest label
 
 
@@ -56,7 +57,8 @@ class Controls:
         for name, widget in self.widgets.items():
             widget.description, widget.tooltip = _LABELS[name], _HINTS[name]
             widget.style.description_width = f"{_LABEL}px"
-            widget.layout = widgets.Layout(flex="1 1 330px", width="auto", min_width="280px")
+            basis = 480 if name in _SLIDERS else 330
+            widget.layout = widgets.Layout(flex=f"1 1 {basis}px", width="auto", min_width="280px")
             widget.observe(lambda change, name=name: self._tell(name, change["new"]), "value")
 
     def show(self, data: RunData, choice: Choice, runs: dict[str, Path]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kc_utils.plots.faithfulness import size_curve
+from kc_utils.plots.faithfulness import plain_size_curve
 from kc_utils.plots.style import GREEN, styled
 
 _CUT = (-1.0, 2.0)  # values that the axis shows; single circuits can be far outside
@@ -18,7 +18,7 @@ def chosen_size_curve(sizes: pd.DataFrame, share: float, label: str, smallest: f
     ``sizes``: share, ablation, value, circuit. ``label`` is the title. The axis begins at the
     share ``smallest`` for every table, so that curves of different checkpoints can be compared.
     """
-    figure = size_curve(sizes, _CUT)
+    figure = plain_size_curve(sizes, _CUT)
     axis = figure.axes[0]
     axis.axvline(share, color=GREEN, linewidth=2.0, zorder=1.8)
     axis.set_xlim(smallest / 1.25, 1.25)

@@ -47,6 +47,11 @@ def size_curve(sizes: pd.DataFrame, cut: tuple[float, float] | None = None) -> F
     defined value (nan) is named as undefined in its panel. ``cut``: lowest and highest value that
     the axes show.
     """
+    return plain_size_curve(sizes, cut)
+
+
+def plain_size_curve(sizes: pd.DataFrame, cut: tuple[float, float] | None = None) -> Figure:
+    """:func:`size_curve` before its layout is frozen, for figures that add to it."""
     sizes = check(sizes, ["share", "ablation", "value"], "size_curve")
     sizes = sizes[sizes["share"] > 0]
     if sizes.empty:
