@@ -76,7 +76,7 @@ def prompt_lens(data: RunData, choice: Choice) -> Styler:
     }
     colours = grids["probability"].map(_colour)
     layers = ["embedding" if i == 0 else f"after layer {i}" for i in grids["token"].index]
-    words = grids["token"].assign(**{"layer": layers})[["layer", *cells]].reset_index(drop=True)
+    words = grids["token"].assign(layer=layers)[["layer", *cells]].reset_index(drop=True)
     shades = colours.reset_index(drop=True).assign(layer="")[["layer", *cells]]
     caption = "Likeliest next token; dark blue: probability near 0, yellow: near 1"
     return table(words, caption=caption).apply(lambda _: shades, axis=None)
