@@ -43,6 +43,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     f"{_NB}14_exposure": (f"{_NB}02_training",),
     f"{_NB}15_strategies": (f"{_NB}06_topology", f"{_NB}08_forgetting"),
     f"{_NB}16_capitals": ("book/method", f"{_NB}04_circuit_evaluation"),
+    f"{_NB}explorer": ("book/method",),
 }
 
 
@@ -106,7 +107,7 @@ READERS = (
     ),
     Route(
         "A rerunner",
-        ("book/rerun", "book/explorer", "book/own_facts", "book/profiles", f"{_NB}02_training",
+        ("book/rerun", f"{_NB}explorer", "book/own_facts", "book/profiles", f"{_NB}02_training",
          f"{_NB}09_claims"),
     ),
 )  # fmt: skip
