@@ -29,7 +29,7 @@ from kc_utils.explorer.state import State
 from kc_utils.explorer.timing import milliseconds, time_controls
 from kc_utils.explorer.views import VIEWS
 from kc_utils.models import load_model, load_tokenizer
-from kc_utils.plots.attention import attention_maps
+from kc_utils.plots.attention_maps import attention_maps
 from kc_utils.plots.heads import top_heads
 from kc_utils.runs import Run
 from kc_utils.stages import common

@@ -16,7 +16,7 @@ from kc_utils.explorer.attention import attention_html
 from kc_utils.explorer.choice import Choice
 from kc_utils.explorer.data import RunData
 from kc_utils.plots import table
-from kc_utils.plots.attention import attention_maps
+from kc_utils.plots.attention_maps import attention_maps
 from kc_utils.plots.heat import ink
 from kc_utils.plots.style import HEAT, SKY
 
