@@ -3,6 +3,7 @@
 The notebooks in the repository have no outputs. So the book is built from a staged source tree,
 ``runs/<name>/book/source``: configuration and prose as they are, the notebooks that the run
 executed in the place of the stored ones, and a few generated tables (:mod:`kc_utils.book_pages`).
+Pages of exercises show stubs and fold solutions (:mod:`kc_utils.exercises`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import yaml
 
 from kc_utils import artifacts, book_chapters, book_pages
 from kc_utils.errors import KcError
+from kc_utils.exercises import published_notebook
 from kc_utils.runs import ROOT, Run
 from kc_utils.whole_book import NAME, write_whole_book
 
@@ -31,6 +33,7 @@ _BUILDERS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "latex2ma
 _WARNING = re.compile(r"(?:WARNING|ERROR|CRITICAL): .*")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _GLOSSARY = "book/glossary.md"
+EXERCISES = "exercises"  # folder below notebooks/
 _SKIPPED = {"__pycache__", ".ipynb_checkpoints"}
 
 
@@ -118,6 +121,12 @@ def _only_pages_changed(built: dict[str, str], files: dict[str, str]) -> bool:
     return pages and _GLOSSARY not in changed  # every page links to its terms
 
 
+def stored_notebooks(root: Path) -> list[Path]:
+    """The notebooks of a project: chapters, then exercises."""
+    folder = root / "notebooks"
+    return [p for f in (folder, folder / EXERCISES) for p in sorted(f.glob("*.ipynb"))]
+
+
 def clean_notebook(text: str, folders: dict[str, str]) -> bytes:
     """An executed notebook for publication: no record of the machine, injected cell folded.
 
@@ -155,18 +164,22 @@ def _prose(root: Path) -> dict[str, bytes]:
 def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
     folders = {f"{run.path}": f"runs/{run.name}", f"{root}/": "", f"{root}": "."}
     staged = {}
-    for stored in sorted((root / "notebooks").glob("*.ipynb")):
-        executed = run.path / "notebooks" / stored.name
+    for stored in stored_notebooks(root):
+        name = stored.relative_to(root).as_posix()
+        executed = run.path / name
         if not executed.is_file():
             raise KcError(
                 f"{executed} is missing, so the book has no page {stored.stem!r}; "
                 f"'kc run --profile {run.config.profile} --run-dir {run.path}' executes it."
             )
         try:
-            content = clean_notebook(executed.read_text(encoding="utf-8"), folders)
+            text = executed.read_text(encoding="utf-8")
+            if stored.parent.name == EXERCISES:
+                text = json.dumps(published_notebook(json.loads(text), stored), ensure_ascii=False)
+            content = clean_notebook(text, folders)
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
             raise KcError(f"{executed} is damaged: not a notebook ({error!r}).") from None
-        staged[f"notebooks/{stored.name}"] = content
+        staged[name] = content
     return staged
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from kc_utils import book_chapters, book_summary, config, profiles
 from kc_utils.config import Config
+from kc_utils.exercises import MOST_DOTS, all_exercises
 from kc_utils.runs import Run
 from kc_utils.sweep.dataset import PROVENANCE, SweepTables
 
@@ -32,6 +33,7 @@ def pages(run: Run, root: Path) -> dict[str, str]:
         found
         | book_chapters.pages(root)
         | {
+            "exercises.md": exercise_table(root),
             "parameters.md": parameters(run.config),
             "profiles.md": profile_table(),
             "rooms.md": rooms(root / "kc_utils"),
@@ -85,6 +87,19 @@ def profile_table() -> str:
         shown = (f"{n:,}" if isinstance(n, int) else f"{n:g}" for n in numbers)
         rows.append((f"`{name}`", profile.summary, profile.machine, *shown))
     return table(header, rows)
+
+
+def exercise_table(root: Path) -> str:
+    """Every exercise with its chapter, difficulty and minutes; links are from ``book/``."""
+    header = ("exercise", "title", "chapter", "difficulty", "minutes")
+    rows = []
+    for e in all_exercises(root):
+        dots = f'<span aria-hidden="true">{e.dots}</span>'
+        difficulty = f"{dots}&nbsp;{e.difficulty}&nbsp;of&nbsp;{MOST_DOTS}"
+        title = f"{{ref}}`{e.title} <{e.anchor}>`"
+        chapter = f"[{int(e.chapter.partition('_')[0])}](../notebooks/{e.chapter}.ipynb)"
+        rows.append((e.number, title, chapter, difficulty, str(e.minutes)))
+    return table(header, rows) if rows else "There are no exercises.\n"
 
 
 def rooms(package: Path) -> str:

@@ -16,6 +16,7 @@ from rich.table import Table
 from kc_utils import artifacts, profiles
 from kc_utils.cli_claims import claims
 from kc_utils.cli_facts import facts
+from kc_utils.cli_student import student
 from kc_utils.errors import KcError
 
 app = typer.Typer(
@@ -204,6 +205,7 @@ def sweep(
 
 app.command()(claims)
 app.command()(facts)
+app.command()(student)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from kc_utils.preflight import check
 from kc_utils.runs import ROOT, Run
 from kc_utils.stages import STAGES, Stage
 
-#: Notebooks that only read what is committed or computed by others.
+#: Notebooks that only read what is committed or computed by others, exercises among them.
 EXTRA_NOTEBOOKS = (
     "background_1_residual_stream",
     "background_2_circuits",
@@ -26,6 +26,12 @@ EXTRA_NOTEBOOKS = (
     "15_strategies",
     "16_capitals",
     "explorer",
+    "exercises/e1_worlds_and_chance",
+    "exercises/e2_residual_stream",
+    "exercises/e3_patching",
+    "exercises/e4_circuits",
+    "exercises/e5_evolution",
+    "exercises/e6_evidence",
 )
 
 

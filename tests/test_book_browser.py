@@ -242,6 +242,19 @@ def test_figures_are_numbered_and_captioned(pages) -> None:
         assert len(caption.find(class_="caption-text").get_text(strip=True)) > 20
 
 
+def test_exercises_show_the_stub_and_fold_the_rest(pages) -> None:
+    shown = {n: s for n, s in pages.items() if n.startswith("notebooks/exercises/")}
+    assert len(shown) == 6
+    for name, soup in shown.items():
+        folded = soup.find("article").find_all("details", class_=False)
+        labels = [d.find("summary").get_text() for d in folded]
+        assert labels == ["Hint", "Common mistakes", "Solution"] * (len(labels) // 3), name
+        assert not [d for d in folded if d.has_attr("open")]
+        assert soup.get_text().count("Passed. A plausible wrong") == len(labels) // 3 > 2
+        code = [pre.get_text() for pre in soup.select("article .cell_input pre")]
+        assert sum("raise NotImplementedError" in text for text in code) == len(labels) // 3
+
+
 def test_search_finds_a_glossary_term(browser, address) -> None:
     page = browser.new_page()
     page.goto(address + "search.html?q=faithfulness")

@@ -13,10 +13,11 @@ import pytest
 import yaml
 from pybtex.database import parse_file
 
+from kc_utils.book import stored_notebooks
 from kc_utils.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = stored_notebooks(ROOT)  # chapters, then exercises
 STAGES = ("01_data_synthesis", "02_training", "03_circuit_discovery", "04_circuit_evaluation",
           "05_performance", "06_topology", "07_components", "08_forgetting", "09_claims",
           "10_real_model", "11_circuit_engine")  # fmt: skip

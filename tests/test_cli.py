@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, kc
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+from kc_utils.book import stored_notebooks
+
+NOTEBOOKS = stored_notebooks(ROOT)
 
 
 def snapshot(folder: Path) -> dict[str, str]:
@@ -85,7 +87,7 @@ def test_a_second_run_recomputes_nothing(smoke_run: Path) -> None:
     before = times()
     kc("run", "--profile", "smoke", "--run-dir", smoke_run)
     assert times() == before
-    assert len(list((smoke_run / "notebooks").glob("*.ipynb"))) == len(NOTEBOOKS)
+    assert len(list((smoke_run / "notebooks").rglob("*.ipynb"))) == len(NOTEBOOKS)
 
 
 @pytest.mark.slow

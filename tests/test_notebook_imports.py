@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from kc_utils.book import stored_notebooks
+
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = stored_notebooks(ROOT)
 
 
 def missing(source: str) -> list[str]:

@@ -1,0 +1,204 @@
+"""The exercises: complete, solved by their solutions, refused as stubs, folded on their pages."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import re
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+from kc_utils import book_pages, exercises
+from kc_utils.errors import KcError
+from kc_utils.exercises import (
+    TAGS,
+    all_exercises,
+    exercise_notebooks,
+    exercises_of,
+    judge,
+    published_notebook,
+    source_of,
+    stub,
+    student_notebook,
+)
+from kc_utils.pipeline import EXTRA_NOTEBOOKS
+
+PATHS = exercise_notebooks(ROOT)
+ALL = all_exercises(ROOT)
+LABELS = {"hint": "Hint", "mistakes": "Common mistakes", "explanation": "Solution"}
+
+
+def load(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8"))
+
+
+def outcomes(notebook: dict[str, Any], run_dir: Path) -> dict[str, BaseException | None]:
+    """Run all code cells in this process, going on after errors; cell id -> its error, if any."""
+    space: dict[str, Any] = {"__name__": "__main__"}
+    found: dict[str, BaseException | None] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        try:
+            with redirect_stdout(io.StringIO()):
+                exec(compile(source_of(cell), f"<{cell['id']}>", "exec"), space)
+            found[cell["id"]] = None
+        except (AssertionError, NotImplementedError) as error:
+            found[cell["id"]] = error
+        if "parameters" in cell["metadata"].get("tags", []):
+            space["run_dir"] = str(run_dir)
+    return found
+
+
+def test_there_are_enough_and_their_numbers_are_in_order() -> None:
+    assert len(ALL) >= 20
+    numbers = [tuple(map(int, e.number.split("."))) for e in ALL]
+    assert numbers == sorted(set(numbers))
+    for exercise in ALL:
+        assert exercise.notebook.startswith(f"e{exercise.number.split('.')[0]}_")
+        assert (ROOT / "notebooks" / f"{exercise.chapter}.ipynb").is_file()
+        assert 1 <= exercise.difficulty <= 5 and 5 <= exercise.minutes <= 45
+
+
+def test_difficulties_differ() -> None:
+    assert {e.difficulty for e in ALL} >= {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+def test_every_exercise_is_complete(path: Path) -> None:
+    notebook = load(path)
+    found = exercises_of(notebook, path)
+    assert 3 <= len(found) <= 5
+    for exercise in found:
+        text = {tag: source_of(notebook["cells"][i]) for tag, i in exercise.cells.items()}
+        assert len(text["exercise"].split()) > 40, "the question says why it matters"
+        assert re.search(r"\njudge\(\s*check,\s*\w+,\s*wrong=", text["test"])
+        assert "    assert " in text["test"]
+        for tag, label in LABELS.items():
+            assert text[tag].startswith(f"<details>\n<summary>{label}</summary>\n\n"), tag
+            assert text[tag].endswith("\n\n</details>"), tag
+        assert '"""' in text["solution"], "a stub needs a docstring that says what is wanted"
+
+
+def test_the_pipeline_executes_every_notebook_of_exercises() -> None:
+    names = {name for name in EXTRA_NOTEBOOKS if name.startswith("exercises/")}
+    assert names == {f"exercises/{path.stem}" for path in PATHS}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+def test_solutions_passed_their_tests_in_the_run(path: Path, smoke_run: Path) -> None:
+    executed = load(smoke_run / "notebooks" / "exercises" / path.name)
+    for exercise in exercises_of(executed, path):
+        outputs = json.dumps(executed["cells"][exercise.cells["test"]]["outputs"])
+        assert "Passed." in outputs, exercise.number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+def test_every_stub_fails_its_test_and_nothing_else_fails(path: Path, smoke_run: Path) -> None:
+    mine = student_notebook(load(path), path)
+    found = outcomes(mine, smoke_run)
+    tests = {c["id"] for c in mine["cells"] if "test" in c["metadata"].get("tags", [])}
+    raised = {i: str(e) for i, e in found.items() if isinstance(e, NotImplementedError)}
+    assert set(raised) == tests == {i for i, error in found.items() if error}
+    assert list(raised.values()) == [f"exercise {e.number}" for e in exercises_of(load(path), path)]
+
+
+def test_a_stub_keeps_all_but_the_marked_lines() -> None:
+    given, last = "def f():\n    a = 1\n", "    return a"
+    source = f"{given}    # solution begins\n    b = 2\n    # solution ends\n{last}"
+    expected = f'{given}    raise NotImplementedError("exercise 1.1")\n{last}'
+    assert stub(source, "1.1") == expected
+    assert "solution" not in exercises.solution(source) and "b = 2" in exercises.solution(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["x = 1", "# solution begins\nx = 1", "# solution ends\nx = 1\n# solution begins",
+     "# solution begins\n# solution ends"],
+)  # fmt: skip
+def test_a_solution_without_its_marks_is_refused(source: str) -> None:
+    with pytest.raises(KcError, match=r"Exercise 7\.7: the solution needs"):
+        stub(source, "7.7")
+
+
+def _without(tag: str):
+    def change(cells: list[dict[str, Any]]) -> None:
+        del cells[next(i for i, c in enumerate(cells) if tag in c["metadata"].get("tags", []))]
+
+    return change
+
+
+def _heading(old: str, new: str):
+    def change(cells: list[dict[str, Any]]) -> None:
+        cell = next(c for c in cells if "exercise" in c["metadata"].get("tags", []))
+        assert old in source_of(cell)
+        cell["source"] = source_of(cell).replace(old, new, 1)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        *((_without(tag), "in this order") for tag in TAGS[1:]),
+        (_without("exercise"), "belongs to none"),
+        (_heading(" minutes", ""), "needs a heading"),
+        (_heading("●○", "●●"), "both have to agree"),
+        (_heading("[chapter 1]", "[chapter 2]"), "both have to agree"),
+    ],
+)
+def test_an_incomplete_exercise_is_named(change, message: str) -> None:
+    notebook = load(PATHS[0])
+    change(notebook["cells"])
+    with pytest.raises(KcError, match=message):
+        exercises_of(notebook, PATHS[0])
+
+
+def test_a_wrong_solution_is_caught(smoke_run: Path) -> None:
+    notebook = load(PATHS[0])
+    first = exercises_of(notebook, PATHS[0])[0]
+    cell = notebook["cells"][first.cells["solution"]]
+    cell["source"] = source_of(cell).replace("frequency > 5", "frequency > 4")
+    found = [str(error) for error in outcomes(notebook, smoke_run).values() if error]
+    assert found == ["5 biographies put a person in 'medium', not in 'high'"]
+
+
+def test_judge_refuses_wrong_answers_and_weak_tests() -> None:
+    def check(answer) -> None:
+        assert answer(2) == 4, "2 squared is 4"
+
+    judge(check, lambda x: x**2, wrong=lambda x: x + 1)
+    with pytest.raises(AssertionError, match="2 squared"):
+        judge(check, lambda x: x + 1, wrong=lambda x: x)
+    with pytest.raises(AssertionError, match="too weak"):
+        judge(check, lambda x: x**2, wrong=lambda x: x * 2)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+def test_a_page_shows_the_stub_and_folds_the_solution(path: Path) -> None:
+    stored = load(path)
+    before = copy.deepcopy(stored)
+    shown = published_notebook(stored, path)
+    assert stored == before
+    for exercise in exercises_of(stored, path):
+        text = {tag: source_of(shown["cells"][i]) for tag, i in exercise.cells.items()}
+        code = exercises.solution(source_of(stored["cells"][exercise.cells["solution"]]))
+        assert text["solution"].count(f'NotImplementedError("exercise {exercise.number}")') == 1
+        assert f"```python\n{code}\n```\n\n</details>" in text["explanation"]
+        assert text["exercise"].startswith(f"({exercise.anchor})=\n## Exercise")
+    assert exercises.BEGIN not in json.dumps(shown)
+
+
+def test_the_table_has_a_row_for_every_exercise() -> None:
+    rows = book_pages.exercise_table(ROOT).splitlines()[2:]
+    assert len(rows) == len(ALL)
+    for row, exercise in zip(rows, ALL, strict=True):
+        assert f"{{ref}}`{exercise.title} <{exercise.anchor}>`" in row
+        assert f"| {exercise.minutes} |" in row and f"{exercise.difficulty}&nbsp;of&nbsp;5" in row
