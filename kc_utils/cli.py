@@ -13,10 +13,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kc_utils import artifacts, profiles
 from kc_utils.cli_claims import claims
 from kc_utils.cli_facts import facts
 from kc_utils.cli_student import student
+from kc_utils.cli_doctor import doctor
 from kc_utils.errors import KcError
 
 app = typer.Typer(
@@ -103,6 +103,8 @@ def status(
 @app.command("profiles")
 def list_profiles() -> None:
     """List the named configurations."""
+    from kc_utils import profiles
+
     table = Table("profile", "what it is", "machine")
     for name, profile in profiles.PROFILES.items():
         table.add_row(name, profile.summary, profile.machine)
@@ -206,6 +208,7 @@ def sweep(
 app.command()(claims)
 app.command()(facts)
 app.command()(student)
+app.command()(doctor)
 
 
 @app.command()
@@ -221,6 +224,7 @@ def bench(
     """Measure speed and memory against their floors; prints the ratios, writes bench.json."""
     if keep and (only or quick):
         raise KcError("--keep stores a whole benchmark; it goes with neither --only nor --quick.")
+    from kc_utils import artifacts
     from kc_utils.bench import report
 
     with console.status("starting") as status:

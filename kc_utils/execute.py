@@ -14,6 +14,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
+from kc_utils.peak_memory import PeakMemory
 from kc_utils.runs import ROOT, Run, key_of
 
 logger = logging.getLogger(__name__)
@@ -48,9 +49,10 @@ def execute(run: Run, name: str, stage_keys: list[str], parameters: dict[str, An
     if known and known["key"] == key and target.is_file():
         return False
     started = time.perf_counter()
-    artifacts.write_atomically(target, lambda partial: _papermill(source, partial, parameters))
+    with PeakMemory() as peak:
+        artifacts.write_atomically(target, lambda partial: _papermill(source, partial, parameters))
     seconds = round(time.perf_counter() - started, 2)
-    run.record["notebooks"][name] = {"key": key, "seconds": seconds}
+    run.record["notebooks"][name] = {"key": key, "seconds": seconds, "peak_bytes": peak.bytes}
     run.save()
     return True
 

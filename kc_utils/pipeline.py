@@ -92,12 +92,18 @@ def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: b
         _notebook(run, name, console)
 
 
-def _notebook(run: Run, name: str, console: Console) -> None:
+def notebook_stages(name: str) -> list[Stage]:
+    """The stages whose change makes a notebook out of date: its own and all before them.
+
+    Not all that is done: then a second run, which finds more done, would execute it again.
+    """
     stages = list(STAGES.study)
     own = [i for i, stage in enumerate(stages) if stage.notebook == name]
-    # Not of all that is done: then a second run, which finds more done, would execute it again.
-    before = stages[: own[-1] + 1] if own else stages
-    keys = [STAGES.key(run.config, stage.name) for stage in before]
+    return stages[: own[-1] + 1] if own else stages
+
+
+def _notebook(run: Run, name: str, console: Console) -> None:
+    keys = [STAGES.key(run.config, stage.name) for stage in notebook_stages(name)]
     # Below the project root the path is written relative to it: the page is published.
     inside = run.path.is_relative_to(ROOT)
     shown = run.path.relative_to(ROOT) if inside else run.path

@@ -31,6 +31,7 @@ import pandas as pd
 from kc_utils import artifacts, config, profiles
 from kc_utils.config import Config
 from kc_utils.errors import KcError
+from kc_utils.machine import memory_bytes, processor
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "transformers", "transformer-lens", "numpy", "pandas", "pyarrow", "papermill",
@@ -135,13 +136,21 @@ class Run:
         for file, digest in self.record["stages"][name]["wrote"].items():
             _check(self.path / file, digest, name, self.name)
 
-    def record_stage(self, name: str, key: str, seconds: float, wrote: Iterable[Path]) -> None:
-        """Note that a stage is done: its key, seconds, and the digest of every file it wrote."""
+    def record_stage(
+        self,
+        name: str,
+        key: str,
+        seconds: float,
+        wrote: Iterable[Path],
+        peak_bytes: int | None = None,
+    ) -> None:
+        """Note that a stage is done: its key, what it cost, the digest of every file it wrote."""
         files = [f for path in wrote for f in artifacts.files_below(path)]
         self.record["provenance"] = provenance()
         self.record["stages"][name] = {
             "key": key,
             "seconds": round(seconds, 2),
+            **({} if peak_bytes is None else {"peak_bytes": peak_bytes}),
             "wrote": {f.relative_to(self.path).as_posix(): artifacts.sha256(f) for f in files},
         }
         self.save()
@@ -187,6 +196,8 @@ def provenance() -> dict[str, Any]:
         "git": git.stdout.strip() or None,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "processor": processor(),
+        "memory_bytes": memory_bytes(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }

@@ -18,6 +18,7 @@ from kc_utils import artifacts
 from kc_utils.bench.sections import SECTIONS
 from kc_utils.bench.timing import Rounds, threads
 from kc_utils.errors import KcError
+from kc_utils.machine import memory_bytes, processor
 from kc_utils.runs import ROOT
 
 KEPT = ROOT / "book" / "reference" / "bench.json"
@@ -103,10 +104,10 @@ def measure(
 def machine() -> dict[str, Any]:
     """Processor, cores, memory and versions; no names or paths of the machine."""
     return {
-        "processor": _line("/proc/cpuinfo", "model name") or platform.machine(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": N_THREADS,
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory_bytes": memory_bytes(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
@@ -156,10 +157,3 @@ def _written(value: float | int, unit: str) -> str:
     if unit == "bytes":
         return f"{value / 1e9:.2f} GB" if value >= 1e8 else f"{value / 1e3:.1f} kB"
     return f"{value:.3f} s" if unit == "s" else f"{value:.2f} x"
-
-
-def _line(file: str, key: str) -> str | None:
-    path = Path(file)
-    lines = path.read_text().splitlines() if path.is_file() else []
-    found = [line.split(":", 1)[1].strip() for line in lines if line.startswith(key)]
-    return found[0] if found else None

@@ -14,6 +14,7 @@ import pandas as pd
 from kc_utils import artifacts
 from kc_utils.config import Config
 from kc_utils.errors import KcError
+from kc_utils.peak_memory import PeakMemory
 from kc_utils.runs import Run, key_of
 
 logger = logging.getLogger(__name__)
@@ -66,9 +67,9 @@ class Workspace:
         self._wrote.append(path)
         return path
 
-    def finish(self, seconds: float) -> None:
+    def finish(self, seconds: float, peak_bytes: int | None = None) -> None:
         """Record the stage and drop its pieces."""
-        self.run.record_stage(self.stage, self.key, seconds, self._wrote)
+        self.run.record_stage(self.stage, self.key, seconds, self._wrote, peak_bytes)
         artifacts.remove(self.run.path / "parts" / self.stage)
 
 
@@ -151,5 +152,6 @@ class Stages:
         logger.info("stage %s", name)
         started = time.perf_counter()
         work = Workspace(run, name, self.key(run.config, name))
-        stage.compute(work)
-        work.finish(time.perf_counter() - started)
+        with PeakMemory() as peak:
+            stage.compute(work)
+        work.finish(time.perf_counter() - started, peak.bytes)

@@ -1,0 +1,120 @@
+"""What the reference run took on its machine, and how fast that machine was then.
+
+``kc doctor --keep RUN_DIR`` writes the record from ``run.json`` of a run that was computed on this
+machine, and measures the machine's speed. Nothing in it is typed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kc_utils.doctor.finding import ROOT
+from kc_utils.errors import KcError
+
+KEPT = ROOT / "book" / "reference" / "costs.json"
+SWEEP = ROOT / "book" / "reference" / "sweep" / "sweep.json"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of three small jobs on a machine, least of several rounds.
+
+    A training step in the shape of profile tiny with the threads that PyTorch takes by itself, the
+    same on one thread, and EAP-IG on one thread; and the cores that a run may use.
+    """
+
+    training: float
+    training_one_thread: float
+    attribution_one_thread: float
+    cores: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Recorded seconds and bytes of one run, per stage and notebook, and the speed then.
+
+    ``stages`` and ``notebooks`` map a name to ``{"seconds": s, "peak_bytes": b}``; ``other`` holds
+    seconds of other steps (``book``). ``run_bytes`` is the size of the run folder.
+    """
+
+    profile: str
+    git: str | None
+    machine: str
+    speed: Speed
+    stages: Mapping[str, Mapping[str, float]]
+    notebooks: Mapping[str, Mapping[str, float]]
+    other: Mapping[str, float]
+    run_bytes: int
+
+    def peak_bytes(self) -> int | None:
+        """Most memory that any step held; None if no step recorded it."""
+        steps = [*self.stages.values(), *self.notebooks.values()]
+        return max((int(s["peak_bytes"]) for s in steps if "peak_bytes" in s), default=None)
+
+
+def read(path: Path = KEPT) -> Costs | None:
+    """The stored record, or None when there is none.
+
+    Raises:
+        KcError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Costs(**values | {"speed": Speed(**values["speed"])})
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise KcError(
+            f"{path.name} is damaged: {error}; 'kc doctor --keep RUN_DIR' writes it."
+        ) from None
+
+
+def sweep_seconds(profile: str, machine: str, path: Path = SWEEP) -> dict[str, float] | None:
+    """Mean seconds per stage over the stored seeds of a profile that this machine computed, or
+    None when it computed none of them."""
+    if not path.is_file():
+        return None
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    own = [r for r in runs if r["profile"] == profile and r["machine"] == machine]
+    names = {name for run in own for name in run["seconds"]}
+    found = {n: [r["seconds"][n] for r in own if n in r["seconds"]] for n in sorted(names)}
+    return {name: sum(values) / len(values) for name, values in found.items()} or None
+
+
+def keep(run_dir: Path, speed: Speed, path: Path = KEPT) -> Costs:
+    """Store what a finished run took; returns the record.
+
+    Raises:
+        KcError: the folder holds no run, or a stage of the study that a sweep computes is missing.
+    """
+    from kc_utils import artifacts
+    from kc_utils.runs import Run
+    from kc_utils.stages import STAGES
+    from kc_utils.sweep.plan import LEFT_OUT
+
+    run = Run.open(run_dir)
+    wanted = [stage.name for stage in STAGES.study if stage.name not in LEFT_OUT]
+    if missing := [name for name in wanted if not STAGES.done(run, name)]:
+        raise KcError(
+            f"Run {run.name!r} is not complete: stage {missing[0]!r} is missing or out of date; "
+            f"'kc run --profile {run.config.profile} --run-dir {run_dir}' computes it."
+        )
+    record, made = run.record, run.record["provenance"]
+    costs = Costs(
+        run.config.profile, made["git"], made["machine"], speed,
+        {stage.name: _cost(record["stages"][stage.name]) for stage in STAGES
+         if STAGES.done(run, stage.name)},
+        {name: _cost(step) for name, step in sorted(record["notebooks"].items())},
+        record["other_seconds"],
+        sum(file.stat().st_size for file in artifacts.files_below(run.path)),
+    )  # fmt: skip
+    artifacts.write_json(path, asdict(costs))
+    return costs
+
+
+def _cost(step: Mapping[str, Any]) -> dict[str, float]:
+    return {key: step[key] for key in ("seconds", "peak_bytes") if key in step}
