@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from kc_utils import artifacts, book_chapters, book_pages
+from kc_utils import artifacts, book_chapters, book_costs, book_pages, book_records
 from kc_utils.errors import KcError
 from kc_utils.exercises import published_notebook
 from kc_utils.runs import ROOT, Run
@@ -56,7 +56,8 @@ def stage_book(run_dir: str | Path, root: Path = ROOT, out: Path | None = None) 
     run = Run.open(run_dir)
     out = run.path / "book" / "source" if out is None else out
     wanted = _prose(root) | _notebooks(run, root)
-    for name, text in book_pages.pages(run, root).items():
+    generated = (part.pages(run, root) for part in (book_pages, book_costs, book_records))
+    for name, text in (item for found in generated for item in found.items()):
         wanted[f"book/generated/{name}"] = text.encode()
     wanted[f"book/_static/{circuitsvis_view.FILE}"] = circuitsvis_view.source().encode()
     stale = [p for p in artifacts.files_below(out) if p.relative_to(out).as_posix() not in wanted]

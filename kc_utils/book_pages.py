@@ -72,7 +72,7 @@ def parameters(settings: Config) -> str:
             _parameter(f"{name}.{key}", schema[key], default[name][key], here[name][key])
             for key in section.model_fields
         ]
-        text += [f"### `{name}`\n", _plain(section.__doc__) + "\n", table(header, rows)]
+        text += [f"### `{name}`\n", plain(section.__doc__) + "\n", table(header, rows)]
     return "\n".join(text)
 
 
@@ -109,38 +109,49 @@ def rooms(package: Path) -> str:
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
         if docstring and path.name != "__main__.py":
             name = path.relative_to(package.parent).as_posix().removesuffix("/__init__.py")
-            rows.append((f"`{name}`", _plain(docstring.split("\n\n")[0])))
+            rows.append((f"`{name}`", plain(docstring.split("\n\n")[0])))
     return table(("file", "what it is"), rows)
 
 
 def run_summary(run: Run) -> str:
-    """Profile, seed, model and machine of the run."""
+    """Profile, seed, model and machine of the run, and what it took in all."""
     made, c = run.record["provenance"], run.config
     model = f"made here, {c.model.shape} shape" if c.model.source == "made" else c.model.source
+    memory = f", {made['memory_bytes'] / 2**30:.0f} GiB" if "memory_bytes" in made else ""
+    steps = {name: s for name, s in run.seconds().items() if name != "book"}
     rows = [
         ("profile", f"`{c.profile}`"),
         ("seed", f"`{c.seed}`"),
         ("model", model if c.model.path is None else f"{model}: `{Path(c.model.path).name}`"),
-        ("machine", made["machine"]),
+        ("machine", made["machine"] + memory),
+        ("processor", made.get("processor", "not recorded")),
         ("device", str(made.get("device", "cpu"))),
         ("Python", made["python"]),
         ("commit", f"`{made['git']}`" if made["git"] else "not recorded"),
+        ("seconds of all steps", f"{sum(steps.values()):,.0f}"),
     ]
     return table(("what", "value"), rows)
 
 
 def run_seconds(run: Run) -> str:
-    """Seconds per step of the run before the book, and what each stage wrote."""
+    """Seconds, memory and size per stage of the run, and of steps that are no notebook."""
     stages = run.record["stages"]
     steps = {name: s for name, s in run.seconds().items() if name != "book"}
+    steps = {name: s for name, s in steps.items() if not name.startswith("notebook ")}
+    total = sum(steps.values())
     rows = []
     for name, seconds in steps.items():
-        wrote = [run.path / file for file in stages.get(name, {}).get("wrote", {})]
+        record = stages.get(name, {})
+        wrote = [run.path / file for file in record.get("wrote", {})]
         size = sum(path.stat().st_size for path in wrote if path.is_file()) / _MIB
         files = f"{len(wrote)} files, {size:.1f} MiB" if wrote else ""
-        rows.append((name, f"{seconds:.1f}", files))
-    rows.append(("**total**", f"**{sum(steps.values()):.1f}**", ""))
-    return table(("step", "seconds", "wrote"), rows)
+        memory = (
+            f"{record['peak_bytes'] / _MIB:,.0f} MiB" if "peak_bytes" in record else "not recorded"
+        )
+        share = f"{seconds / total:.0%}" if total else ""
+        rows.append((f"`{name}`", f"{seconds:.1f}", share, memory, files))
+    rows.append(("**total**", f"**{total:.1f}**", "", "", ""))
+    return table(("stage", "seconds", "share", "peak memory", "wrote"), rows)
 
 
 def run_versions(run: Run) -> str:
@@ -186,7 +197,7 @@ def _cell(value: Any) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def _plain(docstring: str | None) -> str:
+def plain(docstring: str | None) -> str:
     """A docstring as Markdown: roles and double backquotes become code."""
     text = _ROLE.sub(lambda m: f"`{m[1].rpartition('.')[2]}`", docstring or "")
     return " ".join(text.replace("``", "`").split())

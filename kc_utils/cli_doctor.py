@@ -53,12 +53,13 @@ def doctor(
 
 
 def _keep(run_dir: Path, console: Console) -> None:
-    from kc_utils.doctor import costs
-    from kc_utils.doctor.probe import measure
+    from kc_utils.doctor import costs, growth, probe
 
+    costs.finished(run_dir)
     with console.status("measuring the speed of this machine"):
-        speed = measure()
-    costs.keep(run_dir, speed)
+        speed = probe.measure()
+        ratios = growth.measure()
+    costs.keep(run_dir, speed, ratios)
     console.print(str(costs.KEPT), soft_wrap=True)
 
 

@@ -10,10 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kc_utils.doctor.finding import ROOT
 from kc_utils.errors import KcError
+
+if TYPE_CHECKING:
+    from kc_utils.runs import Run
 
 KEPT = ROOT / "book" / "reference" / "costs.json"
 SWEEP = ROOT / "book" / "reference" / "sweep" / "sweep.json"
@@ -38,7 +41,8 @@ class Costs:
     """Recorded seconds and bytes of one run, per stage and notebook, and the speed then.
 
     ``stages`` and ``notebooks`` map a name to ``{"seconds": s, "peak_bytes": b}``; ``other`` holds
-    seconds of other steps (``book``). ``run_bytes`` is the size of the run folder.
+    seconds of other steps (``book``). ``run_bytes`` is the size of the run folder. ``growth`` says
+    how many times longer work takes with twice the value of a parameter.
     """
 
     profile: str
@@ -49,6 +53,7 @@ class Costs:
     notebooks: Mapping[str, Mapping[str, float]]
     other: Mapping[str, float]
     run_bytes: int
+    growth: Mapping[str, float]
 
     def peak_bytes(self) -> int | None:
         """Most memory that any step held; None if no step recorded it."""
@@ -85,13 +90,12 @@ def sweep_seconds(profile: str, machine: str, path: Path = SWEEP) -> dict[str, f
     return {name: sum(values) / len(values) for name, values in found.items()} or None
 
 
-def keep(run_dir: Path, speed: Speed, path: Path = KEPT) -> Costs:
-    """Store what a finished run took; returns the record.
+def finished(run_dir: Path) -> Run:
+    """The run of a folder whose costs may be kept.
 
     Raises:
         KcError: the folder holds no run, or a stage of the study that a sweep computes is missing.
     """
-    from kc_utils import artifacts
     from kc_utils.runs import Run
     from kc_utils.stages import STAGES
     from kc_utils.sweep.plan import LEFT_OUT
@@ -103,15 +107,32 @@ def keep(run_dir: Path, speed: Speed, path: Path = KEPT) -> Costs:
             f"Run {run.name!r} is not complete: stage {missing[0]!r} is missing or out of date; "
             f"'kc run --profile {run.config.profile} --run-dir {run_dir}' computes it."
         )
+    return run
+
+
+def keep(run_dir: Path, speed: Speed, growth: Mapping[str, float], path: Path = KEPT) -> Costs:
+    """Store what a finished run took, and what was measured now; returns the record.
+
+    Raises:
+        KcError: see :func:`finished`.
+    """
+    from kc_utils import artifacts
+    from kc_utils.stages import STAGES
+
+    run = finished(run_dir)
     record, made = run.record, run.record["provenance"]
+    done = [stage.name for stage in STAGES if STAGES.done(run, stage.name)]
     costs = Costs(
-        run.config.profile, made["git"], made["machine"], speed,
-        {stage.name: _cost(record["stages"][stage.name]) for stage in STAGES
-         if STAGES.done(run, stage.name)},
-        {name: _cost(step) for name, step in sorted(record["notebooks"].items())},
-        record["other_seconds"],
-        sum(file.stat().st_size for file in artifacts.files_below(run.path)),
-    )  # fmt: skip
+        profile=run.config.profile,
+        git=made["git"],
+        machine=made["machine"],
+        speed=speed,
+        stages={name: _cost(record["stages"][name]) for name in done},
+        notebooks={name: _cost(step) for name, step in sorted(record["notebooks"].items())},
+        other=record["other_seconds"],
+        run_bytes=sum(file.stat().st_size for file in artifacts.files_below(run.path)),
+        growth=growth,
+    )
     artifacts.write_json(path, asdict(costs))
     return costs
 

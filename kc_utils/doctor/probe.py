@@ -9,7 +9,7 @@ from typing import Any
 from kc_utils.doctor.costs import Speed
 from kc_utils.machine import usable_cores
 
-BLOCKS, TOKENS = 2, 256
+BLOCKS = 2
 N_PAIRS = 24
 SECONDS = 2.0  # for each of the three jobs
 LEAST_ROUNDS = 3
@@ -19,36 +19,20 @@ def measure(seconds: float = SECONDS) -> Speed:
     """Time the three jobs for about ``seconds`` each; random weights and tokens will do."""
     from dataclasses import replace
 
-    import torch
-
-    from kc_utils.attribution import AttributionSettings, attribute
     from kc_utils.bench import shapes
     from kc_utils.bench.timing import threads
-    from kc_utils.bridge import boot_bridge
+    from kc_utils.doctor import jobs
 
     shape = replace(shapes.tiny_profile(), n_pairs=N_PAIRS)
-    model = shapes.random_model(shape)
-    ids = torch.randint(
-        shape.vocab_size, (BLOCKS, TOKENS), generator=torch.Generator().manual_seed(shapes.SEED)
-    )
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4)
-
-    def step() -> None:
-        model(ids, labels=ids).loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
-
-    training = _least(step, seconds)
+    step = jobs.training(shape, BLOCKS)
+    training = least(step, seconds)
     with threads(1):
-        training_one_thread = _least(step, seconds)
-        bridge = boot_bridge(shapes.random_model(shape), shapes.any_tokenizer())
-        how = AttributionSettings("eap-ig", shape.steps, batch_size=shape.batch_size)
-        batch = shapes.random_batch(shape)
-        attribution = _least(lambda: attribute(bridge, batch, how), seconds)
-    return Speed(training, training_one_thread, attribution, usable_cores())
+        one_thread = least(step, seconds)
+        attribution = least(jobs.attribution(shape), seconds)
+    return Speed(training, one_thread, attribution, usable_cores())
 
 
-def _least(job: Callable[[], Any], seconds: float) -> float:
+def least(job: Callable[[], Any], seconds: float) -> float:
     """Least wall time of a job over several rounds, after one that is not counted."""
     job()
     taken: list[float] = []
