@@ -1,0 +1,152 @@
+"""Generated tables of costs and records, and the minutes of the instructor's plans."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from kc_utils import book_costs, book_pages, book_records, profiles, recompute
+from kc_utils.errors import KcError
+from kc_utils.peak_memory import PeakMemory
+from kc_utils.runs import Run
+from kc_utils.stages import STAGES
+from kc_utils.stages.engine import Stage, Stages
+
+TINY = profiles.load("tiny")
+MIB = 2**20
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run whose every stage took a minute and 100 MiB, and one notebook half a minute."""
+    run = Run.create(tmp_path / "run", TINY)
+    for stage in STAGES.study:
+        run.record["stages"][stage.name] = {
+            "key": STAGES.key(TINY, stage.name), "seconds": 60.0, "peak_bytes": 100 * MIB, "wrote": {},
+        }  # fmt: skip
+    run.record["notebooks"]["08_forgetting"] = {
+        "key": "x",
+        "seconds": 30.0,
+        "peak_bytes": 300 * MIB,
+    }
+    return run
+
+
+def row(text: str, first: str) -> list[str]:
+    (line,) = (line for line in text.splitlines() if line.startswith(f"| `{first}` |"))
+    return [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def test_what_a_parameter_computes_again_follows_from_the_keys() -> None:
+    epochs, top_n = (recompute.stages_of(TINY, n) for n in ("training.epochs", "circuit.top_n"))
+    assert epochs[0] == "training" and "attribution" in epochs and "base" not in epochs
+    assert "circuit" in top_n and not {"training", "attribution"} & set(top_n)
+    assert recompute.stages_of(TINY, "circuit.batch_size") == []
+    assert recompute.stages_of(TINY, "seed") == [stage.name for stage in STAGES]
+
+
+@pytest.mark.parametrize("profile", ["smoke", "tiny", "tiny-llama", "smollm2-mini"])
+def test_every_parameter_of_a_profile_has_another_value(profile: str) -> None:
+    settings = profiles.load(profile)
+    for name in recompute.parameter_names():
+        assert recompute.changed(settings, name) != settings
+
+
+def test_an_unknown_parameter_is_refused() -> None:
+    with pytest.raises(KcError, match=r"'circuit\.ig_steps'"):
+        recompute.stages_of(TINY, "circuit.ig_steps")
+
+
+def test_notebooks_follow_the_stages_before_them() -> None:
+    books = recompute.notebooks_of(["forgetting"])
+    assert "08_forgetting" in books and "07_components" not in books
+    assert recompute.notebooks_of([]) == []
+
+
+def test_costs_are_the_seconds_of_what_is_computed_again(run: Run) -> None:
+    text = book_costs.costs(run, {"circuit.steps": 1.5})
+    _, value, first, minutes, share, memory, more, _ = row(text, "forgetting.steps")
+    # forgetting and claims, a minute each, and the notebook
+    assert (value, first, minutes) == ("`40`", "`forgetting`", "2.5")
+    assert (share, memory, more) == (
+        f"{150 / (60 * len(STAGES.study) + 30):.0%}",
+        "300 MiB",
+        "+1.0 min",
+    )
+    assert row(text, "circuit.steps")[6] == "+1.0 min (× 1.50, measured)"
+    assert row(text, "circuit.every")[6] == "−2.5 min"
+    assert set(book_costs.ROWS) <= set(recompute.parameter_names())
+
+
+def test_every_growing_stage_is_computed_again() -> None:
+    for name, growth in book_costs.ROWS.items():
+        assert set(growth.stages) <= set(recompute.stages_of(TINY, name)), name
+
+
+def test_every_parameter_is_in_one_group(run: Run) -> None:
+    text = book_costs.computed_again(run)
+    for name in recompute.parameter_names():
+        assert text.count(f"`{name}`") == 1 + (name in STAGES.by_name), name
+
+
+def test_runs_of_the_sweep_and_of_the_real_model_are_named(run: Run, tmp_path: Path) -> None:
+    reference = ROOT / "book" / "reference"
+    assert "seed 0 of the sweep" in book_costs.whole_runs(run, reference)
+    assert "`smollm2-mini`" in book_costs.whole_runs(run, reference)
+    assert "| `tiny` | `0` |" in book_records.sweep_runs(reference / "sweep")
+    assert "no stored sweep" in book_records.sweep_runs(tmp_path)
+    assert "`tiny-llama`" in book_records.stored_runs(reference)
+
+
+def test_stages_show_seconds_share_and_memory(run: Run) -> None:
+    text = book_pages.run_seconds(run)
+    assert row(text, "training")[1:4] == ["60.0", f"{1 / len(STAGES.study):.0%}", "100 MiB"]
+    assert row(book_records.notebooks(run), "08_forgetting") == [
+        "`08_forgetting`",
+        "30.0",
+        "",
+        "300 MiB",
+    ]
+    del run.record["stages"]["training"]["peak_bytes"]
+    assert row(book_pages.run_seconds(run), "training")[3] == "not recorded"
+
+
+def test_every_random_stream_is_found(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(
+        '"""A module."""\nSTREAM = 7\ndef draw(seed):\n    """Draw people. More."""\n'
+        "    return np.random.default_rng([seed, STREAM])\ndef fixed():\n    return 4\n"
+    )
+    found = list(book_records.random_sources(tmp_path))
+    assert found == [("one.py", "draw", "Draw people", "np.random.default_rng([seed, 7])")]
+    text = book_records.seeds(ROOT / "kc_utils")
+    assert "`epoch_order`" in text and "`make_model`" in text
+
+
+def test_memory_of_this_process_and_its_children_is_seen() -> None:
+    with PeakMemory() as quiet:
+        pass
+    code = "import time; x = bytearray(200_000_000); time.sleep(1.5)"
+    with PeakMemory() as peak:
+        subprocess.run([sys.executable, "-c", code], check=True)
+    assert peak.bytes - quiet.bytes > 150_000_000
+
+
+def test_a_stage_records_its_peak(tmp_path: Path) -> None:
+    stages = Stages((Stage("one", "01", (), lambda c: 1, lambda work: None),))
+    run = Run.create(tmp_path / "run", TINY)
+    stages.ensure(run, "one")
+    assert Run.open(run.path).record["stages"]["one"]["peak_bytes"] > 10 * MIB
+
+
+def test_minutes_of_the_plans_add_up() -> None:
+    plans = (ROOT / "book" / "teaching.md").read_text().split("| minutes | block")[1:]
+    assert len(plans) == 3
+    for plan in plans:
+        minutes = [int(n) for n in re.findall(r"^\| (\d+) \|", plan, flags=re.MULTILINE)]
+        total = re.search(r"^\| \*\*(\d+)\*\*", plan, flags=re.MULTILINE)
+        assert total and sum(minutes) == int(total[1])
