@@ -9,9 +9,13 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from rich.console import Console
-from rich.table import Table
+try:
+    import typer
+    from rich.console import Console
+    from rich.table import Table
+except ImportError as error:
+    print(f"kc: {error}; 'python -m kc_utils.doctor' says what is missing.", file=sys.stderr)
+    sys.exit(2)
 
 from kc_utils.cli_claims import claims
 from kc_utils.cli_facts import facts

@@ -26,9 +26,9 @@ def run(tmp_path: Path) -> Run:
     """A run whose every stage took a minute and 100 MiB, and one notebook half a minute."""
     run = Run.create(tmp_path / "run", TINY)
     for stage in STAGES.study:
-        run.record["stages"][stage.name] = {
-            "key": STAGES.key(TINY, stage.name), "seconds": 60.0, "peak_bytes": 100 * MIB, "wrote": {},
-        }  # fmt: skip
+        key = STAGES.key(TINY, stage.name)
+        record = {"key": key, "seconds": 60.0, "peak_bytes": 100 * MIB, "wrote": {}}
+        run.record["stages"][stage.name] = record
     run.record["notebooks"]["08_forgetting"] = {
         "key": "x",
         "seconds": 30.0,

@@ -67,6 +67,10 @@ def test_another_version_and_a_package_for_tests_are_warnings(project: Path) -> 
     assert "nbval" in found["packages for tests"].found
 
 
+def test_without_a_lock_nothing_is_compared(tmp_path: Path) -> None:
+    assert installed.check_packages(tmp_path)[0].state == "warning"
+
+
 @pytest.mark.parametrize(
     ("version", "state"),
     [((3, 10, 9), "missing"), ((3, 11, 7), "ok"), ((3, 12, 0), "ok"), ((3, 13, 0), "missing")],
@@ -255,3 +259,8 @@ def test_without_packages_there_are_lines_and_no_traceback(tmp_path: Path) -> No
 def test_the_command_line_itself_needs_no_pandas() -> None:
     code = "import sys\nfor n in ('pandas', 'torch'): sys.modules[n] = None\nimport kc_utils.cli"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment())
+    code = "import sys; sys.modules['typer'] = None; import kc_utils.cli"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                          env=environment())  # fmt: skip
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "kc_utils.doctor" in done.stderr

@@ -47,6 +47,9 @@ def check_packages(
     Packages that only tests import are not needed to hold a workshop.
     """
     pinned = read_lock(root / "requirements.lock")
+    if not pinned:
+        found = "no requirements.lock, so versions are not compared"
+        return [Finding("packages", "warning", found, "git checkout requirements.lock")]
     found = {name: version_of(name) for name in pinned}
     tests = _tests_only(root)
     absent = [name for name in pinned if found[name] is None]
