@@ -92,6 +92,11 @@ def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: b
         _notebook(run, name, console)
 
 
+def all_notebooks() -> list[str]:
+    """Names of the notebooks that a whole run executes, in their order."""
+    return [*dict.fromkeys(stage.notebook for stage in STAGES.study), *EXTRA_NOTEBOOKS]
+
+
 def notebook_stages(name: str) -> list[Stage]:
     """The stages whose change makes a notebook out of date: its own and all before them.
 

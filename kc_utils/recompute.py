@@ -13,7 +13,7 @@ from typing import Any
 from kc_utils import config
 from kc_utils.config import Config, Section
 from kc_utils.errors import KcError
-from kc_utils.pipeline import EXTRA_NOTEBOOKS, notebook_stages
+from kc_utils.pipeline import all_notebooks, notebook_stages
 from kc_utils.stages import STAGES
 
 

@@ -162,6 +162,13 @@ def test_more_cores_help_jobs_and_not_one_seed() -> None:
     assert one.here == pytest.approx(one.there) and notebook.here == pytest.approx(notebook.there)
 
 
+def test_exercises_are_summed_up() -> None:
+    pages = {f"exercises/e{i}": {"seconds": 12.0} for i in (1, 2)}
+    found = estimates(replace(COSTS, notebooks=pages), SPEED, NOTEBOOKS, None)
+    (total,) = (e for e in found if e.what.startswith("all exercises"))
+    assert total.here == pytest.approx(24)
+
+
 def test_an_estimate_says_what_the_record_lacks() -> None:
     book = estimates(COSTS, SPEED, NOTEBOOKS, None)[0]
     assert book.lacks == ("stage methods", "1 of 2 notebooks", "building the pages")

@@ -20,6 +20,8 @@ KINDS: dict[str, Kind] = {
     "forgetting": "training jobs", "claims": "alone", "relevance": "training jobs",
     "exposure": "training jobs", "strategies": "training jobs", "evidence": "alone",
 }  # fmt: skip
+EXPERIMENTS = ("relevance", "exposure", "strategies", "evidence")
+STUDY = tuple(name for name in KINDS if name not in EXPERIMENTS)
 #: No more jobs than checkpoints of profile tiny, so more cores do not help.
 MOST_CORES = 16
 
@@ -48,7 +50,7 @@ def slowdown(kind: Kind, here: Speed, there: Speed) -> float:
 def estimates(
     costs: Costs, here: Speed, notebooks: list[str], seed: Mapping[str, float] | None
 ) -> list[Estimate]:
-    """Estimates for ``make book``, a seed of the sweep, and each notebook.
+    """Estimates for ``make book``, a seed of the sweep, the exercises, and each notebook.
 
     Args:
         costs: record of the reference run.
@@ -79,12 +81,11 @@ def estimates(
                      sum(seed.values()),
                      sum(s * _one_thread(name, here, there) for name, s in seed.items()))
         )  # fmt: skip
-    found += [Estimate(f"notebook {name}", s, s * alone) for name, s in pages.items()]
-    return found
-
-
-EXPERIMENTS = ("relevance", "exposure", "strategies", "evidence")
-STUDY = tuple(name for name in KINDS if name not in EXPERIMENTS)
+    exercises = [s for name, s in pages.items() if name.startswith("exercises/")]
+    if exercises:
+        total = sum(exercises)
+        found.append(Estimate("all exercises, executed once", total, total * alone))
+    return found + [Estimate(f"notebook {name}", s, s * alone) for name, s in pages.items()]
 
 
 def _one_thread(stage: str, here: Speed, there: Speed) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 from kc_utils.doctor import capacity, environment
 from kc_utils.doctor.costs import Costs, Speed, read, sweep_seconds
 from kc_utils.doctor.estimates import Estimate, estimates
-from kc_utils.doctor.finding import ROOT, Finding, safely
+from kc_utils.doctor.finding import Finding, safely
 from kc_utils.doctor.run_folder import check_run
 from kc_utils.errors import KcError
 
@@ -92,5 +92,7 @@ def _speed() -> tuple[Speed | None, Finding]:
 
 
 def _estimates(costs: Costs, speed: Speed) -> list[Estimate]:
-    notebooks = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-    return estimates(costs, speed, notebooks, sweep_seconds(costs.profile, costs.machine))
+    from kc_utils.pipeline import all_notebooks
+
+    seed = sweep_seconds(costs.profile, costs.machine)
+    return estimates(costs, speed, all_notebooks(), seed)

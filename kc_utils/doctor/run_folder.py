@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kc_utils.doctor.finding import ROOT, Finding
+from kc_utils.doctor.finding import Finding
 from kc_utils.errors import KcError
 
 
 def check_run(run_dir: Path) -> list[Finding]:
     """Stages, their files and the executed notebooks of a run folder."""
+    from kc_utils.pipeline import all_notebooks
     from kc_utils.runs import Run, resolve
     from kc_utils.stages import STAGES
 
@@ -32,7 +33,7 @@ def check_run(run_dir: Path) -> list[Finding]:
         return [Finding(name, "missing", found, again)]
     who = f"profile {run.config.profile}, seed {run.config.seed}"
     lines = [Finding(name, "ok", f"{who}, all {len(done)} stages, files checked")]
-    stored = sorted(p.stem for p in (ROOT / "notebooks").glob("*.ipynb"))
+    stored = all_notebooks()
     absent = [n for n in stored if not (run.path / "notebooks" / f"{n}.ipynb").is_file()]
     if absent:
         found = f"{len(absent)} of {len(stored)} not executed, the first is {absent[0]}"
