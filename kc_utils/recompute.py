@@ -24,7 +24,7 @@ def parameter_names() -> list[str]:
         section = field.annotation
         nested = isinstance(section, type) and issubclass(section, Section)
         names += [f"{name}.{key}" for key in section.model_fields] if nested else [name]
-    return [name for name in names if name != "profile"]
+    return [name for name in all_notebooks() if name != "profile"]
 
 
 def changed(settings: Config, parameter: str) -> Config:
@@ -63,8 +63,11 @@ def stages_of(settings: Config, parameter: str) -> list[str]:
 
 def notebooks_of(stages: list[str]) -> list[str]:
     """The notebooks that are executed again when these stages are."""
-    names = [*dict.fromkeys(stage.notebook for stage in STAGES.study), *EXTRA_NOTEBOOKS]
-    return [name for name in names if {stage.name for stage in notebook_stages(name)} & set(stages)]
+    return [
+        name
+        for name in all_notebooks()
+        if {stage.name for stage in notebook_stages(name)} & set(stages)
+    ]
 
 
 def _others(value: Any, schema: dict[str, Any]) -> Iterator[Any]:
