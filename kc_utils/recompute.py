@@ -24,7 +24,7 @@ def parameter_names() -> list[str]:
         section = field.annotation
         nested = isinstance(section, type) and issubclass(section, Section)
         names += [f"{name}.{key}" for key in section.model_fields] if nested else [name]
-    return [name for name in all_notebooks() if name != "profile"]
+    return [name for name in names if name != "profile"]
 
 
 def changed(settings: Config, parameter: str) -> Config:
