@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -67,18 +68,17 @@ def _print(report: Report, console: Console) -> None:
     table = Table("check", "state", "found", title="this machine", box=SIMPLE_HEAD)
     for finding in report.findings:
         style = _STYLES[finding.state]
-        table.add_row(finding.name, f"[{style}]{finding.state}[/{style}]", finding.found)
+        state = f"[{style}]{finding.state}[/{style}]"
+        table.add_row(escape(finding.name), state, escape(finding.found))
     console.print(table)
-    for finding in report.findings:
-        if finding.repair:
-            console.print(
-                f"{finding.name}: {finding.repair}", soft_wrap=True, markup=False, highlight=False
-            )
+    repairs = [f"  {f.name}: {f.repair}" for f in report.findings if f.repair]
+    for line in ["to repair:", *repairs] if repairs else ():
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     if report.estimates:
         table = Table("estimate", "minutes here", "minutes there", "without", box=SIMPLE_HEAD)
         for row in report.estimates:
             minutes = (f"{seconds / 60:.1f}" for seconds in (row.here, row.there))
-            table.add_row(row.what, *minutes, ", ".join(row.lacks))
+            table.add_row(escape(row.what), *minutes, ", ".join(row.lacks))
         console.print(table)
     verdict = "A workshop can be held here." if report.ok else "Something is missing."
     console.print(verdict)

@@ -24,7 +24,7 @@ SWEEP = ROOT / "book" / "reference" / "sweep" / "sweep.json"
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of three small jobs on a machine, least of several rounds.
+    """Seconds of three small jobs on the CPU of a machine, least of several rounds.
 
     A training step in the shape of profile tiny with the threads that PyTorch takes by itself, the
     same on one thread, and EAP-IG on one thread; and the cores that a run may use.
