@@ -150,3 +150,35 @@ def test_minutes_of_the_plans_add_up() -> None:
         minutes = [int(n) for n in re.findall(r"^\| (\d+) \|", plan, flags=re.MULTILINE)]
         total = re.search(r"^\| \*\*(\d+)\*\*", plan, flags=re.MULTILINE)
         assert total and sum(minutes) == int(total[1])
+
+
+def test_the_exercises_of_a_block_exist_and_fit_into_it() -> None:
+    """Those for the quick ones need not fit."""
+    minutes = exercise_minutes()
+    if not minutes:
+        pytest.skip("no exercises in this checkout")
+    blocks = re.findall(
+        r"^\| (\d+) \| Exercises \| group \d: ([^|;]+)([^|]*)\|",
+        (ROOT / "book" / "teaching.md").read_text(), flags=re.MULTILINE,
+    )  # fmt: skip
+    assert len(blocks) == 9
+    for block, named, quick in blocks:
+        assert sum(minutes[n] for n in numbers(named)) <= int(block), named
+        assert set(numbers(quick)) <= set(minutes)
+
+
+def exercise_minutes() -> dict[str, int]:
+    """Minutes of every exercise, from the headings of the notebooks."""
+    text = "".join(p.read_text() for p in (ROOT / "notebooks" / "exercises").glob("*.ipynb"))
+    found = re.findall(r"## Exercise (\d\.\d):.*?about (\d+) minutes", text, flags=re.DOTALL)
+    return {number: int(minutes) for number, minutes in found}
+
+
+def numbers(text: str) -> list[str]:
+    """Numbers of exercises in a cell of a plan; ``1.1 to 1.3`` are three."""
+    found = []
+    for first, last in re.findall(r"(\d\.\d)(?: to (\d\.\d))?", text):
+        group, start = first.split(".")
+        end = (last or first).split(".")[1]
+        found += [f"{group}.{i}" for i in range(int(start), int(end) + 1)]
+    return found
