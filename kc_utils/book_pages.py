@@ -72,7 +72,7 @@ def parameters(settings: Config) -> str:
             _parameter(f"{name}.{key}", schema[key], default[name][key], here[name][key])
             for key in section.model_fields
         ]
-        text += [f"### `{name}`\n", plain(section.__doc__) + "\n", table(header, rows)]
+        text += [f"### `{name}`\n", as_markdown(section.__doc__) + "\n", table(header, rows)]
     return "\n".join(text)
 
 
@@ -109,7 +109,7 @@ def rooms(package: Path) -> str:
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
         if docstring and path.name != "__main__.py":
             name = path.relative_to(package.parent).as_posix().removesuffix("/__init__.py")
-            rows.append((f"`{name}`", plain(docstring.split("\n\n")[0])))
+            rows.append((f"`{name}`", as_markdown(docstring.split("\n\n")[0])))
     return table(("file", "what it is"), rows)
 
 
@@ -197,7 +197,7 @@ def _cell(value: Any) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def plain(docstring: str | None) -> str:
+def as_markdown(docstring: str | None) -> str:
     """A docstring as Markdown: roles and double backquotes become code."""
     text = _ROLE.sub(lambda m: f"`{m[1].rpartition('.')[2]}`", docstring or "")
     return " ".join(text.replace("``", "`").split())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kc_utils.book_costs import peak
-from kc_utils.book_pages import plain, table
+from kc_utils.book_pages import as_markdown, table
 from kc_utils.reference import Reference
 from kc_utils.runs import Run
 from kc_utils.stages import STAGES
@@ -102,7 +102,7 @@ def random_sources(package: Path) -> Iterator[tuple[str, str, str, str]]:
         for function in ast.walk(tree):
             if isinstance(function, ast.FunctionDef):
                 said = ast.get_docstring(function) or ast.get_docstring(tree) or ""
-                what = plain(said.split("\n\n")[0].split(". ")[0])
+                what = as_markdown(said.split("\n\n")[0].split(". ")[0])
                 for call in _calls(function):
                     source = ast.unparse(_Named(numbers).visit(call))
                     yield file, function.name, what.rstrip("."), source
