@@ -19,7 +19,7 @@ SECONDS = 3.0  # for each parameter
 
 
 def measure(shape: Shape | None = None, seconds: float = SECONDS) -> dict[str, float]:
-    """Parameter -> ratio of wall times with twice the value and with the value, on one thread.
+    """Parameter -> ratio of CPU times with twice the value and with the value, on one thread.
 
     Training parameters are judged by the time of as many tokens. ``shape`` is that of profile tiny
     unless another is given.
@@ -38,6 +38,6 @@ def measure(shape: Shape | None = None, seconds: float = SECONDS) -> dict[str, f
     }  # fmt: skip
     with threads(1):
         return {
-            name: round(compare(double, single, Rounds(seconds=seconds)).median, 3)
+            name: round(compare(double, single, Rounds(seconds=seconds)).of_cpu, 3)
             for name, (single, double) in sides.items()
         }
