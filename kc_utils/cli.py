@@ -18,9 +18,9 @@ except ImportError as error:
     sys.exit(2)
 
 from kc_utils.cli_claims import claims
+from kc_utils.cli_doctor import doctor
 from kc_utils.cli_facts import facts
 from kc_utils.cli_student import student
-from kc_utils.cli_doctor import doctor
 from kc_utils.errors import KcError
 
 app = typer.Typer(
