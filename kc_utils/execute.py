@@ -25,10 +25,11 @@ def notebook_path(name: str) -> Path:
     return ROOT / "notebooks" / f"{name}.ipynb"
 
 
-def library_digest() -> str:
-    """Digest of the library's source, since a notebook's figures depend on it."""
+def source_digest() -> str:
+    """Digest of the library's source and the stored tables: notebooks' figures depend on both."""
     digest = hashlib.sha256()
-    for path in sorted((ROOT / "kc_utils").rglob("*.py")):
+    stored = (path for path in (ROOT / "book" / "reference").rglob("*") if path.is_file())
+    for path in sorted([*(ROOT / "kc_utils").rglob("*.py"), *stored]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -44,7 +45,7 @@ def execute(run: Run, name: str, stage_keys: list[str], parameters: dict[str, An
         raise KcError(f"{source} is missing; the checkout is not complete.")
     declared = papermill.inspect_notebook(str(source))
     parameters = {name: value for name, value in parameters.items() if name in declared}
-    key = key_of(artifacts.sha256(source), library_digest(), stage_keys, parameters)
+    key = key_of(artifacts.sha256(source), source_digest(), stage_keys, parameters)
     known = run.record["notebooks"].get(name)
     if known and known["key"] == key and target.is_file():
         return False
