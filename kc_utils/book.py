@@ -129,7 +129,7 @@ def stored_notebooks(root: Path) -> list[Path]:
 
 
 def clean_notebook(text: str, folders: dict[str, str]) -> bytes:
-    """An executed notebook for publication: no record of the machine, injected cell folded.
+    """An executed notebook for publication: no record of the machine, parameters and set-up folded.
 
     Args:
         text: the notebook's JSON.
@@ -143,13 +143,25 @@ def clean_notebook(text: str, folders: dict[str, str]) -> bytes:
         cell["metadata"].pop("papermill", None)
         cell["metadata"].pop("execution", None)
         tags = cell["metadata"].get("tags", [])
-        if "injected-parameters" in tags:
-            cell["metadata"]["tags"] = [*tags, "hide-input"]
-            cell["metadata"]["mystnb"] = {
-                "code_prompt_show": "Parameters of this run",
-                "code_prompt_hide": "Parameters of this run",
-            }
+        if "parameters" in tags:
+            _fold(cell, "Parameters and their defaults")
+        elif "injected-parameters" in tags:
+            _fold(cell, "Parameters of this run")
+        elif cell["cell_type"] == "code" and _imports(cell) and not tags:
+            _fold(cell, "Set-up")
     return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _imports(cell: dict[str, Any]) -> bool:
+    """Whether a cell sets the scene: imports, and nothing that it would show."""
+    return "".join(cell["source"]).startswith(("import ", "from ")) and not cell["outputs"]
+
+
+def _fold(cell: dict[str, Any], words: str) -> None:
+    """Show a code cell's input only on request."""
+    cell["metadata"]["tags"] = [*cell["metadata"].get("tags", []), "hide-input"]
+    prompts = {"code_prompt_show": words, "code_prompt_hide": words}
+    cell["metadata"]["mystnb"] = cell["metadata"].get("mystnb", {}) | prompts
 
 
 def _prose(root: Path) -> dict[str, bytes]:

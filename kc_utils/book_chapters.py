@@ -78,7 +78,7 @@ class Route:
 
 
 TIMES = (
-    Route("Ten minutes", ("book/study",), "after this page"),
+    Route("Ten minutes", ("book/study",), "after this one"),
     Route(
         "An hour",
         ("book/study", "book/method", f"{_NB}03_circuit_discovery", f"{_NB}06_topology",
@@ -181,10 +181,10 @@ def routes(known: Sequence[Chapter]) -> str:
         text += [f"**{heading}**", ""]
         for route in group:
             stops = [by_file[file] for file in route.files if file in by_file]
-            total = sum(stop.minutes for stop in stops or known)
             path = " → ".join(stop.link for stop in stops)
-            said = "; ".join(words for words in (path, route.note) if words)
-            text += [f"{route.who} ({_duration(total)})", f": {said}", ""]
+            total = f"reading: {_duration(sum(stop.minutes for stop in stops or known))}"
+            said = "; ".join(words for words in (path, route.note, total) if words)
+            text += [route.who, f": {said}", ""]
     return "\n".join(text)
 
 

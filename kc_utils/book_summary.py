@@ -154,7 +154,7 @@ def cards(ledger: pd.DataFrame, headlines: Sequence[Headline]) -> str:
 def _verdict(headline: Headline, row: dict[str, Any]) -> str:
     css = str(row["verdict"]).replace(" ", "-")
     head = f"`{row['profile']}`: [{row['verdict']}]{{.verdict .verdict-{css}}}"
-    return f"{head} {headline.answer(row['verdict'])} {numbers(row)}"
+    return f"{head} {headline.answer(row['verdict'])}\n\n[{numbers(row)}]{{.numbers}}"
 
 
 def numbers(row: dict[str, Any]) -> str:
@@ -169,9 +169,9 @@ def numbers(row: dict[str, Any]) -> str:
     quantity = row["quantity"][0].upper() + row["quantity"][1:]
     matters = {"above": "+", "below": "-", "equal": "within "}[row["direction"]]
     return (
-        f"*{quantity}: {row['effect']:.2g}; control ({row['control']}): "
+        f"{quantity}: {row['effect']:.2g}; control ({row['control']}): "
         f"{row['control_effect']:.2g}. Difference {row['difference']:+.2g} ({interval}; {seeds}); "
-        f"what would matter: {matters}{row['margin']:.2g}.*"
+        f"what would matter: {matters}{row['margin']:.2g}."
     )
 
 

@@ -78,9 +78,9 @@ _PAGE = """<!DOCTYPE html>
 </head>
 <body>
 <main class="bd-content one-page"><article class="bd-article">
-<nav aria-label="Pages of the book"><p class="book-title">{title}</p><ol>
+<nav aria-label="Pages of the book"><p class="book-title">{title}</p><ul>
 {contents}
-</ol></nav>
+</ul></nav>
 {pages}
 </article></main>
 </body>

@@ -75,6 +75,24 @@ def test_stage_takes_prose_executed_notebooks_and_generated_tables(run: Run, roo
     assert "hide-input" in notebook["cells"][1]["metadata"]["tags"]
 
 
+def test_parameters_and_set_up_are_folded_and_nothing_else() -> None:
+    def code(source: str, outputs: tuple = (), *tags: str) -> dict[str, Any]:
+        return {"cell_type": "code", "metadata": {"tags": [*tags]} if tags else {},
+                "outputs": list(outputs), "source": source}  # fmt: skip
+
+    cells = [
+        code("a = 1", (), "parameters"),
+        code("import numpy\nrun = 1"),
+        code("from x import y\ny()", ({"output_type": "stream"},)),
+        code("import z", (), "figure"),
+        {"cell_type": "markdown", "metadata": {}, "source": "from here on"},
+    ]
+    text = json.dumps({"cells": cells, "metadata": {}})
+    staged = json.loads(book.clean_notebook(text, {}))["cells"]
+    folded = ["hide-input" in cell["metadata"].get("tags", []) for cell in staged]
+    assert folded == [True, True, False, False, False]
+
+
 def test_staged_source_names_no_folder_of_the_machine(run: Run, root: Path) -> None:
     source = book.stage_book(run.path, root)
     texts = [p.read_text() for p in source.rglob("*") if p.is_file()]
