@@ -121,6 +121,6 @@ def _circuits(transfer) -> Table:
         shown.add_row(
             f"{row['relation']} {row['group']}",
             "random" if row["circuit"] == "random" else source,
-            f"{row['faithfulness']:.2f}", f"{row['hit']:.2f}", f"{row['model_hit']:.2f}",
+            f"{row['faithfulness']:z.2f}", f"{row['hit']:.2f}", f"{row['model_hit']:.2f}",
         )  # fmt: skip
     return shown

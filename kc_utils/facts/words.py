@@ -55,8 +55,8 @@ def curve(sizes: pd.DataFrame, group: str, enough: float = 0.85) -> str:
         said.append(
             f"for *{relation}* the first tested size that restores {enough} is "
             f"**{first['share']:.1%}** of the edges ({first['n_edges']:,} after pruning, "
-            f"faithfulness {first['faithfulness']:.2f}), where random circuits restore "
-            f"{other['faithfulness'].max():.2f} at best"
+            f"faithfulness {first['faithfulness']:z.2f}), where random circuits restore "
+            f"{other['faithfulness'].max():z.2f} at best"
         )
     return "On held-out facts, with corrupted values outside, " + "; ".join(said) + "."
 
@@ -70,12 +70,12 @@ def specificity(transfer: pd.DataFrame, overlap: pd.DataFrame, group: str) -> st
         same = own.query("source_relation == relation and source_group == group").iloc[0]
         foreign = own.query("source_relation != relation and source_group == group")
         random = part[part["circuit"] == "random"].iloc[0]
-        text = f"*{relation}*: its own circuit restores **{same['faithfulness']:.2f}**"
+        text = f"*{relation}*: its own circuit restores **{same['faithfulness']:z.2f}**"
         for row in foreign.to_dict("records"):
-            text += f", that of *{row['source_relation']}* **{row['faithfulness']:.2f}**"
+            text += f", that of *{row['source_relation']}* **{row['faithfulness']:z.2f}**"
             clear = row["faithfulness_high"] < same["faithfulness_low"]
             text += " (clearly less)" if clear else " (not clearly less)"
-        said.append(f"{text}, random ones {random['faithfulness']:.2f}")
+        said.append(f"{text}, random ones {random['faithfulness']:z.2f}")
     pairs = overlap.query("group == @group and other_group == @group and relation < other_relation")
     for row in pairs.to_dict("records"):
         said.append(
@@ -102,7 +102,7 @@ def unknown(tables: Tables) -> str:
             f"the first ten. The whole model's logit difference between the right answer and the "
             f"other country's is **{row['clean_logit_diff']:+.1f}** on wrong facts and "
             f"{part.set_index('group').loc['known', 'clean_logit_diff']:+.1f} on known ones; the "
-            f"circuit of known facts restores **{row['faithfulness']:.2f}** of it on wrong facts"
+            f"circuit of known facts restores **{row['faithfulness']:z.2f}** of it on wrong facts"
         )
     return "\n".join(f"- {text}." for text in said)
 
