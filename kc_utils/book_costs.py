@@ -218,5 +218,5 @@ def _value(run: Run, name: str) -> str:
     return f"`{shown}`"
 
 
-def _minutes(seconds: float) -> str:
+def _minutes(seconds: float | int) -> str:
     return f"{seconds / 60:.1f}"
