@@ -202,3 +202,11 @@ def test_the_table_has_a_row_for_every_exercise() -> None:
     for row, exercise in zip(rows, ALL, strict=True):
         assert f"{{ref}}`{exercise.title} <{exercise.anchor}>`" in row
         assert f"| {exercise.minutes} |" in row and f"{exercise.difficulty}&nbsp;of&nbsp;5" in row
+
+
+def test_chapters_name_the_exercises_that_belong_to_them() -> None:
+    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        chapter = int(path.name[:2])
+        own = {e.number.replace(".", "-") for e in ALL if f"{chapter:02}_" in e.chapter}
+        named = set(re.findall(r"<exercise-(\d-\d)>", path.read_text("utf-8")))
+        assert named == own, path.name
