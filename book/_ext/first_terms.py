@@ -21,7 +21,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 SKIPPED = (
     nodes.title, nodes.subtitle, nodes.rubric, nodes.reference, nodes.literal, nodes.literal_block,
     nodes.math, nodes.math_block, nodes.raw, nodes.caption, nodes.table, nodes.term, nodes.image,
-    nodes.citation, nodes.comment, nodes.inline, addnodes.pending_xref, addnodes.glossary,
+    nodes.citation, nodes.comment, addnodes.pending_xref, addnodes.glossary,
     addnodes.toctree,
 )  # fmt: skip
 
