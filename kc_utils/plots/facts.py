@@ -110,8 +110,8 @@ def facts_transfer(
         .to_numpy()
         for end in ("low", "high")
     ]
-    texts = grid.map(lambda v: f"{v:.2f}").to_numpy(dtype=object)
-    texts += [[f"\n{a:.2f} to {b:.2f}" for a, b in zip(*r, strict=True)]
+    texts = grid.map(lambda v: f"{v:z.2f}").to_numpy(dtype=object)
+    texts += [[f"\n{a:z.2f} to {b:z.2f}" for a, b in zip(*r, strict=True)]
               for r in zip(*bounds, strict=True)]  # fmt: skip
     figure, axes = panels(height=0.75 * len(targets) + 1.0)
     low, high = limits_of(rows[value], low=0.0)
