@@ -66,8 +66,8 @@ def _papermill(source: Path, target: Path, parameters: dict[str, Any]) -> None:
         papermill.execute_notebook(
             str(source), str(output), parameters, kernel_name="python3", cwd=str(ROOT),
             progress_bar=False, request_save_on_cell_execute=False,
-            # Else every kernel warns that it listens on this machine's loopback interface.
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],
+            # Else every kernel says that it listens on the loopback interface and that it ends.
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )  # fmt: skip
         output.replace(target)
     except PapermillExecutionError as error:
