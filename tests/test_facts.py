@@ -57,7 +57,7 @@ def done(request_) -> StudyFolder:
 
 
 def test_all_tables_and_figures_are_there_and_recorded(done) -> None:
-    record = artifacts.read_json(done.path / "provenance.json")
+    record = artifacts.read_json(done.path / "study.json")
     assert set(record["tables"]) == TABLES
     for name, digest in record["tables"].items():
         assert artifacts.sha256(done.table_path(name)) == digest

@@ -16,7 +16,7 @@ from kc_utils.errors import KcError
 from kc_utils.exports import read_exported
 from kc_utils.runs import key_of, resolve
 
-RECORD = "provenance.json"
+RECORD = "study.json"
 
 
 @dataclass(frozen=True)
