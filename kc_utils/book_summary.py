@@ -68,13 +68,13 @@ CLAIMS = (
         "deep-first",
         "3a. Do circuits first grow in deep layers?",
         "While circuits form, their edges move to deeper layers.",
-        "While circuits form, their edges do not move to deeper layers.",
+        "While circuits form, their edges do not move deeper by as much as would matter.",
     ),
     Headline(
         "shallow-later",
         "3b. And later in shallow ones?",
         "After the bend, edges move down to shallower layers.",
-        "After the bend, edges do not move down to shallower layers.",
+        "After the bend, edges do not move to shallower layers by as much as would matter.",
     ),
 )
 #: What else could explain a claim, or make a circuit look better than it is.
