@@ -31,6 +31,17 @@ torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One file that needs the smoke run comes first, the others that need it come last.
+
+    So one worker makes the run while the other has something to do.
+    """
+    needing = [i.path for i in items if "smoke_run" in getattr(i, "fixturenames", ())]
+    if needing:
+        largest = max(needing, key=needing.count)
+        items.sort(key=lambda i: 0 if i.path == largest else 2 if i.path in needing else 1)
+
+
 def environment() -> dict[str, str]:
     """Offline, and one thread a process: test workers fill the cores already."""
     return os.environ | {
