@@ -1,4 +1,4 @@
-"""The controls of the explorer: one widget for each value of a choice, every one with a label."""
+"""The widgets of the explorer: one widget for each value of a choice, every one with a label."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from kc_utils.explorer.front_end import has_front_end
 from kc_utils.explorer.state import State
 
 _CLOSED = (
-    "*The controls of the explorer need a running kernel, which this page does not have. Open it "
+    "*The widgets of the explorer need a running kernel, which this page does not have. Open it "
     "with `make lab`, with `jupyter lab notebooks/explorer.ipynb`, or on Binder with the rocket "
     "above. Below is what it shows for one choice.*"
 )
