@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GLOSSARY = "book/glossary.html"
 #: Headings, code, formulas, captions, tables, names in lists of definitions: no running prose.
 NOT_PROSE = ["h1", "h2", "h3", "h4", "h5", "h6", "code", "pre", "math", "table", "figcaption", "dt",
-             "svg", "script", "style", "iframe", "button", "summary"]  # fmt: skip
+             "svg", "script", "style", "iframe", "button", "summary", "figure"]  # fmt: skip
 
 
 def late_links(article: Tag, terms: dict[str, str]) -> list[str]:

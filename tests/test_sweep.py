@@ -186,6 +186,8 @@ def start(out: Path, to: str, workers: int) -> subprocess.Popen:
         [program, *SWEEP, "--workers", str(workers), "--out", str(out), "--to", to, *SET],
         cwd=ROOT, env=environment(), start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        # Shells start background jobs with Ctrl-C ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
