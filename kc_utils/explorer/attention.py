@@ -12,13 +12,12 @@ import json
 from collections.abc import Sequence
 from hashlib import sha256
 from html import escape
-from pathlib import Path
 
-import circuitsvis
 from jaxtyping import Float
 from torch import Tensor
 
-_SCRIPT = Path(circuitsvis.__file__).parent / "dist" / "cdn" / "iife.js"
+from kc_utils.plots import circuitsvis_view
+
 _DIGITS = 4
 
 _DRAW = """
@@ -40,8 +39,7 @@ _DRAW = """
 
 def library() -> str:
     """The script of circuitsvis as an HTML element, to be shown once in a page; 1.3 MB."""
-    source = _SCRIPT.read_text(encoding="utf-8").replace("</script>", "<\\/script>")
-    source = source.rpartition("//# sourceMappingURL")[0] or source
+    source = circuitsvis_view.source().replace("</script", "<\\/script")
     return f"<script>{source}\nwindow.CircuitsVis = CircuitsVis;</script>"
 
 
