@@ -16,6 +16,7 @@ from plot_cases import CASES, published
 from kc_utils import plots
 from kc_utils.errors import KcError
 from kc_utils.plots import style
+from kc_utils.plots.heat import ink
 
 
 @pytest.fixture(scope="module")
@@ -279,3 +280,16 @@ def test_table_for_readers_is_rounded_named_and_repeatable() -> None:
     assert html == again
     with pytest.raises(KcError, match="empty"):
         plots.table(frame.iloc[:0])
+
+
+def test_ink_stands_out_from_every_shade() -> None:
+    def light(colour) -> float:
+        parts = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in colour[:3]]
+        return float(np.dot((0.2126, 0.7152, 0.0722), parts))
+
+    for share in np.linspace(0, 1, 256):
+        ground = mpl.colormaps[style.HEAT](share)
+        dark, bright = sorted(
+            (light(ground), light(mpl.colors.to_rgb(ink(mpl.colors.to_hex(ground)))))
+        )
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5, share
