@@ -11,7 +11,7 @@ from kc_utils import recompute
 from kc_utils.book_pages import table
 from kc_utils.doctor.costs import read
 from kc_utils.errors import KcError
-from kc_utils.reference import Reference
+from kc_utils.reference import stored_references
 from kc_utils.runs import Run
 from kc_utils.stages import STAGES
 from kc_utils.sweep.dataset import PROVENANCE, SweepTables
@@ -168,8 +168,8 @@ def whole_runs(run: Run, reference: Path) -> str:
             row(r["profile"], f"seed {r['seed']} of the sweep", r["seconds"], r["machine"])
             for r in SweepTables.open(sweep).provenance["runs"]
         ]
-    for path in sorted(reference.glob("*/provenance.json")):
-        made = Reference.open(path.parent).provenance
+    for stored in stored_references(reference):
+        made = stored.provenance
         if set(made["seconds"]) >= {"training", "claims"}:  # a whole run, not one stage of it
             rows.append(row(made["config"]["profile"], "stored", made["seconds"], made["machine"]))
     return table(header, rows)

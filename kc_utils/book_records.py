@@ -10,7 +10,7 @@ from typing import Any
 
 from kc_utils.book_costs import peak
 from kc_utils.book_pages import as_markdown, table
-from kc_utils.reference import Reference
+from kc_utils.reference import stored_references
 from kc_utils.runs import Run
 from kc_utils.stages import STAGES
 from kc_utils.sweep.dataset import PROVENANCE, SweepTables
@@ -69,11 +69,11 @@ def sweep_runs(folder: Path) -> str:
 def stored_runs(reference: Path) -> str:
     """The other results that are kept with the book: what, seconds, commit, machine, date."""
     rows = []
-    for path in sorted(reference.glob("*/provenance.json")):
-        made = Reference.open(path.parent).provenance
+    for stored in stored_references(reference):
+        made = stored.provenance
         config = made["config"]
         rows.append(
-            (f"`{path.parent.name}`", f"`{config['profile']}`", f"`{config['seed']}`",
+            (f"`{stored.path.name}`", f"`{config['profile']}`", f"`{config['seed']}`",
              f"{sum(made['seconds'].values()):,.0f}", f"`{made['git'] or 'not recorded'}`",
              made["machine"], made["date"])
         )  # fmt: skip

@@ -78,6 +78,11 @@ class Reference:
         return table.assign(share=table["seconds"] / table["seconds"].sum())
 
 
+def stored_references(folder: Path) -> list[Reference]:
+    """The exported runs in the folders directly below ``folder``, by name."""
+    return [Reference.open(path.parent) for path in sorted(folder.glob(f"*/{_PROVENANCE}"))]
+
+
 def export_reference(run: Run, out: Path, stage: str | None = None) -> list[Path]:
     """Write the tables of a finished run and ``provenance.json`` into ``out``; all or nothing.
 

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
 import evidence_plot_tables as evidence_tables
-import facts_plot_tables as facts_tables
 import pandas as pd
 import plot_tables as tables
 import relevance_tables
 import strategy_tables
-from matplotlib.figure import Figure
+from facts_plot_cases import FACTS
+from plot_case import DEPTH, FAITH, LAYER, RANK, Case
 
 from kc_utils import plots
 
-
-@dataclass(frozen=True)
-class Case:
-    """A figure, its table, and the columns that it cannot do without."""
-
-    draw: Callable[..., Figure]
-    table: Callable[[], pd.DataFrame]
-    needs: tuple[str, ...]
-    extra: dict[str, Any] = field(default_factory=dict)
-    units: tuple[str, ...] = ("epoch",)
-
-
 RATIO, SHARE = "edge activation ratio (share)", "first-token accuracy (share)"
-RANK, FAITH = "rank (1 = best, log scale)", "faithfulness (1 = whole model)"
-LAYER = "after layer (0 = embedding)"
-DEPTH, HEAD = "layer (deep at top)", "head (index) and MLP"
 published = plots.published()
 
-CASES = {
+CASES = FACTS | {
     "training_loss": Case(
         plots.training_loss,
         tables.losses,
@@ -303,62 +284,5 @@ CASES = {
         strategy_tables.summary,
         ("strategy", "area_new", "change_old"),
         units=("change of accuracy on old facts (share)", "mean accuracy on new facts (share)"),
-    ),
-    "facts_curves": Case(
-        plots.facts_curves,
-        facts_tables.sizes,
-        ("relation", "split", "circuit", "ablation", "share", "faithfulness"),
-        units=("share of edges kept (log scale)", FAITH),
-    ),
-    "facts_hits": Case(
-        plots.facts_hits,
-        facts_tables.transfer,
-        (
-            "source_relation",
-            "source_group",
-            "relation",
-            "group",
-            "circuit",
-            "ablation",
-            "hit",
-            "hit_low",
-            "hit_high",
-            "model_hit",
-        ),
-        units=("Hit@10 (share)",),
-    ),
-    "facts_transfer": Case(
-        plots.facts_transfer,
-        facts_tables.transfer,
-        (
-            "source_relation",
-            "source_group",
-            "relation",
-            "group",
-            "circuit",
-            "ablation",
-            "faithfulness",
-            "faithfulness_low",
-            "faithfulness_high",
-        ),
-        units=("circuit found on", "run on held-out facts of"),
-    ),
-    "facts_roles": Case(
-        plots.facts_roles,
-        facts_tables.heads,
-        ("layer", "head", "role", "in_circuit"),
-        units=("head (index)", DEPTH),
-    ),
-    "facts_lens": Case(
-        plots.facts_lens,
-        facts_tables.lens,
-        ("relation", "group", "target", "layer", "position", "probability"),
-        units=(LAYER, "probability (share)"),
-    ),
-    "facts_evolution": Case(
-        plots.facts_evolution,
-        facts_tables.topology,
-        ("checkpoint", "relation", "group", "entropy", "edge_jaccard", "edge_jaccard_previous"),
-        units=("checkpoint",),
     ),
 }

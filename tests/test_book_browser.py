@@ -10,6 +10,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page, Request
+from watching import OVERFLOW, watch
 
 pytestmark = pytest.mark.browser
 
@@ -17,7 +18,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PHONE, DESK = 390, 1280
 HEAVIEST = 3_000_000  # bytes that a page may load, all of its files together
 
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # Formulas without a size, without an alternative text, or left as LaTeX.
 UNRENDERED_MATH = """() => {
   const bad = [];
@@ -109,8 +109,7 @@ def _watch(page: Page, address: str, visit: Visit) -> None:
         visit.loaded.add(request.url)
 
     page.on("request", request)
-    page.on("console", lambda m: visit.errors.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: visit.errors.append(str(error)))
+    watch(page, visit.errors)
     page.route(lambda url: not url.startswith(address), lambda route: route.abort())
 
 
@@ -160,8 +159,7 @@ def test_no_page_is_heavy(visits, built_book, address) -> None:
 @pytest.mark.parametrize("name", ["book/index.html", "notebooks/03_circuit_discovery.html"])
 def test_pages_open_from_disk(browser, built_book, name) -> None:
     page, errors = browser.new_page(), []
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    watch(page, errors)
     page.goto((built_book / name).as_uri(), wait_until="load")
     styled = page.evaluate("getComputedStyle(document.querySelector('article')).display")
     page.close()

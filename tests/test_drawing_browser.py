@@ -10,12 +10,12 @@ import plot_tables as tables
 import pytest
 from drawings import nodes_of, svgs, title
 from playwright.sync_api import Browser, Page
+from watching import OVERFLOW, watch
 
 from kc_utils.plots import Drawing, circuit_drawing, circuit_drawing_pair
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 EDGES = ".circuit .e:visible"
 OPACITY = "e => Number(getComputedStyle(e).opacity)"
 SHOWN = """() => [...document.querySelectorAll('.circuit .n')].map(
@@ -47,9 +47,7 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Open]:
             path.write_text(html, encoding="utf-8")
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
         page = contexts[-1].new_page()
-        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda r: None if r.url == path.as_uri() else wrong.append(r.url))
+        watch(page, wrong, lambda url: url == path.as_uri())
         page.goto(path.as_uri())
         return page
 

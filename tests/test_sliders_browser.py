@@ -11,12 +11,12 @@ import sliders
 from drawings import classes, edges_of, nodes_of, svgs, title
 from playwright.sync_api import Browser, Page, expect
 from sliders import NAMES, figure, frames
+from watching import OVERFLOW, watch
 
 from kc_utils.plots import circuit_drawing_epochs, circuitsvis_view
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 STATE = """() => [...document.querySelectorAll('.kc-slides')].map(f =>
   [...f.querySelectorAll('.panels path, .panels g')].map(
     e => ['d', 'transform', 'class'].map(name => e.getAttribute(name)).join()).join())"""
@@ -39,9 +39,7 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
         page = contexts[-1].new_page()
         allowed = tmp_path.as_uri()
-        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(allowed) else wrong.append(r.url))
+        watch(page, wrong, lambda url: url.startswith(allowed))
         page.goto(path.as_uri())
         return page
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
-from test_book_browser import DESK, LOW_CONTRAST, OVERFLOW, PHONE
+from test_book_browser import DESK, LOW_CONTRAST, PHONE
+from watching import OVERFLOW, watch
 
 from kc_utils.whole_book import NAME
 
@@ -41,9 +42,7 @@ def opened(browser: Browser, alone: Path) -> Iterator[tuple[Page, list[str]]]:
     trouble: list[str] = []
     with browser.new_context(viewport={"width": DESK, "height": 900}) as context:
         page = context.new_page()
-        page.on("console", lambda m: trouble.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda r: trouble.append(r.url) if _loaded(r.url, alone) else None)
+        watch(page, trouble, lambda url: not _loaded(url, alone))
         page.goto(alone.as_uri(), wait_until="load", timeout=120_000)
         yield page, trouble
 

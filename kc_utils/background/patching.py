@@ -47,19 +47,19 @@ def stream_patching(
     _, here = record(anatomy, ids, streams=True)
     _, there = record(anatomy, other, streams=True)
     change = [there.streams[i] - here.streams[i] for i in range(0, len(here.streams), 2)]
-    plain = _measured(anatomy, batch, ids)
+    plain = repeated_logit_diff(anatomy, batch, ids)
     rows = []
     for layer, difference in enumerate(change):
         added = torch.diag_embed(difference.movedim(1, -1)).movedim(-1, 0).movedim(-1, 2)
         module = anatomy.embed if layer == 0 else anatomy.blocks[layer - 1].mlp
         with Hooks() as hooks:
             hooks.output(module, lambda x, added=added: x + added.flatten(0, 1))
-            found = _measured(anatomy, batch, ids.repeat(width, 1), width)
+            found = repeated_logit_diff(anatomy, batch, ids.repeat(width, 1), width)
         rows.append(sign * (found - plain).mean(1))
     return torch.stack(rows)
 
 
-def _measured(
+def repeated_logit_diff(
     anatomy: Anatomy, batch: PairBatch, ids: Tensor, times: int = 1
 ) -> Float[Tensor, "times pair"]:
     """The logit difference of each row of ``ids``, which are the pairs repeated."""

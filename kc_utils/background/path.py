@@ -13,9 +13,9 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.anatomy import Anatomy, anatomy_of, frozen
 from kc_utils.attribution import AttributionSettings, attribute
+from kc_utils.background.patching import repeated_logit_diff
 from kc_utils.errors import KcError
 from kc_utils.hooks import Hooks
-from kc_utils.metrics import logit_diff
 from kc_utils.prompt_batch import PairBatch
 
 #: Where in each of m intervals of the path the gradient is taken, as a share of the interval.
@@ -65,10 +65,7 @@ def _run(anatomy: Anatomy, batch: PairBatch, embedding: Tensor) -> Tensor:
     times = len(embedding)
     with Hooks() as hooks:
         hooks.output(anatomy.embed, lambda _: embedding.flatten(0, 1))
-        hidden = anatomy.hidden(batch.clean_ids.repeat(times, 1))
-    logits = anatomy.logits(hidden, batch.read_at.repeat(times, 1))[:, -1]
-    right, wrong = batch.right_ids.repeat(times), batch.wrong_ids.repeat(times)
-    return logit_diff(logits, right, wrong).unflatten(0, (times, -1))
+        return repeated_logit_diff(anatomy, batch, batch.clean_ids.repeat(times, 1), times)
 
 
 def _numbers(x: Tensor) -> np.ndarray:

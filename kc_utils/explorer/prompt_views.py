@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
+import torch
 from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 from torch import Tensor
 
+from kc_utils.evaluation import rank
 from kc_utils.explorer.attention import attention_html
 from kc_utils.explorer.choice import Choice
 from kc_utils.explorer.data import RunData
@@ -52,12 +54,11 @@ def _right_answer(data: RunData, choice: Choice) -> str:
     if asked.empty:
         return ""
     row = asked.iloc[0]
-    logit = reading.logits[int(row["right_id"])]
-    rank = int((reading.logits > logit).sum()) + 1
+    place = int(rank(reading.logits[None], torch.tensor([int(row["right_id"])]))) + 1
     chance = float(reading.logits.softmax(-1)[int(row["right_id"])])
     return (
         f"The biographies say {row['right']!r}; the first token of this answer has rank "
-        f"{rank:,} and probability {chance:.4f}."
+        f"{place:,} and probability {chance:.4f}."
     )
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from kc_utils.plots import drawing_theme
 from kc_utils.plots.drawing_theme import themed
 from kc_utils.plots.style import BLUE, ORANGE, SKY, VERMILLION
 
 # Everything as (light, dark), 3 to 1 from the paper and text 4.5 to 1, but "grid", kept back.
 # Bands are the palette's, darker or lighter where they would be too faint.
 COLOURS = {
-    "ink": ("#222222", "#e4e4e4"),
-    "mute": ("#5a5a5a", "#a9b0b8"),
+    "ink": drawing_theme.COLOURS["ink"],
+    "mute": drawing_theme.COLOURS["mute"],
     "grid": ("#e2e2e2", "#343a42"),
-    "focus": ("#000000", "#ffffff"),
+    "focus": drawing_theme.COLOURS["focus"],
     "act": (BLUE, SKY),
     "K_rel": (BLUE, SKY),
     "K_compl": (VERMILLION, ORANGE),
     "high": ("#332288", "#ab9ff2"),
     "medium": ("#2a8577", "#44AA99"),
     "low": ("#8a6d0b", "#d6b94a"),
-    "all": ("#222222", "#e4e4e4"),
+    "all": drawing_theme.COLOURS["ink"],
 }
 
 # The controls, also used by circuit drawings with an epoch slider.
