@@ -14,24 +14,12 @@ import math
 
 import numpy as np
 import pandas as pd
-from torch import nn
-from transformers import PreTrainedModel
 
 from kc_utils.errors import KcError
 from kc_utils.world.pools import attribute_pool
 
 PAPER_BITS = 2.0
 """Bits per parameter that language models were found to hold at most (arXiv 2404.05405)."""
-
-
-def parameter_counts(model: PreTrainedModel) -> tuple[int, int]:
-    """Number of parameters, shared ones once; and without embeddings and unembedding."""
-    everything = {id(p): p.numel() for p in model.parameters()}
-    tables = [m for m in model.modules() if isinstance(m, nn.Embedding)]
-    outer = [*tables, model.get_output_embeddings()]
-    embeddings = {id(p): p.numel() for m in outer if m is not None for p in m.parameters()}
-    total = sum(everything.values())
-    return total, total - sum(embeddings.values())
 
 
 def pool_bits(attribute: str) -> float:

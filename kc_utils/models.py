@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -38,6 +39,7 @@ __all__ = [
     "load_package_model",
     "load_tokenizer",
     "make_model",
+    "parameter_counts",
     "resolve_model",
     "save_model",
     "write_model",
@@ -224,3 +226,13 @@ def resolve_model(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedToken
             f"{model.get_input_embeddings().num_embeddings}."
         )
     return model, tokenizer
+
+
+def parameter_counts(model: PreTrainedModel) -> tuple[int, int]:
+    """Number of parameters, shared ones once; and without embeddings and unembedding."""
+    everything = {id(p): p.numel() for p in model.parameters()}
+    tables = [m for m in model.modules() if isinstance(m, nn.Embedding)]
+    outer = [*tables, model.get_output_embeddings()]
+    embeddings = {id(p): p.numel() for m in outer if m is not None for p in m.parameters()}
+    total = sum(everything.values())
+    return total, total - sum(embeddings.values())

@@ -18,11 +18,11 @@ from typing import Any
 import pandas as pd
 
 from kc_utils import artifacts
+from kc_utils.chance import chance_level
 from kc_utils.errors import KcError
 from kc_utils.exports import MOST_BYTES, check_size, portable, read_exported, replace_folder
 from kc_utils.runs import Run, resolve
 from kc_utils.stages import STAGES
-from kc_utils.training.accuracy import chance_level
 
 TABLES = (
     "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness", "sizes", "transfer",

@@ -13,11 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kc_utils.chance import chance_level
 from kc_utils.config import ModelConfig, TrainingConfig
 from kc_utils.errors import KcError
 from kc_utils.models import load_model, make_model
 from kc_utils.tokenizers import load_tokenizer, train_bpe
-from kc_utils.training.accuracy import chance_level, first_token_accuracy, generate_answers
+from kc_utils.training.accuracy import first_token_accuracy, generate_answers
 from kc_utils.training.packing import (
     BlockSteps,
     StepDataset,

@@ -17,12 +17,12 @@ from kc_utils import profiles
 from kc_utils.capacity import (
     guess_cross_entropy,
     knowledge_bits,
-    parameter_counts,
     pool_bits,
     shuffled,
 )
 from kc_utils.config import ATTRIBUTES, KINDS
 from kc_utils.errors import KcError
+from kc_utils.models import parameter_counts
 from kc_utils.stages import unseen
 from kc_utils.stages.world import known_names, world_people
 from kc_utils.tokenizers import train_bpe

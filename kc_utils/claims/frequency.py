@@ -6,7 +6,8 @@ import warnings
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
 
 from kc_utils.claims.acquisition import (
     LEARNED,
@@ -79,7 +80,7 @@ def _gain(doublings: np.ndarray, kind: np.ndarray, counts: np.ndarray) -> float:
     with warnings.catch_warnings():  # perfect separation: chances of 0 and 1 are fine here
         warnings.simplefilter("ignore")
         with np.errstate(all="ignore"):
-            fit = sm.GLM(counts, design(doublings), family=sm.families.Binomial()).fit()
+            fit = GLM(counts, design(doublings), family=Binomial()).fit()
             return float(np.mean(fit.predict(design(doublings + 1)) - fit.fittedvalues))
 
 

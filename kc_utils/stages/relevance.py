@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kc_utils.chance import chance_level
 from kc_utils.config import ATTRIBUTES, Config
 from kc_utils.devices import device
 from kc_utils.errors import KcError
@@ -21,7 +22,7 @@ from kc_utils.models import load_model, make_model
 from kc_utils.stages.base import base_training
 from kc_utils.stages.engine import Workspace
 from kc_utils.tokenizers import train_bpe
-from kc_utils.training.accuracy import chance_level, first_token_accuracy, generate_answers
+from kc_utils.training.accuracy import first_token_accuracy, generate_answers
 from kc_utils.training.packing import EpochPlan, plan_epochs
 from kc_utils.training.trainer import TrainingResult, train
 from kc_utils.world import (

@@ -15,10 +15,10 @@ import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils import artifacts
-from kc_utils.capacity import guess_cross_entropy, knowledge_bits, parameter_counts, shuffled
+from kc_utils.capacity import guess_cross_entropy, knowledge_bits, shuffled
 from kc_utils.config import ATTRIBUTES, KINDS, Config
 from kc_utils.devices import device
-from kc_utils.models import load_model, load_tokenizer
+from kc_utils.models import load_model, load_tokenizer, parameter_counts
 from kc_utils.parallel import run_jobs
 from kc_utils.prompts import WORDINGS, make_queries
 from kc_utils.runs import Run

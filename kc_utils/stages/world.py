@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
-from kc_utils.config import ATTRIBUTES, KINDS, Config, ModelConfig, WorldConfig
+from kc_utils.config import ATTRIBUTES, KINDS, Config, ModelConfig
 from kc_utils.errors import KcError
 from kc_utils.models import load_package_model
 from kc_utils.stages.engine import Workspace
@@ -113,16 +113,3 @@ def validation_people(people: pd.DataFrame, per_kind: int, seed: int) -> pd.Data
         rows = np.flatnonzero(people["kind"].to_numpy() == kind)
         chosen.append(rng.permutation(rows)[:per_kind])
     return people.iloc[np.sort(np.concatenate(chosen))].reset_index(drop=True)
-
-
-def settings_of(settings: Config) -> dict[str, object]:
-    """What the world depends on."""
-    base, model = settings.base, settings.model
-    world: WorldConfig = settings.world
-    return {
-        "seed": settings.seed,
-        "world": world.model_dump(mode="json"),
-        "corpus": [base.relations, base.n_known, base.texts_per_person, base.sentences_per_text],
-        "tokenizer": [model.source, model.path, model.vocab_size],
-        "validation": settings.training.validation_people,
-    }

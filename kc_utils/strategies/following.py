@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.anatomy import anatomy_of, graph_of
 from kc_utils.bridge import boot_bridge
+from kc_utils.chance import chance_level
 from kc_utils.config import Config
 from kc_utils.strategies.freezing import Freezer, trained_masks
 from kc_utils.strategies.measuring import Asked
@@ -18,7 +19,6 @@ from kc_utils.strategies.online import OnlineSteps
 from kc_utils.strategies.parts import circuit_parts, part_importance, random_parts
 from kc_utils.strategies.plans import FixedPlan, SwitchPlan
 from kc_utils.topology import entropy
-from kc_utils.training.accuracy import chance_level
 from kc_utils.world import stream
 
 PARTIAL = ("circuit", "random parts")

@@ -1,0 +1,103 @@
+"""The parts of a configuration that the result of each stage depends on: they enter its key.
+
+A stage is computed again when one of its values changes, and so is all that needs it.
+"""
+
+from __future__ import annotations
+
+from kc_utils.config import Config
+
+
+def world(settings: Config) -> object:
+    """People, texts, tokenizer."""
+    base, model = settings.base, settings.model
+    return {
+        "seed": settings.seed,
+        "world": settings.world.model_dump(mode="json"),
+        "corpus": [base.relations, base.n_known, base.texts_per_person, base.sentences_per_text],
+        "tokenizer": [model.source, model.path, model.vocab_size],
+        "validation": settings.training.validation_people,
+    }
+
+
+def base(settings: Config) -> object:
+    """The base model: shape, texts and optimiser, where it is made here."""
+    made = settings.model.source == "made"
+    values = [settings.seed, settings.model.model_dump(mode="json")]
+    optimiser = settings.training.model_dump(exclude={"epochs", "validation_people"})
+    return [*values, settings.base.model_dump(mode="json"), optimiser] if made else values
+
+
+def training(settings: Config) -> object:
+    """Continued training."""
+    return [settings.seed, settings.training.model_dump(mode="json")]
+
+
+def prompts(settings: Config) -> object:
+    """Tasks, bands and numbers of pairs."""
+    chosen = settings.circuit
+    return [settings.seed, chosen.tasks, chosen.bands, chosen.n_pairs, chosen.min_fellows]
+
+
+def attribution(settings: Config) -> object:
+    """Which checkpoints, method, metric and steps."""
+    chosen = settings.circuit
+    return [chosen.every, chosen.method, chosen.metric, chosen.steps, chosen.path]
+
+
+def circuit(settings: Config) -> object:
+    """Size of the circuits and number of random ones."""
+    return [settings.seed, settings.circuit.top_n, settings.circuit.random_circuits]
+
+
+def performance(settings: Config) -> object:
+    """k of Hit@k and bootstrap draws."""
+    return [settings.seed, settings.circuit.hit_k, settings.analysis.bootstrap]
+
+
+def components(settings: Config) -> object:
+    """Thresholds of the roles and people of the logit lens."""
+    return [settings.circuit.top_n, settings.analysis.role_ratio, settings.analysis.lens_people]
+
+
+def methods(settings: Config) -> object:
+    """Pairs, and the largest graph for exact patching."""
+    chosen = settings.analysis
+    return [settings.seed, chosen.method_pairs, chosen.exact_max_edges, settings.circuit.top_n]
+
+
+def forgetting(settings: Config) -> object:
+    """How the model goes on training on other people."""
+    return [settings.seed, settings.forgetting.model_dump(mode="json"), settings.circuit.top_n,
+            settings.analysis.bootstrap]  # fmt: skip
+
+
+def controls(settings: Config) -> object:
+    """Number of resamples."""
+    return [settings.seed, settings.controls.resamples, settings.circuit.top_n]
+
+
+def unseen(settings: Config) -> object:
+    """Number of people never seen."""
+    return [settings.seed, settings.controls.unseen_people]
+
+
+def relevance(settings: Config) -> object:
+    """The experiment on kinds of relevance."""
+    return [*_base_and_rate(settings), settings.relevance.model_dump(mode="json")]
+
+
+def exposure(settings: Config) -> object:
+    """The experiment on repeated and varied texts."""
+    return [*_base_and_rate(settings), settings.exposure.model_dump(mode="json")]
+
+
+def strategies(settings: Config) -> object:
+    """The experiment on strategies, and how their circuits are found."""
+    chosen = settings.circuit
+    how = [chosen.method, chosen.metric, chosen.steps, chosen.path]
+    return [*_base_and_rate(settings), settings.strategies.model_dump(mode="json"), how]
+
+
+def _base_and_rate(settings: Config) -> list[object]:
+    return [base(settings), settings.training.model_dump(mode="json")]
