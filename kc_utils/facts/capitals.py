@@ -20,7 +20,9 @@ TEMPLATES = {
     "capital": "The capital of {subject} is the city of",
     "continent": "The country of {subject} is located in the continent of",
 }
-SETTINGS = FactSettings(pairs=16, shares=(0.002, 0.01, 0.02, 0.05, 0.2, 1.0), random_circuits=2)
+SETTINGS = FactSettings(
+    pairs=24, shares=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0), random_circuits=2
+)
 #: Tables that are kept with the book; rows per pair stay behind.
 KEPT_TABLES = ("facts", "relations", "graph", "sizes", "areas", "transfer", "topology", "overlap",
                "heads", "role_shares", "logit_lens", "strongest_edges")  # fmt: skip

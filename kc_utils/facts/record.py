@@ -74,7 +74,7 @@ class StudyFolder:
             raise KcError(f"{path} holds a study of {_other(record.get('of', {}), of)}; choose "
                           "another --out.")  # fmt: skip
         self.record: dict[str, Any] = record or {"key": self.key, "of": of, "tables": {}}
-        self._before = self.record.get("cost", {"cpu_seconds": 0.0, "peak_memory_mib": 0})
+        self._noted = time.process_time()
 
     @property
     def done(self) -> bool:
@@ -87,16 +87,22 @@ class StudyFolder:
         return bool(tables)
 
     def open(self) -> None:
-        """Make the folder and say in it what it is of."""
-        self.note_cost()
+        """Make the folder and say in it what it is of; until now the model was asked the facts."""
+        self.note_cost("answers")
 
-    def note_cost(self) -> None:
-        """Store the processor seconds of all starts until now, and the most memory of any."""
+    def note_cost(self, part: str) -> None:
+        """Count the processor seconds since the last note for ``part``; store most memory held.
+
+        What earlier starts of the study took stays in.
+        """
+        now = time.process_time()
+        cost = self.record.setdefault("cost", {"parts": {}, "peak_memory_mib": 0})
+        spent = cost["parts"].get(part, 0.0) + now - self._noted
+        self._noted = now
+        cost["parts"][part] = round(spent, 2)
+        cost["cpu_seconds"] = round(sum(cost["parts"].values()), 1)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        self.record["cost"] = {
-            "cpu_seconds": round(self._before["cpu_seconds"] + time.process_time(), 1),
-            "peak_memory_mib": max(self._before["peak_memory_mib"], peak),
-        }
+        cost["peak_memory_mib"] = max(cost["peak_memory_mib"], peak)
         artifacts.write_json(self.path / RECORD, self.record)
 
     def table_path(self, name: str) -> Path:
@@ -111,7 +117,7 @@ class StudyFolder:
         path = self.path / "parts" / f"{name}.parquet"
         if not path.is_file():
             artifacts.write_parquet(path, compute())
-            self.note_cost()
+            self.note_cost(name.split("-")[0])
         return artifacts.read_parquet(path)
 
     def finish(self, tables: dict[str, pd.DataFrame], provenance: dict[str, Any]) -> None:
@@ -120,7 +126,7 @@ class StudyFolder:
             artifacts.write_parquet(self.table_path(name), frame.reset_index(drop=True))
         digests = {name: artifacts.sha256(self.table_path(name)) for name in tables}
         self.record |= provenance | {"tables": digests}
-        self.note_cost()
+        self.note_cost("tables")
         artifacts.remove(self.path / "parts")
 
 

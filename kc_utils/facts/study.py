@@ -112,7 +112,7 @@ def scores_of(
             say(f"edge scores of {cell.relation} ({cell.group})")
             found[cell.name] = attribute(bridge, inquiry.batch(cell, "discover"), how)
         write_scores(path, found, inquiry.graph)
-        folder.note_cost()
+        folder.note_cost("scores")
     return read_scores(path, inquiry.graph)
 
 
