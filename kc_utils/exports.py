@@ -1,4 +1,4 @@
-"""What exports share: a folder that is replaced as a whole, no paths of the machine, a limit."""
+"""What exports share: a folder replaced as a whole, a record, no paths of the machine, a limit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
+from kc_utils.runs import resolve
 
 #: Tables that are kept with the source may hold this much together.
 MOST_BYTES = 5_000_000
@@ -69,3 +70,27 @@ def read_exported(path: Path, digest: str, record: str) -> pd.DataFrame:
     if path.is_file() and artifacts.sha256(path) != digest:
         raise KcError(f"{path} is damaged: its digest is not the one in {record}.")
     return artifacts.read_parquet(path)
+
+
+def open_record(
+    folder: str | Path, record: str, needed: set[str], what: str, made_by: str
+) -> tuple[Path, dict[str, Any]]:
+    """Find an export and read its record; relative paths are tried from here, then the project.
+
+    Args:
+        record: name of the record's file.
+        needed: keys that the record must have.
+        what: what the folder should hold, for the message.
+        made_by: the command that makes one.
+
+    Raises:
+        KcError: if the folder holds none, or its record is damaged.
+    """
+    path = resolve(folder)
+    if not (path / record).is_file():
+        raise KcError(f"{folder} holds no {what} (no {record}); '{made_by}' makes one.")
+    content = artifacts.read_json(path / record)
+    missing = needed - set(content) if isinstance(content, dict) else needed
+    if missing:
+        raise KcError(f"{path / record} is damaged: it has no {', '.join(sorted(missing))}.")
+    return path, content

@@ -20,8 +20,15 @@ import pandas as pd
 from kc_utils import artifacts
 from kc_utils.chance import chance_level
 from kc_utils.errors import KcError
-from kc_utils.exports import MOST_BYTES, check_size, portable, read_exported, replace_folder
-from kc_utils.runs import Run, resolve
+from kc_utils.exports import (
+    MOST_BYTES,
+    check_size,
+    open_record,
+    portable,
+    read_exported,
+    replace_folder,
+)
+from kc_utils.runs import Run
 from kc_utils.stages import STAGES
 
 TABLES = (
@@ -47,16 +54,8 @@ class Reference:
         Raises:
             KcError: if the folder holds none, or its record is damaged.
         """
-        path = resolve(folder)
-        if not (path / _PROVENANCE).is_file():
-            raise KcError(
-                f"{folder} holds no exported run (no {_PROVENANCE}); 'kc reference RUN --out "
-                f"{folder}' makes one from a finished run."
-            )
-        record = artifacts.read_json(path / _PROVENANCE)
-        if not isinstance(record, dict) or not {"config", "tables"} <= set(record):
-            raise KcError(f"{folder}/{_PROVENANCE} is damaged: it has no configuration.")
-        return cls(path, record)
+        made_by = f"kc reference RUN --out {folder}"
+        return cls(*open_record(folder, _PROVENANCE, {"config", "tables"}, "exported run", made_by))
 
     def table(self, name: str) -> pd.DataFrame:
         """Read a table after checking its digest.

@@ -13,8 +13,8 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
-from kc_utils.exports import read_exported
-from kc_utils.runs import key_of, resolve
+from kc_utils.exports import open_record, read_exported
+from kc_utils.runs import key_of
 
 RECORD = "study.json"
 
@@ -33,13 +33,10 @@ class Study:
         Raises:
             KcError: the folder holds none, or one that is not finished.
         """
-        path = resolve(folder)
-        record = artifacts.read_json(path / RECORD) if (path / RECORD).is_file() else {}
-        if not isinstance(record, dict) or not record.get("of") or not record.get("tables"):
-            raise KcError(
-                f"{folder} holds no finished study; 'kc facts --model DIR --facts FILE.jsonl --out "
-                f"{folder}' makes one."
-            )
+        made_by = f"kc facts --model DIR --facts FILE.jsonl --out {folder}"
+        path, record = open_record(folder, RECORD, {"of", "tables"}, "finished study", made_by)
+        if not record["tables"]:
+            raise KcError(f"{folder} holds an unfinished study; '{made_by}' goes on with it.")
         return cls(path, record)
 
     def table(self, name: str) -> pd.DataFrame:

@@ -22,8 +22,7 @@ import pyarrow.parquet as pq
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
-from kc_utils.exports import read_exported
-from kc_utils.runs import resolve
+from kc_utils.exports import open_record, read_exported
 
 SWEEP_TABLES = (
     "evidence", "claims", "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness",
@@ -50,16 +49,9 @@ class SweepTables:
         Raises:
             KcError: if the folder holds none, or its record is damaged.
         """
-        path = resolve(folder)
-        if not (path / PROVENANCE).is_file():
-            raise KcError(
-                f"{folder} holds no tables of a sweep (no {PROVENANCE}); 'kc sweep --export "
-                f"{folder}' makes them."
-            )
-        record = artifacts.read_json(path / PROVENANCE)
-        if not isinstance(record, dict) or not {"profiles", "runs", "tables"} <= set(record):
-            raise KcError(f"{path / PROVENANCE} is damaged: it names no runs and tables.")
-        return cls(path, record)
+        needed = {"profiles", "runs", "tables"}
+        made_by = f"kc sweep --export {folder}"
+        return cls(*open_record(folder, PROVENANCE, needed, "tables of a sweep", made_by))
 
     @property
     def names(self) -> list[str]:
