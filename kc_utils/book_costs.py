@@ -11,6 +11,7 @@ from kc_utils import recompute
 from kc_utils.book_pages import table
 from kc_utils.doctor.costs import read
 from kc_utils.errors import KcError
+from kc_utils.facts.record import RECORD, Study
 from kc_utils.reference import stored_references
 from kc_utils.runs import Run
 from kc_utils.stages import STAGES
@@ -19,6 +20,16 @@ from kc_utils.sweep.dataset import PROVENANCE, SweepTables
 _MIB = 2**20
 _PER_CHECKPOINT = ("training", "attribution", "circuit", "unseen", "topology", "controls",
                    "components")  # fmt: skip
+#: Parts of a study of facts, as its record names them, in words.
+_FACTS_PARTS = {
+    "answers": "loading the model, asking it all facts, pairing them",
+    "scores": "edge scores",
+    "sizes": "circuits of every size",
+    "transfer": "circuits on the facts of other relations and groups",
+    "heads": "heads and their roles",
+    "lens": "logit lens",
+    "tables": "intervals, overlaps and figures",
+}
 _PER_PAIR = ("attribution", "circuit", "controls")
 
 
@@ -102,6 +113,7 @@ def pages(run: Run, root: Path) -> dict[str, str]:
         "costs.md": costs(run, _growth(root / "book" / "reference" / "costs.json")),
         "whole_runs.md": whole_runs(run, root / "book" / "reference"),
         "computed_again.md": computed_again(run),
+        "facts_costs.md": facts_costs(root / "book" / "reference" / "capitals"),
     }
 
 
@@ -173,6 +185,28 @@ def whole_runs(run: Run, reference: Path) -> str:
         if set(made["seconds"]) >= {"training", "claims"}:  # a whole run, not one stage of it
             rows.append(row(made["config"]["profile"], "stored", made["seconds"], made["machine"]))
     return table(header, rows)
+
+
+def facts_costs(folder: Path) -> str:
+    """What the stored example of a study of facts took: its size in a sentence, a row per part."""
+    if not (folder / RECORD).is_file():
+        return "No study of facts is stored.\n"
+    study = Study.open(folder)
+    settings, cost = study.record["of"]["settings"], study.record["cost"]
+    facts, graph = study.table("facts"), study.table("graph").iloc[0]
+    words = (
+        f"The example has {len(facts)} facts in {facts['relation'].nunique()} relations, up to "
+        f"{settings['pairs']} pairs, {len(settings['shares'])} sizes and {settings['steps']} "
+        f"steps of EAP-IG, and a model of {graph['n_layers']} layers and {graph['n_edges']:,} "
+        f"edges. It took {_minutes(cost['cpu_seconds'])} minutes of one processor core and "
+        f"{cost['peak_memory_mib'] / 1024:.1f} GiB of memory:\n\n"
+    )
+    rows = [
+        (what, _minutes(cost["parts"][part]), f"{cost['parts'][part] / cost['cpu_seconds']:.0%}")
+        for part, what in _FACTS_PARTS.items()
+        if part in cost["parts"]
+    ]
+    return words + table(("part", "processor minutes", "share"), rows)
 
 
 def peak(steps: list[Mapping[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from kc_utils import book_costs, book_pages, book_records, profiles, recompute
+from kc_utils import artifacts, book_costs, book_pages, book_records, profiles, recompute
 from kc_utils.errors import KcError
 from kc_utils.peak_memory import PeakMemory
 from kc_utils.runs import Run
@@ -101,6 +101,16 @@ def test_runs_of_the_sweep_and_of_the_real_model_are_named(run: Run, tmp_path: P
     assert "| `tiny` | `0` |" in book_records.sweep_runs(reference / "sweep")
     assert "no stored sweep" in book_records.sweep_runs(tmp_path)
     assert "`tiny-llama`" in book_records.stored_runs(reference)
+
+
+def test_the_stored_study_of_facts_shows_what_its_parts_took(tmp_path: Path) -> None:
+    stored = ROOT / "book" / "reference" / "capitals"
+    cost = artifacts.read_json(stored / "study.json")["cost"]
+    assert sum(cost["parts"].values()) == pytest.approx(cost["cpu_seconds"], abs=0.1)
+    text = book_costs.facts_costs(stored)
+    assert f"took {cost['cpu_seconds'] / 60:.1f} minutes" in text
+    assert len([line for line in text.splitlines() if line.startswith("| ")]) == 8 + 1
+    assert "No study" in book_costs.facts_costs(tmp_path)
 
 
 def test_stages_show_seconds_share_and_memory(run: Run) -> None:

@@ -20,7 +20,7 @@ from kc_utils.cli import app
 from kc_utils.errors import KcError
 from kc_utils.evaluation import evaluate_circuit
 from kc_utils.facts import study
-from kc_utils.facts.record import StudyFolder
+from kc_utils.facts.record import Study, StudyFolder
 from kc_utils.facts.run import Request, study_facts
 from kc_utils.facts.settings import FactSettings
 from kc_utils.models import load_model, load_tokenizer
@@ -74,6 +74,10 @@ def test_the_record_says_what_the_numbers_depend_on(done, request_) -> None:
     assert of["facts"]["sha256"] == artifacts.sha256(request_.facts)
     assert len({model["sha256"] for model in of["models"]}) == 3
     assert of["settings"]["seed"] == 0 and made["versions"]["torch"] and "git" in made
+    cost = done.record["cost"]
+    assert set(cost["parts"]) == {"answers", "scores", "sizes", "transfer", "heads", "lens",
+                                  "tables"}  # fmt: skip
+    assert cost["cpu_seconds"] == pytest.approx(sum(cost["parts"].values()), abs=0.1)
     assert str(request_.out.parent) not in json.dumps(done.record)
 
 
@@ -170,8 +174,13 @@ def test_a_stopped_study_goes_on_and_ends_the_same(
         study_facts(again, say)
     scored = {p: p.stat().st_mtime_ns for p in artifacts.files_below(tmp_path / "study" / "scores")}
     assert not (tmp_path / "study" / "tables").exists()
+    with pytest.raises(KcError, match=r"holds an unfinished study; 'kc facts .*goes on"):
+        Study.open(tmp_path / "study")
+    before = artifacts.read_json(tmp_path / "study" / "study.json")["cost"]["parts"]
     finished = study_facts(again)
     assert finished.record["tables"] == done.record["tables"]
+    cost = finished.record["cost"]
+    assert all(cost["parts"][part] >= spent for part, spent in before.items())
     assert scored == {p: p.stat().st_mtime_ns for p in scored}, "scores were computed again"
 
 
