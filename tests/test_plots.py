@@ -28,7 +28,7 @@ def test_every_public_figure_has_a_case() -> None:
     helpers = {"exposure_means", "published", "set_style", "svg_bytes", "table"}
     drawings = {"Drawing", "circuit_drawing", "circuit_drawing_pair"}  # tests/test_drawing.py
     sliders = {  # tests/test_sliders.py
-        "activation_slider", "attention_figure", "circuit_drawing_epochs", "circuitsvis_html",
+        "activation_slider", "attention_figure", "circuit_drawing_epochs",
         "entropy_slider", "lens_slider",
     }  # fmt: skip
     assert set(plots.__all__) - helpers - drawings - sliders <= set(CASES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from xml.etree import ElementTree
@@ -22,7 +23,6 @@ from kc_utils.plots import (
     activation_slider,
     attention_figure,
     circuit_drawing_epochs,
-    circuitsvis_html,
     circuitsvis_view,
     entropy_slider,
     lens_slider,
@@ -269,9 +269,10 @@ def test_lines_and_words_stand_out_in_light_and_dark(theme: int) -> None:
 
 def test_circuitsvis_comes_from_its_package_and_asks_no_network(monkeypatch) -> None:
     monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: pytest.fail("network asked"))
-    arguments = (sliders.patterns(2), ["a", "</script>", *"cdefgh"], ["a1.h0, mover head", "b"])
-    html = circuitsvis_html(*arguments, name="one")
-    assert html == circuitsvis_html(*arguments, name="one")
-    assert html.count("</script>") == 1 and "sourceMappingURL" not in html
-    assert "unpkg" not in html and '"attentionHeadNames":["a1.h0","b"]' in html
+    props = circuitsvis_view.props(
+        sliders.patterns(2), ["a", "</script>", *"cdefgh"], ["a1.h0, mover head", "b"]
+    )
+    assert "</script>" not in props and json.loads(props)["tokens"][1] == "</script>"
+    assert json.loads(props)["attentionHeadNames"] == ["a1.h0", "b"]
+    assert "sourceMappingURL" not in circuitsvis_view.source()
     assert len(circuitsvis_view.source()) > 1_000_000  # why pages do not carry it

@@ -8,7 +8,6 @@ lines that use it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from hashlib import sha256
 from html import escape
@@ -17,8 +16,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kc_utils.plots import circuitsvis_view
-
-_DIGITS = 4
 
 _DRAW = """
 (() => {
@@ -53,15 +50,7 @@ def attention_html(
 
     The same patterns give the same bytes.
     """
-    props = json.dumps(
-        {
-            "attention": [[[round(x, _DIGITS) for x in row] for row in head]
-                          for head in attention.tolist()],
-            "attentionHeadNames": list(names),
-            "tokens": list(tokens),
-            "maskUpperTri": True,
-        }
-    ).replace("</", "<\\/")  # fmt: skip
+    props = circuitsvis_view.props(attention.float().cpu().numpy(), tokens, names)
     name = f"kc-attention-{sha256(props.encode()).hexdigest()[:12]}"
     script = _DRAW.replace("&name", name).replace("&props", props)
     return (

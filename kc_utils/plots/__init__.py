@@ -12,7 +12,6 @@ from kc_utils.plots.accuracy import accuracy_curves, query_accuracy_bars
 from kc_utils.plots.activation import activation_ratio_lines, activation_ratio_map, centre_of_mass
 from kc_utils.plots.aligned import aligned_curves
 from kc_utils.plots.attention import attention_figure
-from kc_utils.plots.circuitsvis_view import circuitsvis_html
 from kc_utils.plots.claims import claims_table
 from kc_utils.plots.controls import consistency, control_curves
 from kc_utils.plots.drawing import Drawing, circuit_drawing, circuit_drawing_pair
@@ -64,7 +63,6 @@ __all__ = [
     "circuit_drawing",
     "circuit_drawing_epochs",
     "circuit_drawing_pair",
-    "circuitsvis_html",
     "claims_table",
     "confidence_curves",
     "consistency",

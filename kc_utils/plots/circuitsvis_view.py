@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -66,28 +65,13 @@ def source() -> str:
     return path.read_text(encoding="utf-8").partition("//# sourceMappingURL")[0]
 
 
-def circuitsvis_html(
-    patterns: np.ndarray, tokens: Sequence[str], heads: Sequence[str], name: str = "circuitsvis"
-) -> str:
-    """CircuitsVis' own view with its script inside (1.3 MB): offline, and the same every time.
-
-    Arguments as in :func:`~kc_utils.plots.attention.attention_figure`; ``name`` is the id of the
-    element.
-    """
-    text = source().replace("</script", "<\\/script")
-    return (
-        f'<div id="{escape(name)}"></div><script>{text}\nCircuitsVis.render({json.dumps(name)}, '
-        f"CircuitsVis.AttentionHeads, {_props(patterns, tokens, heads)})</script>"
-    )
-
-
 def block(patterns: np.ndarray, tokens: Sequence[str], heads: Sequence[str]) -> str:
     """The button, the place for the view, and what it is drawn from."""
     return (
         '<div class="more" hidden="hidden"><button type="button">Show these heads in CircuitsVis'
         '</button><div class="image" hidden="hidden" role="img" aria-label="The same attention '
         'patterns drawn by CircuitsVis, for the mouse."><div class="view"></div></div>'
-        f'<script type="application/json">{_props(patterns, tokens, heads)}</script></div>'
+        f'<script type="application/json">{props(patterns, tokens, heads)}</script></div>'
     )
 
 
@@ -96,8 +80,13 @@ def script(name: str) -> str:
     return _SCRIPT.replace('"&"', f'"{name}"').replace("{file}", FILE)
 
 
-def _props(patterns: np.ndarray, tokens: Sequence[str], heads: Sequence[str]) -> str:
-    """JSON for CircuitsVis' AttentionHeads."""
+def props(patterns: np.ndarray, tokens: Sequence[str], heads: Sequence[str]) -> str:
+    """JSON for CircuitsVis' AttentionHeads that is safe inside a script element.
+
+    Args:
+        patterns: [head destination source].
+        heads: their names; what follows a comma is left out.
+    """
     values = {
         "attention": np.round(np.asarray(patterns, dtype=float), 3).tolist(),
         "attentionHeadNames": [head.partition(",")[0] for head in heads],
