@@ -186,7 +186,7 @@ def test_curves_need_three_frequencies_and_their_columns():
         fit_frequency(table.drop(columns="n_right"))
 
 
-def head_table(movers_at: list[set[int]]) -> EvidenceRun:
+def head_table(movers_at: list[set[int]]) -> TableRun:
     """A circuit of all heads whose movers at each checkpoint are given by their numbers."""
     frames = []
     for step, movers in enumerate(movers_at):

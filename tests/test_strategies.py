@@ -1,4 +1,4 @@
-"""Strategies of continual pre-training: one budget, their plans, what is frozen, the claims."""
+"""Strategies of continual pre-training: one budget, their plans, what is frozen."""
 
 from __future__ import annotations
 
@@ -14,20 +14,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tiny_models import tiny_model, tokenizer
 
-from kc_utils import plots, profiles
 from kc_utils.anatomy import anatomy_of, graph_of
 from kc_utils.bridge import boot_bridge
 from kc_utils.config import StrategyConfig
 from kc_utils.errors import KcError
 from kc_utils.graph import Graph
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES
-from kc_utils.stages import strategies as stage
-from kc_utils.stages.engine import Workspace
 from kc_utils.strategies.freezing import Freezer, trained_masks
 from kc_utils.strategies.online import OnlineSteps
 from kc_utils.strategies.parts import circuit_parts, part_importance, random_parts
-from kc_utils.strategies.plans import STRATEGIES, evenly, make_plan, replay_budget
+from kc_utils.strategies.plans import STRATEGIES, make_plan, replay_budget
 from kc_utils.strategies.shift import detect_shift
 from kc_utils.strategies.streams import Stream
 from kc_utils.tokenizers import train_bpe
@@ -256,101 +251,3 @@ def test_masks_of_a_part_are_the_part_that_silences_it() -> None:
     assert norms[1] == 0 and (norms[[0, 2, 3]] > 0).all()
     qkv = anatomy_of(bridge).blocks[0].w_qkv.flatten(2).norm(dim=2)
     assert (qkv[:, 1] == 0).all() and (qkv[:, [0, 2, 3]] > 0).all()
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The experiment at smoke size; its jobs run in this process."""
-    run = Run.create(tmp_path_factory.mktemp("strategies") / "run", profiles.load("smoke"))
-    for name in ("world", "base"):
-        STAGES.ensure(run, name)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "run_jobs", lambda function, jobs, _: [function(*j) for j in jobs])
-        stage.compute(Workspace(run, "strategies", "key"))
-    return run
-
-
-def test_the_tables_of_the_experiment(done: Run) -> None:
-    chosen, steps = done.config.strategies, done.table("strategies")
-    summary = done.table("strategies_summary").set_index("strategy")
-    assert list(summary.index) == list(STRATEGIES)
-    assert steps.groupby("strategy")["step"].agg(list).map(tuple).nunique() == 1
-    last = steps[steps["step"] == chosen.steps].set_index("strategy")
-    size = chosen.batch_size * done.config.training.block_size
-    assert (last["tokens"] == chosen.steps * size).all()
-    assert last.loc["plain", "replayed_blocks"] == 0
-    assert (last["replayed_blocks"].drop("plain") == replay_budget(chosen)).all()
-    assert (last["n_people"] == chosen.people).all()
-    assert (last["n_queries"] == chosen.queries).all()
-    first = steps[steps["step"] == 0]
-    assert first[["new_accuracy", "old_accuracy", "entropy"]].nunique().max() == 1
-    all_parts = summary.loc["replay", "trained_parameters"]
-    partial = summary.loc[["circuit", "random parts"], "trained_parameters"]
-    assert partial.nunique() == 1 and partial.max() < all_parts
-    units = done.table("strategies_units")
-    means = units.groupby(["facts", "strategy"])["value"].mean()
-    assert np.allclose(means["new"][summary.index], summary["area_new"], atol=1e-6)
-    names = ("strategies", "strategies_summary", "strategies_units")
-    assert sum(done.table_path(n).stat().st_size for n in names) < 4e4
-
-
-def test_strategies_with_the_same_blocks_agree_until_they_part(done: Run) -> None:
-    steps = done.table("strategies").pivot(index="step", columns="strategy", values="entropy")
-    until = done.config.strategies.measure_every
-    parting = ["replay", "circuit", "random parts"]
-    assert steps.loc[until, parting].nunique() == 1  # everything is trained until then
-    assert steps.loc[steps.index.max(), parting].nunique() == 3
-
-
-def test_unequal_budgets_are_refused(done: Run) -> None:
-    steps = done.table("strategies")
-    stage.require_one_budget(steps)
-    more = steps.copy()
-    more.loc[more["strategy"] == "phase", "tokens"] *= 2
-    with pytest.raises(KcError, match="differ in their budgets"):
-        stage.require_one_budget(more)
-
-
-def test_a_model_that_is_not_made_here_is_refused(done: Run) -> None:
-    other = profiles.load("smollm2-mini")
-    run = Run(done.path, {"config": other.model_dump(mode="json"), "stages": {}})
-    with pytest.raises(KcError, match=r"model.source = 'package'.*allowed is made"):
-        stage.compute(Workspace(run, "strategies", "key"))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [("detect_every=3", "not a multiple of detect_every"), ("replay=0.7", "may be at most 1")],
-)
-def test_impossible_settings_are_one_sentence(change: str, message: str) -> None:
-    with pytest.raises(KcError, match=message):
-        profiles.load("tiny", [f"strategies.{change}"])
-
-
-def test_whole_numbers_are_spread_evenly() -> None:
-    assert evenly(7, 3).tolist() == [2, 2, 3]
-    assert evenly(0, 3).tolist() == [0, 0, 0]
-
-
-def seeds(table: pd.DataFrame, n: int, names: tuple[str, ...]) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    frames = [table.assign(profile=p, seed=s) for p in names for s in range(n)]
-    joined = pd.concat(frames, ignore_index=True)
-    for column in ("new_accuracy", "old_accuracy", "area_new", "change_old"):
-        if column in joined:
-            joined[column] += rng.normal(0, 0.02, len(joined))
-    return joined
-
-
-@pytest.mark.parametrize(("n", "names"), [(1, ("tiny",)), (3, ("tiny", "tiny-llama"))])
-def test_figures_of_one_and_of_several_runs(done: Run, n: int, names: tuple[str, ...]) -> None:
-    curves = seeds(done.table("strategies"), n, names)
-    summary = seeds(done.table("strategies_summary"), n, names)
-    figure = plots.strategy_curves(curves, chance=0.1)
-    assert len(figure.axes) == 2 * len(names)
-    assert len(figure.axes[0].lines) == len(STRATEGIES) + 1
-    bands = [band for band in figure.axes[0].collections if band.get_paths()]
-    assert len(bands) == (len(STRATEGIES) if n > 1 else 0)
-    assert len(plots.strategy_trade_off(summary).axes) == len(names)
-    with pytest.raises(KcError, match="repeated rows"):
-        plots.strategy_curves(pd.concat([curves, curves]))
