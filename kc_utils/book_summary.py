@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from kc_utils.claims.entries import ledger_of
+from kc_utils.claims.over_seeds import UNDECIDED
 from kc_utils.claims.words import VERDICTS
 from kc_utils.plots.signature import signature
 from kc_utils.plots.style import svg_bytes
@@ -172,6 +173,7 @@ def numbers(row: dict[str, Any]) -> str:
         f"{quantity}: {row['effect']:.2g}; control ({row['control']}): "
         f"{row['control_effect']:.2g}. Difference {row['difference']:+.2g} ({interval}; {seeds}); "
         f"what would matter: {matters}{row['margin']:.2g}."
+        + (f" {UNDECIDED}" if UNDECIDED in row["note"] else "")
     )
 
 

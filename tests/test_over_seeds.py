@@ -17,7 +17,7 @@ from kc_utils.claims.evidence_words import (
     swapped_ledgers,
     verdict_counts,
 )
-from kc_utils.claims.over_seeds import over_seeds
+from kc_utils.claims.over_seeds import UNDECIDED, over_seeds
 from kc_utils.errors import KcError
 from kc_utils.plots.evidence import evidence_forest, in_margins
 
@@ -97,7 +97,10 @@ def test_below_is_above_turned_round() -> None:
 def test_what_is_undecided_inside_runs_refutes_nothing() -> None:
     values = [0.0, 0.1, 0.0, 0.05]
     assert judged(values, margin=0.5)["verdict"] == "does not hold"
-    assert judged(values, margin=0.5, at_most=[1.0, 0.9, 1.0, 1.0])["verdict"] == "undecided"
+    row = judged(values, margin=0.5, at_most=[1.0, 0.9, 1.0, 1.0])
+    assert row["verdict"] == "undecided"
+    assert row["difference_high"] == 1  # a share ends there
+    assert UNDECIDED in row["note"] and UNDECIDED not in judged(values, margin=0.5)["note"]
 
 
 def test_seeds_that_could_not_measure_are_counted_and_explained() -> None:

@@ -6,8 +6,8 @@ interval is a t interval over seeds: nothing inside a run is resampled, since pe
 one run share a model. A claim "above" holds if the mean of d reaches the margin and the whole
 interval lies above 0; it does not hold if the interval ends below the margin
 (:mod:`kc_utils.claims.verdict` with a control of 0). Where parts of a run are undecided themselves
-(``at_most``), the interval's upper end counts them for the claim. Fewer than three seeds decide
-nothing.
+(``at_most``, a share), the interval's upper end counts them for the claim, and the note says so.
+Fewer than three seeds decide nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from kc_utils.seeds import LEAST_SEEDS, t_interval
 from kc_utils.stats import Interval
 
 TEST = "t interval over seeds of effect minus control, paired by seed"
+UNDECIDED = "The upper end counts what is undecided inside the runs for the claim."
 NEEDED = (
     "profile", "seed", "id", "topic", "claim", "paper", "quantity", "value", "at_most", "control",
     "control_value", "test", "direction", "margin", "verdict", "note", "notebook",
@@ -67,9 +68,11 @@ def _row(profile: str, part: pd.DataFrame) -> dict[str, object]:
     effect, control = used["value"].to_numpy(float), used["control_value"].to_numpy(float)
     margin = float(used["margin"].mean()) if len(used) else float(first["margin"])
     gap = t_interval(effect - control)
-    # What is undecided inside a run cannot refute: the upper end counts it for the claim.
-    most = t_interval(used["at_most"].to_numpy(float) - control)
-    gap = Interval(gap.mean, gap.low, max(gap.high, most.high))
+    at_most = used["at_most"].to_numpy(float)
+    if some_undecided := len(used) >= LEAST_SEEDS and bool((at_most > effect).any()):
+        # They cannot refute: the upper end counts them for the claim. A share ends at 1.
+        most = min(t_interval(at_most - control).high, 1.0)
+        gap = Interval(gap.mean, gap.low, max(gap.high, most))
     said = verdict(gap, point(0.0), direction=first["direction"], margin=margin)
     found = {"profile": profile} | {name: first[name] for name in _WORDS}
     for name, numbers in (("effect", t_interval(effect)), ("control_effect", t_interval(control)),
@@ -84,7 +87,7 @@ def _row(profile: str, part: pd.DataFrame) -> dict[str, object]:
         "test": TEST,
         "test_in_run": first["test"],
         "verdict": said,
-        "note": _note(part, used),
+        "note": " ".join(filter(None, [_note(part, used), UNDECIDED if some_undecided else ""])),
     }
 
 
