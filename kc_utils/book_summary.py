@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from kc_utils.claims.entries import ledger_of
+from kc_utils.claims.evidence_words import between_profiles, profiles_sentence
 from kc_utils.claims.over_seeds import UNDECIDED
 from kc_utils.claims.words import VERDICTS
 from kc_utils.plots.signature import signature
@@ -120,7 +121,10 @@ def pages(sweep: SweepTables) -> dict[str, str]:
 
 def findings(ledger: pd.DataFrame) -> str:
     """How many claims came out how in each profile, and the cards of the paper's claims."""
-    said = [_counted(str(name), part) for name, part in ledger.groupby("profile", sort=False)]
+    by_profile = ledger.groupby("profile", sort=False)
+    said = [_counted(str(name), part) for name, part in by_profile]
+    if len(said) > 1 and by_profile["n_seeds"].max().min() >= LEAST_SEEDS:
+        said.append(profiles_sentence(between_profiles(ledger)))
     return "\n".join(said) + "\n\n" + cards(ledger, CLAIMS)
 
 

@@ -69,7 +69,11 @@ def test_profiles_that_disagree_stand_in_one_card() -> None:
     both = pd.concat([_ledger(3), _ledger(-3, profile="tiny-llama")])
     card = book_summary.cards(both, HEADLINES[:1])
     assert "`tiny`: [holds]" in card and "`tiny-llama`: [does not hold]" in card
-    assert "Over 4 seeds of profile `tiny-llama`, **0** of" in book_summary.findings(both)
+    found = book_summary.findings(both)
+    assert "Over 4 seeds of profile `tiny-llama`, **0** of" in found
+    assert f"**{len(HEADLINES)}** are decided in opposite ways" in found
+    few = pd.concat([_ledger(3), _ledger(-3, seeds=2, profile="tiny-llama")])
+    assert "opposite ways" not in book_summary.findings(few)
 
 
 def test_a_claim_that_was_not_measured_says_why() -> None:

@@ -12,8 +12,10 @@ from scipy import stats as scipy_stats
 
 from kc_utils.claims.entries import entries
 from kc_utils.claims.evidence_words import (
+    between_profiles,
     disagreements,
     evidence_table,
+    profiles_sentence,
     swapped_ledgers,
     verdict_counts,
 )
@@ -171,3 +173,27 @@ def test_words_for_readers() -> None:
     assert counts.loc[0, ["claims", "holds", "does not hold"]].tolist() == [2, 1, 1]
     assert "0.6" in evidence_table(table).to_html()
     assert disagreements(table).empty
+
+
+def test_profiles_agree_contradict_or_leave_open() -> None:
+    verdicts = {
+        "a": ("holds", "holds"), "b": ("undecided", "undecided"), "c": ("holds", "undecided"),
+        "d": ("does not hold", "holds"), "only": ("holds", None),
+    }  # fmt: skip
+    rows = [
+        {"id": name, "claim": f"Claim {name}", "profile": profile, "verdict": verdict}
+        for name, both in verdicts.items()
+        for profile, verdict in zip(("tiny", "llama"), both, strict=True)
+        if verdict
+    ]
+    table = between_profiles(pd.DataFrame(rows))
+    assert list(table.columns) == ["claim", "tiny", "llama", "profiles"]
+    assert dict(table["profiles"]) == {
+        "a": "agree", "b": "agree", "c": "one leaves it open", "d": "contradict each other",
+    }  # fmt: skip
+    said = profiles_sentence(table)
+    assert (
+        "4 claims" in said and "**2** get the same" in said and "**1** are decided in opp" in said
+    )
+    alone = pd.DataFrame(rows).query("profile == 'tiny'")
+    assert "nothing can be compared" in profiles_sentence(between_profiles(alone))

@@ -53,6 +53,42 @@ def disagreements(ledger: pd.DataFrame) -> pd.DataFrame:
     return both[columns].reset_index(drop=True)
 
 
+def between_profiles(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts of claims that more than one profile measured: claim, a column per profile,
+    ``profiles`` ("agree", "contradict each other" or "one leaves it open").
+
+    Undecided in all of them counts as agreement.
+    """
+    verdicts = ledger.pivot(index="id", columns="profile", values="verdict")
+    verdicts = verdicts.reindex(columns=list(dict.fromkeys(ledger["profile"])))
+    verdicts = verdicts[verdicts.notna().sum(axis=1) > 1]
+    decided = [set(row) - {"undecided", math.nan} for row in verdicts.to_numpy()]
+    alike = verdicts.nunique(axis=1) == 1
+    said = [
+        "agree" if same else "contradict each other" if len(found) > 1 else "one leaves it open"
+        for same, found in zip(alike, decided, strict=True)
+    ]
+    words = ledger.drop_duplicates("id").set_index("id")["claim"]
+    verdicts.insert(0, "claim", words.reindex(verdicts.index))
+    verdicts.columns.name = None
+    return verdicts.assign(profiles=said).loc[[i for i in words.index if i in verdicts.index]]
+
+
+def profiles_sentence(compared: pd.DataFrame) -> str:
+    """How often the profiles agree, from :func:`between_profiles`."""
+    if compared.empty:
+        return "The tables hold one profile, so nothing can be compared."
+    counts = compared["profiles"].value_counts()
+    same, half, opposite = (
+        counts.get(name, 0) for name in ("agree", "one leaves it open", "contradict each other")
+    )
+    return (
+        f"Of the {len(compared)} claims that every profile judges, **{same}** get the same "
+        f"verdict, **{half}** are decided in one profile and open in another, and **{opposite}** "
+        "are decided in opposite ways."
+    )
+
+
 def swapped_ledgers(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     """Share of verdicts "holds" when effect and control change places at random in each seed.
 
