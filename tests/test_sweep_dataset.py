@@ -126,8 +126,13 @@ def test_the_command_exports_complete_runs_and_names_the_others(
     assert not ended.value.code
     text = " ".join(capsys.readouterr().out.split())
     assert "not complete, so not in it: smoke/seed-1, smoke/seed-3" in text
+    assert "only experiments" not in text
     assert SweepTables.open(tmp_path / "kept").runs["seed"].tolist() == [0, 2]
     assert not (tmp_path / "smoke" / "seed-1").exists() and not (tmp_path / "tables").exists()
+    monkeypatch.setattr("sys.argv", [*line, "--seed-list", "0", *more[1:]])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "only experiments are missing; with --no-experiments" in capsys.readouterr().out
 
 
 def test_damaged_missing_and_foreign_files_are_named(tmp_path) -> None:

@@ -176,13 +176,16 @@ def export(members: Sequence[Member], out: Path, console: Console, *, merge: boo
     """Write the tables of the complete runs into ``out`` and say which are missing."""
     runs = [(member, member.draft()) for member in members]
     complete = [run for member, run in runs if not member.missing(run)]
-    missing = [member.name for member, run in runs if member.missing(run)]
+    missing = {member.name: member.missing(run) for member, run in runs if member.missing(run)}
     if complete or merge:
         most = MOST_BYTES if merge else None
         write_dataset(complete, out, merge=merge, most_bytes=most)
         console.print(str(out), soft_wrap=True, highlight=False)
     if missing:
         console.print(f"not complete, so not in it: {', '.join(missing)}", soft_wrap=True)
+        stages = {name for names in missing.values() for name in names}
+        if all(STAGES.get(name).group == "experiment" for name in stages):
+            console.print("only experiments are missing; with --no-experiments they go in without")
 
 
 def summary(members: Sequence[Member], failures: Sequence[Failure]) -> Table:
