@@ -88,6 +88,12 @@ CONTROLS = (
         "No: the bends beyond those of shuffled answers are fewer than half of the curves.",
     ),
     Headline(
+        "deep-first-labels",
+        "Do edges move deeper by more than when everyone's answers are shuffled?",
+        "Yes: the move belongs to who has which answer.",
+        "No: with shuffled answers they move about as far, so the move is not about knowledge.",
+    ),
+    Headline(
         "own-random-zero",
         "With all else at zero, does a circuit answer more than a random one of its size?",
         "Yes: it matters which edges are kept.",
