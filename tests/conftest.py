@@ -135,6 +135,17 @@ def address(built_book: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.fixture
+def drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The explorer draws a change at once, as it does where no event loop runs.
+
+    Playwright leaves a loop running in a worker; then a drawing waits for it.
+    """
+    from kc_utils.explorer.throttle import Throttle
+
+    monkeypatch.setattr(Throttle, "__call__", Throttle.now)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Headless Chromium, one for all tests of a worker: Playwright runs only once in a thread."""

@@ -33,6 +33,8 @@ from kc_utils.plots.heads import top_heads
 from kc_utils.runs import Run
 from kc_utils.stages import common
 
+pytestmark = pytest.mark.usefixtures("drawn_at_once")
+
 
 @pytest.fixture
 def state(smoke_run: Path) -> State:

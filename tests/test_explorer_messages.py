@@ -12,6 +12,8 @@ from kc_utils.errors import KcError
 from kc_utils.explorer.app import App
 from kc_utils.explorer.state import State
 
+pytestmark = pytest.mark.usefixtures("drawn_at_once")
+
 
 @pytest.fixture
 def state(smoke_run: Path) -> State:
