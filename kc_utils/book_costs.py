@@ -20,6 +20,7 @@ from kc_utils.sweep.dataset import PROVENANCE, SweepTables
 _MIB = 2**20
 _PER_CHECKPOINT = ("training", "attribution", "circuit", "unseen", "topology", "controls",
                    "components")  # fmt: skip
+_PER_PAIR = ("attribution", "circuit", "controls")
 #: Parts of a study of facts, as its record names them, in words.
 _FACTS_PARTS = {
     "answers": "loading the model, asking it all facts, pairing them",
@@ -30,7 +31,6 @@ _FACTS_PARTS = {
     "lens": "logit lens",
     "tables": "intervals, overlaps and figures",
 }
-_PER_PAIR = ("attribution", "circuit", "controls")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from bs4 import BeautifulSoup
     from playwright.sync_api import Browser
 
+    from kc_utils.explorer.app import App
+    from kc_utils.explorer.state import State
+
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -144,6 +147,22 @@ def drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from kc_utils.explorer.throttle import Throttle
 
     monkeypatch.setattr(Throttle, "__call__", Throttle.now)
+
+
+@pytest.fixture
+def state(smoke_run: Path) -> State:
+    """What the explorer shows of the smoke run."""
+    from kc_utils.explorer.state import State
+
+    return State(smoke_run, root=smoke_run.parent)
+
+
+@pytest.fixture
+def app(state: State) -> App:
+    """The explorer over the smoke run."""
+    from kc_utils.explorer.app import App
+
+    return App(state)
 
 
 @pytest.fixture(scope="session")

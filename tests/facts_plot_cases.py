@@ -7,6 +7,9 @@ from plot_case import DEPTH, FAITH, LAYER, Case
 
 from kc_utils import plots
 
+#: Whose circuit, on whose facts, and how.
+BETWEEN = ("source_relation", "source_group", "relation", "group", "circuit", "ablation")
+
 FACTS = {
     "facts_curves": Case(
         plots.facts_curves,
@@ -17,34 +20,13 @@ FACTS = {
     "facts_hits": Case(
         plots.facts_hits,
         facts_tables.transfer,
-        (
-            "source_relation",
-            "source_group",
-            "relation",
-            "group",
-            "circuit",
-            "ablation",
-            "hit",
-            "hit_low",
-            "hit_high",
-            "model_hit",
-        ),
+        (*BETWEEN, "hit", "hit_low", "hit_high", "model_hit"),
         units=("Hit@10 (share)",),
     ),
     "facts_transfer": Case(
         plots.facts_transfer,
         facts_tables.transfer,
-        (
-            "source_relation",
-            "source_group",
-            "relation",
-            "group",
-            "circuit",
-            "ablation",
-            "faithfulness",
-            "faithfulness_low",
-            "faithfulness_high",
-        ),
+        (*BETWEEN, "faithfulness", "faithfulness_low", "faithfulness_high"),
         units=("circuit found on", "run on held-out facts of"),
     ),
     "facts_roles": Case(

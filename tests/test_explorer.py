@@ -36,16 +36,6 @@ from kc_utils.stages import common
 pytestmark = pytest.mark.usefixtures("drawn_at_once")
 
 
-@pytest.fixture
-def state(smoke_run: Path) -> State:
-    return State(smoke_run, root=smoke_run.parent)
-
-
-@pytest.fixture
-def app(state: State) -> App:
-    return App(state)
-
-
 def test_controls_offer_exactly_what_the_run_holds(app: App, smoke_run: Path) -> None:
     run = Run.open(smoke_run)
     offered = {

@@ -15,16 +15,6 @@ from kc_utils.explorer.state import State
 pytestmark = pytest.mark.usefixtures("drawn_at_once")
 
 
-@pytest.fixture
-def state(smoke_run: Path) -> State:
-    return State(smoke_run, root=smoke_run.parent)
-
-
-@pytest.fixture
-def app(state: State) -> App:
-    return App(state)
-
-
 @pytest.mark.parametrize(
     ("prompt", "words"),
     [("", "The prompt is empty"), ("   ", "The prompt is empty"),

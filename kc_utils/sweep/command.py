@@ -175,8 +175,8 @@ def progress(console: Console, total: int):
 def export(members: Sequence[Member], out: Path, console: Console, *, merge: bool) -> None:
     """Write the tables of the complete runs into ``out`` and say which are missing."""
     runs = [(member, member.draft()) for member in members]
-    complete = [run for member, run in runs if not member.missing(run)]
-    missing = {member.name: member.missing(run) for member, run in runs if member.missing(run)}
+    missing = {member.name: lacks for member, run in runs if (lacks := member.missing(run))}
+    complete = [run for member, run in runs if member.name not in missing]
     if complete or merge:
         most = MOST_BYTES if merge else None
         write_dataset(complete, out, merge=merge, most_bytes=most)
