@@ -19,7 +19,7 @@ from distributed import Client, Nanny, Scheduler, SpecCluster
 
 from kc_utils.devices import visible_gpus
 from kc_utils.errors import KcError
-from kc_utils.sweep.plan import ONE_THREAD, worker_environments
+from kc_utils.sweep.plan import KEEP_MEMORY, ONE_THREAD, worker_environments
 
 HOST = "127.0.0.1"
 SECONDS_TO_CONNECT = 30
@@ -29,8 +29,8 @@ _SETTINGS: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
     "distributed.scheduler.worker-saturation": 1.0,  # the rest waits, sorted by priority
     "distributed.scheduler.worker-ttl": None,  # a busy worker is not a dead one
-    # Without Dask's own malloc settings: they return memory to the system after every step.
-    "distributed.nanny.pre-spawn-environ": ONE_THREAD,
+    # Instead of Dask's own malloc settings, which return memory to the system after every step.
+    "distributed.nanny.pre-spawn-environ": ONE_THREAD | KEEP_MEMORY,
     # Results are files, so there is nothing to spill; a worker out of memory is started again.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

@@ -12,10 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
 from kc_utils.config import TrainingConfig
 from kc_utils.devices import has_gpu
+from kc_utils.matmul import fast_products
 from kc_utils.quiet import quiet
 from kc_utils.training import state
 from kc_utils.training.packing import IGNORED, BlockSteps, StepDataset
@@ -87,13 +89,19 @@ def isolated(seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def fast_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Train with fused attention, whatever the model was loaded with, and put it back."""
+def fast_kernels(model: PreTrainedModel) -> Iterator[None]:
+    """Train with the fastest attention and products, and put back what the model was loaded with.
+
+    The fastest attention is PyTorch's fused one, except where oneDNN computes the products
+    (:mod:`kc_utils.matmul`): it is slow at the many small ones of that.
+    """
     before = model.config._attn_implementation
     if before == "eager" and model._supports_sdpa:
         model.set_attn_implementation("sdpa")
     try:
-        yield
+        with contextlib.nullcontext(False) if has_gpu() else fast_products() as by_onednn:
+            with sdpa_kernel(SDPBackend.MATH) if by_onednn else contextlib.nullcontext():
+                yield
     finally:
         model.set_attn_implementation(before)
 
@@ -108,8 +116,9 @@ def next_token_loss(
         labels: [batch, pos], -100 where nothing is counted.
         num_items_in_batch: tokens counted over all micro-batches of the step.
     """
-    targets = labels[:, 1:].flatten()
-    logits = outputs.logits[:, :-1].flatten(0, 1).float()
+    # The last position of a row predicts nothing. Cutting it off would copy all logits.
+    targets = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED).flatten()
+    logits = outputs.logits.flatten(0, 1).float()
     total = nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
     counted = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
     return total / counted

@@ -35,7 +35,7 @@ from kc_utils.training.checkpoints import RESUME, Checkpoint
 from kc_utils.training.engine import (
     Schedule,
     StepTrainer,
-    fast_attention,
+    fast_kernels,
     isolated,
     training_arguments,
 )
@@ -117,7 +117,7 @@ def train(
         return read_result(out_dir)
     if newest is not None:
         logger.info("continuing %s from step %d", out_dir, newest.step)
-    with isolated(seed), fast_attention(model):
+    with isolated(seed), fast_kernels(model):
         arguments = training_arguments(
             training,
             out_dir,
@@ -182,7 +182,7 @@ def train_in_memory(
     """
     results: list[Any] = []
     alone = training.model_copy(update={"accumulation": 1})
-    with isolated(seed), fast_attention(model), tempfile.TemporaryDirectory() as nowhere:
+    with isolated(seed), fast_kernels(model), tempfile.TemporaryDirectory() as nowhere:
         arguments = training_arguments(alone, Path(nowhere), n_steps=steps.n_steps, seed=seed)
         trainer = StepTrainer(model, arguments, steps)
         for callback in callbacks:
