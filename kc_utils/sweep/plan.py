@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kc_utils import profiles
+from kc_utils import allocator, profiles
 from kc_utils.config import Config
 from kc_utils.errors import KcError
 from kc_utils.pipeline import stage_name
@@ -20,13 +20,6 @@ from kc_utils.stages import STAGES
 LEFT_OUT = ("methods",)
 #: Environment of a worker process: results do not depend on the number of cores.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-#: Let a worker keep memory that the next training step needs again. By default glibc gives large
-#: blocks, and those of threads, back to the system, which hands them out again page by page.
-KEEP_MEMORY = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(2**28),
-    "MALLOC_TRIM_THRESHOLD_": str(2**30),
-}
 _ADDRESS = re.compile(r"(tcp|tls)://([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 
 
@@ -173,7 +166,11 @@ def number_of_workers(asked: int | None, gpus: Sequence[str]) -> int:
 
 def worker_environments(n_workers: int, gpus: Sequence[str]) -> list[dict[str, str]]:
     """Environment of each worker: one thread, no bars, and a GPU of its own, in turn."""
-    common = ONE_THREAD | KEEP_MEMORY | {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    common = (
+        ONE_THREAD
+        | allocator.ENVIRONMENT
+        | {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    )
     if not gpus:
         return [dict(common) for _ in range(n_workers)]
     return [

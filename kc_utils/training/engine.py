@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
+from kc_utils.allocator import keep_memory
 from kc_utils.config import TrainingConfig
 from kc_utils.devices import has_gpu
 from kc_utils.matmul import fast_products
@@ -93,15 +93,18 @@ def fast_kernels(model: PreTrainedModel) -> Iterator[None]:
     """Train with the fastest attention and products, and put back what the model was loaded with.
 
     The fastest attention is PyTorch's fused one, except where oneDNN computes the products
-    (:mod:`kc_utils.matmul`): it is slow at the many small ones of that.
+    (:mod:`kc_utils.matmul`): it is slow at the many small ones of that. The process keeps its
+    memory from then on (:mod:`kc_utils.allocator`).
     """
+    keep_memory()
     before = model.config._attn_implementation
-    if before == "eager" and model._supports_sdpa:
-        model.set_attn_implementation("sdpa")
     try:
         with contextlib.nullcontext(False) if has_gpu() else fast_products() as by_onednn:
-            with sdpa_kernel(SDPBackend.MATH) if by_onednn else contextlib.nullcontext():
-                yield
+            if by_onednn:
+                model.set_attn_implementation("eager")
+            elif before == "eager" and model._supports_sdpa:
+                model.set_attn_implementation("sdpa")
+            yield
     finally:
         model.set_attn_implementation(before)
 
