@@ -19,7 +19,7 @@ from kc_utils.config import TrainingConfig
 from kc_utils.devices import has_gpu
 from kc_utils.matmul import fast_products
 from kc_utils.quiet import quiet
-from kc_utils.training import state
+from kc_utils.training import attention, state
 from kc_utils.training.packing import IGNORED, BlockSteps, StepDataset
 
 Schedule = Literal["constant", "decay"]
@@ -93,15 +93,16 @@ def fast_kernels(model: PreTrainedModel) -> Iterator[None]:
     """Train with the fastest attention and products, and put back what the model was loaded with.
 
     The fastest attention is PyTorch's fused one, except where oneDNN computes the products
-    (:mod:`kc_utils.matmul`): it is slow at the many small ones of that. The process keeps its
-    memory from then on (:mod:`kc_utils.allocator`).
+    (:mod:`kc_utils.matmul`): it is slow at the many small ones of that, and
+    :mod:`kc_utils.training.attention` has large ones. The process keeps its memory from then on
+    (:mod:`kc_utils.allocator`).
     """
     keep_memory()
     before = model.config._attn_implementation
     try:
         with contextlib.nullcontext(False) if has_gpu() else fast_products() as by_onednn:
-            if by_onednn:
-                model.set_attn_implementation("eager")
+            if by_onednn and model._supports_sdpa:
+                model.set_attn_implementation(attention.NAME)
             elif before == "eager" and model._supports_sdpa:
                 model.set_attn_implementation("sdpa")
             yield
