@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 #: Blocks below this size come from memory that is kept, and no more than that much of it is idle.
 LARGEST_BLOCK, LARGEST_REST = 2**28, 2**30
@@ -21,12 +23,27 @@ ENVIRONMENT = {
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
-def keep_memory() -> bool:
-    """Let this process keep freed memory from now on; returns whether its allocator is glibc's."""
+@contextmanager
+def kept_memory() -> Iterator[bool]:
+    """Keep freed memory inside, and give it back at the end.
+
+    Yields whether that is possible: with glibc's allocator. How it treats large blocks, the process
+    remembers afterwards.
+    """
+    library = _glibc()
+    if library is None:
+        yield False
+        return
+    library.mallopt(_MMAP_THRESHOLD, LARGEST_BLOCK)
+    library.mallopt(_TRIM_THRESHOLD, LARGEST_REST)
+    try:
+        yield True
+    finally:
+        library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    done = [mallopt(_MMAP_THRESHOLD, LARGEST_BLOCK), mallopt(_TRIM_THRESHOLD, LARGEST_REST)]
-    return all(done)
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None

@@ -1,15 +1,18 @@
-"""Prints how many pages the system hands out while a large block is made and freed again and again.
+"""Makes and frees a large block again and again.
 
-Arguments: ``first`` or ``other`` (the thread), and ``keep`` to keep memory.
+Arguments: ``first`` or ``other`` (the thread), and ``keep`` to keep memory. Prints how many pages
+the system handed out for it, how many the process held then, and how many in the end.
 """
 
 import resource
 import sys
 import threading
+from contextlib import nullcontext
+from pathlib import Path
 
 import torch
 
-from kc_utils.allocator import keep_memory
+from kc_utils.allocator import kept_memory
 
 #: Before the count: the allocator finds its places within about ten blocks.
 WARM_UP, BLOCKS = 16, 8
@@ -24,16 +27,21 @@ def make_blocks() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(BLOCKS):
         block()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, held())
+
+
+def held() -> int:
+    """Pages of memory that the process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1])
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if "keep" in sys.argv and not keep_memory():
-        sys.exit("another allocator than glibc's")
-    if "first" in sys.argv:
-        make_blocks()
-    else:
-        thread = threading.Thread(target=make_blocks)
-        thread.start()
-        thread.join()
+    with kept_memory() if "keep" in sys.argv else nullcontext():
+        if "first" in sys.argv:
+            make_blocks()
+        else:
+            thread = threading.Thread(target=make_blocks)
+            thread.start()
+            thread.join()
+    print(held())

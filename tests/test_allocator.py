@@ -11,38 +11,44 @@ from conftest import ROOT, environment
 from kc_utils import allocator
 from kc_utils.sweep.plan import worker_environments
 
-PAGES = 8 * 10 * 2**20 * 4 // 4096  # of all blocks of the script together, in pages of 4 KiB
+BLOCK = 10 * 2**20 * 4 // 4096  # of the script, in pages of 4 KiB
+PAGES = 8 * BLOCK  # of all blocks that are counted
 
-glibc = pytest.mark.skipif(not allocator.keep_memory(), reason="needs glibc")
+glibc = pytest.mark.skipif(allocator._glibc() is None, reason="needs glibc")
 
 
-def page_faults(*arguments: str, **variables: str) -> int:
+def pages(*arguments: str, **variables: str) -> list[int]:
+    """Handed out while blocks were made, held then, and held in the end."""
     script = str(ROOT / "tests" / "count_page_faults.py")
     done = subprocess.run(
         [sys.executable, script, *arguments],
         env=environment() | variables, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return int(done.stdout)
+    return [int(number) for number in done.stdout.split()]
 
 
 @glibc
-def test_a_process_that_keeps_memory_gets_no_new_pages():
-    assert page_faults("first", "keep") < PAGES / 50
-    assert page_faults("first") > PAGES / 2  # control: what glibc does by itself
+def test_memory_is_kept_inside_and_given_back_at_the_end():
+    handed_out, then, end = pages("first", "keep")
+    assert handed_out < PAGES / 50
+    assert then - end > 0.9 * BLOCK
+    handed_out, then, end = pages("first")  # control: what glibc does by itself
+    assert handed_out > PAGES / 2
+    assert then - end < 0.1 * BLOCK
 
 
 @glibc
 def test_the_worker_of_a_sweep_keeps_memory_in_its_thread():
     variables = worker_environments(1, [])[0]
-    assert page_faults("other", **variables) < PAGES / 50
-    assert page_faults("other") > PAGES / 2
+    assert pages("other", **variables)[0] < PAGES / 50
+    assert pages("other")[0] > PAGES / 2
 
 
-def test_another_system_is_left_alone(monkeypatch):
-    monkeypatch.setattr(allocator.sys, "platform", "darwin")
-    assert not allocator.keep_memory()
-
-
-def test_another_allocator_is_left_alone(monkeypatch):
-    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: object())
-    assert not allocator.keep_memory()
+@pytest.mark.parametrize("missing", ["system", "allocator"])
+def test_another_system_or_allocator_is_left_alone(monkeypatch, missing):
+    if missing == "system":
+        monkeypatch.setattr(allocator.sys, "platform", "darwin")
+    else:
+        monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: object())
+    with allocator.kept_memory() as kept:
+        assert not kept

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
-from kc_utils.allocator import keep_memory
+from kc_utils.allocator import kept_memory
 from kc_utils.config import TrainingConfig
 from kc_utils.devices import has_gpu
 from kc_utils.matmul import fast_products
@@ -94,13 +94,13 @@ def fast_kernels(model: PreTrainedModel) -> Iterator[None]:
 
     The fastest attention is PyTorch's fused one, except where oneDNN computes the products
     (:mod:`kc_utils.matmul`): it is slow at the many small ones of that, and
-    :mod:`kc_utils.training.attention` has large ones. The process keeps its memory from then on
+    :mod:`kc_utils.training.attention` has large ones. Memory is kept from step to step
     (:mod:`kc_utils.allocator`).
     """
-    keep_memory()
     before = model.config._attn_implementation
+    products = contextlib.nullcontext(False) if has_gpu() else fast_products()
     try:
-        with contextlib.nullcontext(False) if has_gpu() else fast_products() as by_onednn:
+        with kept_memory(), products as by_onednn:
             if by_onednn and model._supports_sdpa:
                 model.set_attn_implementation(attention.NAME)
             elif before == "eager" and model._supports_sdpa:
