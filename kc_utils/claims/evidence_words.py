@@ -83,7 +83,7 @@ def profiles_sentence(compared: pd.DataFrame) -> str:
         counts.get(name, 0) for name in ("agree", "one leaves it open", "contradict each other")
     )
     return (
-        f"Of the {len(compared)} claims that every profile judges, **{same}** get the same "
+        f"Of the {len(compared)} claims that more than one profile judges, **{same}** get the same "
         f"verdict, **{half}** are decided in one profile and open in another, and **{opposite}** "
         "are decided in opposite ways."
     )

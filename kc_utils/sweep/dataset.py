@@ -72,6 +72,14 @@ class SweepTables:
         ]
         return pd.DataFrame(rows)
 
+    def require_profile(self, profile: str) -> None:
+        """KcError unless some run of the data set has this profile."""
+        held = list(self.provenance["profiles"])
+        if profile not in held:
+            raise KcError(
+                f"{self.path.name} holds no profile {profile!r}; it has {', '.join(held)}."
+            )
+
     def has(self, name: str) -> bool:
         """Whether any run of the data set has this table."""
         return name in self.provenance["tables"]
