@@ -1,9 +1,9 @@
 """Float32 matrix products of training, on a CPU by the faster of PyTorch's two libraries.
 
 PyTorch computes float32 products with MKL, which is at its best on Intel's processors only; on
-others with AVX-512, oneDNN is about twice as fast. PyTorch's one way to choose oneDNN is to permit
-it to round the factors to bfloat16. It makes use of that only on processors with tiles for bfloat16
-(AMX), so the permission is given only where a probe shows that nothing is rounded.
+others with AVX-512, oneDNN is up to twice as fast. PyTorch's one way to choose oneDNN is to
+permit it to round the factors to bfloat16. It makes use of that only on processors with tiles for
+bfloat16 (AMX), so the permission is given only where a probe shows that nothing is rounded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def fast_products() -> Iterator[bool]:
     """Let oneDNN compute float32 products inside, where that is faster and as precise.
 
     Yields whether it does; where it does not, nothing is changed. The choice is the whole
-    process's, for products that carry gradients: generation is slower with it.
+    process's. PyTorch's fused attention is slower with it.
     """
     if not (is_faster() and is_exact()):
         yield False
@@ -57,8 +57,6 @@ def is_exact() -> bool:
     A number that needs all 24 bits of float32 is multiplied by one, in products of two matrices
     and of two batches of them, with either factor transposed; rounded, it would be one.
     """
-    if not torch.backends.mkldnn.is_available():
-        return False
     with _permitted():
         return all(_keeps_bits(shape) for shape in ((_SIZE, _SIZE), (4, _SIZE, _SIZE)))
 

@@ -54,7 +54,7 @@ def test_tables_of_all_runs_read_as_one(tmp_path) -> None:
     np.testing.assert_allclose(table["value"].dropna(), [0.1, 1.1] * 2, rtol=1e-6)
     assert found.has("claims") and not found.has("hits")
     found.require_profile("tiny")
-    with pytest.raises(KcError, match=r"no profile 'nosuch'; it has smoke, tiny\.$"):
+    with pytest.raises(KcError, match=r"no profile 'nosuch'; allowed are smoke, tiny\.$"):
         found.require_profile("nosuch")
     runs_table = found.runs
     assert runs_table[["profile", "seed"]].values.tolist() == [

@@ -29,13 +29,9 @@ def some_ids(n: int, seed: int = 0):
 @pytest.fixture
 def long_model(request):
     model = tiny_model(request.param, torch.float64)
-    if max(LENGTHS.values()) > model.config.max_position_embeddings:
-        shape = type(model.config)(
-            **model.config.to_dict() | {"max_position_embeddings": 256, "n_positions": 256}
-        )
-        torch.manual_seed(0)
-        model = type(model)(shape).double()
-    return model.eval()
+    longer = {"max_position_embeddings": 256, "n_positions": 256}
+    torch.manual_seed(0)
+    return type(model)(type(model.config)(**model.config.to_dict() | longer)).double().eval()
 
 
 @pytest.mark.parametrize("long_model", ["gpt2", "llama", "neox", "phi"], indirect=True)
@@ -53,9 +49,9 @@ def test_logits_and_gradients_are_those_of_plain_attention(long_model, n, monkey
     assert max(g.abs().max() for g in gradients) > 1e-3
 
 
-def test_what_comes_later_changes_nothing():
-    model = tiny_model("gpt2").eval()
-    n = model.config.n_positions
+@pytest.mark.parametrize("long_model", ["gpt2"], indirect=True)
+def test_what_comes_later_changes_nothing(long_model):
+    model, n = long_model, max(LENGTHS.values())
     ids = some_ids(n)
     other = torch.where(torch.arange(n) < n // 2, ids, some_ids(n, seed=1))
     with torch.no_grad():

@@ -9,7 +9,7 @@ import pandas as pd
 
 from kc_utils.claims.over_seeds import over_seeds
 from kc_utils.errors import KcError
-from kc_utils.sweep.dataset import SweepTables
+from kc_utils.sweep.dataset import SweepTables, check_profile
 
 _WORDS = (
     "id", "topic", "claim", "paper", "profile", "quantity", "direction", "control", "test",
@@ -29,9 +29,7 @@ def ledger_of(sweep: SweepTables, profile: str | None = None) -> pd.DataFrame:
     table = over_seeds(sweep.table("evidence"))
     if profile is None:
         return table
-    known = list(dict.fromkeys(table["profile"]))
-    if profile not in known:
-        raise KcError(f"The sweep has no profile {profile!r}; allowed are {', '.join(known)}.")
+    check_profile(profile, table["profile"])
     return table[table["profile"] == profile].reset_index(drop=True)
 
 

@@ -10,7 +10,7 @@ and holds a digest of every table, so that a table that was edited afterwards is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,7 @@ class SweepTables:
 
     def require_profile(self, profile: str) -> None:
         """KcError unless some run of the data set has this profile."""
-        held = list(self.provenance["profiles"])
-        if profile not in held:
-            raise KcError(
-                f"{self.path.name} holds no profile {profile!r}; it has {', '.join(held)}."
-            )
+        check_profile(profile, self.provenance["profiles"])
 
     def has(self, name: str) -> bool:
         """Whether any run of the data set has this table."""
@@ -98,6 +94,13 @@ class SweepTables:
         frame = read_exported(self.path / f"{name}.parquet", digest, PROVENANCE)
         single = frame.select_dtypes("float32").columns
         return frame.astype(dict.fromkeys(single, "float64"))
+
+
+def check_profile(profile: str, known: Iterable[str]) -> None:
+    """KcError unless ``profile`` is one of ``known``."""
+    known = list(dict.fromkeys(known))
+    if profile not in known:
+        raise KcError(f"The sweep has no profile {profile!r}; allowed are {', '.join(known)}.")
 
 
 def join(tables: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:

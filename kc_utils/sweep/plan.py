@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kc_utils import allocator, profiles
+from kc_utils import profiles
 from kc_utils.config import Config
 from kc_utils.errors import KcError
 from kc_utils.pipeline import stage_name
@@ -166,11 +166,7 @@ def number_of_workers(asked: int | None, gpus: Sequence[str]) -> int:
 
 def worker_environments(n_workers: int, gpus: Sequence[str]) -> list[dict[str, str]]:
     """Environment of each worker: one thread, no bars, and a GPU of its own, in turn."""
-    common = (
-        ONE_THREAD
-        | allocator.ENVIRONMENT
-        | {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    )
+    common = ONE_THREAD | {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
     if not gpus:
         return [dict(common) for _ in range(n_workers)]
     return [
