@@ -158,6 +158,9 @@ def dissect(bridge: TransformerBridge, model: PreTrainedModel) -> Anatomy:
 def attach(bridge: TransformerBridge, anatomy: Anatomy) -> None:
     """Keep ``anatomy`` with ``bridge``, outside of its parameters and modules."""
     object.__setattr__(bridge, "kc_anatomy", anatomy)
+    # Both are asked for their state before every run, and walking over modules takes its time.
+    modules = (*bridge.original_model.modules(), *anatomy.model.modules())
+    object.__setattr__(bridge, "kc_modules", modules)
 
 
 def anatomy_of(bridge: TransformerBridge) -> Anatomy:
@@ -168,8 +171,10 @@ def anatomy_of(bridge: TransformerBridge) -> Anatomy:
             "The bridge was not booted with kc_utils.bridge.boot_bridge, which keeps the plain "
             "model with it and gives grouped heads a k and v of their own."
         )
-    if any(b.device != anatomy.device for b in anatomy.model.buffers()):
-        anatomy.model.to(anatomy.device)  # the bridge was moved: parameters are shared, buffers not
+    device = anatomy.device
+    buffers = (b for m in bridge.kc_modules for b in m._buffers.values() if b is not None)
+    if any(b.device != device for b in buffers):
+        anatomy.model.to(device)  # the bridge was moved: parameters are shared, buffers not
     return anatomy
 
 
@@ -180,8 +185,8 @@ def graph_of(bridge: TransformerBridge) -> Graph:
 
 def require_eval(bridge: TransformerBridge) -> None:
     """KcError while the model is in training mode (dropout would be noise in every number)."""
-    models = (bridge.original_model, anatomy_of(bridge).model)
-    if any(module.training for model in models for module in model.modules()):
+    anatomy_of(bridge)  # refuses a bridge that was booted elsewhere
+    if any(module.training for module in bridge.kc_modules):
         raise KcError("The model is in training mode; call .eval() on it first.")
 
 

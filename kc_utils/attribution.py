@@ -35,14 +35,15 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.anatomy import Anatomy, anatomy_of, bias_of, frozen, require_eval, weight_of
-from kc_utils.backward import Leaf, Loss, run_backward
+from kc_utils.backward import Backward, Leaf, Loss, run_backward
 from kc_utils.errors import KcError
 from kc_utils.exact import exact_scores
 from kc_utils.gradients import Gradients
+from kc_utils.hooks import Hooks
 from kc_utils.memory import pairs_per_block, pairs_per_product
 from kc_utils.metrics import Metric, check_batch, check_metric, evaluate_metric
 from kc_utils.prompt_batch import PairBatch
-from kc_utils.written import Written, record
+from kc_utils.written import Recording, Written, record
 
 log = logging.getLogger(__name__)
 METHODS = ("eap", "eap-ig", "eap-ig-activations", "clean-corrupted", "relp", "exact")
@@ -89,6 +90,16 @@ class AttributionSettings:
             return (1.0, 0.0)
         first = 1 if self.path == "1..m" else 0
         return tuple((first + k) / self.steps for k in range(self.steps))
+
+    @property
+    def starts_clean(self) -> bool:
+        """Whether a step is the plain clean run itself, which then need not run twice.
+
+        KL needs that run's logits before its own loss; relevance changes the run backwards, and
+        the activation path takes it for each writer anew.
+        """
+        plain = self.method not in ("relp", "eap-ig-activations", "exact")
+        return plain and self.metric != "kl" and 1.0 in self.shares_of_clean
 
 
 def attribute(
@@ -166,12 +177,25 @@ class _Block:
     ) -> None:
         self.anatomy, self.batch, self.settings, self.scores = anatomy, batch, settings, scores
         self.by_position = by_position
-        hidden, self.clean = record(anatomy, batch.clean_ids)
         _, self.corrupted = record(anatomy, batch.corrupted_ids)
+        self.clean_run: Backward | None = None
+        if settings.starts_clean:
+            self.loss: Loss = partial(_loss, anatomy, settings.metric, None)
+            self.clean = self._run_clean()
+        else:
+            hidden, self.clean = record(anatomy, batch.clean_ids)
+            with torch.no_grad():
+                known = anatomy.logits(hidden, batch.read_at) if settings.metric == "kl" else None
+            self.loss = partial(_loss, anatomy, settings.metric, known)
         self.difference = self.corrupted.minus(self.clean)
-        with torch.no_grad():
-            known = anatomy.logits(hidden, batch.read_at) if settings.metric == "kl" else None
-        self.loss: Loss = partial(_loss, anatomy, settings.metric, known)
+
+    def _run_clean(self) -> Written:
+        """Run the clean prompts once, for what they write and for the gradients there."""
+        leaf = Leaf(self.anatomy.embed(self.batch.clean_ids))
+        with Hooks() as hooks:
+            recording = Recording(self.anatomy, hooks)
+            self.clean_run = run_backward(self.anatomy, self.batch, leaf, self.loss)
+        return recording.written()
 
     def add(self) -> None:
         """Add this block's sums over pairs and steps to the scores."""
@@ -190,8 +214,10 @@ class _Block:
         gradients = Gradients(self.anatomy, constant_scale=relevance)
         clean, corrupted = (_output(w, kind, layer) for w in (self.clean, self.corrupted))
         for share in self.settings.shares_of_clean:
-            leaf = Leaf(corrupted + share * (clean - corrupted), kind, layer)
-            run = run_backward(self.anatomy, self.batch, leaf, self.loss, relevance)
+            run = self.clean_run if share == 1 else None
+            if run is None:
+                leaf = Leaf(corrupted + share * (clean - corrupted), kind, layer)
+                run = run_backward(self.anatomy, self.batch, leaf, self.loss, relevance)
             gradients.add(run)
         size = pairs_per_product(self.anatomy, self.batch, self.settings.max_bytes)
         pos = self.batch.clean_ids.shape[1]

@@ -8,6 +8,8 @@ replacements themselves are summed once, or never.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kc_utils.anatomy import Anatomy
-from kc_utils.written import Written, write_heads
+from kc_utils.written import Written
 
 
 class Baseline(ABC):
@@ -34,10 +36,16 @@ class Baseline(ABC):
         """Put the change of the embedding (row 0) or of an MLP into ``out``."""
 
     @abstractmethod
-    def subtract_heads(
-        self, layer: int, heads: Int[np.ndarray, " some"], z: Tensor, out: Tensor
+    def head_change(
+        self, layer: int, z: Float[Tensor, "batch pos n_heads d_head"]
+    ) -> Float[Tensor, "batch pos n_heads d_head"]:
+        """The change of a layer's heads, as far as it is known in head space."""
+
+    @abstractmethod
+    def subtract_written(
+        self, layer: int, heads: Int[np.ndarray, " some"], out: Float[Tensor, "some batch pos d"]
     ) -> None:
-        """Put the changes of some heads of a layer, with these z, into ``out``."""
+        """Take off what is replaced in what some heads of a layer have written into ``out``."""
 
 
 class CorruptedRun(Baseline):
@@ -56,12 +64,15 @@ class CorruptedRun(Baseline):
         layer = (row - 1) // (self.anatomy.graph.n_heads + 1)
         torch.sub(output, self.written.mlp[layer] if row else self.written.embed, out=out)
 
-    def subtract_heads(
-        self, layer: int, heads: Int[np.ndarray, " some"], z: Tensor, out: Tensor
+    def head_change(
+        self, layer: int, z: Float[Tensor, "batch pos n_heads d_head"]
+    ) -> Float[Tensor, "batch pos n_heads d_head"]:
+        return z - self.written.z[layer]
+
+    def subtract_written(
+        self, layer: int, heads: Int[np.ndarray, " some"], out: Float[Tensor, "some batch pos d"]
     ) -> None:
-        block = self.anatomy.blocks[layer]
-        chosen = slice(None) if len(heads) == block.n_heads else heads
-        write_heads((z - self.written.z[layer])[:, :, chosen], block.w_o[chosen], out)
+        pass  # all of it is known in head space
 
 
 class FixedOutputs(Baseline):
@@ -80,14 +91,50 @@ class FixedOutputs(Baseline):
     def subtract(self, row: int, output: Tensor, out: Tensor) -> None:
         out.copy_(output if self.rows is None else output - self.rows[row])
 
-    def subtract_heads(
-        self, layer: int, heads: Int[np.ndarray, " some"], z: Tensor, out: Tensor
+    def head_change(
+        self, layer: int, z: Float[Tensor, "batch pos n_heads d_head"]
+    ) -> Float[Tensor, "batch pos n_heads d_head"]:
+        return z
+
+    def subtract_written(
+        self, layer: int, heads: Int[np.ndarray, " some"], out: Float[Tensor, "some batch pos d"]
     ) -> None:
-        block = self.anatomy.blocks[layer]
-        chosen = slice(None) if len(heads) == block.n_heads else heads
-        write_heads(z[:, :, chosen], block.w_o[chosen], out)
         if self.rows is not None:
-            out -= self.rows[self.anatomy.graph.heads(layer)][chosen][:, None, None]
+            out -= self.rows[self.anatomy.graph.heads(layer)][heads][:, None, None]
+
+
+class Stacked(Baseline):
+    """Several baselines for equal parts of the batch, one after the other."""
+
+    def __init__(self, parts: list[Baseline]) -> None:
+        self.parts = parts
+
+    def start(self, positions: Float[Tensor, "batch pos d_model"]) -> None:
+        for part, some in self._with(positions):
+            part.start(some)
+
+    def constant(self, stream: int) -> Float[Tensor, "batch pos d_model"]:
+        return torch.cat([part.constant(stream) for part in self.parts])
+
+    def subtract(self, row: int, output: Tensor, out: Tensor) -> None:
+        for part, some, into in self._with(output, out):
+            part.subtract(row, some, into)
+
+    def head_change(
+        self, layer: int, z: Float[Tensor, "batch pos n_heads d_head"]
+    ) -> Float[Tensor, "batch pos n_heads d_head"]:
+        return torch.cat([part.head_change(layer, some) for part, some in self._with(z)])
+
+    def subtract_written(
+        self, layer: int, heads: Int[np.ndarray, " some"], out: Float[Tensor, "some batch pos d"]
+    ) -> None:
+        for part, some in zip(self.parts, out.chunk(len(self.parts), dim=1), strict=True):
+            part.subtract_written(layer, heads, some)
+
+    def _with(self, *tensors: Tensor) -> Iterator[tuple[Any, ...]]:
+        """Each part with its own of these tensors."""
+        chunks = (x.chunk(len(self.parts)) for x in tensors)
+        return zip(self.parts, *chunks, strict=True)
 
 
 def _sums_before(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
 
@@ -12,10 +13,11 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuit import Circuit
 from kc_utils.evaluation import (
+    ABLATIONS,
     EvaluationResult,
     MeanOutputs,
     References,
-    evaluate_circuit,
+    evaluate_ablations,
     faithfulness,
     references,
 )
@@ -55,14 +57,21 @@ class BatchEvaluation:
 
         KcError as ``evaluate_circuit``.
         """
+        return self.results(circuit, (ablation,))[ablation]
+
+    def results(
+        self, circuit: Edges, ablations: Sequence[str] = ABLATIONS
+    ) -> dict[str, EvaluationResult]:
+        """The same under several ablations, which share their runs."""
         edges = _edges(circuit)
-        key = (ablation, blake2b(np.packbits(edges).tobytes(), digest_size=16).digest())
-        if key not in self._results:
-            self._results[key] = evaluate_circuit(
-                self.bridge, self.batch, edges, ablation, self.means, self.batch_size,
+        digest = blake2b(np.packbits(edges).tobytes(), digest_size=16).digest()
+        if missing := [a for a in ablations if (a, digest) not in self._results]:
+            found = evaluate_ablations(
+                self.bridge, self.batch, edges, missing, self.means, self.batch_size,
                 self.references,
             )  # fmt: skip
-        return self._results[key]
+            self._results |= {(ablation, digest): result for ablation, result in found.items()}
+        return {ablation: self._results[ablation, digest] for ablation in ablations}
 
     def empty_logit_diff(self, circuit: Edges, ablation: str) -> Float[np.ndarray, " n"]:
         """Logit difference per pair when no edge is kept; ``circuit`` only gives the shape.

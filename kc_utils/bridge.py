@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kc_utils import causal_attention
+from kc_utils.activation import use_sigmoid_gelu
 from kc_utils.anatomy import Anatomy, attach, dissect
 from kc_utils.errors import KcError
 from kc_utils.written import check_decomposition
@@ -49,6 +51,7 @@ def boot_bridge(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> T
         model.train(was_training)
     plain.eval()
     bridge.eval()
+    _speed_up(plain)
     anatomy = dissect(bridge, plain)
     with torch.no_grad():
         _check_logits(model, bridge(ids, return_type="logits", use_cache=False), expected)
@@ -56,6 +59,15 @@ def boot_bridge(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> T
     check_decomposition(anatomy, ids)
     attach(bridge, anatomy)
     return bridge
+
+
+def _speed_up(plain: PreTrainedModel) -> None:
+    """Let the same function be computed by what is fastest at short prompts on a CPU."""
+    if plain.device.type != "cpu" or plain.dtype not in (torch.float32, torch.float64):
+        return
+    use_sigmoid_gelu(plain)
+    if plain._supports_sdpa:
+        plain.set_attn_implementation(causal_attention.NAME)
 
 
 def with_shared_parameters(model: PreTrainedModel) -> PreTrainedModel:

@@ -18,6 +18,7 @@ from kc_utils.baselines import Baseline
 from kc_utils.hooks import Hooks
 from kc_utils.norms import Norm
 from kc_utils.prompt_batch import PairBatch
+from kc_utils.written import write_heads
 
 
 class CircuitRun:
@@ -142,8 +143,11 @@ class CircuitRun:
         if len(heads):
             start = np.searchsorted(self.rows, self.graph.heads(layer).start)
             out = self.change[start : start + len(heads)]
-            split = z.unflatten(-1, (self.graph.n_heads, -1))
-            self.baseline.subtract_heads(layer, heads, split, out)
+            block = self.anatomy.blocks[layer]
+            chosen = slice(None) if len(heads) == block.n_heads else heads
+            change = self.baseline.head_change(layer, z.unflatten(-1, (block.n_heads, -1)))
+            write_heads(change[:, :, chosen], block.w_o[chosen], out)
+            self.baseline.subtract_written(layer, heads, out)
             self._centre(out)
         return _nothing(z)
 

@@ -7,16 +7,16 @@ faithfulness = (circuit - corrupted) / (clean - corrupted) of mean logit differe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuit import Circuit
 from kc_utils.errors import KcError
-from kc_utils.metrics import logit_diff
+from kc_utils.metrics import answer_scores, logit_diff, rank
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.running import (
     ABLATIONS,
@@ -24,6 +24,7 @@ from kc_utils.running import (
     References,
     mean_outputs,
     references,
+    run_ablations,
     run_circuit,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "EvaluationResult",
     "MeanOutputs",
     "References",
+    "evaluate_ablations",
     "evaluate_circuit",
     "faithfulness",
     "hit",
@@ -39,6 +41,7 @@ __all__ = [
     "mean_outputs",
     "rank",
     "references",
+    "run_ablations",
     "run_circuit",
 ]
 
@@ -71,11 +74,6 @@ class EvaluationResult:
         return float(hit(self.rank, k).mean())
 
 
-def rank(logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Number of logits strictly larger than the right answer's; 0 is the top."""
-    return (logits > logits.gather(1, right[:, None])).sum(1)
-
-
 def hit(ranks: Int[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
     """Whether fewer than ``k`` logits are strictly larger than the right answer's."""
     if k < 1:
@@ -101,21 +99,28 @@ def evaluate_circuit(
 
     Pass ``refs = references(bridge, batch)`` when several circuits are evaluated on one batch.
     """
+    found = evaluate_ablations(bridge, batch, circuit, (ablation,), means, batch_size, refs)
+    return found[ablation]
+
+
+def evaluate_ablations(
+    bridge: TransformerBridge,
+    batch: PairBatch,
+    circuit: Circuit | Bool[np.ndarray, "n_forward n_backward"],
+    ablations: Sequence[str] = ABLATIONS,
+    means: MeanOutputs | None = None,
+    batch_size: int = 64,
+    refs: References | None = None,
+) -> dict[str, EvaluationResult]:
+    """:func:`evaluate_circuit` under several ablations, sooner than one after the other."""
     refs = references(bridge, batch, batch_size) if refs is None else refs
     edges = circuit.edges if isinstance(circuit, Circuit) else circuit
-    logits = run_circuit(bridge, batch, edges, ablation, means, batch_size, refs)
-    right, wrong = batch.right_ids.to(logits.device), batch.wrong_ids.to(logits.device)
-    measured = {
-        prefix: (_numpy(logit_diff(x, right, wrong)), rank(x, right).cpu().numpy())
-        for prefix, x in (
-            ("", logits[:, -1]),
-            ("clean_", refs.clean_logits[:, -1]),
-            ("corrupted_", refs.corrupted_logits[:, -1]),
+    found = run_ablations(bridge, batch, edges, ablations, means, batch_size, refs)
+    (clean, clean_rank), (corrupted, corrupted_rank) = refs.clean, refs.corrupted
+    results = {}
+    for ablation, logits in found.items():
+        diff, ranks = answer_scores(logits[:, -1], refs.right_ids, refs.wrong_ids)
+        results[ablation] = EvaluationResult(
+            diff, ranks, clean, clean_rank, corrupted, corrupted_rank
         )
-    }
-    fields = {f"{p}logit_diff": d for p, (d, _) in measured.items()}
-    return EvaluationResult(**fields, **{f"{p}rank": r for p, (_, r) in measured.items()})
-
-
-def _numpy(x: Tensor) -> Float[np.ndarray, " n"]:
-    return x.detach().cpu().double().numpy()
+    return results

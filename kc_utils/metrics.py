@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,6 +19,8 @@ from kc_utils.prompt_batch import PairBatch
 
 #: Logits [n, vocab] at the last token and their batch to one number per pair, larger = better.
 Metric = Callable[[Tensor, PairBatch], Tensor]
+#: Logit difference and rank of the right answer per pair.
+AnswerScores = tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]
 METRICS = ("logit_diff", "prob_diff", "kl", "answer_log_prob")
 
 
@@ -94,3 +97,17 @@ def logit_diff(
     """Logit of the right answer minus logit of the wrong one."""
     rows = torch.arange(len(logits), device=logits.device)
     return logits[rows, right] - logits[rows, wrong]
+
+
+def rank(logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Number of logits strictly larger than the right answer's; 0 is the top."""
+    return (logits > logits.gather(1, right[:, None])).sum(1)
+
+
+def answer_scores(
+    logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"], wrong: Int[Tensor, " n"]
+) -> AnswerScores:
+    """Logit difference (float64) and rank of the right answer, per pair."""
+    right, wrong = right.to(logits.device), wrong.to(logits.device)
+    difference = logit_diff(logits, right, wrong).detach().cpu().double().numpy()
+    return difference, rank(logits, right).cpu().numpy()

@@ -1,5 +1,7 @@
 """Peak memory of a step of a run: this process and all it started, looked at twice a second.
 
+What was started is searched for every five seconds.
+
 What is summed is resident memory. Pages that processes share, such as the code of PyTorch, count
 in each of them, so the sum is a little more than what the step really needs.
 """
@@ -11,6 +13,7 @@ import threading
 import psutil
 
 SECONDS = 0.5
+_LOOKS_PER_SEARCH = 10  # finding processes takes longer than asking the known ones
 
 
 class PeakMemory:
@@ -21,10 +24,12 @@ class PeakMemory:
 
     def __init__(self) -> None:
         self.bytes = 0
+        self._processes: list[psutil.Process] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> PeakMemory:
+        self._find()
         self._look()
         self._thread.start()
         return self
@@ -32,16 +37,24 @@ class PeakMemory:
     def __exit__(self, *error: object) -> None:
         self._over.set()
         self._thread.join()
+        self._find()
         self._look()
 
     def _watch(self) -> None:
+        looks = 0
         while not self._over.wait(SECONDS):
+            looks += 1
+            if looks % _LOOKS_PER_SEARCH == 1:
+                self._find()
             self._look()
 
-    def _look(self) -> None:
+    def _find(self) -> None:
         here = psutil.Process()
+        self._processes = [here, *here.children(recursive=True)]
+
+    def _look(self) -> None:
         total = 0
-        for process in (here, *here.children(recursive=True)):
+        for process in self._processes:
             try:
                 total += process.memory_info().rss
             except psutil.Error:  # it has just ended, or belongs to somebody else

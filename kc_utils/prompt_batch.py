@@ -70,6 +70,12 @@ class PairBatch:
             part[name] = part[name][:, :longest]
         return PairBatch(**part)
 
+    def repeated(self, times: int) -> PairBatch:
+        """All pairs ``times`` times, one copy of the batch after the other."""
+        if times == 1:
+            return self
+        return PairBatch(**{name: torch.cat([x] * times) for name, x in self._tensors().items()})
+
     @classmethod
     def from_lists(
         cls,

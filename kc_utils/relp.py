@@ -17,6 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from kc_utils.activation import SigmoidGelu
 from kc_utils.anatomy import Anatomy, Block
 from kc_utils.errors import KcError
 from kc_utils.hooks import Hooks
@@ -90,5 +91,5 @@ def _half(x: Tensor) -> Tensor:
 
 
 def _is_activation(module: nn.Module) -> bool:
-    known = (nn.GELU, nn.ReLU, nn.SiLU, nn.Tanh, nn.Sigmoid)
+    known = (nn.GELU, nn.ReLU, nn.SiLU, nn.Tanh, nn.Sigmoid, SigmoidGelu)
     return isinstance(module, known) or type(module).__module__ == "transformers.activations"

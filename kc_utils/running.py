@@ -13,22 +13,26 @@ their own, which goes through the normalisation on its own. The run itself is in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.anatomy import Anatomy, anatomy_of, require_eval
-from kc_utils.baselines import Baseline, CorruptedRun, FixedOutputs
+from kc_utils.baselines import Baseline, CorruptedRun, FixedOutputs, Stacked
 from kc_utils.circuit_run import CircuitRun
 from kc_utils.errors import KcError
+from kc_utils.metrics import AnswerScores, answer_scores
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.written import Written, record
 
 ABLATIONS = ("corrupted", "zero", "mean")
+SHARED_BYTES = 2**26  # what the writers of a run put out, if ablations share it
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,19 @@ class References:
 
     clean_logits: Float[Tensor, "n k vocab"]
     corrupted_logits: Float[Tensor, "n k vocab"]
-    corrupted: Written
+    written: Written
+    right_ids: Int[Tensor, " n"]
+    wrong_ids: Int[Tensor, " n"]
+
+    @cached_property
+    def clean(self) -> AnswerScores:
+        """Logit difference and rank per pair of the clean run."""
+        return answer_scores(self.clean_logits[:, -1], self.right_ids, self.wrong_ids)
+
+    @cached_property
+    def corrupted(self) -> AnswerScores:
+        """The same of the corrupted run."""
+        return answer_scores(self.corrupted_logits[:, -1], self.right_ids, self.wrong_ids)
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,10 @@ def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64
             hidden, outputs = record(anatomy, block.corrupted_ids, streams=True)
             corrupted.append(anatomy.logits(hidden, block.read_at))
             written.append(outputs.padded(width))
-    return References(torch.cat(clean), torch.cat(corrupted), Written.joined(written))
+    return References(
+        torch.cat(clean), torch.cat(corrupted), Written.joined(written),
+        batch.right_ids, batch.wrong_ids,
+    )  # fmt: skip
 
 
 def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64) -> MeanOutputs:
@@ -100,10 +119,25 @@ def run_circuit(
     k = 1, the last token, unless the batch has whole answers. ``means`` is needed for ``mean``
     only. ``refs`` (of the same batch) saves the corrupted run.
     """
+    return run_ablations(bridge, batch, edges, (ablation,), means, batch_size, refs)[ablation]
+
+
+def run_ablations(
+    bridge: TransformerBridge,
+    batch: PairBatch,
+    edges: Bool[np.ndarray, "n_forward n_backward"],
+    ablations: Sequence[str] = ABLATIONS,
+    means: MeanOutputs | None = None,
+    batch_size: int = 64,
+    refs: References | None = None,
+) -> dict[str, Float[Tensor, "n k vocab"]]:
+    """:func:`run_circuit` under several ablations, which share their runs as far as these stay
+    small: a small model takes longer to be called than to compute."""
     anatomy = _ready(bridge)
-    if ablation not in ABLATIONS:
-        raise KcError(f"ablation={ablation!r} is not one of {', '.join(ABLATIONS)}.")
-    if ablation == "mean" and means is None:
+    for ablation in ablations:
+        if ablation not in ABLATIONS:
+            raise KcError(f"ablation={ablation!r} is not one of {', '.join(ABLATIONS)}.")
+    if "mean" in ablations and means is None:
         raise KcError("ablation='mean' needs means, as mean_outputs gives them.")
     if refs is not None and len(refs.clean_logits) != len(batch):
         raise KcError(
@@ -112,19 +146,40 @@ def run_circuit(
         )
     anatomy.graph.check_edges(edges)
     batch = batch.to(anatomy.device)
-    rows = means.rows if ablation == "mean" else None
-    logits = []
+    logits: dict[str, list[Tensor]] = {ablation: [] for ablation in ablations}
     for start in range(0, len(batch), batch_size):
         block = batch.slice(start, start + batch_size)
-        if ablation != "corrupted":
-            baseline: Baseline = FixedOutputs(anatomy, rows)
-        elif refs is None:
-            baseline = CorruptedRun(anatomy, record(anatomy, block.corrupted_ids, streams=True)[1])
-        else:
-            stop, width = start + len(block), block.clean_ids.shape[1]
-            baseline = CorruptedRun(anatomy, refs.corrupted.slice(start, stop, width))
-        logits.append(CircuitRun(anatomy, edges, baseline).logits(block))
-    return torch.cat(logits)
+        corrupted = None if refs is None else refs.written.slice(start, start + batch_size)
+        for some in _shared(anatomy, block, ablations):
+            parts = [_baseline(anatomy, block, ablation, means, corrupted) for ablation in some]
+            baseline = parts[0] if len(parts) == 1 else Stacked(parts)
+            found = CircuitRun(anatomy, edges, baseline).logits(block.repeated(len(some)))
+            for ablation, values in zip(some, found.chunk(len(some)), strict=True):
+                logits[ablation].append(values)
+    return {ablation: torch.cat(values) for ablation, values in logits.items()}
+
+
+def _shared(anatomy: Anatomy, block: PairBatch, ablations: Sequence[str]) -> list[Sequence[str]]:
+    """Groups of ablations that share a run."""
+    rows = anatomy.graph.n_forward * block.clean_ids.numel()
+    bytes_each = rows * anatomy.model.config.hidden_size * anatomy.dtype.itemsize
+    together = max(1, SHARED_BYTES // bytes_each)
+    return [ablations[i : i + together] for i in range(0, len(ablations), together)]
+
+
+def _baseline(
+    anatomy: Anatomy,
+    block: PairBatch,
+    ablation: str,
+    means: MeanOutputs | None,
+    corrupted: Written | None,
+) -> Baseline:
+    if ablation != "corrupted":
+        rows = means.rows if means is not None and ablation == "mean" else None
+        return FixedOutputs(anatomy, rows)
+    if corrupted is None:
+        return CorruptedRun(anatomy, record(anatomy, block.corrupted_ids, streams=True)[1])
+    return CorruptedRun(anatomy, corrupted.slice(0, len(block), block.clean_ids.shape[1]))
 
 
 def _ready(bridge: TransformerBridge) -> Anatomy:

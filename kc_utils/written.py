@@ -91,34 +91,47 @@ def write_heads(
         out.copy_(torch.bmm(by_head, w_o).view_as(out))
 
 
+class Recording:
+    """Notes what every writer writes while the model runs, for as long as ``hooks`` last."""
+
+    def __init__(self, anatomy: Anatomy, hooks: Hooks, streams: bool = False) -> None:
+        self.anatomy = anatomy
+        self._embed: list[Tensor] = []
+        self._z: list[Tensor] = []
+        self._mlp: list[Tensor] = []
+        self._streams: list[Tensor] = []
+        hooks.output(anatomy.embed, _into(self._embed))
+        for block in anatomy.blocks:
+            hooks.input(block.o, _into(self._z))
+            hooks.output(block.mlp, _into(self._mlp))
+            if streams:
+                for norm in (block.attention_norm, block.mlp_norm):
+                    hooks.input(norm.module, _into(self._streams))  # in Phi twice the same
+        if streams:
+            hooks.input(anatomy.final_norm.module, _into(self._streams))
+
+    def written(self) -> Written:
+        """The outputs of one run, without gradients."""
+        n = len(self.anatomy.blocks)
+        if (len(self._embed), len(self._z), len(self._mlp)) != (1, n, n):
+            name = type(self.anatomy.model).__name__
+            raise KcError(f"{name} runs its blocks in an unexpected order.")
+        split = tuple(x.unflatten(-1, (self.anatomy.graph.n_heads, -1)) for x in self._z)
+        return Written(self._embed[0], split, tuple(self._mlp), tuple(self._streams))
+
+
 def record(
     anatomy: Anatomy, ids: Int[Tensor, "batch pos"], streams: bool = False
 ) -> tuple[Float[Tensor, "batch pos d_model"], Written]:
     """Run ``ids`` plainly: the final hidden states, and what every writer wrote. No gradients."""
-    n = len(anatomy.blocks)
-    embed: list[Tensor] = []
-    z: list[Tensor] = []
-    mlp: list[Tensor] = []
-    heard: list[Tensor] = []
     with torch.no_grad(), Hooks() as hooks:
-        hooks.output(anatomy.embed, embed.append)
-        for block in anatomy.blocks:
-            hooks.input(block.o, z.append)
-            hooks.output(block.mlp, mlp.append)
-        if streams:
-            _listen(anatomy, hooks, heard)
+        recording = Recording(anatomy, hooks, streams)
         hidden = anatomy.hidden(ids)
-    if (len(embed), len(z), len(mlp)) != (1, n, n):
-        raise KcError(f"{type(anatomy.model).__name__} runs its blocks in an unexpected order.")
-    split = tuple(x.unflatten(-1, (anatomy.graph.n_heads, -1)) for x in z)
-    return hidden, Written(embed[0], split, tuple(mlp), tuple(heard))
+    return hidden, recording.written()
 
 
-def _listen(anatomy: Anatomy, hooks: Hooks, store: list[Tensor]) -> None:
-    for block in anatomy.blocks:
-        for norm in (block.attention_norm, block.mlp_norm):
-            hooks.input(norm.module, store.append)  # in Phi twice the same
-    hooks.input(anatomy.final_norm.module, store.append)
+def _into(store: list[Tensor]) -> Callable[[Tensor], None]:
+    return lambda x: store.append(x.detach())
 
 
 def check_decomposition(anatomy: Anatomy, ids: Int[Tensor, "batch pos"]) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from kc_utils import artifacts
+from kc_utils.batch_evaluation import BatchEvaluation
 from kc_utils.breakpoint import MIN_POINTS, fit_breakpoint
 from kc_utils.circuit import Circuit, random_circuit, top_n
-from kc_utils.evaluation import mean_outputs, references
+from kc_utils.evaluation import mean_outputs
 from kc_utils.graph import Graph
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.runs import Run
@@ -76,21 +77,19 @@ def evaluate_aligned(run_path: Path, step: int, phases: pd.DataFrame, out: Path)
         if cell.task != run.config.circuit.tasks[0]:
             continue
         chosen = common.select(pairs, cell, "evaluate")
-        batch = PairBatch.from_frame(chosen)
-        refs = references(bridge, batch)
-        means, ablations = None, ["corrupted", "zero"]
+        evaluation = BatchEvaluation(bridge, PairBatch.from_frame(chosen))
+        ablations = ["corrupted", "zero"]
         frozen = _frozen(run, cell, at[cell], graph)
         if step == int(at[cell]["Last"]):
-            means = mean_outputs(bridge, common.batch_of(pairs, cell, "discover"))
+            evaluation.means = mean_outputs(bridge, common.batch_of(pairs, cell, "discover"))
             ablations.append("mean")
             # Another draw than the random circuits that stand beside own ones.
             seed = (run.config.seed * 1000 + number) * 100 + 99
             n_edges = frozen[-1][2].n_edges
             frozen.append(("Random", step, random_circuit(graph, n_edges, seed)))
         for name, source, circuit in frozen:
-            for ablation in ablations:
-                rows = pair_rows(bridge, chosen, batch, circuit, ablation, refs, means)
-                frames.append(rows.assign(aligned=name, aligned_step=source, step=step))
+            rows = pair_rows(evaluation, chosen, circuit, ablations)
+            frames.append(rows.assign(aligned=name, aligned_step=source, step=step))
     artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
 
 

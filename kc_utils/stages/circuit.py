@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from kc_utils import artifacts
+from kc_utils.batch_evaluation import BatchEvaluation
 from kc_utils.circuit import Circuit, random_circuit, top_n
-from kc_utils.evaluation import MeanOutputs, References, evaluate_circuit, mean_outputs, references
+from kc_utils.evaluation import mean_outputs
 from kc_utils.parallel import run_jobs
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.runs import Run
@@ -101,40 +103,36 @@ def evaluate_checkpoint(run_path: Path, step: int, out: Path) -> None:
         means = mean_outputs(bridge, common.batch_of(pairs, cell, "discover"))
         for (split, wording), ablations in QUERIES.items():
             chosen = common.select(pairs, cell, split, wording)
-            batch = PairBatch.from_frame(chosen)
-            refs = references(bridge, batch)
-            todo = [("own", circuit, a) for a in ablations]
+            evaluation = BatchEvaluation(bridge, PairBatch.from_frame(chosen), means)
+            todo = [("own", circuit, ablations)]
             if (split, wording) == ("evaluate", "trained"):
-                todo += [
-                    (f"random-{i}", r, a)
-                    for i, r in enumerate(randoms)
-                    for a in ("corrupted", "zero")
-                ]
-            for name, edges, ablation in todo:
-                rows = pair_rows(bridge, chosen, batch, edges, ablation, refs, means)
+                todo += [(f"random-{i}", r, ("corrupted", "zero")) for i, r in enumerate(randoms)]
+            for name, kept, under in todo:
+                rows = pair_rows(evaluation, chosen, kept, under)
                 frames.append(rows.assign(circuit=name, split=split, wording=wording, step=step))
     artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
 
 
 def pair_rows(
-    bridge,
-    chosen: pd.DataFrame,
-    batch: PairBatch,
-    circuit: Circuit,
-    ablation: str,
-    refs: References,
-    means: MeanOutputs | None = None,
+    evaluation: BatchEvaluation, chosen: pd.DataFrame, circuit: Circuit, ablations: Sequence[str]
 ) -> pd.DataFrame:
-    """One row per pair: logit differences and ranks (1 = best) of circuit and plain runs."""
-    result = evaluate_circuit(bridge, batch, circuit, ablation, means, refs=refs)
-    return chosen[["task", "kind", "band", "pair_id", "person_id"]].assign(
-        ablation=ablation,
-        n_edges=circuit.n_edges,
-        logit_diff=result.logit_diff,
-        rank=result.rank + 1,
-        clean_logit_diff=result.clean_logit_diff,
-        clean_rank=result.clean_rank + 1,
-        corrupted_logit_diff=result.corrupted_logit_diff,
+    """One row per ablation and pair: logit differences and ranks (1 = best) of circuit and plain
+    runs. ``chosen`` are the pairs of ``evaluation``, in their order."""
+    keys = chosen[["task", "kind", "band", "pair_id", "person_id"]]
+    return pd.concat(
+        [
+            keys.assign(
+                ablation=ablation,
+                n_edges=circuit.n_edges,
+                logit_diff=result.logit_diff,
+                rank=result.rank + 1,
+                clean_logit_diff=result.clean_logit_diff,
+                clean_rank=result.clean_rank + 1,
+                corrupted_logit_diff=result.corrupted_logit_diff,
+            )
+            for ablation, result in evaluation.results(circuit, ablations).items()
+        ],
+        ignore_index=True,
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from kc_utils import artifacts
 from kc_utils.batch_evaluation import BatchEvaluation
 from kc_utils.circuit import random_circuit, top_n
-from kc_utils.evaluation import mean_outputs
+from kc_utils.evaluation import ABLATIONS, mean_outputs
 from kc_utils.minimal import TARGETS, minimal_size
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.recovery import recovery
@@ -53,7 +53,9 @@ def evaluate_last(run_path: Path, step: int, number: int, out: Path) -> None:
         sides = [("own", source)]
         if band == cell.band:
             sides.append(("random", random_circuit(graph, source.n_edges, seed)))
-        for ablation in ("corrupted", "zero", "mean"):
+        for _, circuit in sides:
+            evaluation.results(circuit)  # all ablations in one go
+        for ablation in ABLATIONS:
             for name, circuit in sides:
                 table = evaluation.table(circuit, ablation)
                 frames.append(table.assign(circuit=name, source_band=band))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from kc_utils import artifacts
 from kc_utils.attribution import attribute
@@ -24,7 +26,8 @@ from kc_utils.stages import common
 from kc_utils.stages.engine import Workspace
 from kc_utils.stats import bootstrap_mean
 from kc_utils.topology import entropy, jaccard
-from kc_utils.training.accuracy import first_token_accuracy
+from kc_utils.training.accuracy import FirstTokens
+from kc_utils.training.engine import fast_kernels
 from kc_utils.training.packing import BlockSteps, epoch_order, pack_blocks
 from kc_utils.training.trainer import train_in_memory
 from kc_utils.world import (
@@ -41,13 +44,17 @@ _KEYS = ["variant", "ratio", "step"]
 def compute(work: Workspace) -> None:
     """Tables ``forgetting_people`` (a row per person and measurement) and ``forgetting``."""
     run, settings = work.run, work.config
+    variants, ratios = settings.forgetting.variants, settings.forgetting.replay_ratios
+    starts = {variant: work.parts / f"start-{variant}.parquet" for variant in variants}
+    missing = [(run.path, v, path) for v, path in starts.items() if not path.is_file()]
+    run_jobs(measure_start, missing, "before forgetting")
     jobs = [
-        (run.path, variant, ratio, work.parts / f"{variant}-{ratio:.3f}.parquet")
-        for variant in settings.forgetting.variants
-        for ratio in settings.forgetting.replay_ratios
+        (run.path, variant, ratio, starts[variant], work.parts / f"{variant}-{ratio:.3f}.parquet")
+        for variant in variants
+        for ratio in ratios
     ]
-    run_jobs(forget, [j for j in jobs if not j[3].is_file()], "forgetting")
-    frame = pd.concat([artifacts.read_parquet(j[3]) for j in jobs], ignore_index=True)
+    run_jobs(forget, [j for j in jobs if not j[-1].is_file()], "forgetting")
+    frame = pd.concat([artifacts.read_parquet(j[-1]) for j in jobs], ignore_index=True)
     people = frame.dropna(subset=["person_id"])[[*_KEYS, "facts", "person_id", "correct"]]
     work.table("forgetting_people", people.astype({"person_id": int}))
     work.table("forgetting", summary(frame, people, settings))
@@ -72,40 +79,28 @@ def summary(frame: pd.DataFrame, people: pd.DataFrame, settings: Config) -> pd.D
     return pd.DataFrame(rows).merge(shapes[["entropy", "edge_jaccard"]].mean(), on=_KEYS)
 
 
-def forget(run_path: Path, variant: str, ratio: float, out: Path) -> None:
-    """Train one variant at one replay ratio, measuring on the way."""
-    run = Run.open(run_path)
-    settings = run.config
-    last = int(run.table("checkpoints")["step"].iloc[-1])
-    path = run.verify(common.checkpoint_path(run, last))
-    model, tokenizer = load_model(path, attention="sdpa"), load_tokenizer(path)
-    old_people = run.read(run.path / "data" / "people.parquet")
-    new_people = other_people(old_people, variant, settings)
-    templates = {
-        a: t.trained for a, t in split_all(settings.world.held_out_templates, settings.seed).items()
-    }
-    texts = {
-        "old": run.read(run.path / "data" / "biographies.parquet")["text"].tolist(),
-        "new": make_biographies(new_people, templates, settings.seed + 2)["text"].tolist(),
-    }
-    # Conflicting facts overwrite those of the same people, so these are the ones to ask about.
-    asked = old_people
-    if variant == "conflicting":
-        asked = old_people[old_people["person_id"].isin(new_people["person_id"])]
-    validation = {
-        "old": _validation(asked, templates, settings),
-        "new": _validation(new_people, templates, settings),
-    }
-    shape = _CircuitShape(run, tokenizer)
-    steps = mixed_steps(texts, ratio, tokenizer, settings)
+def measure_start(run_path: Path, variant: str, out: Path) -> None:
+    """Accuracy and circuits of the final checkpoint, the same for every replay ratio."""
+    case = _Case(Run.open(run_path), variant)
+    model = case.load()
+    with fast_kernels(model):
+        frames = [case.accuracy(model), case.start_shape()]
+    artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
 
-    def measure(step: int, current) -> pd.DataFrame:
-        frames = [shape.measure(current)]
-        for facts, biographies in validation.items():
-            correct = first_token_accuracy(current, tokenizer, biographies)
-            per_person = correct.groupby("person_id", as_index=False)["correct"].mean()
-            frames.append(per_person.assign(facts=facts))
-        return pd.concat(frames, ignore_index=True).assign(variant=variant, ratio=ratio, step=step)
+
+def forget(run_path: Path, variant: str, ratio: float, start: Path, out: Path) -> None:
+    """Train one variant at one replay ratio, measuring on the way."""
+    case = _Case(Run.open(run_path), variant)
+    settings = case.settings
+    model = case.load()
+    steps = mixed_steps(case.texts(), ratio, case.tokenizer, settings)
+
+    def measure(step: int, current: PreTrainedModel) -> pd.DataFrame:
+        if step == 0:
+            frame = artifacts.read_parquet(start)
+        else:
+            frame = pd.concat([case.shape(current), case.accuracy(current)], ignore_index=True)
+        return frame.assign(variant=variant, ratio=ratio, step=step)
 
     training = settings.training.model_copy(
         update={"learning_rate": settings.forgetting.learning_rate, "accumulation": 1}
@@ -181,26 +176,71 @@ def _validation(people: pd.DataFrame, templates: dict, settings: Config) -> pd.D
     return texts.merge(chosen[["person_id", "kind", "band", *ATTRIBUTES]], on="person_id")
 
 
-class _CircuitShape:
-    """Entropy, and edge Jaccard with the circuit before, of the task's first band."""
+class _Case:
+    """One variant: whom training goes on about, and how forgetting is measured."""
 
-    def __init__(self, run: Run, tokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.top_n = run.config.circuit.top_n
-        self.how = common.attribution_settings(run.config)
+    def __init__(self, run: Run, variant: str) -> None:
+        self.run, self.settings = run, run.config
+        self.last = int(run.table("checkpoints")["step"].iloc[-1])
+        self.path = run.verify(common.checkpoint_path(run, self.last))
+        self.tokenizer = load_tokenizer(self.path)
+        old = run.read(run.path / "data" / "people.parquet")
+        self.new_people = other_people(old, variant, self.settings)
+        world, seed = self.settings.world, self.settings.seed
+        split = split_all(world.held_out_templates, seed)
+        self.templates = {a: t.trained for a, t in split.items()}
+        # Conflicting facts overwrite those of the same people, so these are the ones to ask about.
+        if variant == "conflicting":
+            old = old[old["person_id"].isin(self.new_people["person_id"])]
+        self.questions = {
+            facts: FirstTokens.find(
+                self.tokenizer, _validation(people, self.templates, self.settings)
+            )
+            for facts, people in (("old", old), ("new", self.new_people))
+        }
         self.graph = common.graph_of_run(run)
+        scores = common.load_scores(run, self.last)
         task, band = run.config.circuit.tasks[0], run.config.circuit.bands[0]
-        pairs = common.read_pairs(run)
         cells = [common.Cell(task, kind, band) for kind in KINDS]
+        pairs = common.read_pairs(run)
         self.batches = {c: common.batch_of(pairs, c, "discover") for c in cells}
-        self.start: dict[common.Cell, np.ndarray] = {}
+        self.start_scores = {c: scores[c.name] for c in cells}
 
-    def measure(self, model) -> pd.DataFrame:
+    def load(self) -> PreTrainedModel:
+        """The model of the final checkpoint."""
+        return load_model(self.path, attention="sdpa")
+
+    def texts(self) -> dict[str, list[str]]:
+        """Biographies to train on, about the old facts and about the new ones."""
+        old = self.run.read(self.run.path / "data" / "biographies.parquet")
+        new = make_biographies(self.new_people, self.templates, self.settings.seed + 2)
+        return {"old": old["text"].tolist(), "new": new["text"].tolist()}
+
+    def accuracy(self, model: PreTrainedModel) -> pd.DataFrame:
+        """First-token accuracy of every person who is asked about: facts, person_id, correct."""
+        frames = []
+        for facts, questions in self.questions.items():
+            correct = questions.accuracy(model)
+            per_person = correct.groupby("person_id", as_index=False)["correct"].mean()
+            frames.append(per_person.assign(facts=facts))
+        return pd.concat(frames, ignore_index=True)
+
+    def start_shape(self) -> pd.DataFrame:
+        """Shape of the circuits of the final checkpoint, from the scores that it already has."""
+        return self._shape(self.start_scores)
+
+    def shape(self, model: PreTrainedModel) -> pd.DataFrame:
+        """Entropy, and edge Jaccard with the start, of the first task's and band's circuits."""
         bridge = boot_bridge(model, self.tokenizer)
+        how = common.attribution_settings(self.settings)
+        return self._shape({c: attribute(bridge, b, how) for c, b in self.batches.items()})
+
+    def _shape(self, scores: dict[common.Cell, Tensor]) -> pd.DataFrame:
         rows = []
-        for cell, batch in self.batches.items():
-            scores = attribute(bridge, batch, self.how)
-            edges = top_n(scores, self.graph, self.top_n).edges
-            overlap = jaccard(edges, self.start.setdefault(cell, edges))
-            rows.append((cell.kind, entropy(scores, self.graph.real_edges), overlap))
+        for cell, found in scores.items():
+            before, now = (self._edges(x) for x in (self.start_scores[cell], found))
+            rows.append((cell.kind, entropy(found, self.graph.real_edges), jaccard(before, now)))
         return pd.DataFrame(rows, columns=["kind", "entropy", "edge_jaccard"])
+
+    def _edges(self, scores: Tensor) -> np.ndarray:
+        return top_n(scores, self.graph, self.settings.circuit.top_n).edges

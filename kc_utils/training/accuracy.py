@@ -8,10 +8,12 @@ start with the whole answer? Each has its chance level: the best guess that igno
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -46,30 +48,61 @@ def first_token_accuracy(
         KcError: no attribute column, an offset outside the text or at its very start, or a model in
             training mode.
     """
-    refuse_training(model)
-    attributes = [a for a in ATTRIBUTES if f"{a}_start" in validation.columns]
-    if not attributes or "text" not in validation.columns:
-        raise KcError(
-            f"validation has the columns {list(validation.columns)}, but text and at least one "
-            f"of {', '.join(f'{a}_start' for a in ATTRIBUTES)} are needed."
+    return FirstTokens.find(tokenizer, validation).accuracy(model, batch_size)
+
+
+@dataclass(frozen=True, eq=False)
+class FirstTokens:
+    """Tokenised biographies and where in them values begin, to ask several models.
+
+    ``tokens``: index of the token that holds the first character of each attribute's value, -1 for
+    an attribute that is absent. ``kept``: the columns that answers carry on.
+    """
+
+    ids: list[list[int]]
+    tokens: Int[np.ndarray, "biographies attributes"]
+    attributes: list[str]
+    kept: pd.DataFrame
+
+    @classmethod
+    def find(cls, tokenizer: PreTrainedTokenizerBase, validation: pd.DataFrame) -> FirstTokens:
+        """Tokenise ``validation``; arguments and errors are those of first_token_accuracy."""
+        attributes = [a for a in ATTRIBUTES if f"{a}_start" in validation.columns]
+        if not attributes or "text" not in validation.columns:
+            raise KcError(
+                f"validation has the columns {list(validation.columns)}, but text and at least one "
+                f"of {', '.join(f'{a}_start' for a in ATTRIBUTES)} are needed."
+            )
+        texts = validation["text"].tolist()
+        encoded = tokenizer(texts, return_offsets_mapping=True)
+        starts = validation[[f"{a}_start" for a in attributes]].to_numpy()
+        tokens = np.array(
+            [
+                [_token_at(offsets, int(start), text) for start in row]
+                for offsets, row, text in zip(encoded["offset_mapping"], starts, texts, strict=True)
+            ]
+        ).reshape(len(texts), len(attributes))
+        kept = validation[[c for c in KEPT if c in validation.columns]]
+        return cls([list(row) for row in encoded["input_ids"]], tokens, attributes, kept)
+
+    def accuracy(self, model: PreTrainedModel, batch_size: int = 64) -> pd.DataFrame:
+        """What :func:`first_token_accuracy` returns."""
+        refuse_training(model)
+        predicted = np.full(self.tokens.shape, -1, np.int64)
+        for rows in like_length([len(row) for row in self.ids], batch_size):
+            row, column = np.nonzero(self.tokens[rows] >= 0)
+            positions = self.tokens[rows][row, column] - 1
+            best = _best_tokens(model, [self.ids[i] for i in rows], row, positions)
+            predicted[np.asarray(rows)[row], column] = best
+        row, column = np.nonzero(self.tokens >= 0)
+        table = self.kept.iloc[row].reset_index(drop=True)
+        table["attribute"] = [self.attributes[c] for c in column]
+        table["right_id"] = np.array(
+            [self.ids[r][self.tokens[r, c]] for r, c in zip(row, column, strict=True)], np.int64
         )
-    texts = validation["text"].tolist()
-    encoded = tokenizer(texts, return_offsets_mapping=True)
-    ids = [list(row) for row in encoded["input_ids"]]
-    starts = validation[[f"{a}_start" for a in attributes]].to_numpy()
-    tokens = np.array(
-        [
-            [_token_at(offsets, int(start), text) for start in row]
-            for offsets, row, text in zip(encoded["offset_mapping"], starts, texts, strict=True)
-        ]
-    ).reshape(len(texts), len(attributes))
-    predicted = np.full(tokens.shape, -1, np.int64)
-    for rows in like_length([len(row) for row in ids], batch_size):
-        row, column = np.nonzero(tokens[rows] >= 0)
-        positions = tokens[rows][row, column] - 1
-        best = _best_tokens(model, [ids[i] for i in rows], row, positions)
-        predicted[np.asarray(rows)[row], column] = best
-    return _rows(validation, attributes, tokens, ids, predicted)
+        table["predicted_id"] = predicted[row, column]
+        table["correct"] = table["right_id"] == table["predicted_id"]
+        return table
 
 
 def _token_at(offsets: Sequence[tuple[int, int]], start: int, text: str) -> int:
@@ -97,25 +130,6 @@ def _best_tokens(
 
 def _unembed(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     return model.get_output_embeddings()(hidden)
-
-
-def _rows(
-    validation: pd.DataFrame,
-    attributes: list[str],
-    tokens: np.ndarray,
-    ids: list[list[int]],
-    predicted: np.ndarray,
-) -> pd.DataFrame:
-    row, column = np.nonzero(tokens >= 0)
-    kept = [c for c in KEPT if c in validation.columns]
-    table = validation[kept].iloc[row].reset_index(drop=True)
-    table["attribute"] = [attributes[c] for c in column]
-    table["right_id"] = np.array(
-        [ids[r][tokens[r, c]] for r, c in zip(row, column, strict=True)], np.int64
-    )
-    table["predicted_id"] = predicted[row, column]
-    table["correct"] = table["right_id"] == table["predicted_id"]
-    return table
 
 
 def generate_answers(

@@ -14,12 +14,14 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
+from kc_utils import causal_attention
+from kc_utils.activation import sigmoid_gelu
 from kc_utils.allocator import kept_memory
 from kc_utils.config import TrainingConfig
 from kc_utils.devices import has_gpu
 from kc_utils.matmul import fast_products
 from kc_utils.quiet import quiet
-from kc_utils.training import attention, state
+from kc_utils.training import state
 from kc_utils.training.packing import IGNORED, BlockSteps, StepDataset
 
 Schedule = Literal["constant", "decay"]
@@ -90,19 +92,19 @@ def isolated(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def fast_kernels(model: PreTrainedModel) -> Iterator[None]:
-    """Train with the fastest attention and products, and put back what the model was loaded with.
+    """Train with the fastest kernels there are, and put back what the model was loaded with.
 
     The fastest attention is PyTorch's fused one, except where oneDNN computes the products
     (:mod:`kc_utils.matmul`): it is slow at the many small ones of that, and
-    :mod:`kc_utils.training.attention` has large ones. Memory is kept from step to step
-    (:mod:`kc_utils.allocator`).
+    :mod:`kc_utils.causal_attention` has large ones. GELU is put together from cheaper parts
+    (:mod:`kc_utils.activation`), and memory is kept from step to step (:mod:`kc_utils.allocator`).
     """
     before = model.config._attn_implementation
     products = contextlib.nullcontext(False) if has_gpu() else fast_products()
     try:
-        with kept_memory(), products as by_onednn:
+        with kept_memory(), sigmoid_gelu(model), products as by_onednn:
             if by_onednn and model._supports_sdpa:
-                model.set_attn_implementation(attention.NAME)
+                model.set_attn_implementation(causal_attention.NAME)
             elif before == "eager" and model._supports_sdpa:
                 model.set_attn_implementation("sdpa")
             yield

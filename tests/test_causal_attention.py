@@ -7,8 +7,8 @@ import torch
 from tiny_models import VOCAB, tiny_model, tokenizer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from kc_utils import causal_attention as attention
 from kc_utils.bridge import boot_bridge
-from kc_utils.training import attention
 
 LENGTHS = {"one short block": 13, "two blocks, one cut": 100, "three whole blocks": 192}
 
