@@ -25,6 +25,8 @@ from transformers.pytorch_utils import Conv1D
 
 from kc_utils.errors import KcError
 from kc_utils.graph import QKV, Graph
+from kc_utils.hooks import Hooks
+from kc_utils.last_mlp import run_only_at
 from kc_utils.norms import Norm, read_norm
 
 #: How q, k and v leave their projections: a linear each; one linear with q of all heads, k of all,
@@ -114,9 +116,18 @@ class Anatomy:
         """What every normalisation of the model does first."""
         return self.final_norm.centre(x)
 
-    def hidden(self, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
-        """Output of the final normalisation."""
-        return self.model.base_model(input_ids=ids, use_cache=False)[0]
+    def hidden(
+        self, ids: Int[Tensor, "batch pos"], at: Int[Tensor, "batch k"] | None = None
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """Output of the final normalisation.
+
+        ``at``: the only positions that will be read; the last MLP is not run at the others.
+        """
+        with Hooks() as hooks:
+            if at is not None:
+                rows = torch.arange(len(at), device=at.device)[:, None].expand_as(at)
+                run_only_at(hooks, self.blocks[-1].mlp, rows, at)
+            return self.model.base_model(input_ids=ids, use_cache=False)[0]
 
     def logits(
         self, hidden: Float[Tensor, "batch pos d_model"], at: Int[Tensor, "batch k"]

@@ -40,7 +40,7 @@ from kc_utils.errors import KcError
 from kc_utils.exact import exact_scores
 from kc_utils.gradients import Gradients
 from kc_utils.hooks import Hooks
-from kc_utils.memory import pairs_per_block, pairs_per_product
+from kc_utils.memory import pairs_per_block, pairs_per_product, steps_per_run
 from kc_utils.metrics import Metric, check_batch, check_metric, evaluate_metric
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.written import Recording, Written, record
@@ -177,13 +177,13 @@ class _Block:
     ) -> None:
         self.anatomy, self.batch, self.settings, self.scores = anatomy, batch, settings, scores
         self.by_position = by_position
-        _, self.corrupted = record(anatomy, batch.corrupted_ids)
+        _, self.corrupted = record(anatomy, batch.corrupted_ids, at=batch.read_at)
         self.clean_run: Backward | None = None
         if settings.starts_clean:
             self.loss: Loss = partial(_loss, anatomy, settings.metric, None)
             self.clean = self._run_clean()
         else:
-            hidden, self.clean = record(anatomy, batch.clean_ids)
+            hidden, self.clean = record(anatomy, batch.clean_ids, at=batch.read_at)
             with torch.no_grad():
                 known = anatomy.logits(hidden, batch.read_at) if settings.metric == "kl" else None
             self.loss = partial(_loss, anatomy, settings.metric, known)
@@ -213,12 +213,17 @@ class _Block:
         relevance = self.settings.method == "relp"
         gradients = Gradients(self.anatomy, constant_scale=relevance)
         clean, corrupted = (_output(w, kind, layer) for w in (self.clean, self.corrupted))
-        for share in self.settings.shares_of_clean:
-            run = self.clean_run if share == 1 else None
-            if run is None:
-                leaf = Leaf(corrupted + share * (clean - corrupted), kind, layer)
-                run = run_backward(self.anatomy, self.batch, leaf, self.loss, relevance)
-            gradients.add(run)
+        shares = list(self.settings.shares_of_clean)
+        if self.clean_run is not None:
+            gradients.add(self.clean_run)
+            shares.remove(1.0)
+        at_once = steps_per_run(self.anatomy, self.batch, len(shares), self.settings.max_bytes)
+        for start in range(0, len(shares), at_once):
+            some = shares[start : start + at_once]
+            values = torch.cat([corrupted + share * (clean - corrupted) for share in some])
+            batch = self.batch.repeated(len(some))
+            leaf = Leaf(values, kind, layer)
+            gradients.add(run_backward(self.anatomy, batch, leaf, self.loss, relevance), len(some))
         size = pairs_per_product(self.anatomy, self.batch, self.settings.max_bytes)
         pos = self.batch.clean_ids.shape[1]
         for start in range(0, len(self.batch), size):
@@ -250,6 +255,8 @@ def _loss(
         constant = bias[batch.right_ids] - bias[batch.wrong_ids]
         return -((read[:, -1] * towards).sum(-1) + constant)
     logits = anatomy.unembed(read.flatten(0, 1)).unflatten(0, read.shape[:2])
+    if clean_logits is not None:
+        clean_logits = clean_logits.repeat(len(read) // len(clean_logits), 1, 1)
     return -evaluate_metric(metric, logits, batch, clean_logits)
 
 

@@ -64,8 +64,8 @@ def run_backward(
         hooks.input(anatomy.final_norm.module, _note(final))
         if relevance:
             propagate_relevance(anatomy, hooks)
-        hidden = anatomy.hidden(batch.clean_ids)
         at = batch.read_at
+        hidden = anatomy.hidden(batch.clean_ids, at)
         rows = torch.arange(len(batch), device=hidden.device)[:, None]
         read = hidden[rows, at]
         total = loss(read, batch).sum()

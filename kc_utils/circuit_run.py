@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from kc_utils.anatomy import Anatomy, zero_input
 from kc_utils.baselines import Baseline
@@ -45,11 +45,16 @@ class CircuitRun:
         with torch.no_grad(), Hooks() as hooks:
             hooks.output(anatomy.embed, self._start)
             hooks.input(anatomy.blocks[0].attention_norm.module, self._find_positions)
-            for layer in range(self.graph.n_layers):
+            for layer, block in enumerate(anatomy.blocks):
+                self._skip(hooks, block.attention_norm.module)
                 self._hook_attention(hooks, layer)
+                if not block.shares_norm:
+                    self._skip(hooks, block.mlp_norm.module)
                 self._hook_mlp(hooks, layer)
             hooks.input(anatomy.final_norm.module, lambda _: self._final())
-            hidden = anatomy.hidden(batch.clean_ids)
+            # Nobody hears the last MLP at positions that are not read.
+            runs = self.graph.mlp(self.graph.n_layers - 1) in self.rows
+            hidden = anatomy.hidden(batch.clean_ids, batch.read_at if runs else None)
             return anatomy.logits(hidden, batch.read_at)
 
     def _start(self, embed: Tensor) -> None:
@@ -73,7 +78,7 @@ class CircuitRun:
             hooks.input(module, _nothing)
             hooks.output(module, read)
         hooks.input(block.o, lambda z: self._write_heads(layer, z))
-        hooks.output(block.o, lambda _: self.embed)  # it only has to have the shape
+        hooks.output(block.o, lambda _: self.embed)
 
     def _hook_mlp(self, hooks: Hooks, layer: int) -> None:
         mlp, row = self.anatomy.blocks[layer].mlp, self.graph.mlp(layer)
@@ -81,8 +86,12 @@ class CircuitRun:
             hooks.input(mlp, lambda _: self._mlp_read(layer))
             hooks.output(mlp, lambda output: self._write(row, output))
         else:
-            hooks.input(mlp, _nothing)
-            hooks.output(mlp, lambda _: self.embed)
+            self._skip(hooks, mlp)
+
+    def _skip(self, hooks: Hooks, module: nn.Module) -> None:
+        """Let a module compute nothing: what it puts out only has to have the shape."""
+        hooks.input(module, _nothing)
+        hooks.output(module, lambda _: self.embed)
 
     def _head_reads(self, layer: int) -> list[Tensor]:
         """Outputs of the q, k, v projections; zero for heads that nobody hears."""

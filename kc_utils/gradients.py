@@ -53,8 +53,10 @@ class Readers:
         x: Float[Tensor, "tokens d_model"],
         grad: Float[Tensor, "tokens readers d"],
         projected: Float[Tensor, "tokens readers d"] | None,
+        steps: int,
     ) -> None:
-        """Add a step: residual ``x``, gradient ``grad`` and W (w x^) at the readers.
+        """Add steps, one behind another: residual ``x``, gradient ``grad`` and W (w x^) at the
+        readers.
 
         ``projected`` is None for a reader that takes the normalisation's output itself.
         """
@@ -63,8 +65,9 @@ class Readers:
         if not self.constant_scale:
             if projected is None:
                 projected = (normalised * self.norm.weight)[:, None]
-            self.shares.append((scaled * projected).sum(-1) / x.shape[-1])
-            self.normalised.append(normalised)
+            self.shares += ((scaled * projected).sum(-1) / x.shape[-1]).chunk(steps)
+            self.normalised += normalised.chunk(steps)
+        scaled = scaled if steps == 1 else scaled.unflatten(0, (steps, -1)).sum(0)
         self.scaled = scaled if self.scaled is None else self.scaled.add_(scaled)
 
     def score(
@@ -120,21 +123,24 @@ class Gradients:
         self.read = torch.empty(0, dtype=torch.long)
         self.constants = [zero_input(block) for block in blocks]
 
-    def add(self, run: Backward) -> None:
+    def add(self, run: Backward, steps: int = 1) -> None:
         """Add what one run forwards and backwards left at all readers (summed over steps).
 
-        ``read``, the tokens at which the final residual stream was read, must not change.
+        The run is of as many steps as ``steps`` says, one behind another along the batch. ``read``,
+        the tokens at which the final residual stream was read, must not change from step to step.
         """
         for i, block in enumerate(self.anatomy.blocks):
             if (grads := run.qkv_grads[i]) is not None:
                 grad = block.split(grads).flatten(2, 3).flatten(0, 1)
                 qkv = block.split(run.qkv[i]).flatten(2, 3).flatten(0, 1)
                 projected = None if self.heads[i].constant_scale else qkv - self.constants[i]
-                self.heads[i].add(run.attention_in[i].flatten(0, 1), grad, projected)
+                self.heads[i].add(run.attention_in[i].flatten(0, 1), grad, projected, steps)
             if (grad := run.mlp_grads[i]) is not None:
-                self.mlps[i].add(run.mlp_in[i].flatten(0, 1), grad.flatten(0, 1)[:, None], None)
-        self.logits.add(run.final_in.flatten(0, 1), run.final_grad.flatten(0, 1)[:, None], None)
-        self.read = run.read
+                grad = grad.flatten(0, 1)[:, None]
+                self.mlps[i].add(run.mlp_in[i].flatten(0, 1), grad, None, steps)
+        final_grad = run.final_grad.flatten(0, 1)[:, None]
+        self.logits.add(run.final_in.flatten(0, 1), final_grad, None, steps)
+        self.read = run.read[: len(run.read) // steps]
 
     def score(
         self,

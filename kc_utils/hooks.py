@@ -16,13 +16,20 @@ class Hooks(ExitStack):
     returns takes the tensor's place, unless it is None.
     """
 
-    def output(self, module: nn.Module, function: Callable[[Tensor], Tensor | None]) -> None:
-        """Call ``function`` with what ``module`` puts out."""
+    def output(
+        self,
+        module: nn.Module,
+        function: Callable[[Tensor], Tensor | None],
+        *,
+        first: bool = False,
+    ) -> None:
+        """Call ``function`` with what ``module`` puts out, after those that listen already or,
+        with ``first``, before them."""
 
         def hook(_: nn.Module, __: Any, output: Any) -> Any:
             return function(output)
 
-        self.callback(module.register_forward_hook(hook).remove)
+        self.callback(module.register_forward_hook(hook, prepend=first).remove)
 
     def input(self, module: nn.Module, function: Callable[[Tensor], Tensor | None]) -> None:
         """Call ``function`` with the first thing that ``module`` takes in."""

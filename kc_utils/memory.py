@@ -6,6 +6,8 @@ from kc_utils.anatomy import Anatomy
 from kc_utils.errors import KcError
 from kc_utils.prompt_batch import PairBatch
 
+PROMPTS_AT_ONCE = 256  # runs of more prompts gain nothing from being joined
+
 
 def bytes_per_pair(anatomy: Anatomy, pos: int, steps: int) -> int:
     """Bytes that a pair of ``pos`` tokens needs in the runs of one block, the model apart.
@@ -46,6 +48,12 @@ def pairs_per_block(
             f"pair of {pos} tokens."
         )
     return max(1, min(most, max_bytes // 2 // needed))
+
+
+def steps_per_run(anatomy: Anatomy, batch: PairBatch, steps: int, max_bytes: int) -> int:
+    """Steps that may run as one: few pairs of a small model take longer to call than to compute."""
+    fitting = max_bytes // 2 // (bytes_per_pair(anatomy, batch.clean_ids.shape[1], 1) * len(batch))
+    return max(1, min(steps, PROMPTS_AT_ONCE // len(batch), fitting))
 
 
 def pairs_per_product(anatomy: Anatomy, batch: PairBatch, max_bytes: int) -> int:

@@ -76,8 +76,10 @@ def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64
     with torch.no_grad():
         for start in range(0, len(batch), batch_size):
             block = batch.slice(start, start + batch_size)
-            clean.append(anatomy.logits(anatomy.hidden(block.clean_ids), block.read_at))
-            hidden, outputs = record(anatomy, block.corrupted_ids, streams=True)
+            clean.append(
+                anatomy.logits(anatomy.hidden(block.clean_ids, block.read_at), block.read_at)
+            )
+            hidden, outputs = record(anatomy, block.corrupted_ids, True, block.read_at)
             corrupted.append(anatomy.logits(hidden, block.read_at))
             written.append(outputs.padded(width))
     return References(
@@ -178,7 +180,8 @@ def _baseline(
         rows = means.rows if means is not None and ablation == "mean" else None
         return FixedOutputs(anatomy, rows)
     if corrupted is None:
-        return CorruptedRun(anatomy, record(anatomy, block.corrupted_ids, streams=True)[1])
+        written = record(anatomy, block.corrupted_ids, True, block.read_at)[1]
+        return CorruptedRun(anatomy, written)
     return CorruptedRun(anatomy, corrupted.slice(0, len(block), block.clean_ids.shape[1]))
 
 

@@ -121,12 +121,19 @@ class Recording:
 
 
 def record(
-    anatomy: Anatomy, ids: Int[Tensor, "batch pos"], streams: bool = False
+    anatomy: Anatomy,
+    ids: Int[Tensor, "batch pos"],
+    streams: bool = False,
+    at: Int[Tensor, "batch k"] | None = None,
 ) -> tuple[Float[Tensor, "batch pos d_model"], Written]:
-    """Run ``ids`` plainly: the final hidden states, and what every writer wrote. No gradients."""
+    """Run ``ids`` plainly: the final hidden states, and what every writer wrote. No gradients.
+
+    ``at``: the only positions where the final hidden states will be read. What the last MLP wrote
+    is 0 elsewhere.
+    """
     with torch.no_grad(), Hooks() as hooks:
         recording = Recording(anatomy, hooks, streams)
-        hidden = anatomy.hidden(ids)
+        hidden = anatomy.hidden(ids, at)
     return hidden, recording.written()
 
 

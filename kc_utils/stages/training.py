@@ -16,6 +16,7 @@ from kc_utils.runs import Run
 from kc_utils.stages import common
 from kc_utils.stages.engine import Workspace
 from kc_utils.training.accuracy import first_token_accuracy, generate_answers
+from kc_utils.training.engine import fast_kernels
 from kc_utils.training.packing import plan_epochs
 from kc_utils.training.trainer import train
 from kc_utils.world import query_prompt
@@ -76,7 +77,9 @@ def measure_checkpoint(run_path: Path, step: int, out: Path) -> None:
     path = common.checkpoint_path(run, step)
     model, tokenizer = load_model(path, attention="sdpa").to(device()), load_tokenizer(path)
     validation = run.read(run.path / "data" / "validation.parquet")
-    artifacts.write_parquet(out, first_token_accuracy(model, tokenizer, validation))
+    with fast_kernels(model):
+        measured = first_token_accuracy(model, tokenizer, validation)
+    artifacts.write_parquet(out, measured)
 
 
 def answer_queries(run: Run, step: int) -> pd.DataFrame:

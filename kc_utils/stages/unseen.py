@@ -26,6 +26,7 @@ from kc_utils.stages import common
 from kc_utils.stages.engine import Workspace
 from kc_utils.stages.world import known_names
 from kc_utils.training.answers import answer_log_probabilities, next_tokens
+from kc_utils.training.engine import fast_kernels
 from kc_utils.world import load_pool, make_new_people, query_prompt
 
 CONFIDENT = 0.5
@@ -89,7 +90,8 @@ def measure(run_path: Path, step: int, what: Literal["answers", "bits"], out: Pa
     run = Run.open(run_path)
     path = run.verify(common.checkpoint_path(run, step))
     model, tokenizer = load_model(path, attention="sdpa", device=device()), load_tokenizer(path)
-    measured = {"answers": ask, "bits": count_bits}[what](run, model, tokenizer)
+    with fast_kernels(model):
+        measured = {"answers": ask, "bits": count_bits}[what](run, model, tokenizer)
     artifacts.write_parquet(out, measured.assign(step=step))
 
 

@@ -19,6 +19,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.config import ATTRIBUTES
 from kc_utils.errors import KcError
+from kc_utils.hooks import Hooks
+from kc_utils.last_mlp import find_last_mlp, run_only_at
 from kc_utils.training.batches import equal_length, like_length, refuse_training
 
 KEPT = ("person_id", "kind", "band", "wording")
@@ -124,8 +126,12 @@ def _best_tokens(
     """Most likely next token at (row, position); only these positions are unembedded."""
     width = max(len(row) for row in ids)
     padded = torch.tensor([row + [0] * (width - len(row)) for row in ids], device=model.device)
-    hidden: Tensor = model.base_model(input_ids=padded, use_cache=False).last_hidden_state
-    return _unembed(model, hidden[rows.tolist(), positions.tolist()]).argmax(-1).cpu().numpy()
+    row, position = (torch.as_tensor(x, device=model.device) for x in (rows, positions))
+    with Hooks() as hooks:
+        if (mlp := find_last_mlp(model)) is not None:
+            run_only_at(hooks, mlp, row, position)
+        hidden: Tensor = model.base_model(input_ids=padded, use_cache=False).last_hidden_state
+    return _unembed(model, hidden[row, position]).argmax(-1).cpu().numpy()
 
 
 def _unembed(model: PreTrainedModel, hidden: Tensor) -> Tensor:

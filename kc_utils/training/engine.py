@@ -92,7 +92,7 @@ def isolated(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def fast_kernels(model: PreTrainedModel) -> Iterator[None]:
-    """Train with the fastest kernels there are, and put back what the model was loaded with.
+    """Run many tokens with the fastest kernels, and put back what the model was loaded with.
 
     The fastest attention is PyTorch's fused one, except where oneDNN computes the products
     (:mod:`kc_utils.matmul`): it is slow at the many small ones of that, and
