@@ -6,7 +6,7 @@ from kc_utils.anatomy import Anatomy
 from kc_utils.errors import KcError
 from kc_utils.prompt_batch import PairBatch
 
-PROMPTS_AT_ONCE = 256  # runs of more prompts gain nothing from being joined
+SHARED_BYTES = 2**29  # what runs that are joined may hold; larger ones gain nothing from it
 
 
 def bytes_per_pair(anatomy: Anatomy, pos: int, steps: int) -> int:
@@ -52,8 +52,8 @@ def pairs_per_block(
 
 def steps_per_run(anatomy: Anatomy, batch: PairBatch, steps: int, max_bytes: int) -> int:
     """Steps that may run as one: few pairs of a small model take longer to call than to compute."""
-    fitting = max_bytes // 2 // (bytes_per_pair(anatomy, batch.clean_ids.shape[1], 1) * len(batch))
-    return max(1, min(steps, PROMPTS_AT_ONCE // len(batch), fitting))
+    needed = bytes_per_pair(anatomy, batch.clean_ids.shape[1], 1) * len(batch)
+    return max(1, min(steps, min(SHARED_BYTES, max_bytes // 2) // needed))
 
 
 def pairs_per_product(anatomy: Anatomy, batch: PairBatch, max_bytes: int) -> int:

@@ -1,6 +1,6 @@
 """Peak memory of a step of a run: this process and all it started, looked at twice a second.
 
-What was started is searched for every five seconds.
+After five seconds, what was started is searched for every five seconds only.
 
 What is summed is resident memory. Pages that processes share, such as the code of PyTorch, count
 in each of them, so the sum is a little more than what the step really needs.
@@ -13,7 +13,9 @@ import threading
 import psutil
 
 SECONDS = 0.5
-_LOOKS_PER_SEARCH = 10  # finding processes takes longer than asking the known ones
+#: Finding processes takes longer than asking those that are known: so many looks find at the start,
+#: when a notebook's kernel is coming up, and then every so many.
+_SEARCH_EVERY = 10
 
 
 class PeakMemory:
@@ -44,7 +46,7 @@ class PeakMemory:
         looks = 0
         while not self._over.wait(SECONDS):
             looks += 1
-            if looks % _LOOKS_PER_SEARCH == 1:
+            if looks <= _SEARCH_EVERY or looks % _SEARCH_EVERY == 0:
                 self._find()
             self._look()
 

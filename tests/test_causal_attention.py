@@ -8,6 +8,7 @@ from tiny_models import VOCAB, tiny_model, tokenizer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from kc_utils import causal_attention as attention
+from kc_utils.anatomy import anatomy_of
 from kc_utils.bridge import boot_bridge
 
 LENGTHS = {"one short block": 13, "two blocks, one cut": 100, "three whole blocks": 192}
@@ -47,6 +48,26 @@ def test_logits_and_gradients_are_those_of_plain_attention(long_model, n, monkey
     torch.testing.assert_close(logits, expected)
     torch.testing.assert_close(gradients, plain)
     assert max(g.abs().max() for g in gradients) > 1e-3
+
+
+def test_short_prompts_meet_a_softmax_as_wide_as_a_register(monkeypatch):
+    widths, softmax = [], torch.Tensor.softmax
+    monkeypatch.setattr(
+        torch.Tensor, "softmax", lambda x, *a: widths.append(x.shape[-1]) or softmax(x, *a)
+    )
+    for n in (1, 15, 16, 17):
+        assert attention._softmax(torch.zeros(2, 3, n)).sum(-1).allclose(torch.ones(2, 3))
+    assert widths == [16, 16, 16, 17]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "neox", "phi"])
+def test_a_bridge_has_it_in_its_plain_model_only(kind):
+    model = tiny_model(kind)
+    model.set_attn_implementation("eager")
+    bridge = boot_bridge(model, tokenizer())
+    assert anatomy_of(bridge).model.config._attn_implementation == attention.NAME
+    assert model.config._attn_implementation == "eager"
+    assert bridge.original_model.config._attn_implementation == "eager"
 
 
 @pytest.mark.parametrize("long_model", ["gpt2"], indirect=True)

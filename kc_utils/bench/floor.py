@@ -3,7 +3,8 @@
 The floor runs the model of ``transformers`` itself, on the same tokens in the same blocks. The
 unembedding is applied to the last hidden state as one 2-D product: on a CPU that is several times
 faster than the model's own ``logits_to_keep=1``, which multiplies a 3-D tensor. All prompts of a
-batch have to be of one length.
+batch have to be of one length. A measurement can come out below its floor: attribution takes the
+clean run for the last step of its path, and computes attention and GELU by faster kernels.
 """
 
 from __future__ import annotations
