@@ -1,4 +1,4 @@
-"""Keeping memory that the next training step needs again.
+"""Keeping memory that the next training step, or the next run of a circuit, needs again.
 
 By default glibc gives large blocks back to the system as soon as they are free, and the system
 hands them out again page by page: a fifth of a training step on a CPU.
@@ -23,23 +23,29 @@ ENVIRONMENT = {
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
+def keep_memory() -> bool:
+    """Keep freed memory inside from now on; False where that is not possible, without glibc."""
+    library = _glibc()
+    if library is None:
+        return False
+    library.mallopt(_MMAP_THRESHOLD, LARGEST_BLOCK)
+    library.mallopt(_TRIM_THRESHOLD, LARGEST_REST)
+    return True
+
+
 @contextmanager
 def kept_memory() -> Iterator[bool]:
     """Keep freed memory inside, and give it back at the end.
 
-    Yields whether that is possible: with glibc's allocator. How it treats large blocks, the process
+    Yields whether that is possible. How the allocator treats large blocks, the process
     remembers afterwards.
     """
-    library = _glibc()
-    if library is None:
-        yield False
-        return
-    library.mallopt(_MMAP_THRESHOLD, LARGEST_BLOCK)
-    library.mallopt(_TRIM_THRESHOLD, LARGEST_REST)
+    kept = keep_memory()
     try:
-        yield True
+        yield kept
     finally:
-        library.malloc_trim(0)
+        if kept and (library := _glibc()) is not None:
+            library.malloc_trim(0)
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from kc_utils.allocator import keep_memory
 from kc_utils.devices import has_gpu
 
 #: Jobs go before stages (whose priority is below 0): what is begun is finished first.
@@ -56,6 +57,7 @@ def run_jobs(
 
 def _start_worker() -> None:
     torch.set_num_threads(1)
+    keep_memory()
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

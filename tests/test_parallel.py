@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from collections.abc import Iterator
 
 import pytest
+import torch
 from distributed import Client, LocalCluster
 
+from kc_utils import allocator
 from kc_utils.errors import KcError
 from kc_utils.parallel import run_jobs
 
@@ -25,6 +28,15 @@ def refuse_three(value: int) -> int:
     if value == 3:
         raise KcError("Three is not allowed.")
     return value
+
+
+def pages_for_blocks(_: int) -> int:
+    """Pages that the system hands out for eight large blocks, one after the other."""
+    for i in range(24):
+        if i == 16:  # the allocator has found its places
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.empty(10 * 2**20).fill_(1.0)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def stage(values: list[int]) -> list[int]:
@@ -81,3 +93,9 @@ def test_outside_of_dask_nothing_is_submitted(client) -> None:
     assert run_jobs(square, [(4,)], "alone") == [16]
     after = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.transition_log))
     assert after == before
+
+
+@pytest.mark.skipif(allocator._glibc() is None or os.cpu_count() == 1, reason="glibc, two cores")
+def test_worker_processes_keep_memory() -> None:
+    of_eight_blocks = 8 * 10 * 2**20 * 4 // 4096
+    assert max(run_jobs(pages_for_blocks, [(1,), (2,)], "blocks")) < of_eight_blocks / 50

@@ -7,18 +7,14 @@ last checkpoint also has a random circuit as large as Last, and mean outputs out
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
-from kc_utils import artifacts
-from kc_utils.batch_evaluation import BatchEvaluation
 from kc_utils.breakpoint import MIN_POINTS, fit_breakpoint
 from kc_utils.circuit import Circuit, random_circuit, top_n
-from kc_utils.evaluation import mean_outputs
-from kc_utils.graph import Graph
-from kc_utils.prompt_batch import PairBatch
 from kc_utils.runs import Run
 from kc_utils.stages import common
 from kc_utils.topology import entropy
@@ -64,47 +60,32 @@ def bend_epoch(epochs: pd.Series, values: pd.Series, seed: int) -> float:
     return float(epochs.iloc[max(at - 1, 0) : at + 1].mean())
 
 
-def evaluate_aligned(run_path: Path, step: int, phases: pd.DataFrame, out: Path) -> None:
-    """Run the aligned circuits of the first task at one checkpoint, a row per pair."""
-    from kc_utils.stages.circuit import pair_rows
+def aligned_circuits(
+    run: Run,
+    number: int,
+    step: int,
+    phases: pd.DataFrame,
+    scores_at: Callable[[int], dict[str, Tensor]],
+) -> list[tuple[str, int, Circuit, tuple[str, ...]]]:
+    """The frozen topologies of a cell (by its number) that are run at one checkpoint.
 
-    run = Run.open(run_path)
-    graph, pairs = common.graph_of_run(run), common.read_pairs(run)
-    bridge = common.open_bridge(run, step)
-    at = dict(_rows(phases))
-    frames = []
-    for number, cell in enumerate(common.cells(run.config)):
-        if cell.task != run.config.circuit.tasks[0]:
-            continue
-        chosen = common.select(pairs, cell, "evaluate")
-        evaluation = BatchEvaluation(bridge, PairBatch.from_frame(chosen))
-        ablations = ["corrupted", "zero"]
-        frozen = _frozen(run, cell, at[cell], graph)
-        if step == int(at[cell]["Last"]):
-            evaluation.means = mean_outputs(bridge, common.batch_of(pairs, cell, "discover"))
-            ablations.append("mean")
-            # Another draw than the random circuits that stand beside own ones.
-            seed = (run.config.seed * 1000 + number) * 100 + 99
-            n_edges = frozen[-1][2].n_edges
-            frozen.append(("Random", step, random_circuit(graph, n_edges, seed)))
-        for name, source, circuit in frozen:
-            rows = pair_rows(evaluation, chosen, circuit, ablations)
-            frames.append(rows.assign(aligned=name, aligned_step=source, step=step))
-    artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
-
-
-def _frozen(
-    run: Run, cell: common.Cell, phases: pd.Series, graph: Graph
-) -> list[tuple[str, int, Circuit]]:
-    """Name, step of origin and circuit of each frozen topology of a cell, Last at the end."""
+    Name, step of origin, circuit and ablations of each; none for other tasks than the first.
+    ``scores_at`` reads the scores of a checkpoint.
+    """
+    cell, graph = common.cells(run.config)[number], common.graph_of_run(run)
+    if cell.task != run.config.circuit.tasks[0]:
+        return []
+    at = phases.set_index(list(cell._fields)).loc[tuple(cell)]
+    under: tuple[str, ...] = ("corrupted", "zero")
+    if step == int(at["Last"]):
+        under = (*under, "mean")
     found = []
     for name in NAMES:
-        step = int(phases[name])
-        scores = common.load_scores(run, step)[cell.name]
-        found.append((name, step, top_n(scores, graph, run.config.circuit.top_n)))
+        origin = int(at[name])
+        circuit = top_n(scores_at(origin)[cell.name], graph, run.config.circuit.top_n)
+        found.append((name, origin, circuit, under))
+    if "mean" in under:
+        # Another draw than the random circuits that stand beside own ones.
+        seed = (run.config.seed * 1000 + number) * 100 + 99
+        found.append(("Random", step, random_circuit(graph, found[-1][2].n_edges, seed), under))
     return found
-
-
-def _rows(phases: pd.DataFrame):
-    for _, row in phases.iterrows():
-        yield common.Cell(row["task"], row["kind"], row["band"]), row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,10 +15,11 @@ from kc_utils.parallel import run_jobs
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.runs import Run
 from kc_utils.stages import common
-from kc_utils.stages.aligned import evaluate_aligned, find_phases
+from kc_utils.stages.aligned import aligned_circuits, find_phases
 from kc_utils.stages.curves import evaluate_last, minimal_path
 from kc_utils.stages.engine import Workspace
 from kc_utils.stages.faithfulness import curve_areas, recovery_of
+from kc_utils.stages.pair_rows import pair_rows
 
 ABLATIONS = ("corrupted", "zero", "mean")
 #: Which queries a circuit is evaluated on: split and wording, with the ablations used there.
@@ -35,12 +36,14 @@ def compute(work: Workspace) -> None:
     run = work.run
     checkpoints = common.analysed_checkpoints(run)
     steps = [int(s) for s in checkpoints["step"]]
-    own = _parts(work, "own", steps)
-    run_jobs(evaluate_checkpoint, [(run.path, s, p) for s, p in own if not p.is_file()], "circuits")
     phases = work.piece("phases", lambda: find_phases(run))
-    aligned = _parts(work, "aligned", steps)
-    missing = [(run.path, s, phases, p) for s, p in aligned if not p.is_file()]
-    run_jobs(evaluate_aligned, missing, "aligned circuits")
+    own, aligned = _parts(work, "own", steps), _parts(work, "aligned", steps)
+    missing = [
+        (run.path, step, phases, path, beside)
+        for (step, path), (_, beside) in zip(own, aligned, strict=True)
+        if not (path.is_file() and beside.is_file())
+    ]
+    run_jobs(evaluate_checkpoint, missing, "circuits")
     cells = common.cells(run.config)
     last = _parts(work, "last", range(len(cells)))
     missing = [(run.path, steps[-1], i, p) for i, p in last if not p.is_file()]
@@ -87,12 +90,16 @@ def circuit_sizes(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def evaluate_checkpoint(run_path: Path, step: int, out: Path) -> None:
-    """Own and random circuits of every cell at one checkpoint, a row per pair."""
+def evaluate_checkpoint(
+    run_path: Path, step: int, phases: pd.DataFrame, out: Path, out_aligned: Path
+) -> None:
+    """Own and random circuits of every cell at one checkpoint, a row per pair; and the aligned
+    circuits of the first task's cells."""
     run = Run.open(run_path)
     graph, pairs = common.graph_of_run(run), common.read_pairs(run)
-    bridge, scores = common.open_bridge(run, step), common.load_scores(run, step)
-    frames = []
+    bridge, scores_at = common.open_bridge(run, step), cache(partial(common.load_scores, run))
+    scores = scores_at(step)
+    frames, aligned = [], []
     for number, cell in enumerate(common.cells(run.config)):
         circuit = own_circuit(run, scores[cell.name], graph)
         seed = run.config.seed * 1000 + number
@@ -107,33 +114,15 @@ def evaluate_checkpoint(run_path: Path, step: int, out: Path) -> None:
             todo = [("own", circuit, ablations)]
             if (split, wording) == ("evaluate", "trained"):
                 todo += [(f"random-{i}", r, ("corrupted", "zero")) for i, r in enumerate(randoms)]
+                frozen = aligned_circuits(run, number, step, phases, scores_at)
+                for name, source, kept, under in frozen:
+                    rows = pair_rows(evaluation, chosen, kept, under)
+                    aligned.append(rows.assign(aligned=name, aligned_step=source, step=step))
             for name, kept, under in todo:
                 rows = pair_rows(evaluation, chosen, kept, under)
                 frames.append(rows.assign(circuit=name, split=split, wording=wording, step=step))
+    artifacts.write_parquet(out_aligned, pd.concat(aligned, ignore_index=True))
     artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
-
-
-def pair_rows(
-    evaluation: BatchEvaluation, chosen: pd.DataFrame, circuit: Circuit, ablations: Sequence[str]
-) -> pd.DataFrame:
-    """One row per ablation and pair: logit differences and ranks (1 = best) of circuit and plain
-    runs. ``chosen`` are the pairs of ``evaluation``, in their order."""
-    keys = chosen[["task", "kind", "band", "pair_id", "person_id"]]
-    return pd.concat(
-        [
-            keys.assign(
-                ablation=ablation,
-                n_edges=circuit.n_edges,
-                logit_diff=result.logit_diff,
-                rank=result.rank + 1,
-                clean_logit_diff=result.clean_logit_diff,
-                clean_rank=result.clean_rank + 1,
-                corrupted_logit_diff=result.corrupted_logit_diff,
-            )
-            for ablation, result in evaluation.results(circuit, ablations).items()
-        ],
-        ignore_index=True,
-    )
 
 
 def _parts(work: Workspace, name: str, numbers) -> list[tuple[int, Path]]:
