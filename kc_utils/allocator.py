@@ -37,8 +37,8 @@ def keep_memory() -> bool:
 def kept_memory() -> Iterator[bool]:
     """Keep freed memory inside, and give it back at the end.
 
-    Yields whether that is possible. How the allocator treats large blocks, the process
-    remembers afterwards.
+    Yields whether that is possible. How the allocator treats large blocks, the process remembers
+    afterwards.
     """
     kept = keep_memory()
     try:

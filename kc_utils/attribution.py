@@ -217,6 +217,7 @@ class _Block:
         if self.clean_run is not None:
             gradients.add(self.clean_run)
             shares.remove(1.0)
+            self.clean_run = None  # its memory is for the other steps
         at_once = steps_per_run(self.anatomy, self.batch, len(shares), self.settings.max_bytes)
         for start in range(0, len(shares), at_once):
             some = shares[start : start + at_once]

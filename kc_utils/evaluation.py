@@ -116,10 +116,11 @@ def evaluate_ablations(
     refs = references(bridge, batch, batch_size) if refs is None else refs
     edges = circuit.edges if isinstance(circuit, Circuit) else circuit
     found = run_ablations(bridge, batch, edges, ablations, means, batch_size, refs)
-    (clean, clean_rank), (corrupted, corrupted_rank) = refs.clean, refs.corrupted
+    plain = refs.of_answers(batch)
+    (clean, clean_rank), (corrupted, corrupted_rank) = plain.clean, plain.corrupted
     results = {}
     for ablation, logits in found.items():
-        diff, ranks = answer_scores(logits[:, -1], refs.right_ids, refs.wrong_ids)
+        diff, ranks = answer_scores(logits[:, -1], batch.right_ids, batch.wrong_ids)
         results[ablation] = EvaluationResult(
             diff, ranks, clean, clean_rank, corrupted, corrupted_rank
         )

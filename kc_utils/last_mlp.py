@@ -7,6 +7,8 @@ pass of six blocks.
 
 from __future__ import annotations
 
+from inspect import signature
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -16,11 +18,12 @@ from kc_utils.hooks import Hooks
 
 
 def find_last_mlp(model: PreTrainedModel) -> nn.Module | None:
-    """The MLP of the last block; None if no block has a plain one of that name."""
+    """The MLP of the last block; None if no block has one of that name that is a function of its
+    input token by token: a mixture of experts may not be, and BLOOM's takes the residual too."""
     found = [m for name, m in model.base_model.named_modules() if name.split(".")[-1] == "mlp"]
     if not found or any("expert" in name for name, _ in found[-1].named_modules()):
         return None
-    return found[-1]
+    return found[-1] if len(signature(found[-1].forward).parameters) == 1 else None
 
 
 def run_only_at(

@@ -14,7 +14,7 @@ their own, which goes through the normalisation on its own. The run itself is in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -48,6 +48,13 @@ class References:
     written: Written
     right_ids: Int[Tensor, " n"]
     wrong_ids: Int[Tensor, " n"]
+
+    def of_answers(self, batch: PairBatch) -> References:
+        """These, or the same runs with the answers of ``batch`` if it has others."""
+        own, others = (self.right_ids, self.wrong_ids), (batch.right_ids, batch.wrong_ids)
+        if all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(own, others, strict=True)):
+            return self
+        return replace(self, right_ids=batch.right_ids, wrong_ids=batch.wrong_ids)
 
     @cached_property
     def clean(self) -> AnswerScores:

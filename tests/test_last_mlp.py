@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tiny_models import KINDS, tiny_batch, tiny_model, tokenizer
-from transformers import MixtralConfig, MixtralForCausalLM
+from transformers import BloomConfig, BloomForCausalLM, MixtralConfig, MixtralForCausalLM
 
 from kc_utils.anatomy import anatomy_of
 from kc_utils.bridge import boot_bridge
@@ -61,7 +61,10 @@ def test_several_places_of_one_row_can_be_read():
     assert not torch.allclose(fewer, plain, atol=0.01)
 
 
-def test_a_mixture_of_experts_is_left_alone():
+def test_other_mlps_are_left_alone():
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "vocab_size": 9}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "num_local_experts": 2}
     assert find_last_mlp(MixtralForCausalLM(MixtralConfig(**shape, **heads))) is None
+    bloom = BloomForCausalLM(BloomConfig(hidden_size=16, n_layer=1, n_head=2, vocab_size=9))
+    assert any(name.endswith("mlp") for name, _ in bloom.named_modules())
+    assert find_last_mlp(bloom) is None, "it adds the residual itself"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +17,13 @@ from kc_utils.batch_evaluation import BatchEvaluation
 from kc_utils.bridge import boot_bridge
 from kc_utils.circuit import random_circuit
 from kc_utils.errors import KcError
-from kc_utils.evaluation import ABLATIONS, evaluate_ablations, evaluate_circuit, mean_outputs
+from kc_utils.evaluation import (
+    ABLATIONS,
+    evaluate_ablations,
+    evaluate_circuit,
+    mean_outputs,
+    references,
+)
 from kc_utils.metrics import METRICS
 
 
@@ -67,6 +74,20 @@ def test_large_models_do_not_share_runs(room, sizes, runs, monkeypatch):
     assert runs == sizes
     assert evaluation.result(edges, "zero") is results["zero"]
     assert runs == sizes, "what was asked together is known alone"
+
+
+def test_references_serve_other_answers_to_the_same_prompts():
+    bridge, batch = bridge_of("gpt2"), tiny_batch()
+    other = replace(batch, right_ids=batch.wrong_ids, wrong_ids=batch.right_ids)
+    refs, edges = references(bridge, batch), random_circuit(graph_of(bridge), 60, 0).edges
+    ours = evaluate_circuit(bridge, batch, edges, refs=refs)
+    theirs = evaluate_circuit(bridge, other, edges, refs=refs)
+    fresh = evaluate_circuit(bridge, other, edges)
+    for name in ("logit_diff", "clean_logit_diff", "corrupted_logit_diff"):
+        np.testing.assert_allclose(getattr(theirs, name), -getattr(ours, name), atol=1e-12)
+    for name in ("rank", "clean_rank", "corrupted_rank"):
+        np.testing.assert_array_equal(getattr(theirs, name), getattr(fresh, name))
+        assert (getattr(theirs, name) != getattr(ours, name)).any()
 
 
 def test_shared_ablations_need_what_each_needs():
