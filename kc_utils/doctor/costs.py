@@ -26,8 +26,8 @@ SWEEP = ROOT / "book" / "reference" / "sweep" / "sweep.json"
 class Speed:
     """Seconds of three small jobs on the CPU of a machine, least of several rounds.
 
-    A training step in the shape of profile tiny with the threads that PyTorch takes by itself, the
-    same on one thread, and EAP-IG on one thread; and the cores that a run may use.
+    A few training steps in the shape of profile tiny with the threads that PyTorch takes by itself,
+    the same on one thread, and EAP-IG on one thread; and the cores that a run may use.
     """
 
     training: float

@@ -1,4 +1,4 @@
-"""How fast this machine is: a training step and an attribution in the shape of profile tiny."""
+"""How fast this machine is: training steps and an attribution in the shape of profile tiny."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def measure(seconds: float = SECONDS) -> Speed:
     from kc_utils.doctor import jobs
 
     shape = replace(shapes.tiny_profile(), n_pairs=N_PAIRS)
-    step = jobs.training(shape, BLOCKS)
-    training = least(step, seconds, time.perf_counter)
+    steps = jobs.training(shape, BLOCKS)
+    training = least(steps, seconds, time.perf_counter)
     with threads(1):
-        one_thread = least(step, seconds)
+        one_thread = least(steps, seconds)
         attribution = least(jobs.attribution(shape), seconds)
     return Speed(min(training, one_thread), one_thread, attribution, usable_cores())
 

@@ -82,7 +82,7 @@ def _speed() -> tuple[Speed | None, Finding]:
         speed = measure()
         found.append(speed)
         words = (
-            f"training step {speed.training:.3f} s, on one thread "
+            f"training steps {speed.training:.3f} s, on one thread "
             f"{speed.training_one_thread:.3f} s, attribution {speed.attribution_one_thread:.3f} s"
         )
         return [Finding("speed", "ok", words)]
