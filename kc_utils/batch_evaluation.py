@@ -119,6 +119,11 @@ class BatchEvaluation:
             }
         )
 
+    def tables(self, circuit: Edges, ablations: Sequence[str] = ABLATIONS) -> pd.DataFrame:
+        """:meth:`table` under several ablations, which share their runs, one below the other."""
+        self.results(circuit, ablations)
+        return pd.concat([self.table(circuit, a) for a in ablations], ignore_index=True)
+
 
 def _edges(circuit: Edges) -> Bool[np.ndarray, "n_forward n_backward"]:
     return circuit.edges if isinstance(circuit, Circuit) else circuit

@@ -74,11 +74,10 @@ def size_curve(
     ``BatchEvaluation.table``. f of a share is a ratio of means over its rows.
     """
     tables = [
-        evaluation.table(circuit, ablation).assign(
+        evaluation.tables(circuit, ablations).assign(
             share=share, circuit=name, weighted_edges=weighted_edges(circuit)
         )
         for (share, name), circuit in circuits.items()
-        for ablation in ablations
     ]
     return pd.concat(tables, ignore_index=True)
 

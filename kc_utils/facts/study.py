@@ -156,11 +156,10 @@ def transfer_rows(inquiry: Inquiry, circuits: dict[Cell, Circuit], target: Cell)
         for i in range(settings.random_circuits)
     ]  # fmt: skip
     frames = [
-        evaluation.table(circuit, ablation).assign(
+        evaluation.tables(circuit, ABLATIONS).assign(
             source_relation=relation, source_group=group, circuit=name
         )
         for relation, group, name, circuit in sides
-        for ablation in ABLATIONS
     ]
     rows = pd.concat(frames, ignore_index=True).join(pairs[["pair_id", "subject"]], on="pair")
     return rows.drop(columns="pair").assign(**target._asdict())

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kc_utils.breakpoint import MIN_POINTS, fit_breakpoint
 from kc_utils.circuit import Circuit, random_circuit, top_n
+from kc_utils.graph import Graph
 from kc_utils.runs import Run
 from kc_utils.stages import common
 from kc_utils.topology import entropy
@@ -62,6 +63,7 @@ def bend_epoch(epochs: pd.Series, values: pd.Series, seed: int) -> float:
 
 def aligned_circuits(
     run: Run,
+    graph: Graph,
     number: int,
     step: int,
     phases: pd.DataFrame,
@@ -72,7 +74,7 @@ def aligned_circuits(
     Name, step of origin, circuit and ablations of each; none for other tasks than the first.
     ``scores_at`` reads the scores of a checkpoint.
     """
-    cell, graph = common.cells(run.config)[number], common.graph_of_run(run)
+    cell = common.cells(run.config)[number]
     if cell.task != run.config.circuit.tasks[0]:
         return []
     at = phases.set_index(list(cell._fields)).loc[tuple(cell)]

@@ -10,7 +10,7 @@ import pandas as pd
 from kc_utils import artifacts
 from kc_utils.batch_evaluation import BatchEvaluation
 from kc_utils.circuit import Circuit, random_circuit, top_n
-from kc_utils.evaluation import mean_outputs
+from kc_utils.evaluation import ABLATIONS, mean_outputs
 from kc_utils.parallel import run_jobs
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.runs import Run
@@ -21,7 +21,6 @@ from kc_utils.stages.engine import Workspace
 from kc_utils.stages.faithfulness import curve_areas, recovery_of
 from kc_utils.stages.pair_rows import pair_rows
 
-ABLATIONS = ("corrupted", "zero", "mean")
 #: Which queries a circuit is evaluated on: split and wording, with the ablations used there.
 QUERIES = {
     ("evaluate", "trained"): ABLATIONS,
@@ -114,7 +113,7 @@ def evaluate_checkpoint(
             todo = [("own", circuit, ablations)]
             if (split, wording) == ("evaluate", "trained"):
                 todo += [(f"random-{i}", r, ("corrupted", "zero")) for i, r in enumerate(randoms)]
-                frozen = aligned_circuits(run, number, step, phases, scores_at)
+                frozen = aligned_circuits(run, graph, number, step, phases, scores_at)
                 for name, source, kept, under in frozen:
                     rows = pair_rows(evaluation, chosen, kept, under)
                     aligned.append(rows.assign(aligned=name, aligned_step=source, step=step))
