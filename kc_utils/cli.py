@@ -172,6 +172,10 @@ def sweep(
         typer.Option(help="Profiles to compute them for, as a comma list; default the first."),
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="Stop after this stage.")] = None,
+    base_of: Annotated[
+        Path | None,
+        typer.Option(help="Go on from the base model of this run, instead of one for each seed."),
+    ] = None,
     scheduler: Annotated[
         str | None,
         typer.Option(
@@ -203,7 +207,7 @@ def sweep(
         raise KcError(f"--keep means --export {command.KEPT}; give only one of them.")
     request = command.Request(
         profile, profiles, seeds, seed_list, overrides or [], out, experiments, experiments_for, to,
-        scheduler, workers, compute, command.KEPT if keep else export,
+        scheduler, workers, compute, command.KEPT if keep else export, base_of,
     )  # fmt: skip
     if not command.sweep(request, console):
         raise typer.Exit(2)

@@ -81,7 +81,9 @@ class WorldConfig(Section):
         0.5, description="share of people used to discover circuits; the others evaluate them"
     )
     known_names_file: str | None = Field(
-        None, description="text file with a K_rel name on each line, instead of the shipped ones"
+        None,
+        description="text file with a K_rel name on each line, or the base_corpus.parquet of a "
+        "run, instead of the shipped names",
     )
 
 

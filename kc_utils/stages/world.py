@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
+from kc_utils import artifacts
 from kc_utils.config import ATTRIBUTES, KINDS, Config, ModelConfig
 from kc_utils.errors import KcError
 from kc_utils.models import load_package_model
@@ -40,11 +41,17 @@ def known_names(settings: Config) -> Sequence[str] | None:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """A name on each line; empty lines are skipped, repeated names are an error."""
+    """A name on each line: empty lines are skipped, repeated names are an error. Or the table of a
+    base corpus: everybody of whom it tells."""
     try:
+        if path.suffix == ".parquet":
+            return tuple(artifacts.read_parquet(path.expanduser())["name"].unique())
         names = [line.strip() for line in path.expanduser().read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise KcError(f"world.known_names_file = {str(path)!r} cannot be read: {error}.") from None
+    except (KcError, KeyError, OSError, UnicodeDecodeError) as error:
+        reason = f"it has no column {error}" if isinstance(error, KeyError) else str(error)
+        raise KcError(
+            f"world.known_names_file = {str(path)!r} cannot be read: {reason.rstrip('.')}."
+        ) from None
     names = [name for name in names if name]
     repeated = pd.Index(names)[pd.Index(names).duplicated()]
     if len(repeated):

@@ -57,6 +57,7 @@ class Request:
     workers: int | None
     compute: bool
     export: Path | None
+    base_of: Path | None = None
 
 
 def sweep(request: Request, console: Console) -> bool:
@@ -95,6 +96,7 @@ def members_of(request: Request) -> tuple[Member, ...]:
         request.out,
         experiments_for=chosen if request.experiments else (),
         to=request.to,
+        base_of=request.base_of,
     )
 
 

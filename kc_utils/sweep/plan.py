@@ -15,6 +15,7 @@ from kc_utils.pipeline import stage_name
 from kc_utils.preflight import check
 from kc_utils.runs import Run, resolve
 from kc_utils.stages import STAGES
+from kc_utils.sweep.one_base import on_base, open_base
 
 #: Compares attribution methods, which is no claim about learning; ``kc run`` computes it.
 LEFT_OUT = ("methods",)
@@ -56,6 +57,7 @@ def plan(
     *,
     experiments_for: Sequence[str] = (),
     to: str | None = None,
+    base_of: str | Path | None = None,
 ) -> tuple[Member, ...]:
     """The runs of a sweep, all profiles of a seed before the next seed; nothing is written.
 
@@ -67,10 +69,11 @@ def plan(
         experiments_for: profiles whose experiments are computed too; they train models of
             their own.
         to: last stage to compute, or None for all.
+        base_of: run whose base model all of them go on from; None: each makes its own.
 
     Raises:
-        KcError: an unknown profile or stage, an impossible value, or a folder that holds
-            something else.
+        KcError: an unknown profile or stage, an impossible value, a folder that holds something
+            else, or a base model that cannot be shared.
     """
     unknown = [name for name in experiments_for if name not in names]
     if unknown:
@@ -82,10 +85,11 @@ def plan(
         raise KcError(
             "A sweep varies seed and profile; use --seeds and --profiles instead of --set."
         )
+    base = None if base_of is None else _shared_base(base_of, names, experiments_for, overrides)
     out = resolve(out)
     members = tuple(
         Member(
-            profiles.load(name, [*overrides, f"seed={seed}"]),
+            _settings(name, [*overrides, f"seed={seed}"], base),
             out / name / f"seed-{seed}",
             stages(name in experiments_for, to),
         )
@@ -96,6 +100,32 @@ def plan(
         check(member.settings)
         member.draft()
     return members
+
+
+def _shared_base(
+    run_dir: str | Path,
+    names: Sequence[str],
+    experiments_for: Sequence[str],
+    overrides: Sequence[str],
+) -> Run:
+    if experiments_for:
+        raise KcError(
+            f"--base-of {run_dir} needs --no-experiments, because experiments make base models of "
+            "their own."
+        )
+    if len(names) != 1:
+        raise KcError(
+            f"--base-of {run_dir} goes with one profile, and this sweep has {', '.join(names)}."
+        )
+    for item in overrides:
+        if item.strip().startswith(("model.", "base.")):
+            raise KcError(f"--set {item} has no effect with --base-of {run_dir}; leave it out.")
+    return open_base(run_dir, names[0])
+
+
+def _settings(name: str, overrides: Sequence[str], base: Run | None) -> Config:
+    settings = profiles.load(name, overrides)
+    return settings if base is None else on_base(settings, base)
 
 
 def stages(experiments: bool, to: str | None = None) -> tuple[str, ...]:
