@@ -124,6 +124,8 @@ MISTAKES = {
     ("--workers", "0"): "--workers 0",
     ("--export", "kc_utils"): "holds no tables of a sweep",
     ("--keep", "--export", "somewhere"): "give only one of them",
+    ("--base-of", "nowhere"): "needs --no-experiments",
+    ("--base-of", "nowhere", "--no-experiments"): "nowhere holds no run",
 }
 
 

@@ -1,8 +1,9 @@
 """A sweep whose runs all go on training from the base model that another run has made.
 
 The paper's runs share one pre-trained model. By default a seed makes its own, so that intervals
-over seeds hold for other base models too; with one base they hold for that one only, and a seed
-costs a good quarter less.
+over seeds hold for other base models too. With one base they hold for that one only, and no seed
+pays for pre-training. What is not kept up then: that a new fact about a known person never is, by
+chance, what the base corpus told of that person.
 """
 
 from __future__ import annotations
