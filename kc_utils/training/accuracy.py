@@ -91,10 +91,12 @@ class FirstTokens:
         """What :func:`first_token_accuracy` returns."""
         refuse_training(model)
         predicted = np.full(self.tokens.shape, -1, np.int64)
-        for rows in like_length([len(row) for row in self.ids], batch_size):
+        # What follows the token before the last value changes no answer, so it is left out.
+        lengths = self.tokens.max(axis=1, initial=1)
+        for rows in like_length(lengths, batch_size):
             row, column = np.nonzero(self.tokens[rows] >= 0)
             positions = self.tokens[rows][row, column] - 1
-            best = _best_tokens(model, [self.ids[i] for i in rows], row, positions)
+            best = _best_tokens(model, [self.ids[i][: lengths[i]] for i in rows], row, positions)
             predicted[np.asarray(rows)[row], column] = best
         row, column = np.nonzero(self.tokens >= 0)
         table = self.kept.iloc[row].reset_index(drop=True)
