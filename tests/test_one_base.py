@@ -34,6 +34,7 @@ def test_seeds_share_the_base_model_and_the_people_it_knows(smoke_run, tmp_path)
     found = members(smoke_run, tmp_path)
     peoples = [world_people(member.settings) for member in found]
     for member, people in zip(found, peoples, strict=True):
+        assert member.settings.base == base.config.base
         assert member.settings.model.path == str(base.path / "base" / "model")
         old = people["kind"] == "K_rel"
         assert set(people.loc[old, "name"]) <= known
@@ -53,8 +54,8 @@ def test_what_cannot_be_shared_is_refused(smoke_run, tmp_path) -> None:
     refused("a run of profile smoke, and this sweep is of tiny", names=["tiny"])
     refused("needs --no-experiments", experiments_for=["smoke"])
     refused("--set model.n_layers=3 has no effect", overrides=["model.n_layers=3"])
-    refused("--set base.passes=3 has no effect", overrides=[*SMALL, " base.passes=3"])
-    refused("asks for 900 K_rel people but only 60", overrides=["world.n_people=1800"])
+    refused("--set base.passes=3 has no effect", overrides=[*SMALL, "base.passes=3"])
+    refused("60 is below the 900 K_rel people", overrides=["world.n_people=1800"])
 
     record = json.loads((smoke_run / "run.json").read_text())
     other = tmp_path / "other"

@@ -44,12 +44,13 @@ def open_base(run_dir: str | Path, profile: str) -> Run:
 
 
 def on_base(settings: Config, run: Run) -> Config:
-    """``settings`` with the base model of ``run``: its weights, its tokenizer and the names that it
-    was taught."""
+    """``settings`` with the base model of ``run``: its weights, its tokenizer, the names that it was
+    taught, and how that was done."""
     values = settings.model_dump(mode="json")
     values["model"] = run.config.model.model_dump(mode="json") | {
         "source": "folder",
         "path": str(run.path / "base" / "model"),
     }
+    values["base"] = run.config.base.model_dump(mode="json")
     values["world"]["known_names_file"] = str(run.path / "data" / "base_corpus.parquet")
     return config.build(values)
