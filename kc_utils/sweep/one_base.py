@@ -44,8 +44,8 @@ def open_base(run_dir: str | Path, profile: str) -> Run:
 
 
 def on_base(settings: Config, run: Run) -> Config:
-    """``settings`` with the base model of ``run``: its weights, its tokenizer, the names that it was
-    taught, and how that was done."""
+    """``settings`` with the base model of ``run``: its weights, its tokenizer, the names that it
+    was taught, and how that was done."""
     values = settings.model_dump(mode="json")
     values["model"] = run.config.model.model_dump(mode="json") | {
         "source": "folder",
