@@ -203,7 +203,8 @@ def test_a_slower_side_raises_the_ratio() -> None:
 
 
 def test_a_slower_engine_raises_the_measured_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    fast = report.measure(["eapig_tiny"], quick=True)
+    rounds = Rounds(least=5, most=5)  # one that the machine holds up does not change the median
+    fast = report.measure(["eapig_tiny"], quick=True, rounds=rounds)
     attribute = sections.attribute
 
     def slow(*arguments):
@@ -211,7 +212,7 @@ def test_a_slower_engine_raises_the_measured_value(monkeypatch: pytest.MonkeyPat
         return attribute(*arguments)
 
     monkeypatch.setattr(sections, "attribute", slow)
-    slowed = report.measure(["eapig_tiny"], quick=True)
+    slowed = report.measure(["eapig_tiny"], quick=True, rounds=rounds)
     key = "eapig_tiny_over_floor"
     assert slowed[key] > 2 * fast[key]
     assert slowed["targets"][key]["met"] is False
