@@ -55,6 +55,7 @@ def test_what_cannot_be_shared_is_refused(smoke_run, tmp_path) -> None:
     refused("needs --no-experiments", experiments_for=["smoke"])
     refused("--set model.n_layers=3 has no effect", overrides=["model.n_layers=3"])
     refused("--set base.passes=3 has no effect", overrides=[*SMALL, "base.passes=3"])
+    refused("--set world.known_names=real has no effect", overrides=["world.known_names=real"])
     refused("60 is below the 900 K_rel people", overrides=["world.n_people=1800"])
 
     record = json.loads((smoke_run / "run.json").read_text())

@@ -57,7 +57,7 @@ class Request:
     workers: int | None
     compute: bool
     export: Path | None
-    base_of: Path | None = None
+    base_of: Path | None
 
 
 def sweep(request: Request, console: Console) -> bool:

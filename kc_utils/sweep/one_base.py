@@ -8,6 +8,7 @@ chance, what the base corpus told of that person.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from kc_utils import config
@@ -16,13 +17,35 @@ from kc_utils.errors import KcError
 from kc_utils.runs import Run
 from kc_utils.stages import STAGES
 
+#: What a shared base model decides, so that ``--set`` cannot.
+_DECIDED = ("model.", "base.", "world.known_names")
 
-def open_base(run_dir: str | Path, profile: str) -> Run:
-    """The run whose base model is shared by runs of ``profile``.
+
+def open_base(
+    run_dir: str | Path,
+    names: Sequence[str],
+    experiments_for: Sequence[str],
+    overrides: Sequence[str],
+) -> Run:
+    """The run whose base model the runs of a sweep share; the rest is what the sweep is to do.
 
     Raises:
-        KcError: it is no run, one of another profile, or one that has not made its base model.
+        KcError: it is no run, one of another profile, or one that has not made its base model; or
+            the sweep has several profiles, experiments, or overrides without effect.
     """
+    if experiments_for:
+        raise KcError(
+            f"--base-of {run_dir} needs --no-experiments, because experiments make base models of "
+            "their own."
+        )
+    if len(names) != 1:
+        raise KcError(
+            f"--base-of {run_dir} goes with one profile, and this sweep has {', '.join(names)}."
+        )
+    for item in overrides:
+        if item.strip().startswith(_DECIDED):
+            raise KcError(f"--set {item} has no effect with --base-of {run_dir}; leave it out.")
+    (profile,) = names
     run = Run.open(run_dir)
     if run.config.profile != profile:
         raise KcError(

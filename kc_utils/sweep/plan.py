@@ -85,7 +85,7 @@ def plan(
         raise KcError(
             "A sweep varies seed and profile; use --seeds and --profiles instead of --set."
         )
-    base = None if base_of is None else _shared_base(base_of, names, experiments_for, overrides)
+    base = None if base_of is None else open_base(base_of, names, experiments_for, overrides)
     out = resolve(out)
     members = tuple(
         Member(
@@ -100,27 +100,6 @@ def plan(
         check(member.settings)
         member.draft()
     return members
-
-
-def _shared_base(
-    run_dir: str | Path,
-    names: Sequence[str],
-    experiments_for: Sequence[str],
-    overrides: Sequence[str],
-) -> Run:
-    if experiments_for:
-        raise KcError(
-            f"--base-of {run_dir} needs --no-experiments, because experiments make base models of "
-            "their own."
-        )
-    if len(names) != 1:
-        raise KcError(
-            f"--base-of {run_dir} goes with one profile, and this sweep has {', '.join(names)}."
-        )
-    for item in overrides:
-        if item.strip().startswith(("model.", "base.")):
-            raise KcError(f"--set {item} has no effect with --base-of {run_dir}; leave it out.")
-    return open_base(run_dir, names[0])
 
 
 def _settings(name: str, overrides: Sequence[str], base: Run | None) -> Config:
