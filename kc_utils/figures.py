@@ -1,4 +1,4 @@
-"""Keeping a notebook's figures in the run folder, and choosing rows for them."""
+"""Keeping a notebook's figures in the run folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TypeVar
 from matplotlib.figure import Figure
 
 from kc_utils import artifacts
-from kc_utils.errors import KcError
 from kc_utils.plots.drawing import Drawing
 from kc_utils.plots.style import svg_bytes
 from kc_utils.runs import Run
@@ -27,11 +26,3 @@ def keep(run: Run, name: str, figure: AnyFigure) -> AnyFigure:
         content = svg_bytes(figure)
         artifacts.write_atomically(folder / f"{name}.svg", lambda p: p.write_bytes(content))
     return figure
-
-
-def choose_task(run: Run, task: str) -> str:
-    """``task`` if the run studies it; otherwise an error that names the tasks it does study."""
-    if task not in run.config.circuit.tasks:
-        allowed = ", ".join(run.config.circuit.tasks)
-        raise KcError(f"task = {task!r} is not studied in run {run.name!r}; allowed are {allowed}.")
-    return task

@@ -12,7 +12,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from kc_utils.anatomy import Anatomy, anatomy_of
 from kc_utils.errors import KcError
 from kc_utils.evaluation import rank
-from kc_utils.figures import choose_task
+from kc_utils.parameters import choose_task
 from kc_utils.prompt_batch import PairBatch
 from kc_utils.running import references
 from kc_utils.runs import Run
@@ -91,9 +91,9 @@ def open_lesson(run_dir: str | Path, task: str, pair: int) -> Lesson:
         KcError: a task that the run does not study, or a ``pair`` outside of the table.
     """
     run = Run.open(run_dir)
+    task = choose_task(run, task)
     for stage in ("prompts", "training"):
         STAGES.ensure(run, stage)
-    task = choose_task(run, task)
     band = run.config.circuit.bands[0]
     last = run.table("checkpoints").iloc[-1]
     bridge = common.open_bridge(run, int(last["step"]))
@@ -101,8 +101,8 @@ def open_lesson(run_dir: str | Path, task: str, pair: int) -> Lesson:
     pairs = pairs.drop_duplicates("person_id").head(MOST_PEOPLE).reset_index(drop=True)
     pairs["known"] = _known(bridge, PairBatch.from_frame(pairs))
     pairs = pairs.sort_values("known", ascending=False, kind="stable", ignore_index=True)
-    if not 0 <= pair < len(pairs):
-        raise KcError(f"pair = {pair} is not one of the {len(pairs)} pairs; count from 0.")
+    if pair not in range(len(pairs)):
+        raise KcError(f"pair = {pair!r} is not one of the {len(pairs)} pairs; count from 0.")
     chosen = pairs.iloc[[pair]]
     return Lesson(
         run, bridge, pairs, int(pairs["known"].sum()), chosen.iloc[0],

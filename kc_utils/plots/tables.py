@@ -38,18 +38,19 @@ def check_unique(frame: pd.DataFrame, keys: Sequence[str], figure: str) -> None:
     )
 
 
-def choose(frame: pd.DataFrame, column: str, values: Sequence | None, figure: str) -> list:
-    """The chosen ``values`` of ``column``, or its first, middle and last value."""
+def choose(frame: pd.DataFrame, column: str, values: Sequence | float | None, figure: str) -> list:
+    """The chosen ``values`` (or value) of ``column``, or its first, middle and last one."""
     have = sorted(frame[column].unique())
     if values is None:
         return list(dict.fromkeys([have[0], have[len(have) // 2], have[-1]]))
+    values = [values] if isinstance(values, int | float) else list(values)
     unknown = [v for v in values if v not in have]
-    if unknown or not len(values):
+    if unknown or not values:
         raise KcError(
-            f"{figure} was asked for {column} {unknown or list(values)}; the table has "
+            f"{figure} was asked for {column} {unknown or values}; the table has "
             f"{', '.join(map(str, have))}."
         )
-    return list(values)
+    return values
 
 
 def table(

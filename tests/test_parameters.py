@@ -1,0 +1,119 @@
+"""A notebook asked for something impossible says so in one sentence, before it computes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+from kc_utils import parameters
+from kc_utils.errors import KcError
+from kc_utils.runs import Run
+from kc_utils.stages import STAGES
+
+NUMBERS_FROM_1 = "whole numbers from 1 on"
+BANDS, KINDS = "high, medium, low", "K_rel, K_compl"
+#: notebook, parameter, impossible value, what the sentence says is allowed
+MISTAKES = [
+    ("01_data_synthesis", "task", "hobby", "city, company"),
+    ("02_training", "task", "hobby", "city, company"),
+    ("02_training", "n_names", 0, NUMBERS_FROM_1),
+    ("02_training", "n_names", "many", NUMBERS_FROM_1),
+    ("03_circuit_discovery", "task", "hobby", "city, company"),
+    ("03_circuit_discovery", "kind", "K_real", KINDS),
+    ("03_circuit_discovery", "band", "lowest", BANDS),
+    ("03_circuit_discovery", "n_drawn", -4, NUMBERS_FROM_1),
+    ("04_circuit_evaluation", "task", "hobby", "city, company"),
+    ("04_circuit_evaluation", "min_gap", 3, "numbers from 0 to 1"),
+    ("05_performance", "task", "hobby", "city, company"),
+    ("05_performance", "ablation", "mean", "corrupted, zero"),
+    ("06_topology", "task", "hobby", "city, company"),
+    ("06_topology", "band", "lowest", BANDS),
+    ("07_components", "task", "hobby", "city, company"),
+    ("07_components", "kind", "K_real", KINDS),
+    ("07_components", "band", "lowest", BANDS),
+    ("08_forgetting", "task", "hobby", "city, company"),
+    ("08_forgetting", "variant", "old_people", "new_people, conflicting"),
+    ("09_claims", "task", "hobby", "city, company"),
+    ("09_claims", "placebos", 0, NUMBERS_FROM_1),
+    ("10_real_model", "task", "hobby", "city, company"),
+    ("11_circuit_engine", "task", "hobby", "city, company"),
+    ("11_circuit_engine", "kind", "K_real", KINDS),
+    ("12_evidence", "task", "hobby", "city, company, major"),
+    ("12_evidence", "chosen_profile", "tinny", "tiny, tiny-llama"),
+    ("12_evidence", "swaps", 0, NUMBERS_FROM_1),
+    ("13_relevance", "chosen_profile", "tinny", "tiny, tiny-llama"),
+    ("14_exposure", "law", "linear", "constant, exponential, power, logarithm"),
+    ("15_strategies", "chosen_profile", "tinny", "tiny, tiny-llama"),
+    ("16_capitals", "relation", "river", "capital, continent"),
+    ("background_1_residual_stream", "pair", -1, "count from 0"),
+    ("background_2_circuits", "pair", 5000, "count from 0"),
+    ("background_3_patching", "task", "hobby", "city, company"),
+    ("background_3_patching", "most_edges", 0, NUMBERS_FROM_1),
+    ("background_4_integrated_gradients", "most_edges", 2.5, NUMBERS_FROM_1),
+    ("background_4_integrated_gradients", "steepness", 0, "numbers above 0"),
+    ("explorer", "task", "hobby", "city, company"),
+]  # fmt: skip
+
+
+def begin(notebook: str, **given: Any) -> dict[str, Any]:
+    """Run the cell of parameters, as papermill would fill it, and the code cell after it."""
+    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
+    code = [c for c in cells if c["cell_type"] == "code"]
+    at = next(i for i, c in enumerate(code) if "parameters" in c["metadata"].get("tags", ()))
+    names: dict[str, Any] = {}
+    exec("".join(code[at]["source"]), names)
+    assert set(given) <= set(names), "the notebook has no such parameter"
+    names |= given
+    exec("".join(code[at + 1]["source"]), names)
+    return names
+
+
+@pytest.mark.parametrize(("notebook", "name", "value", "allowed"), MISTAKES)
+def test_what_a_notebook_cannot_be_asked_for(
+    notebook: str, name: str, value: Any, allowed: str, smoke_run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    ensured: list[str] = []
+    monkeypatch.setattr(STAGES, "ensure", lambda run, stage: ensured.append(stage))
+    with pytest.raises(KcError) as error:
+        begin(notebook, run_dir=str(smoke_run), **{name: value})
+    sentence = str(error.value)
+    assert repr(value) in sentence and allowed in sentence
+    assert re.fullmatch(r"[^.]+(\d\.\d[^.]*)*\.", sentence), "one sentence"
+    if name != "pair":  # how many pairs there are is only known when they are read
+        assert not ensured
+
+
+@pytest.mark.parametrize("notebook", ["03_circuit_discovery", "06_topology", "07_components"])
+def test_the_band_is_the_one_asked_for_or_the_first(notebook: str, smoke_run: Path) -> None:
+    assert begin(notebook, run_dir=str(smoke_run))["band"] == "high"
+    assert begin(notebook, run_dir=str(smoke_run), band="low")["band"] == "low"
+
+
+def test_a_band_that_a_run_leaves_out_is_refused(smoke_run: Path) -> None:
+    run = Run.open(smoke_run)
+    circuit = run.config.circuit.model_copy(update={"bands": ("medium", "low")})
+    run.config = run.config.model_copy(update={"circuit": circuit})
+    assert parameters.choose_band(run, None) == "medium"
+    with pytest.raises(KcError, match="band = 'high' is not studied"):
+        parameters.choose_band(run, "high")
+
+
+def test_what_is_allowed_passes() -> None:
+    parameters.one_of(["a", "b"], letter="b")
+    parameters.whole_number(1, n=1)
+    parameters.positive(x=0.5, y=3)
+    parameters.fraction(x=0, y=1, z=0.5)
+
+
+@pytest.mark.parametrize("value", [True, None, float("nan"), float("inf"), "1", -1, 0])
+def test_what_is_no_positive_number(value: Any) -> None:
+    with pytest.raises(KcError, match=f"x = {value!r} is not possible"):
+        parameters.positive(x=value)
+    with pytest.raises(KcError, match=f"x = {value!r} is not possible"):
+        parameters.whole_number(1, x=value)
