@@ -10,13 +10,15 @@ worker that computes, whatever waits.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextvars import ContextVar
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -28,6 +30,8 @@ from kc_utils.devices import has_gpu
 
 #: Jobs go before stages (whose priority is below 0): what is begun is finished first.
 JOB_PRIORITY = 10
+
+_shared: ContextVar[ProcessPoolExecutor | None] = ContextVar("shared_processes", default=None)
 
 
 def run_jobs(
@@ -43,16 +47,36 @@ def run_jobs(
     if workers <= 1:
         return [function(*job) for job in tqdm(jobs, desc=description, disable=len(jobs) < 2)]
     results: list[Any] = [None] * len(jobs)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+    shared = _shared.get()
+    with contextlib.nullcontext(shared) if shared else _processes(workers) as pool:
         futures = {pool.submit(function, *job): i for i, job in enumerate(jobs)}
         try:
             for future in tqdm(as_completed(futures), total=len(jobs), desc=description):
                 results[futures[future]] = future.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for future in futures:
+                future.cancel()
             raise
     return results
+
+
+@contextlib.contextmanager
+def shared_processes() -> Iterator[None]:
+    """Let all ``run_jobs`` inside use the same processes: each takes seconds to import PyTorch.
+
+    They start when there are jobs for them, and end with the ``with`` block.
+    """
+    with _processes(os.cpu_count() or 1) as pool:
+        before = _shared.set(pool)
+        try:
+            yield
+        finally:
+            _shared.reset(before)
+
+
+def _processes(most: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(most, mp_context=context, initializer=_start_worker)
 
 
 def _start_worker() -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from kc_utils import execute, profiles
 from kc_utils.errors import KcError
+from kc_utils.parallel import shared_processes
 from kc_utils.preflight import check
 from kc_utils.runs import ROOT, Run
 from kc_utils.stages import STAGES, Stage
@@ -73,23 +74,28 @@ def stage_name(text: str, stages: Iterable[Stage] = STAGES.study) -> str:
 
 
 def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: bool = True) -> None:
-    """Compute the stages in order; a notebook is executed once its stages are there."""
+    """Compute the stages in order, then execute the notebooks whose stages are all there."""
     last = stage_name(to) if to else None
     stages = list(STAGES.study)
     for stage in stages:  # before anything is written
         if STAGES.done(run, stage.name):
             run.verify_stage(stage.name)
-    for i, stage in enumerate(stages):
-        if not STAGES.done(run, stage.name):
-            console.print(f"stage [bold]{stage.name}[/bold]")
-        STAGES.ensure(run, stage.name)
-        complete = i + 1 == len(stages) or stages[i + 1].notebook != stage.notebook
-        if complete and notebooks:
-            _notebook(run, stage.notebook, console)
-        if stage.name == last:
-            return
-    for name in EXTRA_NOTEBOOKS if notebooks else ():
+    if last:
+        stages = stages[: 1 + [stage.name for stage in stages].index(last)]
+    with shared_processes():
+        for stage in stages:
+            if not STAGES.done(run, stage.name):
+                console.print(f"stage [bold]{stage.name}[/bold]")
+            STAGES.ensure(run, stage.name)
+    names = [*_complete(stages), *(() if last else EXTRA_NOTEBOOKS)]
+    for name in names if notebooks else ():
         _notebook(run, name, console)
+
+
+def _complete(stages: list[Stage]) -> list[str]:
+    """Notebooks that need no other stage than these first ones of the study."""
+    after = {stage.notebook for stage in list(STAGES.study)[len(stages) :]}
+    return [n for n in dict.fromkeys(s.notebook for s in stages) if n not in after]
 
 
 def all_notebooks() -> list[str]:

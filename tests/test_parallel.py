@@ -13,7 +13,7 @@ from distributed import Client, LocalCluster
 
 from kc_utils import allocator
 from kc_utils.errors import KcError
-from kc_utils.parallel import run_jobs
+from kc_utils.parallel import run_jobs, shared_processes
 
 
 def square(value: int) -> int:
@@ -93,6 +93,22 @@ def test_outside_of_dask_nothing_is_submitted(client) -> None:
     assert run_jobs(square, [(4,)], "alone") == [16]
     after = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.transition_log))
     assert after == before
+
+
+def processes_of(description: str) -> set[int]:
+    return {pid for pid, _ in run_jobs(who, [(i,) for i in range(12)], description)}
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one core: no processes")
+def test_shared_processes_serve_all_jobs_inside_and_none_outside() -> None:
+    with shared_processes():
+        first, second = processes_of("first"), processes_of("second")
+        assert first | second == first and os.getpid() not in first
+        assert len(first) <= (os.cpu_count() or 1)
+        with pytest.raises(KcError, match=r"Three is not allowed\."):
+            run_jobs(refuse_three, [(v,) for v in range(6)], "refusing")
+        assert processes_of("after an error") <= first
+    assert not processes_of("outside") & first
 
 
 @pytest.mark.skipif(allocator._glibc() is None or os.cpu_count() == 1, reason="glibc, two cores")
