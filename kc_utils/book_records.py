@@ -41,7 +41,7 @@ def notebooks(run: Run) -> str:
     if not rows:
         return "No notebook of this run has been executed.\n"
     total = sum(step["seconds"] for step in run.record["notebooks"].values())
-    rows.append(("**total**", f"**{total:.1f}**", "", ""))
+    rows.append(("**sum**", f"**{total:.1f}**", "", ""))
     return table(("notebook", "seconds", "longest cell, seconds", "peak memory"), rows)
 
 

@@ -260,7 +260,7 @@ def _print_seconds(run_) -> None:
     for name, seconds in rows.items():
         record = run_.record["stages"].get(name)
         table.add_row(name, f"{seconds:.1f}", _wrote(name, record))
-    table.add_row("total", f"{sum(rows.values()):.1f}", "", style="bold")
+    table.add_row("sum", f"{sum(rows.values()):.1f}", "", style="bold")
     console.print(table)
 
 

@@ -14,10 +14,10 @@ from papermill.exceptions import PapermillExecutionError
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
+from kc_utils.machine import notebooks_at_once, usable_cores
+from kc_utils.parallel import run_jobs, shared_processes
 from kc_utils.peak_memory import PeakMemory
 from kc_utils.runs import ROOT, Run, key_of
-
-logger = logging.getLogger(__name__)
 
 
 def notebook_path(name: str) -> Path:
@@ -34,28 +34,54 @@ def source_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def execute(run: Run, name: str, stage_keys: list[str], parameters: dict[str, Any]) -> bool:
-    """Execute one notebook into the run folder unless nothing that it depends on has changed.
+def execute_all(run: Run, wanted: dict[str, list[str]], parameters: dict[str, Any]) -> list[str]:
+    """Execute notebooks into the run folder, except where nothing that they depend on has changed.
 
-    Returns whether it was executed. The output appears only when every cell has succeeded.
+    Args:
+        run: gets the executed notebooks, and in its record what each took.
+        wanted: names, each with the keys of the stages that it depends on.
+        parameters: a notebook is given those that it declares.
+
+    Returns:
+        The names of those that were executed. A notebook appears only when every cell has
+        succeeded; the first that fails stops the rest.
+
+    Raises:
+        KcError: a notebook is missing or fails.
     """
-    source = notebook_path(name)
-    target = run.path / "notebooks" / f"{name}.ipynb"
-    if not source.is_file():
-        raise KcError(f"{source} is missing; the checkout is not complete.")
-    declared = papermill.inspect_notebook(str(source))
-    parameters = {name: value for name, value in parameters.items() if name in declared}
-    key = key_of(artifacts.sha256(source), source_digest(), stage_keys, parameters)
-    known = run.record["notebooks"].get(name)
-    if known and known["key"] == key and target.is_file():
-        return False
+    source, jobs, keys = source_digest(), [], []
+    for name, stage_keys in wanted.items():
+        if not notebook_path(name).is_file():
+            raise KcError(f"{notebook_path(name)} is missing; the checkout is not complete.")
+        declared = papermill.inspect_notebook(str(notebook_path(name)))
+        given = {key: value for key, value in parameters.items() if key in declared}
+        target = run.path / "notebooks" / f"{name}.ipynb"
+        key = key_of(artifacts.sha256(notebook_path(name)), source, stage_keys, given)
+        known = run.record["notebooks"].get(name)
+        if not (known and known["key"] == key and target.is_file()):
+            jobs.append((name, target, given))
+            keys.append(key)
+
+    def note(i: int, took: tuple[float, int]) -> None:
+        seconds, peak = took
+        run.record["notebooks"][jobs[i][0]] = {
+            "key": keys[i], "seconds": seconds, "peak_bytes": peak,
+        }  # fmt: skip
+        run.save()
+
+    with shared_processes(notebooks_at_once(usable_cores())):
+        run_jobs(_execute, jobs, "notebooks", note)
+    return [name for name, *_ in jobs]
+
+
+def _execute(name: str, target: Path, parameters: dict[str, Any]) -> tuple[float, int]:
+    """Execute one notebook; seconds, and the most bytes it held."""
     started = time.perf_counter()
     with PeakMemory() as peak:
-        artifacts.write_atomically(target, lambda partial: _papermill(source, partial, parameters))
-    seconds = round(time.perf_counter() - started, 2)
-    run.record["notebooks"][name] = {"key": key, "seconds": seconds, "peak_bytes": peak.bytes}
-    run.save()
-    return True
+        artifacts.write_atomically(
+            target, lambda partial: _papermill(notebook_path(name), partial, parameters)
+        )
+    return round(time.perf_counter() - started, 2), peak.bytes
 
 
 def _papermill(source: Path, target: Path, parameters: dict[str, Any]) -> None:

@@ -25,6 +25,11 @@ def usable_cores() -> int:
     return max(1, min(cores, int(quota) // int(period))) if quota.isdigit() else cores
 
 
+def notebooks_at_once(cores: int) -> int:
+    """How many notebooks a run executes at the same time: a kernel can hold gigabytes."""
+    return min(cores, 4)
+
+
 def memory_bytes() -> int:
     """Memory of the machine, or of the container."""
     here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -35,24 +35,35 @@ _shared: ContextVar[ProcessPoolExecutor | None] = ContextVar("shared_processes",
 
 
 def run_jobs(
-    function: Callable[..., Any], jobs: Sequence[Iterable[Any]], description: str
+    function: Callable[..., Any],
+    jobs: Sequence[Iterable[Any]],
+    description: str,
+    done: Callable[[int, Any], None] = lambda i, result: None,
 ) -> list[Any]:
     """``[function(*job) for job in jobs]`` over processes; results keep the order of ``jobs``.
 
-    ``function`` must be importable (defined at module level). The first error stops the rest.
+    ``function`` must be importable (defined at module level). ``done(i, result)`` is called here as
+    soon as a result is known. The first error stops the rest.
     """
     if (task := _dask_task()) and len(jobs) > 1:
-        return _run_on_cluster(function, jobs, f"{task}/{description}")
+        results = _run_on_cluster(function, jobs, f"{task}/{description}")
+        for i, result in enumerate(results):
+            done(i, result)
+        return results
     workers = 1 if task or has_gpu() else min(os.cpu_count() or 1, len(jobs))
+    results = [None] * len(jobs)
     if workers <= 1:
-        return [function(*job) for job in tqdm(jobs, desc=description, disable=len(jobs) < 2)]
-    results: list[Any] = [None] * len(jobs)
+        for i, job in enumerate(tqdm(jobs, desc=description, disable=len(jobs) < 2)):
+            results[i] = function(*job)
+            done(i, results[i])
+        return results
     shared = _shared.get()
     with contextlib.nullcontext(shared) if shared else _processes(workers) as pool:
         futures = {pool.submit(function, *job): i for i, job in enumerate(jobs)}
         try:
             for future in tqdm(as_completed(futures), total=len(jobs), desc=description):
                 results[futures[future]] = future.result()
+                done(futures[future], future.result())
         except BaseException:
             for future in futures:
                 future.cancel()
@@ -61,12 +72,14 @@ def run_jobs(
 
 
 @contextlib.contextmanager
-def shared_processes() -> Iterator[None]:
+def shared_processes(most: int | None = None) -> Iterator[None]:
     """Let all ``run_jobs`` inside use the same processes: each takes seconds to import PyTorch.
 
-    They start when there are jobs for them, and end with the ``with`` block.
+    They are as many as there are cores, or ``most`` if that is less. They start when there are jobs
+    for them, and end with the ``with`` block.
     """
-    with _processes(os.cpu_count() or 1) as pool:
+    cores = os.cpu_count() or 1
+    with _processes(min(cores, most or cores)) as pool:
         before = _shared.set(pool)
         try:
             yield

@@ -88,8 +88,8 @@ def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: b
                 console.print(f"stage [bold]{stage.name}[/bold]")
             STAGES.ensure(run, stage.name)
     names = [*_complete(stages), *(() if last else EXTRA_NOTEBOOKS)]
-    for name in names if notebooks else ():
-        _notebook(run, name, console)
+    if notebooks:
+        _execute(run, names)
 
 
 def _complete(stages: list[Stage]) -> list[str]:
@@ -113,9 +113,8 @@ def notebook_stages(name: str) -> list[Stage]:
     return stages[: own[-1] + 1] if own else stages
 
 
-def _notebook(run: Run, name: str, console: Console) -> None:
-    keys = [STAGES.key(run.config, stage.name) for stage in notebook_stages(name)]
-    # Below the project root the path is written relative to it: the page is published.
+def _execute(run: Run, names: list[str]) -> None:
+    # Below the project root the path is written relative to it: the pages are published.
     inside = run.path.is_relative_to(ROOT)
     shown = run.path.relative_to(ROOT) if inside else run.path
     parameters = {
@@ -123,5 +122,5 @@ def _notebook(run: Run, name: str, console: Console) -> None:
         "profile": run.config.profile,
         "task": run.config.circuit.tasks[0],
     }
-    with console.status(f"notebook {name}"):
-        execute.execute(run, name, keys, parameters)
+    keys = {n: [STAGES.key(run.config, s.name) for s in notebook_stages(n)] for n in names}
+    execute.execute_all(run, keys, parameters)

@@ -162,6 +162,16 @@ def test_more_cores_help_jobs_and_not_one_seed() -> None:
     assert one.here == pytest.approx(one.there) and notebook.here == pytest.approx(notebook.there)
 
 
+def test_notebooks_of_a_book_share_the_cores() -> None:
+    pages = {f"{i}": {"seconds": 10.0, "peak_bytes": i * GIB} for i in range(1, 5)}
+    kept = replace(COSTS, stages={}, notebooks=pages)
+    four = replace(SPEED, cores=4)
+    assert estimates(kept, SPEED, list(pages), None)[0].here == pytest.approx(40 / 2)
+    assert estimates(kept, four, list(pages), None)[0].here == pytest.approx(40 / 4)
+    assert kept.peak_bytes() == (4 + 3) * GIB
+    assert replace(kept, speed=replace(SPEED, cores=1)).peak_bytes() == 4 * GIB
+
+
 def test_exercises_are_summed_up() -> None:
     pages = {f"exercises/e{i}": {"seconds": 12.0} for i in (1, 2)}
     found = estimates(replace(COSTS, notebooks=pages), SPEED, NOTEBOOKS, None)

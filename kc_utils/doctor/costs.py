@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kc_utils.doctor.finding import ROOT
 from kc_utils.errors import KcError
+from kc_utils.machine import notebooks_at_once
 
 if TYPE_CHECKING:
     from kc_utils.runs import Run
@@ -56,9 +57,13 @@ class Costs:
     growth: Mapping[str, float]
 
     def peak_bytes(self) -> int | None:
-        """Most memory that any step held; None if no step recorded it."""
-        steps = [*self.stages.values(), *self.notebooks.values()]
-        return max((int(s["peak_bytes"]) for s in steps if "peak_bytes" in s), default=None)
+        """Most memory that any stage, or the notebooks executed at once, held; None: no record."""
+        stages, books = (
+            [int(s["peak_bytes"]) for s in steps.values() if "peak_bytes" in s]
+            for steps in (self.stages, self.notebooks)
+        )
+        together = sum(sorted(books)[-notebooks_at_once(self.speed.cores) :])
+        return max([*stages, together]) if stages or books else None
 
 
 def read(path: Path = KEPT) -> Costs | None:

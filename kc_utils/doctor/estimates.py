@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kc_utils.doctor.costs import Costs, Speed
+from kc_utils.machine import notebooks_at_once
 
 Kind = Literal["training", "training jobs", "jobs", "alone"]
 KINDS: dict[str, Kind] = {
@@ -70,11 +71,15 @@ def estimates(
     if building is None:
         lacks.append("building the pages")
     stages_here = sum(s * slowdown(KINDS[name], here, there) for name, s in study.items())
-    rest = sum(pages.values()) + (building or 0)
+    executed, built = sum(pages.values()), building or 0
     found = [
-        Estimate("make book, profile " + costs.profile, sum(study.values()) + rest,
-                 stages_here + rest * alone, tuple(lacks))
-    ]  # fmt: skip
+        Estimate(
+            f"make book, profile {costs.profile}",
+            sum(study.values()) + executed / notebooks_at_once(there.cores) + built,
+            stages_here + (executed / notebooks_at_once(here.cores) + built) * alone,
+            tuple(lacks),
+        )
+    ]
     if seed:
         found.append(
             Estimate("one seed of the sweep, with as many at a time as there are cores",
