@@ -59,6 +59,9 @@ def run(
 
     What is done already is kept; an interrupted run goes on where it was.
     """
+    from kc_utils import profiles
+
+    profiles.load(profile, overrides or [])  # most mistakes are here: say so before long imports
     from kc_utils.pipeline import prepare, run_study
 
     run_ = prepare(profile, overrides or [], run_dir, from_, to)

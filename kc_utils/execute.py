@@ -9,9 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import papermill
-from papermill.exceptions import PapermillExecutionError
-
 from kc_utils import artifacts
 from kc_utils.errors import KcError
 from kc_utils.machine import notebooks_at_once, usable_cores
@@ -53,13 +50,11 @@ def execute_all(run: Run, wanted: dict[str, list[str]], parameters: dict[str, An
     for name, stage_keys in wanted.items():
         if not notebook_path(name).is_file():
             raise KcError(f"{notebook_path(name)} is missing; the checkout is not complete.")
-        declared = papermill.inspect_notebook(str(notebook_path(name)))
-        given = {key: value for key, value in parameters.items() if key in declared}
         target = run.path / "notebooks" / f"{name}.ipynb"
-        key = key_of(artifacts.sha256(notebook_path(name)), source, stage_keys, given)
+        key = key_of(artifacts.sha256(notebook_path(name)), source, stage_keys, parameters)
         known = run.record["notebooks"].get(name)
         if not (known and known["key"] == key and target.is_file()):
-            jobs.append((name, target, given))
+            jobs.append((name, target, parameters))
             keys.append(key)
 
     def note(i: int, took: tuple[float, int]) -> None:
@@ -85,12 +80,17 @@ def _execute(name: str, target: Path, parameters: dict[str, Any]) -> tuple[float
 
 
 def _papermill(source: Path, target: Path, parameters: dict[str, Any]) -> None:
+    import papermill  # takes seconds, and only the processes that execute notebooks need it
+    from papermill.exceptions import PapermillExecutionError
+
+    declared = papermill.inspect_notebook(str(source))
+    given = {name: value for name, value in parameters.items() if name in declared}
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     logging.getLogger("papermill").setLevel(logging.WARNING)
     output = target.with_name(f"{target.name}.ipynb")  # papermill warns of other endings
     try:
         papermill.execute_notebook(
-            str(source), str(output), parameters, kernel_name="python3", cwd=str(ROOT),
+            str(source), str(output), given, kernel_name="python3", cwd=str(ROOT),
             progress_bar=False, request_save_on_cell_execute=False,
             # Else every kernel says that it listens on the loopback interface and that it ends.
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
