@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,19 @@ def test_a_mistake_is_one_sentence_exit_2_and_nothing_changes(
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert all(word in done.stderr for word in words), done.stderr
     assert snapshot(own_run) == before
+
+
+@pytest.mark.parametrize("mistake", [["--profile", "giant"], ["--set", "training.epoch=5"]])
+def test_a_mistyped_setting_is_named_before_long_imports(mistake: list[str]) -> None:
+    code = (
+        "import sys; from kc_utils import cli\n"
+        f"sys.argv = ['kc', 'run', *{mistake}]\n"
+        "try: cli.main()\n"
+        "finally: print('torch' in sys.modules, 'papermill' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (2, "False False")
+    assert done.stderr.startswith("kc: ")
 
 
 def test_a_mistake_makes_no_run_folder(tmp_path: Path) -> None:
