@@ -95,6 +95,19 @@ def test_outside_of_dask_nothing_is_submitted(client) -> None:
     assert after == before
 
 
+def noted(jobs: list[tuple[int]]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    run_jobs(square, jobs, "noting", found.__setitem__)
+    return found
+
+
+def test_every_result_is_told_with_its_place(client) -> None:
+    jobs = [(3,), (1,), (2,)]
+    assert noted(jobs) == {0: 9, 1: 1, 2: 4}
+    assert noted(jobs[:1]) == {0: 9}
+    assert client.submit(noted, jobs, pure=False).result(timeout=30) == {0: 9, 1: 1, 2: 4}
+
+
 def processes_of(description: str) -> set[int]:
     return {pid for pid, _ in run_jobs(who, [(i,) for i in range(12)], description)}
 
