@@ -66,6 +66,11 @@ def execute_all(run: Run, wanted: dict[str, list[str]], parameters: dict[str, An
 
     with shared_processes(notebooks_at_once(usable_cores())):
         run_jobs(_execute, jobs, "notebooks", note)
+    if jobs:  # in their order, not in that in which they were finished
+        books = run.record["notebooks"]
+        first = {name: books.pop(name) for name in wanted}
+        run.record["notebooks"] = first | books
+        run.save()
     return [name for name, *_ in jobs]
 
 
