@@ -31,17 +31,15 @@ def source_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def execute_all(run: Run, wanted: dict[str, list[str]], parameters: dict[str, Any]) -> list[str]:
+def execute_all(run: Run, wanted: dict[str, list[str]], parameters: dict[str, Any]) -> None:
     """Execute notebooks into the run folder, except where nothing that they depend on has changed.
+
+    A notebook appears only when every cell has succeeded; the first that fails stops the rest.
 
     Args:
         run: gets the executed notebooks, and in its record what each took.
         wanted: names, each with the keys of the stages that it depends on.
         parameters: a notebook is given those that it declares.
-
-    Returns:
-        The names of those that were executed. A notebook appears only when every cell has
-        succeeded; the first that fails stops the rest.
 
     Raises:
         KcError: a notebook is missing or fails.
@@ -71,7 +69,6 @@ def execute_all(run: Run, wanted: dict[str, list[str]], parameters: dict[str, An
         first = {name: books.pop(name) for name in wanted}
         run.record["notebooks"] = first | books
         run.save()
-    return [name for name, *_ in jobs]
 
 
 def _execute(name: str, target: Path, parameters: dict[str, Any]) -> tuple[float, int]:

@@ -45,30 +45,35 @@ def run_jobs(
     ``function`` must be importable (defined at module level). ``done(i, result)`` is called here as
     soon as a result is known. The first error stops the rest.
     """
+    results: list[Any] = [None] * len(jobs)
+    for i, result in _results(function, jobs, description):
+        results[i] = result
+        done(i, result)
+    return results
+
+
+def _results(
+    function: Callable[..., Any], jobs: Sequence[Iterable[Any]], description: str
+) -> Iterator[tuple[int, Any]]:
+    """Place and result of every job, as soon as it is known."""
     if (task := _dask_task()) and len(jobs) > 1:
-        results = _run_on_cluster(function, jobs, f"{task}/{description}")
-        for i, result in enumerate(results):
-            done(i, result)
-        return results
+        yield from enumerate(_run_on_cluster(function, jobs, f"{task}/{description}"))
+        return
     workers = 1 if task or has_gpu() else min(os.cpu_count() or 1, len(jobs))
-    results = [None] * len(jobs)
     if workers <= 1:
         for i, job in enumerate(tqdm(jobs, desc=description, disable=len(jobs) < 2)):
-            results[i] = function(*job)
-            done(i, results[i])
-        return results
+            yield i, function(*job)
+        return
     shared = _shared.get()
     with contextlib.nullcontext(shared) if shared else _processes(workers) as pool:
         futures = {pool.submit(function, *job): i for i, job in enumerate(jobs)}
         try:
             for future in tqdm(as_completed(futures), total=len(jobs), desc=description):
-                results[futures[future]] = future.result()
-                done(futures[future], future.result())
+                yield futures[future], future.result()
         except BaseException:
             for future in futures:
                 future.cancel()
             raise
-    return results
 
 
 @contextlib.contextmanager
