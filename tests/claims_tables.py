@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kc_utils import config
-from kc_utils.runs import Run
+from kc_utils.runs.folder import Run
 
 ABLATIONS = ("corrupted", "zero", "mean")
 BANDS, KINDS, TASKS = ("high", "medium", "low"), ("K_rel", "K_compl"), ("city", "major")

@@ -113,7 +113,7 @@ def pages(built_book: Path) -> dict[str, BeautifulSoup]:
     """Every page of the book, parsed: path below the book -> HTML."""
     from bs4 import BeautifulSoup
 
-    from kc_utils.whole_book import NAME
+    from kc_utils.book.whole_book import NAME
 
     found = sorted(built_book.rglob("*.html"))
     names = [path.relative_to(built_book).as_posix() for path in found]
@@ -144,7 +144,7 @@ def drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Playwright leaves a loop running in a worker; then a drawing waits for it.
     """
-    from kc_utils.explorer.throttle import Throttle
+    from kc_utils.explorer.app import Throttle
 
     monkeypatch.setattr(Throttle, "__call__", Throttle.now)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from kc_utils.allocator import kept_memory
+from kc_utils.kernels.kept_memory import kept_memory
 
 #: Before the count: the allocator finds its places within about ten blocks.
 WARM_UP, BLOCKS = 16, 8

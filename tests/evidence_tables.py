@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from claims_tables import BANDS, EPOCHS, KINDS, N_HEADS, N_LAYERS, STEPS
 
-from kc_utils.capacity import pool_bits
+from kc_utils.analysis.knowledge import pool_bits
 from kc_utils.config import ATTRIBUTES
 
 GUESS = 4.0  # nats, of a guesser who knows the values

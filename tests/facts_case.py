@@ -9,8 +9,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.config import ModelConfig
-from kc_utils.models import make_model, save_model
-from kc_utils.tokenizers import train_bpe
+from kc_utils.models.causal_lm import make_model, save_model
+from kc_utils.models.tokenizers import train_bpe
 
 SUBJECTS = [a + b for a in ("Bel", "Dor", "Kal", "Min", "Tor", "Vas") for b in ("ia", "on", "ul")]
 CITIES = ["Akra", "Bonn", "Cork", "Dili", "Evry", "Faro", "Gent", "Homs", "Irun"]

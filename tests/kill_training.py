@@ -16,11 +16,12 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from kc_utils.config import TrainingConfig
-from kc_utils.tokenizers import train_bpe
-from kc_utils.training import checkpoints, state
-from kc_utils.training.engine import StepTrainer
+from kc_utils.models.tokenizers import train_bpe
+from kc_utils.training import checkpoints
+from kc_utils.training import checkpoints as state
 from kc_utils.training.packing import plan_epochs
-from kc_utils.training.trainer import train
+from kc_utils.training.pretraining import train
+from kc_utils.training.trainer import StepTrainer
 
 TEXTS = [f"person {i} lives in city {i * 7 % 10} and works for company {i % 5}" for i in range(60)]
 HOOKS = (

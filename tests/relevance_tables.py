@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from plot_tables import EPOCHS, grid, rising
 
-from kc_utils.world.relevance import KINDS_OF_RELEVANCE
+from kc_utils.study.experiments.relevance.people import KINDS_OF_RELEVANCE
 
 WORDINGS, SEEDS = ["trained", "held_out"], [0, 1, 2]
 

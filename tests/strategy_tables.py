@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from plot_tables import grid
 
-from kc_utils.strategies.plans import STRATEGIES
+from kc_utils.study.experiments.strategies.plans import STRATEGIES
 
 SEEDS = [0, 1, 2]
 

@@ -8,7 +8,7 @@ from tiny_models import tiny_model
 from torch import nn
 from transformers.activations import ACT2FN
 
-from kc_utils.activation import SigmoidGelu, sigmoid_gelu, use_sigmoid_gelu
+from kc_utils.kernels.activation import SigmoidGelu, sigmoid_gelu, use_sigmoid_gelu
 
 NAMES = ("gelu_new", "gelu_pytorch_tanh")
 LIMITS = {torch.float64: (1e-13, 1e-13), torch.float32: (1e-6, 1e-5)}  # of values and slopes

@@ -8,13 +8,13 @@ import sys
 import pytest
 from conftest import ROOT, environment
 
-from kc_utils import allocator
+from kc_utils.kernels import kept_memory
 from kc_utils.sweep import cluster
 
 BLOCK = 10 * 2**20 * 4 // 4096  # of the script, in pages of 4 KiB
 PAGES = 8 * BLOCK  # of all blocks that are counted
 
-glibc = pytest.mark.skipif(allocator._glibc() is None, reason="needs glibc")
+glibc = pytest.mark.skipif(kept_memory._glibc() is None, reason="needs glibc")
 
 
 def pages(*arguments: str, **variables: str) -> list[int]:
@@ -47,8 +47,8 @@ def test_the_worker_of_a_sweep_keeps_memory_in_its_thread():
 @pytest.mark.parametrize("missing", ["system", "allocator"])
 def test_another_system_or_allocator_is_left_alone(monkeypatch, missing):
     if missing == "system":
-        monkeypatch.setattr(allocator.sys, "platform", "darwin")
+        monkeypatch.setattr(kept_memory.sys, "platform", "darwin")
     else:
-        monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: object())
-    with allocator.kept_memory() as kept:
+        monkeypatch.setattr(kept_memory.ctypes, "CDLL", lambda _: object())
+    with kept_memory.kept_memory() as kept:
         assert not kept

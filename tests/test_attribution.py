@@ -15,14 +15,14 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
-from kc_utils.anatomy import anatomy_of, graph_of
-from kc_utils.attribution import AttributionSettings, attribute
-from kc_utils.bridge import boot_bridge, ungroup
+from kc_utils.circuits.adapter import anatomy_of, graph_of
+from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.bridge import boot_bridge, ungroup
+from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.memory import bytes_per_pair, product_bytes_per_pair
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.cli.golden import SCORE_FILES
 from kc_utils.errors import KcError
-from kc_utils.golden import SCORE_FILES
-from kc_utils.graph import Graph
-from kc_utils.memory import bytes_per_pair, product_bytes_per_pair
-from kc_utils.prompt_batch import PairBatch
 
 EAP = AttributionSettings(method="eap")
 

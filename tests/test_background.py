@@ -15,23 +15,23 @@ from tiny_models import KINDS, VOCAB, tiny_model, tokenizer
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils import book_chapters
-from kc_utils.anatomy import anatomy_of, graph_of
-from kc_utils.attribution import AttributionSettings, attribute
-from kc_utils.background.judge import judge
-from kc_utils.background.lesson import open_lesson
+from kc_utils.analysis.head_attribution import source_attribution, token_attribution
+from kc_utils.background.lesson import judge, open_lesson
 from kc_utils.background.patching import some_readers, stream_patching
 from kc_utils.background.path import RULES, edge_errors, embedding_path, riemann
 from kc_utils.background.wired import CIRCUIT, linear_model, wired_batch, wired_model
-from kc_utils.bridge import boot_bridge
-from kc_utils.circuit import circuit_from_names, full_circuit
-from kc_utils.components import source_attribution, token_attribution
+from kc_utils.book import contents
+from kc_utils.circuits.adapter import anatomy_of, graph_of
+from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.circuit import circuit_from_names, full_circuit
+from kc_utils.circuits.exact import edge_response, exact_scores
+from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.running import mean_outputs, references
 from kc_utils.errors import KcError
-from kc_utils.exact import edge_response, exact_scores
-from kc_utils.graph import Graph
-from kc_utils.plots import background, background_paths, schematics
-from kc_utils.prompt_batch import PairBatch
-from kc_utils.running import mean_outputs, references
+from kc_utils.plots import background, background_paths
+from kc_utils.plots.interactive import schematic
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 SUBJECT = slice(1, 3)  # the tokens in which the two prompts of a pair differ
@@ -241,8 +241,8 @@ def test_figures_are_drawn_from_their_tables_and_name_what_is_missing() -> None:
 
 @pytest.mark.parametrize(
     "draw",
-    [schematics.residual_stream, schematics.circuit_runs, schematics.patching,
-     schematics.path_points],
+    [schematic.residual_stream, schematic.circuit_runs, schematic.patching,
+     schematic.path_points],
 )  # fmt: skip
 def test_a_schematic_is_one_image_with_a_sentence(draw) -> None:
     drawing = draw()
@@ -258,7 +258,7 @@ def test_a_schematic_is_one_image_with_a_sentence(draw) -> None:
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("background_*.ipynb")), ids=lambda p: p.stem)
 def test_the_minutes_that_a_chapter_names_are_those_of_the_contents(path: Path) -> None:
-    (chapter,) = [c for c in book_chapters.chapters(NOTEBOOKS.parent) if c.file.endswith(path.stem)]
+    (chapter,) = [c for c in contents.chapters(NOTEBOOKS.parent) if c.file.endswith(path.stem)]
     text = path.read_text("utf-8")
     assert re.findall(r"\*\*Time\*\*: (\d+) minutes", text) == [str(chapter.minutes)]
     assert "**You will understand**" in text and "**You need**" in text

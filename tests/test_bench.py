@@ -13,12 +13,13 @@ import pytest
 import torch
 from conftest import environment, kc
 
-from kc_utils.bench import report, sections, shapes
-from kc_utils.bench.floor import attribution_floor, two_forwards
-from kc_utils.bench.memory import high_water_mark
-from kc_utils.bench.timing import Rounds, compare, threads
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.cli.bench import report, sections
+from kc_utils.cli.bench.floor import attribution_floor, two_forwards
+from kc_utils.cli.bench.memory import high_water_mark
+from kc_utils.cli.doctor import shapes
+from kc_utils.cli.doctor.timing import Rounds, compare, threads
 from kc_utils.errors import KcError
-from kc_utils.prompt_batch import PairBatch
 
 KEYS = (
     "eapig_gpt2_small_over_floor",
@@ -235,10 +236,10 @@ def test_threads_are_put_back() -> None:
 
 
 def test_a_process_does_not_inherit_the_peak_of_its_parent() -> None:
-    child = "from kc_utils.bench.memory import high_water_mark; print(high_water_mark())"
+    child = "from kc_utils.cli.bench.memory import high_water_mark; print(high_water_mark())"
     parent = (
         "import subprocess, sys\n"
-        "from kc_utils.bench.memory import high_water_mark\n"
+        "from kc_utils.cli.bench.memory import high_water_mark\n"
         "block = bytearray(b'x') * 300_000_000\n"
         "print(high_water_mark())\n"
         f"print(subprocess.check_output([sys.executable, '-c', {child!r}], text=True))"

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from kc_utils import artifacts, book_costs, book_pages, book_records, profiles, recompute
+from kc_utils import artifacts
+from kc_utils.book import cost_tables, generated, records
+from kc_utils.config import profiles
 from kc_utils.errors import KcError
-from kc_utils.peak_memory import PeakMemory
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES
-from kc_utils.stages.engine import Stage, Stages
+from kc_utils.runs.folder import Run
+from kc_utils.runs.machine import PeakMemory
+from kc_utils.runs.stage import Stage, Stages
+from kc_utils.study import recompute
+from kc_utils.study.stages import STAGES
 
 TINY = profiles.load("tiny")
 MIB = 2**20
@@ -69,7 +72,7 @@ def test_notebooks_follow_the_stages_before_them() -> None:
 
 
 def test_costs_are_the_seconds_of_what_is_computed_again(run: Run) -> None:
-    text = book_costs.costs(run, {"circuit.steps": 1.5})
+    text = cost_tables.costs(run, {"circuit.steps": 1.5})
     _, value, first, minutes, share, memory, more, _ = row(text, "forgetting.steps")
     # forgetting and claims, a minute each, and the notebook
     assert (value, first, minutes) == ("`40`", "`forgetting`", "2.5")
@@ -80,50 +83,50 @@ def test_costs_are_the_seconds_of_what_is_computed_again(run: Run) -> None:
     )
     assert row(text, "circuit.steps")[6] == "+1.0 min (× 1.50, measured)"
     assert row(text, "circuit.every")[6] == "−2.5 min"
-    assert set(book_costs.ROWS) <= set(recompute.parameter_names())
+    assert set(cost_tables.ROWS) <= set(recompute.parameter_names())
 
 
 def test_every_growing_stage_is_computed_again() -> None:
-    for name, growth in book_costs.ROWS.items():
+    for name, growth in cost_tables.ROWS.items():
         assert set(growth.stages) <= set(recompute.stages_of(TINY, name)), name
 
 
 def test_every_parameter_is_in_one_group(run: Run) -> None:
-    text = book_costs.computed_again(run)
+    text = cost_tables.computed_again(run)
     for name in recompute.parameter_names():
         assert text.count(f"`{name}`") == 1 + (name in STAGES.by_name), name
 
 
 def test_runs_of_the_sweep_and_of_the_real_model_are_named(run: Run, tmp_path: Path) -> None:
     reference = ROOT / "book" / "reference"
-    assert "seed 0 of the sweep" in book_costs.whole_runs(run, reference)
-    assert "`smollm2-mini`" in book_costs.whole_runs(run, reference)
-    assert "| `tiny` | `0` |" in book_records.sweep_runs(reference / "sweep")
-    assert "no stored sweep" in book_records.sweep_runs(tmp_path)
-    assert "`tiny-llama`" in book_records.stored_runs(reference)
+    assert "seed 0 of the sweep" in cost_tables.whole_runs(run, reference)
+    assert "`smollm2-mini`" in cost_tables.whole_runs(run, reference)
+    assert "| `tiny` | `0` |" in records.sweep_runs(reference / "sweep")
+    assert "no stored sweep" in records.sweep_runs(tmp_path)
+    assert "`tiny-llama`" in records.stored_runs(reference)
 
 
 def test_the_stored_study_of_facts_shows_what_its_parts_took(tmp_path: Path) -> None:
     stored = ROOT / "book" / "reference" / "capitals"
     cost = artifacts.read_json(stored / "study.json")["cost"]
     assert sum(cost["parts"].values()) == pytest.approx(cost["cpu_seconds"], abs=0.1)
-    text = book_costs.facts_costs(stored)
+    text = cost_tables.facts_costs(stored)
     assert f"took {cost['cpu_seconds'] / 60:.1f} minutes" in text
     assert len([line for line in text.splitlines() if line.startswith("| ")]) == 8 + 1
-    assert "No study" in book_costs.facts_costs(tmp_path)
+    assert "No study" in cost_tables.facts_costs(tmp_path)
 
 
 def test_stages_show_seconds_share_and_memory(run: Run) -> None:
-    text = book_pages.run_seconds(run)
+    text = generated.run_seconds(run)
     assert row(text, "training")[1:4] == ["60.0", f"{1 / len(STAGES.study):.0%}", "100 MiB"]
-    assert row(book_records.notebooks(run), "08_forgetting") == [
+    assert row(records.notebooks(run), "08_forgetting") == [
         "`08_forgetting`",
         "30.0",
         "",
         "300 MiB",
     ]
     del run.record["stages"]["training"]["peak_bytes"]
-    assert row(book_pages.run_seconds(run), "training")[3] == "not recorded"
+    assert row(generated.run_seconds(run), "training")[3] == "not recorded"
 
 
 def test_every_random_stream_is_found(tmp_path: Path) -> None:
@@ -131,9 +134,9 @@ def test_every_random_stream_is_found(tmp_path: Path) -> None:
         '"""A module."""\nSTREAM = 7\ndef draw(seed):\n    """Draw people. More."""\n'
         "    return np.random.default_rng([seed, STREAM])\ndef fixed():\n    return 4\n"
     )
-    found = list(book_records.random_sources(tmp_path))
+    found = list(records.random_sources(tmp_path))
     assert found == [("one.py", "draw", "Draw people", "np.random.default_rng([seed, 7])")]
-    text = book_records.seeds(ROOT / "kc_utils")
+    text = records.seeds(ROOT / "kc_utils")
     assert "`epoch_order`" in text and "`make_model`" in text
 
 

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kc_utils import book_chapters, book_summary
-from kc_utils.claims import CLAIMS
-from kc_utils.claims.over_seeds import over_seeds
+from kc_utils.book import contents, front_page
 from kc_utils.plots.signature import signature
 from kc_utils.plots.style import svg_bytes
-from kc_utils.sweep.dataset import SweepTables
+from kc_utils.runs.dataset import SweepTables
+from kc_utils.study.claims.ledger import CLAIMS
+from kc_utils.study.claims.over_seeds import over_seeds
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADLINES = (*book_summary.CLAIMS, *book_summary.CONTROLS)
+HEADLINES = (*front_page.CLAIMS, *front_page.CONTROLS)
 KNOWN = {claim.id: claim for claim in CLAIMS}
 
 
@@ -48,7 +48,7 @@ def test_every_headline_is_a_claim_of_the_ledger() -> None:
 
 @pytest.mark.parametrize(("effect", "verdict"), [(3, "holds"), (-3, "does not hold")])
 def test_words_follow_the_verdict(effect: float, verdict: str) -> None:
-    text = book_summary.cards(_ledger(effect), HEADLINES)
+    text = front_page.cards(_ledger(effect), HEADLINES)
     other = {"holds": "does not hold", "does not hold": "holds"}[verdict]
     assert text.count(f"[{verdict}]") == len(HEADLINES) and f"[{other}]" not in text
     for headline in HEADLINES:
@@ -59,33 +59,33 @@ def test_words_follow_the_verdict(effect: float, verdict: str) -> None:
 
 
 def test_two_seeds_decide_nothing_and_say_so() -> None:
-    text = book_summary.findings(_ledger(3, seeds=2))
+    text = front_page.findings(_ledger(3, seeds=2))
     assert "2 seeds so far; fewer than three decide nothing" in text
-    assert text.count("[undecided]") == len(book_summary.CLAIMS) and "no interval" in text
-    assert not any(headline.holds in text for headline in book_summary.CLAIMS)
+    assert text.count("[undecided]") == len(front_page.CLAIMS) and "no interval" in text
+    assert not any(headline.holds in text for headline in front_page.CLAIMS)
 
 
 def test_profiles_that_disagree_stand_in_one_card() -> None:
     both = pd.concat([_ledger(3), _ledger(-3, profile="tiny-llama")])
-    card = book_summary.cards(both, HEADLINES[:1])
+    card = front_page.cards(both, HEADLINES[:1])
     assert "`tiny`: [holds]" in card and "`tiny-llama`: [does not hold]" in card
-    found = book_summary.findings(both)
+    found = front_page.findings(both)
     assert "Over 4 seeds of profile `tiny-llama`, **0** of" in found
     assert f"**{len(HEADLINES)}** are decided in opposite ways" in found
     few = pd.concat([_ledger(3), _ledger(-3, seeds=2, profile="tiny-llama")])
-    assert "opposite ways" not in book_summary.findings(few)
+    assert "opposite ways" not in front_page.findings(few)
 
 
 def test_a_claim_that_was_not_measured_says_why() -> None:
     row = _ledger(3).iloc[0].to_dict() | {"difference": math.nan, "note": "No such heads."}
-    assert book_summary.numbers(row) == "Not measured. No such heads."
+    assert front_page.numbers(row) == "Not measured. No such heads."
 
 
 def test_the_stored_sweep_gives_all_parts_and_the_same_bytes() -> None:
     sweep = SweepTables.open(ROOT / "book" / "reference" / "sweep")
-    pages = book_summary.pages(sweep)
+    pages = front_page.pages(sweep)
     assert set(pages) == {"findings.md", "controls.md", "signature.md", "signature.svg"}
-    assert pages == book_summary.pages(sweep)
+    assert pages == front_page.pages(sweep)
     for profile in set(sweep.runs["profile"]):
         assert f"`{profile}`" in pages["findings.md"] and f"`{profile}`" in pages["signature.md"]
 
@@ -143,7 +143,7 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_chapters_follow_the_contents_and_count_on_through_the_parts(small: Path) -> None:
-    found = book_chapters.chapters(small)
+    found = contents.chapters(small)
     assert [(c.number, c.title, c.part) for c in found] == [
         (None, "Method", "First"), (1, "03_circuit_discovery", "Second"),
         (2, "04_circuit_evaluation", "Second"), (3, "12_evidence", "Third"),
@@ -152,7 +152,7 @@ def test_chapters_follow_the_contents_and_count_on_through_the_parts(small: Path
 
 
 def test_the_table_names_only_pages_that_exist(small: Path) -> None:
-    table = book_chapters.chapter_table(book_chapters.chapters(small))
+    table = contents.chapter_table(contents.chapters(small))
     rows = [line for line in table.splitlines() if "[2. 04" in line]
     assert rows == [
         "| [2. 04_circuit_evaluation](/notebooks/04_circuit_evaluation) | 10 | "
@@ -162,7 +162,7 @@ def test_the_table_names_only_pages_that_exist(small: Path) -> None:
 
 
 def test_routes_skip_pages_that_do_not_exist_and_add_minutes(small: Path) -> None:
-    text = book_chapters.routes(book_chapters.chapters(small))
+    text = contents.routes(contents.chapters(small))
     said = dict(re.findall(r"^(.+)\n: .*reading: (.+)$", text, flags=re.MULTILINE))
     assert said["An hour"] == "4 minutes" and said["A day"] == "14 minutes"
     assert "study" not in text.replace("weak", "") and "teaching" not in text
@@ -170,17 +170,17 @@ def test_routes_skip_pages_that_do_not_exist_and_add_minutes(small: Path) -> Non
 
 def test_figures_formulas_and_code_cost_time() -> None:
     prose = ("markdown", "word " * 180)
-    assert book_chapters.minutes([prose]) == 1
+    assert contents.minutes([prose]) == 1
     formula = ("markdown", "```{math}\n" + "a b c " * 500 + "\n```")
-    assert book_chapters.minutes([prose, *[formula] * 4]) == 4
-    assert book_chapters.minutes([prose, ("code", "x\n" * 30), ("figure", "plot()"),
+    assert contents.minutes([prose, *[formula] * 4]) == 4
+    assert contents.minutes([prose, ("code", "x\n" * 30), ("figure", "plot()"),
                                   ("figure", "plot()")]) == 3  # fmt: skip
-    assert book_chapters.minutes([prose] * 12) == 10
+    assert contents.minutes([prose] * 12) == 10
 
 
 def test_prerequisites_of_the_book_come_before_what_needs_them() -> None:
-    order = [chapter.file for chapter in book_chapters.chapters(ROOT)]
-    for file, needs in book_chapters.NEEDS.items():
+    order = [chapter.file for chapter in contents.chapters(ROOT)]
+    for file, needs in contents.NEEDS.items():
         late = [n for n in needs if file in order and n in order
                 and order.index(n) >= order.index(file)]  # fmt: skip
         assert late == [], file

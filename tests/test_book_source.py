@@ -13,8 +13,8 @@ import pytest
 import yaml
 from pybtex.database import parse_file
 
-from kc_utils.book import stored_notebooks
-from kc_utils.cli import app
+from kc_utils.book.build import stored_notebooks
+from kc_utils.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = stored_notebooks(ROOT)  # chapters, then exercises

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from kc_utils import book, book_pages, config, profiles
-from kc_utils.config import Config
+from kc_utils import config
+from kc_utils.book import build, generated
+from kc_utils.config import Config, profiles
 from kc_utils.errors import KcError
-from kc_utils.runs import Run
+from kc_utils.runs.folder import Run
 
 CONFIG = """\
 title: A small book
@@ -67,7 +68,7 @@ def run(root: Path) -> Run:
 
 
 def test_stage_takes_prose_executed_notebooks_and_generated_tables(run: Run, root: Path) -> None:
-    source = book.stage_book(run.path, root)
+    source = build.stage_book(run.path, root)
     assert (source / "_config.yml").read_text() == CONFIG
     assert "smoke" in (source / "book" / "generated" / "run_summary.md").read_text()
     notebook = json.loads((source / "notebooks" / "01_first.ipynb").read_text())
@@ -88,39 +89,39 @@ def test_parameters_and_set_up_are_folded_and_nothing_else() -> None:
         {"cell_type": "markdown", "metadata": {}, "source": "from here on"},
     ]
     text = json.dumps({"cells": cells, "metadata": {}})
-    staged = json.loads(book.clean_notebook(text, {}))["cells"]
+    staged = json.loads(build.clean_notebook(text, {}))["cells"]
     folded = ["hide-input" in cell["metadata"].get("tags", []) for cell in staged]
     assert folded == [True, True, False, False, False]
 
 
 def test_staged_source_names_no_folder_of_the_machine(run: Run, root: Path) -> None:
-    source = book.stage_book(run.path, root)
+    source = build.stage_book(run.path, root)
     texts = [p.read_text() for p in source.rglob("*") if p.is_file()]
     assert texts and not [text for text in texts if str(root) in text]
 
 
 def test_stage_keeps_unchanged_files_and_removes_stale_ones(run: Run, root: Path) -> None:
-    source = book.stage_book(run.path, root)
+    source = build.stage_book(run.path, root)
     index, stale = source / "book" / "index.md", source / "book" / "old.md"
     stale.write_text("old")
     before = index.stat().st_mtime_ns
-    book.stage_book(run.path, root)
+    build.stage_book(run.path, root)
     assert index.stat().st_mtime_ns == before and not stale.exists()
     (root / "book" / "index.md").write_text("# New\n")
-    book.stage_book(run.path, root)
+    build.stage_book(run.path, root)
     assert index.read_text() == "# New\n"
 
 
 def test_missing_executed_notebook_is_named_with_the_command(run: Run, root: Path) -> None:
     (run.path / "notebooks" / "01_first.ipynb").unlink()
     with pytest.raises(KcError, match=r"01_first\.ipynb is missing.*kc run --profile smoke"):
-        book.stage_book(run.path, root)
+        build.stage_book(run.path, root)
 
 
 def test_damaged_executed_notebook_is_named(run: Run, root: Path) -> None:
     (run.path / "notebooks" / "01_first.ipynb").write_text("{")
     with pytest.raises(KcError, match=r"01_first\.ipynb is damaged"):
-        book.stage_book(run.path, root)
+        build.stage_book(run.path, root)
 
 
 def test_build_is_skipped_when_nothing_changed(run: Run, root: Path, monkeypatch) -> None:
@@ -133,28 +134,28 @@ def test_build_is_skipped_when_nothing_changed(run: Run, root: Path, monkeypatch
             page.parent.mkdir(parents=True, exist_ok=True)
             page.write_text(f"<html><article class='bd-article'><h1>{name}</h1></article></html>")
 
-    monkeypatch.setattr(book, "_jupyter_book", fake)
-    index = book.build_book(run.path, root)
+    monkeypatch.setattr(build, "_jupyter_book", fake)
+    index = build.build_book(run.path, root)
     assert index == run.path / "book" / "_build" / "html" / "index.html"
     run.record["other_seconds"]["book"] = 12.5  # what `kc book` notes when it is done
     run.save()
-    book.build_book(run.path, root)
+    build.build_book(run.path, root)
     assert len(builds) == 1
     (root / "book" / "index.md").write_text("# Changed\n")
-    book.build_book(run.path, root)
+    build.build_book(run.path, root)
     assert len(builds) == 2
     whole = index.with_name("whole-book.html")
     assert "notebooks/01_first" in whole.read_text()
     for count, lost in ((3, index), (4, whole)):
         lost.unlink()
-        book.build_book(run.path, root)
+        build.build_book(run.path, root)
         assert len(builds) == count and lost.is_file()
 
 
 def test_a_changed_glossary_builds_every_page_again() -> None:
     before = {"book/a.md": "1", "book/glossary.md": "1"}
-    assert book._only_pages_changed(before, before | {"book/a.md": "2"})
-    assert not book._only_pages_changed(before, before | {"book/glossary.md": "2"})
+    assert build._only_pages_changed(before, before | {"book/a.md": "2"})
+    assert not build._only_pages_changed(before, before | {"book/glossary.md": "2"})
 
 
 @pytest.mark.slow
@@ -164,13 +165,13 @@ def test_a_warning_fails_the_build_every_time(run: Run, root: Path) -> None:
     page.write_text(good + "\n{ref}`nowhere`\n")
     for _ in range(2):
         with pytest.raises(KcError, match=r"1 warning\(s\).*nowhere"):
-            book.build_book(run.path, root)
+            build.build_book(run.path, root)
     page.write_text(good)
-    assert book.build_book(run.path, root).is_file()
+    assert build.build_book(run.path, root).is_file()
 
 
 def test_parameter_table_has_every_key_and_this_run_in_bold() -> None:
-    text = book_pages.parameters(profiles.load("smoke", ["training.epochs=3"]))
+    text = generated.parameters(profiles.load("smoke", ["training.epochs=3"]))
     for name, field in Config.model_fields.items():
         section = field.annotation
         nested = isinstance(section, type) and issubclass(section, config.Section)
@@ -191,17 +192,17 @@ def test_parameter_table_has_every_key_and_this_run_in_bold() -> None:
     ],
 )
 def test_allowed_values_in_words(schema: dict[str, Any], words: str) -> None:
-    assert book_pages.allowed(schema) == words
+    assert generated.allowed(schema) == words
 
 
 def test_every_profile_has_a_row() -> None:
-    table = book_pages.profile_table()
+    table = generated.profile_table()
     assert all(f"| `{name}` |" in table for name in profiles.PROFILES)
 
 
 def test_rooms_show_the_first_sentence_as_markdown(root: Path) -> None:
-    assert "| `kc_utils/one.py` | The `b` and `c`. |" in book_pages.rooms(root / "kc_utils")
+    assert "| `kc_utils/one.py` | The `b` and `c`. |" in generated.rooms(root / "kc_utils")
 
 
 def test_cells_cannot_break_the_table() -> None:
-    assert "a \\| b c" in book_pages.table(("x",), [("a | b\nc",)])
+    assert "a \\| b c" in generated.table(("x",), [("a | b\nc",)])

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup, NavigableString, Tag
 
-from kc_utils import book_chapters
+from kc_utils.book import contents as book_chapters
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ import torch
 from tiny_models import VOCAB, tiny_model, tokenizer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from kc_utils import causal_attention as attention
-from kc_utils.anatomy import anatomy_of
-from kc_utils.bridge import boot_bridge
+from kc_utils.circuits.adapter import anatomy_of
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.kernels import causal_attention as attention
 
 LENGTHS = {"one short block": 13, "two blocks, one cut": 100, "three whole blocks": 192}
 

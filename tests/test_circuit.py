@@ -23,10 +23,10 @@ from tiny_models import (
     tokenizer,
 )
 
-from kc_utils.anatomy import graph_of
-from kc_utils.attribution import AttributionSettings, attribute
-from kc_utils.bridge import boot_bridge
-from kc_utils.circuit import (
+from kc_utils.circuits.adapter import graph_of
+from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.circuit import (
     circuit_from_edges,
     circuit_from_names,
     full_circuit,
@@ -34,8 +34,7 @@ from kc_utils.circuit import (
     random_circuit,
     top_n,
 )
-from kc_utils.errors import KcError
-from kc_utils.evaluation import (
+from kc_utils.circuits.evaluation import (
     evaluate_circuit,
     faithfulness,
     hit,
@@ -44,7 +43,8 @@ from kc_utils.evaluation import (
     references,
     run_circuit,
 )
-from kc_utils.graph import Graph
+from kc_utils.circuits.graph import Graph
+from kc_utils.errors import KcError
 
 graphs = st.builds(Graph, st.integers(1, 4), st.integers(1, 4), st.booleans())
 ABLATIONS = {"patching": "corrupted", "zero": "zero"}

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kc_utils.recovery import READER_CLASSES, VIEWS
-from kc_utils.runs import Run
-from kc_utils.size_curve import CIRCUITS, SHARES, areas
-from kc_utils.stages.faithfulness import CELL, faithfulness_of
+from kc_utils.analysis.faithfulness import CELL, faithfulness_of
+from kc_utils.circuits.recovery import READER_CLASSES, VIEWS
+from kc_utils.circuits.size_curve import CIRCUITS, SHARES, areas
+from kc_utils.runs.folder import Run
 
 pytestmark = pytest.mark.slow
 ABLATIONS = ("corrupted", "zero", "mean")

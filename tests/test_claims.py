@@ -12,13 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kc_utils import plots
-from kc_utils.claims import CLAIMS, ledger
-from kc_utils.claims.acquisition import relevance
-from kc_utils.claims.claim import COLUMNS, NotMeasured, point, rows
-from kc_utils.claims.placebo import placebo
-from kc_utils.claims.resample import contrast, over_cells, ratio, swapped
-from kc_utils.claims.verdict import verdict
-from kc_utils.claims.words import (
+from kc_utils.analysis.stats.intervals import Interval, permutation_test
+from kc_utils.analysis.stats.resample import contrast, over_cells, ratio, swapped
+from kc_utils.book.ledger_words import (
     changing_shift,
     counts,
     ledger_table,
@@ -27,7 +23,9 @@ from kc_utils.claims.words import (
     reason,
 )
 from kc_utils.errors import KcError
-from kc_utils.stats import Interval, permutation_test
+from kc_utils.study.claims.acquisition import placebo, relevance
+from kc_utils.study.claims.claim import COLUMNS, NotMeasured, point, rows, verdict
+from kc_utils.study.claims.ledger import CLAIMS, ledger
 
 NULL = Interval(0.0, -0.02, 0.02)
 EQUAL = [c.id for c in CLAIMS if c.direction == "equal"]

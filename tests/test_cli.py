@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, kc
 
-from kc_utils.book import stored_notebooks
+from kc_utils.book.build import stored_notebooks
 
 NOTEBOOKS = stored_notebooks(ROOT)
 

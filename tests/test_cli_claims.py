@@ -12,10 +12,10 @@ from claims_tables import TableRun, make
 from conftest import ROOT, kc
 
 from kc_utils import artifacts
-from kc_utils.claims import ledger
-from kc_utils.claims.entries import ledger_of
 from kc_utils.errors import KcError
-from kc_utils.sweep.dataset import SweepTables
+from kc_utils.runs.dataset import SweepTables
+from kc_utils.study.claims.entries import ledger_of
+from kc_utils.study.claims.ledger import ledger
 
 KEPT = ROOT / "book" / "reference" / "sweep"
 NEEDED = {"id", "claim", "profile", "quantity", "effect", "interval", "n_seeds", "control",

@@ -15,8 +15,7 @@ from transformers import (
     PhiForCausalLM,
 )
 
-from kc_utils.bridge import boot_bridge
-from kc_utils.components import (
+from kc_utils.analysis.head_attribution import (
     PARTS,
     assign_roles,
     component_attribution,
@@ -24,10 +23,11 @@ from kc_utils.components import (
     role_shares,
     source_attribution,
 )
+from kc_utils.analysis.logit_lens import logit_lens
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
-from kc_utils.lens import logit_lens
-from kc_utils.prompt_batch import PairBatch
-from kc_utils.tokenizers import train_bpe
+from kc_utils.models.tokenizers import train_bpe
 
 VOCAB = 300
 SHAPES = ("gpt2", "llama", "phi")

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kc_utils import profiles
-from kc_utils.config import Config
+from kc_utils.config import Config, profiles
 from kc_utils.errors import KcError
-from kc_utils.preflight import check
+from kc_utils.study.pipeline import check
 
 
 @pytest.mark.parametrize("name", list(profiles.PROFILES))

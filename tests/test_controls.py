@@ -13,15 +13,16 @@ import torch
 from tiny_models import tiny_batch, tiny_model, tokenizer
 
 from kc_utils import plots
-from kc_utils.anatomy import graph_of
+from kc_utils.analysis.topology import entropy, noise_entropy
 from kc_utils.artifacts import read_parquet
-from kc_utils.attribution import AttributionSettings, attribute
-from kc_utils.bridge import boot_bridge
+from kc_utils.circuits.adapter import graph_of
+from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.score_files import read_scores
 from kc_utils.errors import KcError
-from kc_utils.runs import Run
-from kc_utils.score_files import read_scores
-from kc_utils.stages import common
-from kc_utils.stages.controls import (
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages import common
+from kc_utils.study.stages.controls import (
     CONTROLS,
     LABELS,
     RANDOM,
@@ -36,7 +37,6 @@ from kc_utils.stages.controls import (
     taken,
     untrained,
 )
-from kc_utils.topology import entropy, noise_entropy
 
 HOW = AttributionSettings(steps=2)
 TOP = 60

@@ -12,17 +12,18 @@ import pytest
 from conftest import ROOT, environment, kc
 
 from kc_utils import artifacts
-from kc_utils.bench.shapes import TOY
-from kc_utils.doctor import capacity, costs, growth, probe
-from kc_utils.doctor import environment as installed
-from kc_utils.doctor.costs import Costs, Speed
-from kc_utils.doctor.estimates import EXPERIMENTS, KINDS, estimates
-from kc_utils.doctor.finding import GIB, Finding, safely
-from kc_utils.doctor.report import Report, examine
-from kc_utils.doctor.run_folder import check_run
+from kc_utils.book import costs
+from kc_utils.book.costs import Costs, Speed
+from kc_utils.cli.doctor import checks as installed
+from kc_utils.cli.doctor import jobs, probe, resources
+from kc_utils.cli.doctor.checks import GIB, Finding, safely
+from kc_utils.cli.doctor.estimates import EXPERIMENTS, KINDS, estimates
+from kc_utils.cli.doctor.report import Report, examine
+from kc_utils.cli.doctor.resources import check_run
+from kc_utils.cli.doctor.shapes import TOY
 from kc_utils.errors import KcError
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages import STAGES
 
 SPEED = Speed(training=0.1, training_one_thread=0.1, attribution_one_thread=0.2, cores=2)
 COSTS = Costs(
@@ -105,13 +106,13 @@ def test_a_kernel_that_is_not_there_or_is_another_python() -> None:
     ("free", "state"), [(GIB // 2, "missing"), (5 * GIB // 4, "warning"), (2 * GIB, "ok")]
 )
 def test_memory_and_disk_against_the_reference_run(free: int, state: str) -> None:
-    assert capacity.check_memory(COSTS, free)[0].state == state
-    assert capacity.check_disk(COSTS, free=free)[0].state == state
+    assert resources.check_memory(COSTS, free)[0].state == state
+    assert resources.check_disk(COSTS, free=free)[0].state == state
 
 
 def test_a_busy_machine_is_a_warning() -> None:
-    assert capacity.check_cores(2, load=3.5)[0].state == "warning"
-    assert capacity.check_cores(2, load=0.3)[0].state == "ok"
+    assert resources.check_cores(2, load=3.5)[0].state == "warning"
+    assert resources.check_cores(2, load=0.3)[0].state == "ok"
 
 
 def test_no_run_is_missing_and_says_how_to_make_one(tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ def test_seconds_of_a_seed_come_from_the_same_machine(tmp_path: Path) -> None:
 
 def test_work_is_timed_and_growth_is_a_ratio() -> None:
     assert 0 < probe.least(lambda: sum(range(1000)), seconds=0.01) < 1
-    ratios = growth.measure(TOY, seconds=0.05)
+    ratios = jobs.measure(TOY, seconds=0.05)
     assert all(0.2 < ratio < 10 for ratio in ratios.values())
     assert {"circuit.n_pairs", "circuit.steps", "training.batch_size"} <= set(ratios)
 
@@ -263,7 +264,7 @@ def test_without_packages_there_are_lines_and_no_traceback(tmp_path: Path) -> No
         "for name in ('pandas', 'torch', 'typer', 'rich', 'jupyter_client'):\n"
         "    sys.modules[name] = None\n"
         f"sys.argv = ['doctor', '--no-measure', '--run-dir', {str(tmp_path / 'none')!r}]\n"
-        "runpy.run_module('kc_utils.doctor', run_name='__main__')\n"
+        "runpy.run_module('kc_utils.cli.doctor', run_name='__main__')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
                           env=environment())  # fmt: skip
@@ -274,10 +275,12 @@ def test_without_packages_there_are_lines_and_no_traceback(tmp_path: Path) -> No
 
 
 def test_the_command_line_itself_needs_no_pandas() -> None:
-    code = "import sys\nfor n in ('pandas', 'torch'): sys.modules[n] = None\nimport kc_utils.cli"
+    code = (
+        "import sys\nfor n in ('pandas', 'torch'): sys.modules[n] = None\nimport kc_utils.cli.main"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment())
-    code = "import sys; sys.modules['typer'] = None; import kc_utils.cli"
+    code = "import sys; sys.modules['typer'] = None; import kc_utils.cli.main"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
                           env=environment())  # fmt: skip
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "kc_utils.doctor" in done.stderr
+    assert "kc_utils.cli.doctor" in done.stderr

@@ -13,12 +13,12 @@ import plot_tables as tables
 import pytest
 from drawings import classes, edges_of, names, nodes_of, points, svgs, title
 
-from kc_utils import profiles
+from kc_utils.book.figures import keep
+from kc_utils.config import profiles
 from kc_utils.errors import KcError
-from kc_utils.figures import keep
 from kc_utils.plots import Drawing, circuit_drawing, circuit_drawing_pair, training_loss
-from kc_utils.plots.drawing_theme import COLOURS, PAPERS
-from kc_utils.runs import Run
+from kc_utils.plots.interactive.drawing_theme import COLOURS, PAPERS
+from kc_utils.runs.folder import Run
 
 
 @pytest.fixture(scope="module")

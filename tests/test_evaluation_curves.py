@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import golden_batch, golden_bridge, tiny_batch, tiny_model, tokenizer
 
-from kc_utils.attribution import AttributionSettings, attribute
-from kc_utils.batch_evaluation import BatchEvaluation
-from kc_utils.bridge import boot_bridge
-from kc_utils.circuit import (
+from kc_utils.analysis.faithfulness import CELL, curve_areas, faithfulness_of, recovery_of
+from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.circuit import (
     Circuit,
     circuit_from_names,
     prune,
@@ -23,13 +23,19 @@ from kc_utils.circuit import (
     top_sizes,
     weighted_edges,
 )
+from kc_utils.circuits.evaluation import ABLATIONS, BatchEvaluation, evaluate_circuit, mean_outputs
+from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.recovery import READER_CLASSES, VIEWS, class_edges, recovery, view_edges
+from kc_utils.circuits.size_curve import (
+    CIRCUITS,
+    SHARES,
+    areas,
+    curve_circuits,
+    minimal_size,
+    size_curve,
+    sizes_of,
+)
 from kc_utils.errors import KcError
-from kc_utils.evaluation import ABLATIONS, evaluate_circuit, mean_outputs
-from kc_utils.graph import Graph
-from kc_utils.minimal import minimal_size
-from kc_utils.recovery import READER_CLASSES, VIEWS, class_edges, recovery, view_edges
-from kc_utils.size_curve import CIRCUITS, SHARES, areas, curve_circuits, size_curve, sizes_of
-from kc_utils.stages.faithfulness import CELL, curve_areas, faithfulness_of, recovery_of
 
 graphs = st.builds(Graph, st.integers(1, 5), st.integers(1, 4), st.booleans())
 GOLDEN_GRAPH = Graph(4, 4)

@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from kc_utils import book_pages, exercises
-from kc_utils.errors import KcError
-from kc_utils.exercises import (
+from kc_utils.book import exercises, generated
+from kc_utils.book.exercises import (
     TAGS,
     all_exercises,
     exercise_notebooks,
@@ -26,7 +25,8 @@ from kc_utils.exercises import (
     stub,
     student_notebook,
 )
-from kc_utils.pipeline import EXTRA_NOTEBOOKS
+from kc_utils.errors import KcError
+from kc_utils.study.pipeline import EXTRA_NOTEBOOKS
 
 PATHS = exercise_notebooks(ROOT)
 ALL = all_exercises(ROOT)
@@ -197,7 +197,7 @@ def test_a_page_shows_the_stub_and_folds_the_solution(path: Path) -> None:
 
 
 def test_the_table_has_a_row_for_every_exercise() -> None:
-    rows = book_pages.exercise_table(ROOT).splitlines()[2:]
+    rows = generated.exercise_table(ROOT).splitlines()[2:]
     assert len(rows) == len(ALL)
     for row, exercise in zip(rows, ALL, strict=True):
         assert f"{{ref}}`{exercise.title} <{exercise.anchor}>`" in row

@@ -13,25 +13,25 @@ import torch
 from explorer_case import PROMPT, change, html, look
 from matplotlib.figure import Figure
 
-from kc_utils.circuit import top_n
+from kc_utils.circuits.circuit import top_n
+from kc_utils.circuits.evaluation import evaluate_circuit
 from kc_utils.config import KINDS
 from kc_utils.errors import KcError
-from kc_utils.evaluation import evaluate_circuit
 from kc_utils.explorer import explore
 from kc_utils.explorer.app import TABS, App
-from kc_utils.explorer.attention import attention_html, library
 from kc_utils.explorer.curve import curve_rows, missing_sizes
 from kc_utils.explorer.data import RunData, sizes
 from kc_utils.explorer.lru import Lru
+from kc_utils.explorer.prompt_views import attention_html, library
 from kc_utils.explorer.reading import Reading, read_prompt
 from kc_utils.explorer.state import State
 from kc_utils.explorer.timing import milliseconds, time_controls
 from kc_utils.explorer.views import VIEWS
-from kc_utils.models import load_model, load_tokenizer
+from kc_utils.models.causal_lm import load_model, load_tokenizer
 from kc_utils.plots.attention_maps import attention_maps
-from kc_utils.plots.heads import top_heads
-from kc_utils.runs import Run
-from kc_utils.stages import common
+from kc_utils.plots.components import top_heads
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages import common
 
 pytestmark = pytest.mark.usefixtures("drawn_at_once")
 

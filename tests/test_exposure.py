@@ -10,19 +10,19 @@ import pytest
 import torch
 from claims_tables import TableRun
 
-from kc_utils import decay, exposure, profiles
-from kc_utils.config import ATTRIBUTES, ModelConfig
+from kc_utils.analysis.stats import decay
+from kc_utils.config import ATTRIBUTES, ModelConfig, profiles
 from kc_utils.errors import KcError
-from kc_utils.exposure import GROUPS, Clock
-from kc_utils.models import make_model
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES
-from kc_utils.stages import exposure as stage
-from kc_utils.stages.engine import Workspace
-from kc_utils.tokenizers import train_bpe
-from kc_utils.training.injection import Background, inject
+from kc_utils.models.causal_lm import make_model
+from kc_utils.models.tokenizers import train_bpe
+from kc_utils.runs.folder import Run
+from kc_utils.runs.stage import Workspace
+from kc_utils.study.experiments.exposure import groups, stage
+from kc_utils.study.experiments.exposure.groups import GROUPS, Clock
+from kc_utils.study.experiments.exposure.injection import Background, inject
+from kc_utils.study.stages import STAGES
+from kc_utils.training.answers import recall
 from kc_utils.training.packing import IGNORED
-from kc_utils.training.recall import recall
 
 EOS, PAD = 0, 1
 CLOCK = Clock(exposures=3, spacing=4, steps_after=8, lead_in=2)
@@ -93,13 +93,13 @@ def settings():
 
 @pytest.fixture(scope="module")
 def people(settings):
-    avoided = exposure.probe_people(settings, ())["name"][:5]
-    return exposure.probe_people(settings, avoided).assign(avoided=",".join(avoided))
+    avoided = groups.probe_people(settings, ())["name"][:5]
+    return groups.probe_people(settings, avoided).assign(avoided=",".join(avoided))
 
 
 @pytest.fixture(scope="module")
 def texts(people, settings):
-    return exposure.probe_texts(people, settings)
+    return groups.probe_texts(people, settings)
 
 
 def test_groups_are_equal_new_and_spread_over_cohorts(people):
@@ -111,7 +111,7 @@ def test_groups_are_equal_new_and_spread_over_cohorts(people):
 
 
 def test_each_person_is_shown_as_often_as_promised_at_the_promised_steps(people, texts):
-    shown = exposure.injections(people, texts, CLOCK)
+    shown = groups.injections(people, texts, CLOCK)
     by_person = {person: part for person, part in shown.groupby("person_id")}
     own = texts.groupby("person_id")["text"].apply(list)
     for who in people.itertuples():
@@ -152,7 +152,7 @@ def toy(texts):
 
 def test_recall_sums_the_log_probability_of_the_values_tokens(toy, people, texts):
     model, tokenizer = toy
-    asked = exposure.questions(people, texts, tokenizer)
+    asked = groups.questions(people, texts, tokenizer)
     some = asked[int(people["person_id"].iloc[7])]
     assert some.wordings == ["seen"] * 5 + ["trained"] * 5 + ["held_out"] * 5
     found = recall(model, some.texts, some.spans, batch_size=3)

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from claims_tables import TableRun
 
-from kc_utils import exposure_gain
-from kc_utils.claims import exposure as claims
-from kc_utils.claims.claim import rows
 from kc_utils.errors import KcError
-from kc_utils.exposure import GROUPS, Clock
 from kc_utils.plots import exposure as drawn
+from kc_utils.study.claims.claim import rows
+from kc_utils.study.experiments.exposure import claims
+from kc_utils.study.experiments.exposure import gain as exposure_gain
+from kc_utils.study.experiments.exposure.groups import GROUPS, Clock
 
 # gains and claims
 

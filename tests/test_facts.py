@@ -13,20 +13,20 @@ from conftest import kc
 from typer.testing import CliRunner
 
 from kc_utils import artifacts
-from kc_utils.attribution import AttributionSettings, attribute
-from kc_utils.bridge import boot_bridge
-from kc_utils.circuit import top_n
-from kc_utils.cli import app
+from kc_utils.analysis.topology import entropy, jaccard
+from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.circuit import top_n
+from kc_utils.circuits.evaluation import evaluate_circuit
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.score_files import read_scores
+from kc_utils.cli.main import app
 from kc_utils.errors import KcError
-from kc_utils.evaluation import evaluate_circuit
 from kc_utils.facts import study
+from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.record import Study, StudyFolder
 from kc_utils.facts.run import Request, study_facts
-from kc_utils.facts.settings import FactSettings
-from kc_utils.models import load_model, load_tokenizer
-from kc_utils.prompt_batch import PairBatch
-from kc_utils.score_files import read_scores
-from kc_utils.topology import entropy, jaccard
+from kc_utils.models.causal_lm import load_model, load_tokenizer
 
 SETTINGS = FactSettings(pairs=8, top_share=0.2, shares=(0.01, 0.2, 1.0), steps=3)
 TABLES = {"facts", "relations", "pairs", "graph", "sizes", "areas", "transfer", "topology",

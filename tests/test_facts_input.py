@@ -11,13 +11,13 @@ import pytest
 from tiny_models import GOLDEN, tiny_model, tokenizer
 from transformers import BloomConfig, BloomForCausalLM, PreTrainedTokenizerFast
 
-from kc_utils.anatomy import graph_of
+from kc_utils.circuits.adapter import graph_of
 from kc_utils.errors import KcError
 from kc_utils.facts.lines import read_facts
+from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.run import Request, study_facts
-from kc_utils.facts.settings import FactSettings
 from kc_utils.facts.sources import Source, bridge_of
-from kc_utils.models import write_model
+from kc_utils.models.causal_lm import write_model
 
 GOOD = {"relation": "capital", "subject": "France", "prompt": "The capital of France is",
         "answer": "Paris"}  # fmt: skip

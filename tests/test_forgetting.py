@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from kc_utils import artifacts
-from kc_utils.runs import Run
-from kc_utils.stages.forgetting import _Case, forget, measure_start, old_blocks
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages.forgetting import _Case, forget, measure_start, old_blocks
 
 SMOKE_RATIOS = {0.0, 0.2}
 

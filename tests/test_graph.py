@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kc_utils.circuits.graph import Graph
 from kc_utils.errors import KcError
-from kc_utils.graph import Graph
 
 GOLDEN = Path(__file__).parent / "golden"
 graphs = st.builds(Graph, st.integers(1, 5), st.integers(1, 5), st.booleans())

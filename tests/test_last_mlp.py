@@ -7,11 +7,11 @@ import torch
 from tiny_models import KINDS, tiny_batch, tiny_model, tokenizer
 from transformers import BloomConfig, BloomForCausalLM, MixtralConfig, MixtralForCausalLM
 
-from kc_utils.anatomy import anatomy_of
-from kc_utils.bridge import boot_bridge
-from kc_utils.hooks import Hooks
-from kc_utils.last_mlp import find_last_mlp, run_only_at
-from kc_utils.written import record
+from kc_utils.circuits.adapter import anatomy_of
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.written import record
+from kc_utils.kernels.hooks import Hooks
+from kc_utils.kernels.last_mlp import find_last_mlp, run_only_at
 
 
 def tokens_seen(hooks: Hooks, module: torch.nn.Module) -> list[int]:

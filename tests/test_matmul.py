@@ -10,8 +10,8 @@ import pytest
 import torch
 from conftest import ROOT, environment
 
-from kc_utils import matmul
-from kc_utils.training.engine import next_token_loss
+from kc_utils.kernels import matmul
+from kc_utils.training.trainer import next_token_loss
 
 CPU = torch.cpu.get_capabilities()
 

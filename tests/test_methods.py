@@ -18,21 +18,21 @@ from transformer_lens.tools.analysis.attribution_patching import (
     faithfulness,
 )
 
-from kc_utils.anatomy import anatomy_of, graph_of
-from kc_utils.attribution import (
+from kc_utils.circuits.adapter import anatomy_of, graph_of
+from kc_utils.circuits.attribution import (
     METHODS,
     AttributionSettings,
     attribute,
     attribute_by_position,
 )
-from kc_utils.bridge import boot_bridge
-from kc_utils.circuit import top_edges
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.circuit import top_edges
+from kc_utils.circuits.evaluation import evaluate_circuit, references, run_circuit
+from kc_utils.circuits.metrics import evaluate_metric
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.relp import propagate_relevance
 from kc_utils.errors import KcError
-from kc_utils.evaluation import evaluate_circuit, references, run_circuit
-from kc_utils.hooks import Hooks
-from kc_utils.metrics import evaluate_metric
-from kc_utils.prompt_batch import PairBatch
-from kc_utils.relp import propagate_relevance
+from kc_utils.kernels.hooks import Hooks
 
 EAP = AttributionSettings(method="eap")
 EXACT = AttributionSettings(method="exact")
@@ -61,7 +61,7 @@ def test_exact_patching_is_the_model_without_one_edge(kind: str) -> None:
 def test_exact_patching_in_small_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     bridge, batch = bridge_of("gpt2"), tiny_batch(5)
     whole = attribute(bridge, batch, EXACT)
-    monkeypatch.setattr("kc_utils.exact.PROMPTS_AT_ONCE", 7)
+    monkeypatch.setattr("kc_utils.circuits.exact.PROMPTS_AT_ONCE", 7)
     assert error(attribute(bridge, batch, replace(EXACT, batch_size=2)), whole) < 1e-12
 
 

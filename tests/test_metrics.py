@@ -13,14 +13,14 @@ from tiny_models import KINDS, golden_batch, golden_bridge, tiny_batch, tiny_mod
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.anatomy import graph_of
-from kc_utils.attribution import AttributionSettings, attribute
-from kc_utils.bridge import boot_bridge
-from kc_utils.circuit import top_n
+from kc_utils.circuits.adapter import graph_of
+from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.circuit import top_n
+from kc_utils.circuits.evaluation import evaluate_circuit, references, run_circuit
+from kc_utils.circuits.metrics import evaluate_metric
+from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
-from kc_utils.evaluation import evaluate_circuit, references, run_circuit
-from kc_utils.metrics import evaluate_metric
-from kc_utils.prompt_batch import PairBatch
 
 EAP = AttributionSettings(method="eap")
 

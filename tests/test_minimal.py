@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kc_utils.circuits.size_curve import MinimalSize, minimal_size
 from kc_utils.errors import KcError
-from kc_utils.minimal import MinimalSize, minimal_size
 
 
 def search(curve: np.ndarray, target: float, **options) -> tuple[MinimalSize, list[int]]:

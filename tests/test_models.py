@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kc_utils import packaged
 from kc_utils.config import ModelConfig
 from kc_utils.errors import KcError
-from kc_utils.models import (
+from kc_utils.models import packaged
+from kc_utils.models.causal_lm import (
     check_rotary,
     load_model,
     load_package_model,
@@ -21,7 +21,7 @@ from kc_utils.models import (
     resolve_model,
     save_model,
 )
-from kc_utils.tokenizers import load_tokenizer, save_tokenizer, train_bpe
+from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer, train_bpe
 
 TEXTS = [f"Person {i} lives in the city of Lima since {1900 + i}." for i in range(60)]
 SMALL = {"n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 32, "d_mlp": 64,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kc_utils.book import stored_notebooks
+from kc_utils.book.build import stored_notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = stored_notebooks(ROOT)

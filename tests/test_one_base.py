@@ -12,12 +12,12 @@ from conftest import kc
 from test_sweep import SETTINGS
 
 from kc_utils.errors import KcError
-from kc_utils.models import load_model
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES
-from kc_utils.stages.world import read_names, world_people
+from kc_utils.models.causal_lm import load_model
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages import STAGES
+from kc_utils.study.stages.world import read_names, world_people
 from kc_utils.sweep import plan
-from kc_utils.training.trainer import weights_hash
+from kc_utils.training.pretraining import weights_hash
 
 SMALL = [value for value in SETTINGS if not value.startswith("base.")]
 

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
-from kc_utils.claims.entries import entries
-from kc_utils.claims.evidence_words import (
+from kc_utils.book.ledger_words import (
     between_profiles,
     disagreements,
     evidence_table,
@@ -19,9 +18,10 @@ from kc_utils.claims.evidence_words import (
     swapped_ledgers,
     verdict_counts,
 )
-from kc_utils.claims.over_seeds import UNDECIDED, over_seeds
 from kc_utils.errors import KcError
 from kc_utils.plots.evidence import evidence_forest, in_margins
+from kc_utils.study.claims.entries import entries
+from kc_utils.study.claims.over_seeds import UNDECIDED, over_seeds
 
 
 def ledgers(values, control=0.0, *, direction="above", margin=0.1, at_most=None, **more):

@@ -11,9 +11,9 @@ import pytest
 import torch
 from distributed import Client, LocalCluster
 
-from kc_utils import allocator
 from kc_utils.errors import KcError
-from kc_utils.parallel import run_jobs, shared_processes
+from kc_utils.kernels import kept_memory
+from kc_utils.runs.jobs import run_jobs, shared_processes
 
 
 def square(value: int) -> int:
@@ -125,7 +125,7 @@ def test_shared_processes_serve_all_jobs_inside_and_none_outside() -> None:
     assert not processes_of("outside") & inside
 
 
-@pytest.mark.skipif(allocator._glibc() is None or os.cpu_count() == 1, reason="glibc, two cores")
+@pytest.mark.skipif(kept_memory._glibc() is None or os.cpu_count() == 1, reason="glibc, two cores")
 def test_worker_processes_keep_memory() -> None:
     of_eight_blocks = 8 * 10 * 2**20 * 4 // 4096
     assert max(run_jobs(pages_for_blocks, [(1,), (2,)], "blocks")) < of_eight_blocks / 50

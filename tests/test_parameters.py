@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from kc_utils import parameters
 from kc_utils.errors import KcError
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES
+from kc_utils.runs import parameters
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages import STAGES
 
 NUMBERS_FROM_1 = "whole numbers from 1 on"
 BANDS, KINDS = "high, medium, low", "K_rel, K_compl"

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from tiny_models import GOLDEN, SETS
 
+from kc_utils.cli.golden import find_sets
+from kc_utils.cli.parity import Agreement, check_parity
 from kc_utils.errors import KcError
-from kc_utils.golden import find_sets
-from kc_utils.parity import Agreement, check_parity
 
 
 @pytest.fixture

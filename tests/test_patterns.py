@@ -7,9 +7,9 @@ import pytest
 import torch
 from tiny_models import KINDS, tiny_model, tokenizer
 
-from kc_utils.bridge import boot_bridge
+from kc_utils.analysis.attention import attention_patterns, top_heads
+from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.errors import KcError
-from kc_utils.patterns import attention_patterns, top_heads
 
 IDS = torch.tensor([3, 7, 1, 9, 4])
 HEADS = [(1, 2), (0, 3), (1, 0)]

@@ -14,8 +14,8 @@ import pytest
 from conftest import ROOT, environment, kc
 
 from kc_utils.config import ModelConfig
-from kc_utils.models import make_model, save_model
-from kc_utils.tokenizers import load_tokenizer
+from kc_utils.models.causal_lm import make_model, save_model
+from kc_utils.models.tokenizers import load_tokenizer
 
 pytestmark = pytest.mark.slow
 

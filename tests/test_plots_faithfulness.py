@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from kc_utils import plots
 from kc_utils.errors import KcError
-from kc_utils.plots.faithfulness import faithfulness_table
+from kc_utils.plots.evaluation import faithfulness_table
 
 
 def words(axis: Axes) -> list[str]:

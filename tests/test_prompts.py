@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from kc_utils import profiles
+from kc_utils.config import profiles
 from kc_utils.errors import KcError
-from kc_utils.prompts import make_pairs, make_queries
-from kc_utils.stages.world import known_names, world_people
-from kc_utils.tokenizers import train_bpe
+from kc_utils.models.tokenizers import train_bpe
+from kc_utils.study.stages.world import known_names, world_people
 from kc_utils.world import make_base_corpus, query_prompt
+from kc_utils.world.prompts import make_pairs, make_queries
 
 SETTINGS = profiles.load("smoke")
 CELL = ["task", "kind", "band", "split", "wording"]

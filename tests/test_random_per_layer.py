@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kc_utils.circuit import Circuit, circuit_from_edges, prune, random_circuit, top_n
-from kc_utils.graph import Graph
-from kc_utils.random_per_layer import edges_per_layer, random_circuit_per_layer
+from kc_utils.circuits.circuit import Circuit, circuit_from_edges, prune, random_circuit, top_n
+from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.random_circuits import edges_per_layer, random_circuit_per_layer
 
 graphs = st.builds(Graph, st.integers(1, 5), st.integers(1, 4), st.booleans())
 

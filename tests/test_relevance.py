@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kc_utils import plots, profiles
-from kc_utils.config import ATTRIBUTES
+from kc_utils import plots
+from kc_utils.config import ATTRIBUTES, profiles
 from kc_utils.errors import KcError
-from kc_utils.runs import Run
-from kc_utils.stages import relevance as stage
-from kc_utils.stages.engine import Workspace
-from kc_utils.world import known_queries, make_base_corpus
-from kc_utils.world.relevance import (
+from kc_utils.runs.folder import Run
+from kc_utils.runs.stage import Workspace
+from kc_utils.study.experiments.relevance import stage
+from kc_utils.study.experiments.relevance.people import (
     TAUGHT,
     make_relevance_people,
     relevance_corpus,
     relevance_queries,
     words,
 )
+from kc_utils.world import known_queries, make_base_corpus
 
 SEEDS = st.integers(0, 2**31)
 PEOPLE = st.integers(15, 60)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from kc_utils import profiles
+from kc_utils.config import profiles
 from kc_utils.errors import KcError
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES
-from kc_utils.stages.engine import Stage, Stages, Workspace
+from kc_utils.runs.folder import Run
+from kc_utils.runs.stage import Stage, Stages, Workspace
+from kc_utils.study.stages import STAGES
 
 
 def one(work: Workspace) -> None:

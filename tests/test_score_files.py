@@ -9,9 +9,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.score_files import read_scores, write_scores
 from kc_utils.errors import KcError
-from kc_utils.graph import Graph
-from kc_utils.score_files import read_scores, write_scores
 
 GRAPH = Graph(3, 2)
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
+from kc_utils.analysis.stats.seeds import seed_means, t_interval
 from kc_utils.errors import KcError
-from kc_utils.seeds import seed_means, t_interval
 
 
 def test_the_interval_is_that_of_scipy() -> None:

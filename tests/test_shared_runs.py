@@ -10,21 +10,21 @@ import pytest
 import torch
 from tiny_models import KINDS, tiny_batch, tiny_model, tokenizer
 
-from kc_utils import memory, running
-from kc_utils.anatomy import anatomy_of, graph_of
-from kc_utils.attribution import AttributionSettings, attribute, attribute_by_position
-from kc_utils.batch_evaluation import BatchEvaluation
-from kc_utils.bridge import boot_bridge
-from kc_utils.circuit import random_circuit
-from kc_utils.errors import KcError
-from kc_utils.evaluation import (
+from kc_utils.circuits import memory, running
+from kc_utils.circuits.adapter import anatomy_of, graph_of
+from kc_utils.circuits.attribution import AttributionSettings, attribute, attribute_by_position
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.circuit import random_circuit
+from kc_utils.circuits.evaluation import (
     ABLATIONS,
+    BatchEvaluation,
     evaluate_ablations,
     evaluate_circuit,
     mean_outputs,
     references,
 )
-from kc_utils.metrics import METRICS
+from kc_utils.circuits.metrics import METRICS
+from kc_utils.errors import KcError
 
 
 def bridge_of(kind: str):

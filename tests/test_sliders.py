@@ -16,21 +16,21 @@ from drawings import classes, edges_of, names, nodes_of, svgs, title
 from sliders import EPOCHS, NAMES, figure, frames
 from test_drawing import _contrast
 
-from kc_utils import profiles
+from kc_utils.book.figures import keep
+from kc_utils.config import profiles
 from kc_utils.errors import KcError
-from kc_utils.figures import keep
 from kc_utils.plots import (
     activation_slider,
     attention_figure,
     circuit_drawing_epochs,
-    circuitsvis_view,
     entropy_slider,
     lens_slider,
 )
-from kc_utils.plots.drawing_theme import PAPERS
-from kc_utils.plots.slider_axes import nice
-from kc_utils.plots.slider_theme import COLOURS
-from kc_utils.runs import Run
+from kc_utils.plots.interactive import circuitsvis_view
+from kc_utils.plots.interactive.drawing_theme import PAPERS
+from kc_utils.plots.interactive.slider_axes import nice
+from kc_utils.plots.interactive.slider_theme import COLOURS
+from kc_utils.runs.folder import Run
 
 
 def is_line_through(values: np.ndarray, units: np.ndarray) -> bool:

@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from sliders import NAMES, figure, frames
 from watching import OVERFLOW, watch
 
-from kc_utils.plots import circuit_drawing_epochs, circuitsvis_view
+from kc_utils.plots import circuit_drawing_epochs
+from kc_utils.plots.interactive import circuitsvis_view
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

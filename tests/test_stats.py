@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from kc_utils.errors import KcError
-from kc_utils.stats import (
+from kc_utils.analysis.stats.intervals import (
     bootstrap_difference,
     bootstrap_mean,
     fit_breakpoint,
@@ -15,6 +14,7 @@ from kc_utils.stats import (
     rising_part,
     trend,
 )
+from kc_utils.errors import KcError
 
 EPOCHS = np.arange(21.0)
 HINGE = np.where(EPOCHS < 7, 8.3 - 0.3 * EPOCHS, 6.2 - 0.05 * (EPOCHS - 7))

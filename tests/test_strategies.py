@@ -14,18 +14,27 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tiny_models import tiny_model, tokenizer
 
-from kc_utils.anatomy import anatomy_of, graph_of
-from kc_utils.bridge import boot_bridge
+from kc_utils.circuits.adapter import anatomy_of, graph_of
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.graph import Graph
 from kc_utils.config import StrategyConfig
 from kc_utils.errors import KcError
-from kc_utils.graph import Graph
-from kc_utils.strategies.freezing import Freezer, trained_masks
-from kc_utils.strategies.online import OnlineSteps
-from kc_utils.strategies.parts import circuit_parts, part_importance, random_parts
-from kc_utils.strategies.plans import STRATEGIES, make_plan, replay_budget
-from kc_utils.strategies.shift import detect_shift
-from kc_utils.strategies.streams import Stream
-from kc_utils.tokenizers import train_bpe
+from kc_utils.models.tokenizers import train_bpe
+from kc_utils.study.experiments.strategies.freezing import (
+    Freezer,
+    circuit_parts,
+    part_importance,
+    random_parts,
+    trained_masks,
+)
+from kc_utils.study.experiments.strategies.plans import (
+    STRATEGIES,
+    OnlineSteps,
+    Stream,
+    detect_shift,
+    make_plan,
+    replay_budget,
+)
 
 FEW = hypothesis_settings(max_examples=10, deadline=None)
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from claims_tables import TableRun
 
-from kc_utils.claims import strategies as claims
-from kc_utils.claims.claim import NotMeasured, rows
-from kc_utils.strategies.plans import STRATEGIES
+from kc_utils.study.claims.claim import NotMeasured, rows
+from kc_utils.study.experiments.strategies import claims
+from kc_utils.study.experiments.strategies.plans import STRATEGIES
 
 
 def tables(gain: float = 0.2, kept: float = 0.2, chance: float = 0.2, known: float = 0.9):

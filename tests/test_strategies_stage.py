@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kc_utils import plots, profiles
+from kc_utils import plots
+from kc_utils.config import profiles
 from kc_utils.errors import KcError
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES
-from kc_utils.stages import strategies as stage
-from kc_utils.stages.engine import Workspace
-from kc_utils.strategies.plans import STRATEGIES, evenly, replay_budget
+from kc_utils.runs.folder import Run
+from kc_utils.runs.stage import Workspace
+from kc_utils.study.experiments.strategies import stage
+from kc_utils.study.experiments.strategies.plans import STRATEGIES, evenly, replay_budget
+from kc_utils.study.stages import STAGES
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,13 @@ import pytest
 from conftest import ROOT, kc
 from test_exercises import PATHS, load, outcomes
 
-from kc_utils import student
+from kc_utils.book import student
+from kc_utils.book.exercises import BEGIN, END, exercises_of, source_of
+from kc_utils.book.student import write_student
 from kc_utils.errors import KcError
-from kc_utils.exercises import BEGIN, END, exercises_of, source_of
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES
-from kc_utils.stages.common import open_bridge
-from kc_utils.student import write_student
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages import STAGES
+from kc_utils.study.stages.common import open_bridge
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,15 @@ import torch
 from conftest import ROOT, environment, kc
 from distributed import LocalCluster
 
-from kc_utils import cli, devices, profiles
+from kc_utils.cli import main
+from kc_utils.config import profiles
 from kc_utils.errors import KcError
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES
+from kc_utils.models import devices
+from kc_utils.runs.dataset import SweepTables
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages import STAGES
 from kc_utils.sweep import cluster, plan
 from kc_utils.sweep.command import locked
-from kc_utils.sweep.dataset import SweepTables
 
 #: The smallest study that goes through.
 SETTINGS = (
@@ -135,7 +137,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(arguments, tmp_path, c
     line = ["kc", "sweep", "--profile", "smoke", "--out", str(out), *arguments]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr(sys, "argv", line)
-        cli.main()
+        main.main()
     error = capsys.readouterr().err
     assert ended.value.code == 2
     assert error.startswith("kc: ") and error.count("\n") == 1 and MISTAKES[arguments] in error
@@ -168,7 +170,7 @@ def test_a_scheduler_elsewhere_computes_and_one_that_is_not_there_is_named(
     def sweep(address: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", [*line, "--to", "world", "--scheduler", address])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main.main()
         return ended.value.code or 0, capsys.readouterr().err
 
     monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 1)

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kc_utils import cli, profiles
 from kc_utils.artifacts import write_parquet
+from kc_utils.cli import main
+from kc_utils.config import profiles
 from kc_utils.errors import KcError
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES
-from kc_utils.sweep.dataset import SweepTables, compact
+from kc_utils.runs.dataset import SweepTables, compact
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages import STAGES
 from kc_utils.sweep.export import write_dataset
 
 STAGE_OF = {"accuracy": "performance", "claims": "claims", "evidence": "evidence"}
@@ -125,7 +126,7 @@ def test_the_command_exports_complete_runs_and_names_the_others(
     more = ["--no-experiments", "--no-compute", "--export", str(tmp_path / "kept")]
     monkeypatch.setattr("sys.argv", line + more)
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     assert not ended.value.code
     text = " ".join(capsys.readouterr().out.split())
     assert "not complete, so not in it: smoke/seed-1, smoke/seed-3" in text
@@ -134,7 +135,7 @@ def test_the_command_exports_complete_runs_and_names_the_others(
     assert not (tmp_path / "smoke" / "seed-1").exists() and not (tmp_path / "tables").exists()
     monkeypatch.setattr("sys.argv", [*line, "--seed-list", "0", *more[1:]])
     with pytest.raises(SystemExit):
-        cli.main()
+        main.main()
     assert "only experiments are missing; with --no-experiments" in capsys.readouterr().out
 
 

@@ -6,9 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kc_utils.errors import KcError
-from kc_utils.graph import Graph
-from kc_utils.topology import (
+from kc_utils.analysis.topology import (
     centre_of_mass,
     chance_centre_of_mass,
     chance_jaccard,
@@ -20,6 +18,8 @@ from kc_utils.topology import (
     noise_entropy,
     normalised_entropy,
 )
+from kc_utils.circuits.graph import Graph
+from kc_utils.errors import KcError
 
 GRAPH = Graph(n_layers=4, n_heads=3)
 REAL = GRAPH.real_edges

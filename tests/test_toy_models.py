@@ -11,13 +11,13 @@ from test_attribution import error
 from tiny_models import tiny_batch, tiny_model, tokenizer
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.anatomy import graph_of
-from kc_utils.attribution import METHODS, AttributionSettings, attribute
 from kc_utils.background.wired import CIRCUIT, VOCAB, linear_model, wired_batch, wired_model
-from kc_utils.bridge import boot_bridge
-from kc_utils.circuit import top_n
-from kc_utils.evaluation import evaluate_circuit
-from kc_utils.prompt_batch import PairBatch
+from kc_utils.circuits.adapter import graph_of
+from kc_utils.circuits.attribution import METHODS, AttributionSettings, attribute
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.circuit import top_n
+from kc_utils.circuits.evaluation import evaluate_circuit
+from kc_utils.circuits.pair_batch import PairBatch
 
 
 def settings(method: str) -> AttributionSettings:

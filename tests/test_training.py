@@ -13,20 +13,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kc_utils.chance import chance_level
+from kc_utils.analysis.knowledge import chance_level
 from kc_utils.config import ModelConfig, TrainingConfig
 from kc_utils.errors import KcError
-from kc_utils.models import load_model, make_model
-from kc_utils.tokenizers import load_tokenizer, train_bpe
+from kc_utils.models.causal_lm import load_model, make_model
+from kc_utils.models.tokenizers import load_tokenizer, train_bpe
 from kc_utils.training.accuracy import first_token_accuracy, generate_answers
-from kc_utils.training.packing import (
-    BlockSteps,
-    StepDataset,
-    epoch_order,
-    pack_blocks,
-    plan_epochs,
-)
-from kc_utils.training.trainer import read_result, train, train_in_memory
+from kc_utils.training.packing import BlockSteps, StepDataset, epoch_order, pack_blocks, plan_epochs
+from kc_utils.training.pretraining import read_result, train, train_in_memory
 
 EOS, PAD = 0, 1
 CITIES = ("Oslo", "Lima", "Kyiv", "Rome", "Cairo", "Paris", "Quito", "Seoul")

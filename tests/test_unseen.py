@@ -13,19 +13,13 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
-from kc_utils import profiles
-from kc_utils.capacity import (
-    guess_cross_entropy,
-    knowledge_bits,
-    pool_bits,
-    shuffled,
-)
-from kc_utils.config import ATTRIBUTES, KINDS
+from kc_utils.analysis.knowledge import guess_cross_entropy, knowledge_bits, pool_bits, shuffled
+from kc_utils.config import ATTRIBUTES, KINDS, profiles
 from kc_utils.errors import KcError
-from kc_utils.models import parameter_counts
-from kc_utils.stages import unseen
-from kc_utils.stages.world import known_names, world_people
-from kc_utils.tokenizers import train_bpe
+from kc_utils.models.causal_lm import parameter_counts
+from kc_utils.models.tokenizers import train_bpe
+from kc_utils.study.stages import unseen
+from kc_utils.study.stages.world import known_names, world_people
 from kc_utils.training.answers import answer_log_probabilities, next_tokens
 from kc_utils.world import make_base_corpus, query_prompt
 

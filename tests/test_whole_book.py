@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
+from kc_utils.book.whole_book import NAME, write_whole_book
 from kc_utils.errors import KcError
-from kc_utils.whole_book import NAME, write_whole_book
 
 PAGE = """\
 <html><head><link rel="stylesheet" href="../_static/book.css?digest=1"></head><body>

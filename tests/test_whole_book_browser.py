@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 from test_book_browser import DESK, LOW_CONTRAST, PHONE
 from watching import OVERFLOW, watch
 
-from kc_utils.whole_book import NAME
+from kc_utils.book.whole_book import NAME
 
 pytestmark = pytest.mark.browser
 

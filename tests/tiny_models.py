@@ -23,8 +23,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from kc_utils.bridge import boot_bridge
-from kc_utils.prompt_batch import PairBatch
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.pair_batch import PairBatch
 
 GOLDEN = Path(__file__).parent / "golden"
 SETS = ("gpt2_tiny", "llama_tiny")

@@ -8,12 +8,12 @@ import json
 import numpy as np
 import torch
 
-from kc_utils import matmul
 from kc_utils.config import ModelConfig, TrainingConfig
-from kc_utils.models import make_model
-from kc_utils.tokenizers import train_bpe
+from kc_utils.kernels import matmul
+from kc_utils.models.causal_lm import make_model
+from kc_utils.models.tokenizers import train_bpe
 from kc_utils.training.packing import BlockSteps
-from kc_utils.training.trainer import train_in_memory
+from kc_utils.training.pretraining import train_in_memory
 
 SHAPE = ModelConfig(n_layers=2, n_heads=2, n_kv_heads=2, d_model=64, d_mlp=128, n_positions=64,
                     vocab_size=300)  # fmt: skip

@@ -1,7 +1,11 @@
-"""The model and the pair of prompts that a background chapter shows its idea on."""
+"""The model and the pair of prompts that a background chapter shows its idea on.
+
+Several circuits of one model under every ablation.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,14 +13,15 @@ import pandas as pd
 import torch
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.anatomy import Anatomy, anatomy_of
+from kc_utils.circuits.adapter import Anatomy, anatomy_of
+from kc_utils.circuits.circuit import Circuit
+from kc_utils.circuits.evaluation import evaluate_circuit, rank, references
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.running import ABLATIONS, MeanOutputs
 from kc_utils.errors import KcError
-from kc_utils.evaluation import rank
-from kc_utils.parameters import choose_task
-from kc_utils.prompt_batch import PairBatch
-from kc_utils.running import references
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES, common
+from kc_utils.runs.folder import Run
+from kc_utils.runs.parameters import choose_task
+from kc_utils.study.stages import STAGES, common
 
 MOST_PEOPLE = 200
 
@@ -116,3 +121,23 @@ def _known(bridge: TransformerBridge, batch: PairBatch) -> list[bool]:
     clean = rank(refs.clean_logits[:, -1], batch.right_ids.to(refs.clean_logits.device))
     other = rank(refs.corrupted_logits[:, -1], batch.wrong_ids.to(refs.clean_logits.device))
     return torch.logical_and(clean == 0, other == 0).tolist()
+
+
+def judge(
+    bridge: TransformerBridge,
+    batch: PairBatch,
+    circuits: Mapping[str, Circuit],
+    means: MeanOutputs,
+) -> pd.DataFrame:
+    """One row per circuit and ablation: circuit, edges (number), ablation, logit_diff (mean, in
+    logits), faithfulness (share; nan where clean and corrupted run do not differ)."""
+    refs = references(bridge, batch)
+    rows = []
+    for name, circuit in circuits.items():
+        for ablation in ABLATIONS:
+            found = evaluate_circuit(bridge, batch, circuit, ablation, means, refs=refs)
+            measured = float(found.logit_diff.mean())
+            rows.append((name, circuit.n_edges, ablation, measured, found.faithfulness))
+    return pd.DataFrame(
+        rows, columns=["circuit", "edges", "ablation", "logit_diff", "faithfulness"]
+    )

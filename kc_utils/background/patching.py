@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kc_utils.anatomy import Anatomy
+from kc_utils.circuits.adapter import Anatomy
+from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.metrics import logit_diff
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.written import record
 from kc_utils.errors import KcError
-from kc_utils.graph import Graph
-from kc_utils.hooks import Hooks
-from kc_utils.metrics import logit_diff
-from kc_utils.prompt_batch import PairBatch
-from kc_utils.written import record
+from kc_utils.kernels.hooks import Hooks
 
 DIRECTIONS = ("denoising", "noising")
 DRAWN_READERS = 7305  # stream number of the generator that draws readers

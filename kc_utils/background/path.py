@@ -11,12 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.anatomy import Anatomy, anatomy_of, frozen
-from kc_utils.attribution import AttributionSettings, attribute
 from kc_utils.background.patching import repeated_logit_diff
+from kc_utils.circuits.adapter import Anatomy, anatomy_of, frozen
+from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
-from kc_utils.hooks import Hooks
-from kc_utils.prompt_batch import PairBatch
+from kc_utils.kernels.hooks import Hooks
 
 #: Where in each of m intervals of the path the gradient is taken, as a share of the interval.
 RULES = {"k = 1..m": 1.0, "k = 0..m-1": 0.0, "midpoint": 0.5}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from kc_utils.prompt_batch import PairBatch
+from kc_utils.circuits.pair_batch import PairBatch
 
 WIDTH, HEADS, VOCAB = 32, 4, 40
 #: The edges of the wired model's circuit, for its head 1 of layer 0.

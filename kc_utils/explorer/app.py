@@ -1,20 +1,24 @@
-"""The explorer as widgets: controls above, views below in tabs, drawn when they are looked at."""
+"""The explorer as widgets: controls above, views below in tabs, drawn when they are looked at.
+
+Of several calls in quick succession only the last is made.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import gc
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import ipywidgets as widgets
 
 from kc_utils.errors import KcError
-from kc_utils.explorer.attention import library
 from kc_utils.explorer.controls import Controls
 from kc_utils.explorer.curve import missing_sizes
 from kc_utils.explorer.html import MESSAGE, STYLE, message, to_html
+from kc_utils.explorer.prompt_views import library
 from kc_utils.explorer.state import State
-from kc_utils.explorer.throttle import Throttle
 from kc_utils.explorer.views import VIEWS
 
 #: Tabs, and the views in them.
@@ -185,3 +189,36 @@ class App:
     def _progress(self, done: int, total: int) -> None:
         self.progress.max, self.progress.value = max(total, 1), done
         self.progress.description = f"{done} of {total}"
+
+
+class Throttle:
+    """Calls ``function`` once, ``seconds`` after the last time that it was asked for.
+
+    In a kernel, changes that arrive while a figure is drawn wait in a queue; a slider that is
+    dragged would draw each of them. Without a running event loop the call is made at once.
+    """
+
+    def __init__(self, function: Callable[[], None], seconds: float = 0.05) -> None:
+        self.function, self.seconds = function, seconds
+        self._waiting: asyncio.TimerHandle | None = None
+
+    def __call__(self) -> None:
+        """Ask for a call."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.function()
+            return
+        self.cancel()
+        self._waiting = loop.call_later(self.seconds, self.now)
+
+    def now(self) -> None:
+        """Make the call at once, in the place of one that waits."""
+        self.cancel()
+        self.function()
+
+    def cancel(self) -> None:
+        """Forget a call that waits."""
+        if self._waiting:
+            self._waiting.cancel()
+        self._waiting = None

@@ -8,8 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from kc_utils.explorer.choice import Choice
-from kc_utils.explorer.data import RunData
+from kc_utils.explorer.data import Choice, RunData
 from kc_utils.plots.style import label_of
 
 _ABLATIONS = {"corrupted": "corrupted values", "zero": "zeros", "mean": "means"}

@@ -6,16 +6,14 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from kc_utils.batch_evaluation import BatchEvaluation
-from kc_utils.circuit import random_circuit, top_n
+from kc_utils.analysis.faithfulness import faithfulness_of
+from kc_utils.circuits.circuit import random_circuit, top_n
+from kc_utils.circuits.evaluation import BatchEvaluation, mean_outputs
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.size_curve import sizes_of
 from kc_utils.errors import KcError
-from kc_utils.evaluation import mean_outputs
-from kc_utils.explorer.choice import Choice
-from kc_utils.explorer.data import RunData
-from kc_utils.prompt_batch import PairBatch
-from kc_utils.size_curve import sizes_of
-from kc_utils.stages import common
-from kc_utils.stages.faithfulness import faithfulness_of
+from kc_utils.explorer.data import Choice, RunData
+from kc_utils.study.stages import common
 
 _COLUMNS = ["n", "share", "circuit", "ablation", "value"]
 _OF = ("task", "kind", "band", "step", "ablation")  # what a curve belongs to

@@ -1,8 +1,13 @@
-"""What the explorer reads from one run: tables, scores, circuits and models, each read once."""
+"""What is looked at: one circuit of one run, and one prompt.
+
+Which runs can be explored: folders with circuits, found below a folder of runs.
+
+What the explorer reads from one run: tables, scores, circuits and models, each read once.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +17,85 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.circuit import Circuit, top_n
+from kc_utils.circuits.circuit import Circuit, top_n
+from kc_utils.circuits.running import ABLATIONS
 from kc_utils.errors import KcError
-from kc_utils.explorer.choice import Choice
-from kc_utils.explorer.found_runs import open_finished
 from kc_utils.explorer.lru import Lru
 from kc_utils.explorer.reading import Reading, read_prompt
-from kc_utils.models import load_tokenizer
-from kc_utils.running import ABLATIONS
-from kc_utils.stages import common
+from kc_utils.models.causal_lm import load_tokenizer
+from kc_utils.runs.folder import ROOT, Run
+from kc_utils.study.stages import common
+from kc_utils.study.stages.common import Cell
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value for every control.
+
+    ``step`` is the checkpoint (optimiser steps), ``n`` the number of edges kept before pruning,
+    ``layer`` the one whose attention is shown.
+    """
+
+    task: str
+    kind: str
+    band: str
+    step: int
+    n: int
+    ablation: str
+    prompt: str
+    layer: int
+
+    @property
+    def cell(self) -> Cell:
+        """Task, type and band: whose circuit it is."""
+        return Cell(self.task, self.kind, self.band)
+
+    def of(self, names: tuple[str, ...]) -> tuple[Any, ...]:
+        """The values of some controls."""
+        values = asdict(self)
+        return tuple(values[name] for name in names)
+
+
+FIELDS = tuple(field.name for field in fields(Choice))
+
+
+NEEDED = "attribution"  # the stage without which there is no circuit to look at
+_DEPTHS = ("*/run.json", "*/*/run.json", "*/*/*/run.json")  # runs/tiny, runs/sweep/tiny/seed-0
+
+
+def finished_runs(root: Path = ROOT / "runs") -> list[Run]:
+    """Runs below ``root`` (down to three folders) that hold circuits, by their path.
+
+    A folder that cannot be read as a run is left out.
+    """
+    found = []
+    for path in sorted(p for depth in _DEPTHS for p in root.glob(depth)):
+        try:
+            run = Run.open(path.parent)
+        except KcError:
+            continue
+        if NEEDED in run.record["stages"]:
+            found.append(run)
+    return found
+
+
+def label(run: Run) -> str:
+    """How a run is called in a list: its path below the project if it lies there, its profile."""
+    inside = run.path.is_relative_to(ROOT)
+    shown = run.path.relative_to(ROOT).as_posix() if inside else run.name
+    return f"{shown} (profile {run.config.profile}, seed {run.config.seed})"
+
+
+def open_finished(run_dir: str | Path) -> Run:
+    """Open a run that holds circuits; KcError when there is no run or it holds none yet."""
+    run = Run.open(run_dir)
+    if NEEDED not in run.record["stages"]:
+        raise KcError(
+            f"Run {run.name!r} holds no circuits yet; 'kc run --profile {run.config.profile} "
+            f"--run-dir {run_dir} --to {NEEDED}' finds them."
+        )
+    return run
+
 
 _SIZES = 48  # stops of the slider of sizes, besides those that the run has measured
 

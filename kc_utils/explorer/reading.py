@@ -12,8 +12,8 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.tools.analysis import logit_readout
 from transformers import PreTrainedTokenizerBase
 
+from kc_utils.analysis.logit_lens import ROOM
 from kc_utils.errors import KcError
-from kc_utils.lens import ROOM
 
 TOP = 10  # next tokens that are shown
 

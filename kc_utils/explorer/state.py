@@ -7,12 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kc_utils.explorer.choice import Choice
 from kc_utils.explorer.curve import measure, missing_sizes
-from kc_utils.explorer.data import RunData
-from kc_utils.explorer.found_runs import finished_runs, label
+from kc_utils.explorer.data import Choice, RunData, finished_runs, label
 from kc_utils.explorer.views import VIEWS
-from kc_utils.runs import ROOT
+from kc_utils.runs.folder import ROOT
 
 
 class State:

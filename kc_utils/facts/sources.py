@@ -11,12 +11,12 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils import artifacts
-from kc_utils.bridge import boot_bridge
+from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.errors import KcError
-from kc_utils.models import load_model, load_tokenizer
-from kc_utils.packaged import load_package_model, package_file
-from kc_utils.quiet import quiet
-from kc_utils.tokenizers import save_tokenizer
+from kc_utils.models.causal_lm import load_model, load_tokenizer
+from kc_utils.models.packaged import load_package_model, package_file
+from kc_utils.models.quiet import quiet
+from kc_utils.models.tokenizers import save_tokenizer
 
 PACKAGE = "package:"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt")
@@ -63,8 +63,8 @@ class Source:
         """The model (float32, eager attention, eval mode, on the CPU) and its tokenizer.
 
         Raises:
-            KcError: as :func:`kc_utils.models.load_model`, or a tokenizer with more tokens than
-                the model has embeddings.
+            KcError: as :func:`kc_utils.models.causal_lm.load_model`, or a tokenizer with more
+                tokens than the model has embeddings.
         """
         if self.where.startswith(PACKAGE):
             with quiet():

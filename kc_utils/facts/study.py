@@ -14,17 +14,22 @@ import pandas as pd
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.anatomy import graph_of
-from kc_utils.attribution import AttributionSettings, attribute
-from kc_utils.batch_evaluation import BatchEvaluation
-from kc_utils.circuit import Circuit, random_circuit, top_n
-from kc_utils.components import PARTS, assign_roles, head_attribution
+from kc_utils.analysis.head_attribution import PARTS, assign_roles, head_attribution
+from kc_utils.analysis.logit_lens import logit_lens
+from kc_utils.circuits.adapter import graph_of
+from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.circuit import Circuit, random_circuit, top_n
+from kc_utils.circuits.evaluation import ABLATIONS, BatchEvaluation, mean_outputs
+from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.score_files import read_scores, write_scores
+from kc_utils.circuits.size_curve import curve_circuits, size_curve, sizes_of
 from kc_utils.errors import KcError
-from kc_utils.evaluation import ABLATIONS, mean_outputs
 from kc_utils.facts.asking import ask, queries_of
 from kc_utils.facts.lines import Fact
 from kc_utils.facts.pairing import (
     Cell,
+    FactSettings,
     cells_of,
     make_pairs,
     primary,
@@ -32,14 +37,8 @@ from kc_utils.facts.pairing import (
     with_groups,
 )
 from kc_utils.facts.record import StudyFolder
-from kc_utils.facts.settings import FactSettings
 from kc_utils.facts.sources import Source, bridge_of
-from kc_utils.graph import Graph
-from kc_utils.lens import logit_lens
-from kc_utils.prompt_batch import PairBatch
-from kc_utils.score_files import read_scores, write_scores
-from kc_utils.size_curve import curve_circuits, size_curve, sizes_of
-from kc_utils.stages.components import lens_means
+from kc_utils.study.stages.components import lens_means
 
 Say = Callable[[str], None]
 SHAPE = ("model_type", "num_hidden_layers", "num_attention_heads", "hidden_size")

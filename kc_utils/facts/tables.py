@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from kc_utils.circuit import Circuit
-from kc_utils.components import role_shares
-from kc_utils.evaluation import faithfulness
+from kc_utils.analysis.faithfulness import faithfulness_of
+from kc_utils.analysis.head_attribution import role_shares
+from kc_utils.analysis.stats.intervals import bootstrap_mean
+from kc_utils.analysis.topology import expected_jaccard, jaccard, node_jaccard
+from kc_utils.circuits.circuit import Circuit
+from kc_utils.circuits.evaluation import faithfulness
+from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.size_curve import areas
 from kc_utils.facts.pairing import Cell
-from kc_utils.graph import Graph
-from kc_utils.size_curve import areas
-from kc_utils.stages.faithfulness import faithfulness_of
-from kc_utils.stages.topology import shape, strongest
-from kc_utils.stats import bootstrap_mean
-from kc_utils.topology import expected_jaccard, jaccard, node_jaccard
+from kc_utils.study.stages.topology import shape, strongest
 
 HIT_K = 10
 RESAMPLES = 1000

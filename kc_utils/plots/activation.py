@@ -8,13 +8,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from kc_utils.plots.canvas import (
-    interval_handle,
-    label_outer,
-    legend_below,
-    line_handle,
-    panels,
-)
+from kc_utils.plots.canvas import interval_handle, label_outer, legend_below, line_handle, panels
 from kc_utils.plots.curves import Curves, draw_curve, draw_figure, select
 from kc_utils.plots.heat import heat, limits_of
 from kc_utils.plots.style import GREY, Look, label_of, looks_for, ordered, styled

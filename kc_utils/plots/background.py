@@ -41,7 +41,7 @@ def contributions(parts: pd.DataFrame) -> Figure:
     """Where the logit difference is written: a map of the parts, and their running total.
 
     Columns: component, layer (-1: embedding, positions and the final bias), head (-1: none), value
-    (logits), as :func:`kc_utils.components.component_attribution` gives them.
+    (logits), as :func:`kc_utils.analysis.head_attribution.component_attribution` gives them.
     """
     name = "contributions"
     parts = check(parts, ["component", "layer", "head", "value"], name)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.plots.canvas import (
     chance_handle,
     interval_handle,
@@ -18,19 +19,8 @@ from kc_utils.plots.canvas import (
     panels,
 )
 from kc_utils.plots.curves import Curves, draw_curve, finish
-from kc_utils.plots.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    Look,
-    ordered,
-    styled,
-)
+from kc_utils.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, Look, ordered, styled
 from kc_utils.plots.tables import check
-from kc_utils.seeds import seed_means
 
 _LOOKS = {
     "own": Look(BLACK, "o", "own circuit"),

@@ -29,7 +29,7 @@ _TICKS = (-100, -10, -1, 0, 1, 10, 100)
 def evidence_forest(table: pd.DataFrame) -> Figure:
     """Effect minus control over seeds, with its 95 % interval, one line per claim and profile.
 
-    Columns: those of ``kc_utils.claims.over_seeds``. The axis counts margins in the claimed
+    Columns: those of ``kc_utils.study.claims.over_seeds``. The axis counts margins in the claimed
     direction: a claim holds when its interval clears 0 and its mean reaches 1, and a claim of
     equality when the interval stays between the two grey marks at -1 and 1. Beyond two margins
     the axis is logarithmic.

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.plots.canvas import (
     chance_handle,
     chance_line,
@@ -21,19 +22,8 @@ from kc_utils.plots.canvas import (
     line_handle,
     panels,
 )
-from kc_utils.plots.style import (
-    BLACK,
-    BLUE,
-    GREY,
-    LOOKS,
-    ORANGE,
-    VERMILLION,
-    Look,
-    ordered,
-    styled,
-)
+from kc_utils.plots.style import BLACK, BLUE, GREY, LOOKS, ORANGE, VERMILLION, Look, ordered, styled
 from kc_utils.plots.tables import check, check_unique
-from kc_utils.seeds import seed_means
 
 GROUPS = {
     "once": Look(BLACK, "o", "once"),

@@ -6,10 +6,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kc_utils.plots.canvas import label_outer, legend_below, line_handle, panels
+from kc_utils.plots.components import role_map
 from kc_utils.plots.curves import Curves, draw, finish, handles, prepare
-from kc_utils.plots.faithfulness import size_curve
+from kc_utils.plots.evaluation import size_curve
 from kc_utils.plots.heat import heat, limits_of
-from kc_utils.plots.roles import role_map
 from kc_utils.plots.style import BLACK, BLUE, GREY, VERMILLION, Look, styled
 from kc_utils.plots.tables import check, check_unique
 

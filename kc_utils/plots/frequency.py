@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from statsmodels.stats.proportion import proportion_confint
 
-from kc_utils.frequency_fit import predict
+from kc_utils.analysis.stats.frequency import predict
+from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.plots.canvas import label_outer, legend_below, line_handle, panels
 from kc_utils.plots.style import GREY, LOOKS, label_of, looks_for, ordered, styled
 from kc_utils.plots.tables import check, check_unique
-from kc_utils.seeds import seed_means
 
 _NEEDED = ["kind", "frequency", "accuracy", "n_people"]
 
@@ -25,8 +25,8 @@ def frequency_curve(curve: pd.DataFrame, fits: pd.DataFrame | None = None) -> Fi
     Columns: kind, frequency (the largest stands for that and more), accuracy (share), n_people;
     optional mean_frequency, wording, profile, seed. One run has Wilson intervals in which a person
     counts once, several seeds their mean with a 95 % t-interval. ``fits`` (the columns of
-    ``kc_utils.frequency_fit.fit_each`` over kind, and wording and profile where there are any)
-    adds the best curve of each group.
+    ``kc_utils.analysis.stats.frequency.fit_each`` over kind, and wording and profile where there are
+    any) adds the best curve of each group.
     """
     name = "frequency_curve"
     curve = check(curve, _NEEDED, name)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
+from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.plots.canvas import (
     EPOCH,
     interval_handle,
@@ -19,7 +20,6 @@ from kc_utils.plots.canvas import (
 from kc_utils.plots.curves import Curves, draw_curve, finish, select
 from kc_utils.plots.style import BLACK, GREY, Look, label_of, ordered, styled
 from kc_utils.plots.tables import check, check_unique
-from kc_utils.seeds import seed_means
 
 ACCURACY = "first-token accuracy (share)"
 _KINDS = {  # an ordered scale from light to dark, and a marker each

@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from kc_utils.analysis.stats.seeds import LEAST_SEEDS
 from kc_utils.plots.canvas import interval_handle, label_outer, legend_below, line_handle, panels
 from kc_utils.plots.curves import Curves, draw_curve, finish
 from kc_utils.plots.style import BLACK, GREEN, LOOKS, ORANGE, PURPLE, Look, styled
 from kc_utils.plots.tables import check, check_unique
-from kc_utils.seeds import LEAST_SEEDS
 
 ROWS = {"accuracy": "accuracy", "entropy": "entropy (nats)"}
 _LOOKS = LOOKS["kind"] | {

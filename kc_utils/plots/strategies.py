@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.plots.canvas import (
     chance_handle,
     chance_line,
@@ -33,7 +34,6 @@ from kc_utils.plots.style import (
     styled,
 )
 from kc_utils.plots.tables import check, check_unique
-from kc_utils.seeds import seed_means
 
 _DASHED = (0, (3, 1.4))
 LOOKS = {

@@ -12,12 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from kc_utils.plots.canvas import (
-    chance_handle,
-    label_outer,
-    legend_below,
-    panels,
-)
+from kc_utils.plots.canvas import chance_handle, label_outer, legend_below, panels
 from kc_utils.plots.curves import Curves, draw, finish, handles, prepare, select
 from kc_utils.plots.style import BLUE, GREY, LOOKS, label_of, ordered, styled
 from kc_utils.plots.tables import check

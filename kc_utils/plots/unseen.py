@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.plots.canvas import (
     EPOCH,
     chance_handle,
@@ -18,7 +19,6 @@ from kc_utils.plots.canvas import (
 from kc_utils.plots.curves import Curves, draw_curve, finish
 from kc_utils.plots.style import BLACK, GREY, LOOKS, Look, styled
 from kc_utils.plots.tables import check, check_unique
-from kc_utils.seeds import seed_means
 
 _GROUPS = {**LOOKS["kind"], "unseen": Look(BLACK, "^", "never written about")}
 _QUANTITIES = {  # what is drawn, and the level of a guesser who knows the values

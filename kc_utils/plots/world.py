@@ -1,4 +1,7 @@
-"""The made-up world: how often people appear and how long the texts are."""
+"""The made-up world: how often people appear and how long the texts are.
+
+The loss of a training run.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from kc_utils.plots.canvas import label_outer, legend_below, panels, whole_numbers
-from kc_utils.plots.style import LOOKS, label_of, looks_for, ordered, styled
+from kc_utils.plots.style import BLUE, LOOKS, label_of, looks_for, ordered, styled
 from kc_utils.plots.tables import check
 
 _HATCHES = {"high": "", "medium": "///", "low": "..."}
@@ -86,3 +89,24 @@ def pair_lengths(pairs: pd.DataFrame) -> Figure:
 
 
 _BARS = {"color": "#0072B2", "edgecolor": "white", "linewidth": 0.6}
+
+
+@styled
+def training_loss(losses: pd.DataFrame) -> Figure:
+    """Next-token loss against the epoch: every step, and the mean of each epoch.
+
+    Columns: step, epoch (fractional, 0 = start), loss (nats per token).
+    """
+    losses = check(losses, ["step", "epoch", "loss"], "training_loss").sort_values("step")
+    figure, axes = panels()
+    axis = axes[0, 0]
+    axis.plot(losses["epoch"], losses["loss"], color="#9ECAE1", linewidth=1.0, label="each step")
+    number = losses["epoch"].to_numpy(float).clip(min=1e-9)
+    means = losses.assign(number=-(-number // 1)).groupby("number")["loss"].mean()
+    axis.plot(means.index - 0.5, means, color=BLUE, marker="o", label="mean of each epoch")
+    axis.set_xlabel("epoch")
+    axis.set_ylabel("next-token loss (nats per token)")
+    axis.set_ylim(bottom=0)
+    whole_numbers(axis)
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure

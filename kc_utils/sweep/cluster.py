@@ -17,9 +17,9 @@ from typing import Any
 import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
-from kc_utils import allocator
-from kc_utils.devices import visible_gpus
 from kc_utils.errors import KcError
+from kc_utils.kernels import kept_memory
+from kc_utils.models.devices import visible_gpus
 from kc_utils.sweep.plan import ONE_THREAD, worker_environments
 
 HOST = "127.0.0.1"
@@ -31,7 +31,7 @@ _SETTINGS: dict[str, Any] = {
     "distributed.scheduler.worker-saturation": 1.0,  # the rest waits, sorted by priority
     "distributed.scheduler.worker-ttl": None,  # a busy worker is not a dead one
     # Instead of Dask's own malloc settings, which return memory to the system after every step.
-    "distributed.nanny.pre-spawn-environ": ONE_THREAD | allocator.ENVIRONMENT,
+    "distributed.nanny.pre-spawn-environ": ONE_THREAD | kept_memory.ENVIRONMENT,
     # Results are files, so there is nothing to spill; a worker out of memory is started again.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from kc_utils.devices import visible_gpus
 from kc_utils.errors import KcError
-from kc_utils.exports import MOST_BYTES
-from kc_utils.runs import resolve
-from kc_utils.stages import STAGES
+from kc_utils.models.devices import visible_gpus
+from kc_utils.runs.exports import MOST_BYTES
+from kc_utils.runs.folder import resolve
+from kc_utils.study.stages import STAGES
 from kc_utils.sweep.export import check_target, write_dataset
 from kc_utils.sweep.plan import (
     Member,
@@ -123,7 +123,7 @@ def compute(
 def _drive(
     work: list[tuple[Member, list[str]]], console: Console, scheduler: str | None, workers: int
 ) -> list[Failure]:
-    from kc_utils.sweep import cluster  # starting Dask takes a second
+    from kc_utils.sweep import cluster
     from kc_utils.sweep.drive import Drive
 
     with console.status("starting the workers"):

@@ -1,7 +1,7 @@
 """Computing the stages of many runs over Dask, run by run in a fixed order.
 
 The stages of one run follow one another, so a run's record has one writer; what is independent
-within a stage (checkpoints, tasks, bands) is spread by :func:`kc_utils.parallel.run_jobs`. As many
+within a stage (checkpoints, tasks, bands) is spread by :func:`kc_utils.runs.jobs.run_jobs`. As many
 runs are under way as there are workers, so that every worker has something to do and what is begun
 is finished first. A run that fails stops; the others go on.
 
@@ -23,8 +23,8 @@ import torch
 from distributed import Client, Future, KilledWorker, as_completed
 
 from kc_utils.errors import KcError
-from kc_utils.runs import Run
-from kc_utils.stages import STAGES
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages import STAGES
 from kc_utils.sweep.plan import Member
 
 logger = logging.getLogger(__name__)

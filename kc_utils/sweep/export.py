@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from kc_utils import artifacts, profiles
-from kc_utils.config import Config
+from kc_utils import artifacts
+from kc_utils.config import Config, profiles
 from kc_utils.errors import KcError
-from kc_utils.exports import check_size, portable, replace_folder
-from kc_utils.runs import Run, resolve
-from kc_utils.stages import STAGES
-from kc_utils.sweep.dataset import PROVENANCE, SWEEP_TABLES, SweepTables, join, write_table
+from kc_utils.runs.dataset import PROVENANCE, SWEEP_TABLES, SweepTables, join, write_table
+from kc_utils.runs.exports import check_size, portable, replace_folder
+from kc_utils.runs.folder import Run, resolve
+from kc_utils.study.stages import STAGES
 
 Name = tuple[str, int]  # profile and seed
 

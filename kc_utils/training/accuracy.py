@@ -19,9 +19,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.config import ATTRIBUTES
 from kc_utils.errors import KcError
-from kc_utils.hooks import Hooks
-from kc_utils.last_mlp import find_last_mlp, run_only_at
-from kc_utils.training.batches import equal_length, like_length, refuse_training
+from kc_utils.kernels.hooks import Hooks
+from kc_utils.kernels.last_mlp import find_last_mlp, run_only_at
+from kc_utils.training.answers import equal_length, like_length, refuse_training
 
 KEPT = ("person_id", "kind", "band", "wording")
 

@@ -1,261 +1,176 @@
-"""Continual pre-training with the Trainer of transformers (paper, section 3).
-
-AdamW at a constant rate, next-token loss over packed blocks, a checkpoint per epoch or every n
-steps. The base model of a made world uses the same function with warm-up and linear decay.
-
-A killed run goes on from its newest checkpoint and ends with the same bits as an unbroken one on
-the same machine with the same number of threads: weights, optimiser moments, learning rate,
-torch's random states (dropout) and the place in the fixed order of steps are all restored. The
-whole run is one epoch to the Trainer, so that resuming only means skipping steps.
-
-One process on one device: a run of several devices is the same run with more ``accumulation``.
-"""
+"""The Trainer of transformers, narrowed: our loss, a fixed order, state without pickle."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import contextlib
+import os
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
 from kc_utils.config import TrainingConfig
-from kc_utils.errors import KcError
-from kc_utils.training import checkpoints, state
-from kc_utils.training.callbacks import Measurer, ProgressBar, Saver
-from kc_utils.training.checkpoints import RESUME, Checkpoint
-from kc_utils.training.engine import (
-    Schedule,
-    StepTrainer,
-    fast_kernels,
-    isolated,
-    training_arguments,
-)
-from kc_utils.training.packing import BlockSteps, EpochPlan, StepDataset
+from kc_utils.kernels import causal_attention
+from kc_utils.kernels.activation import sigmoid_gelu
+from kc_utils.kernels.kept_memory import kept_memory
+from kc_utils.kernels.matmul import fast_products
+from kc_utils.models.devices import has_gpu
+from kc_utils.models.quiet import quiet
+from kc_utils.training import checkpoints
+from kc_utils.training.packing import IGNORED, BlockSteps, StepDataset
 
-logger = logging.getLogger(__name__)
+Schedule = Literal["constant", "decay"]
 
 
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a run left in its folder.
-
-    ``checkpoints``: one row per checkpoint: step, epoch (with fraction), path (str).
-    ``losses``: one row per optimiser step: step (from 1), loss (nats per token, before the
-    step), grad_norm (before clipping), learning_rate. ``final``: the newest checkpoint.
-    """
-
-    checkpoints: pd.DataFrame
-    losses: pd.DataFrame
-    final: Path
-
-
-def train(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    plan: EpochPlan,
-    out_dir: str | Path,
+def training_arguments(
     training: TrainingConfig,
-    seed: int,
+    out_dir: Path,
     *,
+    n_steps: int,
+    seed: int,
     schedule: Schedule = "constant",
     warmup_share: float = 0.0,
-    keep: Literal["all", "last"] = "all",
     gradient_checkpointing: bool = False,
-    description: str = "training",
-) -> TrainingResult:
-    """Train ``model`` in place on all epochs of ``plan`` and leave checkpoints in ``out_dir``.
-
-    Started again after a kill it continues; started again after its end it puts the final
-    weights into ``model`` and returns at once.
-
-    Args:
-        model: the model as it is before training, also when a run is continued. It moves to
-            the GPU when there is one.
-        tokenizer: stored with each checkpoint.
-        plan: the blocks of every epoch (:func:`~kc_utils.training.packing.plan_epochs`).
-        out_dir: gets ``step-000000/`` (before training), then one folder per epoch, or every
-            ``training.checkpoint_every`` steps and at the end.
-        training: batch size, accumulation, rate, AdamW's constants. ``epochs`` and
-            ``block_size`` were used by the plan and are not read here.
-        seed: of dropout. The order of the data is the plan's.
-        schedule: ``constant``, or ``decay`` linearly to zero at the last step.
-        warmup_share: share of the steps over which the rate rises linearly from zero.
-        keep: ``all`` checkpoints, or only the ``last`` one (then none before training).
-        gradient_checkpointing: recompute activations to save memory.
-        description: of the progress bar.
-
-    Raises:
-        KcError: ``out_dir`` holds a run with other data, settings, seed or starting weights,
-            or a damaged checkpoint.
-    """
-    out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    dataset = StepDataset(plan, training.batch_size, training.accumulation)
-    settings = training.model_dump(exclude={"validation_people"}) | {
-        "schedule": schedule,
-        "warmup_share": warmup_share,
-        "seed": seed,
-        "data": plan.digest,
-        "keep": keep,
-        "start": weights_hash(model),
-    }
-    newest = _newest(out_dir)
-    if newest is not None:
-        state.check_settings(newest, settings)
-    checkpoints.clean(out_dir, keep)
-    if newest is not None and newest.step >= dataset.n_steps:
-        state.load_weights(model, newest.path)
-        return read_result(out_dir)
-    if newest is not None:
-        logger.info("continuing %s from step %d", out_dir, newest.step)
-    with isolated(seed), fast_kernels(model):
-        arguments = training_arguments(
-            training,
-            out_dir,
-            n_steps=dataset.n_steps,
-            seed=seed,
-            schedule=schedule,
-            warmup_share=warmup_share,
-            gradient_checkpointing=gradient_checkpointing,
-        )
-        trainer = StepTrainer(model, arguments, dataset)
-        epochs = _save_steps(dataset, training.checkpoint_every)
-        trainer.write = _Writer(trainer, tokenizer, out_dir, settings, keep, epochs)
-        trainer.add_callback(Saver(epochs, trainer.write if _starts(newest, keep) else None))
-        trainer.add_callback(ProgressBar(description))
-        trainer.train(resume_from_checkpoint=str(newest.path / RESUME) if newest else None)
-    model.eval()
-    return read_result(out_dir)
-
-
-def read_result(out_dir: str | Path) -> TrainingResult:
-    """Checkpoints and losses of the run in ``out_dir``.
-
-    Raises:
-        KcError: there is no run, or a checkpoint is damaged.
-    """
-    newest = _newest(Path(out_dir))
-    if newest is None:
-        raise KcError(f"There is no training run in {str(out_dir)!r}.")
-    found = checkpoints.list_checkpoints(out_dir)
-    table = pd.DataFrame(
-        [(c.step, c.epoch, str(c.path)) for c in found], columns=["step", "epoch", "path"]
+) -> TrainingArguments:
+    """Arguments of a run of ``n_steps`` on one device, silent and without files of its own."""
+    warmup = round(warmup_share * n_steps)
+    constant = "constant_with_warmup" if warmup else "constant"
+    arguments = TrainingArguments(
+        output_dir=str(out_dir),
+        per_device_train_batch_size=1,  # an item of the dataset is a whole micro-batch
+        gradient_accumulation_steps=training.accumulation,
+        max_steps=n_steps,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type="linear" if schedule == "decay" else constant,
+        warmup_steps=warmup,
+        adam_beta1=training.beta1,
+        adam_beta2=training.beta2,
+        adam_epsilon=training.epsilon,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        optim="adamw_torch_fused",
+        train_sampling_strategy="sequential",
+        activation_checkpointing=gradient_checkpointing,
+        use_cpu=not has_gpu(),
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        save_strategy="no",  # the Saver callback decides
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        seed=seed % 2**32,
     )
-    return TrainingResult(table, state.read_losses(newest), newest.path)
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
 
 
-def train_in_memory(
-    model: PreTrainedModel,
-    steps: BlockSteps,
-    training: TrainingConfig,
-    seed: int,
-    *,
-    measure: Callable[[int, PreTrainedModel], Any],
-    every: int,
-    description: str = "training",
-    callbacks: Sequence[TrainerCallback] = (),
-) -> list[Any]:
-    """Train ``model`` in place on given batches, measuring it on the way; nothing is stored.
+@contextlib.contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Seed torch and make kernels deterministic; put every generator and flag back at the end."""
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (Trainer seeds them)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    with quiet(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        if torch.cuda.is_available():
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(deterministic)
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002
+
+
+@contextlib.contextmanager
+def fast_kernels(model: PreTrainedModel) -> Iterator[None]:
+    """Run many tokens with the fastest kernels, and put back what the model was loaded with.
+
+    The fastest attention is PyTorch's fused one, except where oneDNN computes the products
+    (:mod:`kc_utils.kernels.matmul`): it is slow at the many small ones of that, and
+    :mod:`kc_utils.kernels.causal_attention` has large ones. GELU is put together from cheaper parts
+    (:mod:`kc_utils.kernels.activation`), and memory is kept from step to step
+    (:mod:`kc_utils.kernels.kept_memory`).
+    """
+    before = model.config._attn_implementation
+    products = contextlib.nullcontext(False) if has_gpu() else fast_products()
+    try:
+        with kept_memory(), sigmoid_gelu(model), products as by_onednn:
+            if by_onednn and model._supports_sdpa:
+                model.set_attn_implementation(causal_attention.NAME)
+            elif before == "eager" and model._supports_sdpa:
+                model.set_attn_implementation("sdpa")
+            yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def next_token_loss(
+    outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+) -> torch.Tensor:
+    """Cross-entropy of the next token, summed and divided by the tokens of the whole step.
 
     Args:
-        model: trained in place at ``training.learning_rate``, constant.
-        steps: the blocks of every optimiser step.
-        training: rate and AdamW's constants; batch size and accumulation are not read.
-        seed: of dropout.
-        measure: ``measure(step, model)`` is called before the first step, every ``every`` steps
-            and after the last one, in eval mode and with random states of its own.
-        every: steps between measurements.
-        description: of the progress bar.
-        callbacks: called before ``measure`` at the end of every step.
-
-    Returns:
-        The results of ``measure`` in order.
+        outputs: has ``logits`` [batch, pos, vocab].
+        labels: [batch, pos], -100 where nothing is counted.
+        num_items_in_batch: tokens counted over all micro-batches of the step.
     """
-    results: list[Any] = []
-    alone = training.model_copy(update={"accumulation": 1})
-    with isolated(seed), fast_kernels(model), tempfile.TemporaryDirectory() as nowhere:
-        arguments = training_arguments(alone, Path(nowhere), n_steps=steps.n_steps, seed=seed)
-        trainer = StepTrainer(model, arguments, steps)
-        for callback in callbacks:
-            trainer.add_callback(callback)
-        trainer.add_callback(Measurer(measure, every, steps.n_steps, results))
-        trainer.add_callback(ProgressBar(description))
-        trainer.train()
-    model.eval()
-    return results
+    # The last position of a row predicts nothing. Cutting it off would copy all logits.
+    targets = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED).flatten()
+    logits = outputs.logits.flatten(0, 1).float()
+    total = nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
+    counted = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+    return total / counted
 
 
-def weights_hash(model: nn.Module) -> str:
-    """SHA-256 of all parameters, by name."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.named_parameters()):
-        raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(name.encode())
-        digest.update(raw.numpy().data)
-    return digest.hexdigest()
+class StepTrainer(Trainer):
+    """Trains on micro-batches in their given order.
 
+    Everything that the Trainer would pickle is written by ``write`` and read by
+    :mod:`kc_utils.training.checkpoints`; resuming takes the ``resume/`` folder of a checkpoint.
+    """
 
-def _starts(newest: Checkpoint | None, keep: str) -> bool:
-    """True when a checkpoint before training is to be written."""
-    return newest is None and keep == "all"
-
-
-def _save_steps(dataset: StepDataset, every: int) -> dict[int, float]:
-    """Steps after which a checkpoint is written (0: before training), with the epoch reached."""
-    ends = dataset.epoch_ends
-    steps = sorted({0, *range(every, ends[-1], every), ends[-1]} if every else {0, *ends})
-    marks = np.interp(steps, [0, *ends], range(len(ends) + 1))
-    return dict(zip(steps, marks.tolist(), strict=True))
-
-
-def _newest(out_dir: Path) -> Checkpoint | None:
-    """The checkpoint to continue from, after a check of all of them."""
-    found = checkpoints.list_checkpoints(out_dir)
-    for checkpoint in found:
-        checkpoints.verify(checkpoint, hashes=checkpoint is found[-1])
-    if found and not found[-1].resumable:
-        raise KcError(
-            f"{str(found[-1].path)!r} cannot be continued: it has no {RESUME} folder; "
-            f"remove {str(out_dir)!r} and train again."
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        arguments: TrainingArguments,
+        dataset: StepDataset | BlockSteps,
+    ) -> None:
+        super().__init__(
+            model,
+            arguments,
+            data_collator=lambda items: items[0],
+            train_dataset=dataset,
+            compute_loss_func=next_token_loss,
         )
-    return found[-1] if found else None
+        self.pop_callback(PrinterCallback)
+        self.write: Callable[[], None] | None = None
 
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        return {**super()._prepare_inputs(inputs), "use_cache": False}
 
-@dataclass(frozen=True)
-class _Writer:
-    """Writes the checkpoint of the Trainer's current step."""
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        return 0
 
-    trainer: StepTrainer
-    tokenizer: PreTrainedTokenizerBase
-    out_dir: Path
-    settings: dict[str, Any]
-    keep: str
-    epochs: dict[int, float]
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        if self.write is not None:
+            self.write()
 
-    def __call__(self) -> None:
-        step = self.trainer.state.global_step
-        checkpoints.write_checkpoint(
-            self.out_dir,
-            step,
-            self.epochs[step],
-            self.trainer.accelerator.unwrap_model(self.trainer.model),
-            self.tokenizer,
-            self._resume,
-        )
-        checkpoints.clean(self.out_dir, self.keep)
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        checkpoints.load_weights(self.model, Path(resume_from_checkpoint).parent)
 
-    def _resume(self, folder: Path) -> None:
-        trainer = self.trainer
-        state.save_progress(folder, trainer.state, self.settings)
-        if trainer.state.global_step < trainer.state.max_steps:
-            state.save_optimizer(folder, trainer.optimizer, trainer.lr_scheduler)
-            state.save_random(folder)
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            checkpoints.load_optimizer(self.optimizer, self.lr_scheduler, Path(checkpoint))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            checkpoints.load_random(Path(checkpoint))

@@ -1,20 +1,18 @@
 """The made-up world: people, what is written about them, and what a base model read before."""
 
-from kc_utils.world.base_corpus import (
-    base_relations,
-    known_facts,
-    known_queries,
-    make_base_corpus,
-)
+from kc_utils.world.base_corpus import base_relations, known_facts, known_queries, make_base_corpus
 from kc_utils.world.biographies import make_biographies, make_validation
-from kc_utils.world.frequencies import bands, draw_frequencies, frequencies, thin
 from kc_utils.world.people import (
     SPLITS,
+    bands,
     conflicting,
+    draw_frequencies,
+    frequencies,
     make_known_names,
     make_new_people,
     make_people,
     require_bands,
+    thin,
 )
 from kc_utils.world.pools import (
     ATTRIBUTE_POOLS,

@@ -16,12 +16,7 @@ import pandas as pd
 from kc_utils.config import ATTRIBUTES
 from kc_utils.errors import KcError
 from kc_utils.world.pools import attribute_pool, draw, stream
-from kc_utils.world.templates import (
-    OTHER_RELATIONS,
-    load_base_templates,
-    load_relation,
-    prompts_of,
-)
+from kc_utils.world.templates import OTHER_RELATIONS, load_base_templates, load_relation, prompts_of
 
 RELATIONS = {
     "other": OTHER_RELATIONS,

@@ -2,6 +2,12 @@
 
 Both kinds get attributes that no model has read. The subject of a K_rel person is known to the base
 model; the name of a K_compl person is first + middle + last name, unique, and never a known name.
+
+How many biographies each person gets, and the frequency bands.
+
+Frequencies are ``round(Exponential(mean))``, at least 1 (paper, section 2). They are drawn for
+K_compl; K_rel gets the same distribution by even thinning, so that the two kinds of people differ
+in what the model knew before and not in how often it reads about them.
 """
 
 from __future__ import annotations
@@ -13,7 +19,6 @@ import pandas as pd
 
 from kc_utils.config import ATTRIBUTES, BANDS, KINDS, WorldConfig
 from kc_utils.errors import KcError
-from kc_utils.world.frequencies import bands, draw_frequencies, frequencies
 from kc_utils.world.pools import attribute_pool, draw, load_pool, redraw, stream
 
 SPLITS = ("discover", "evaluate")
@@ -190,3 +195,34 @@ def _add_old_values(people: pd.DataFrame, seed: int) -> None:
     for name in ATTRIBUTES:
         new = people.loc[known, name].to_numpy()
         people.loc[known, f"old_{name}"] = redraw(new, attribute_pool(name), rng)
+
+
+HIGH_ABOVE = 5  # biographies; more is the high band
+LOW = 1  # biographies; exactly this is the low band, what lies between is the medium band
+
+
+def draw_frequencies(n: int, mean: float, rng: np.random.Generator) -> np.ndarray:
+    """``n`` frequencies (int32) of round(Exponential(``mean``)), at least 1."""
+    return np.maximum(np.rint(rng.exponential(mean, size=n)), 1).astype(np.int32)
+
+
+def thin(frequencies: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """``n`` evenly spaced order statistics of ``frequencies``, in random order."""
+    places = np.floor((np.arange(n) + 0.5) * len(frequencies) / n).astype(np.int64)
+    return rng.permutation(np.sort(frequencies)[places])
+
+
+def frequencies(
+    n_known: int, n_new: int, mean: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies of ``n_known`` K_rel and ``n_new`` K_compl people (either may be none)."""
+    new = draw_frequencies(n_new, mean, rng)
+    if n_new == 0:
+        return draw_frequencies(n_known, mean, rng), new
+    return (thin(new, n_known, rng) if n_known else new[:0]), new
+
+
+def bands(frequency: np.ndarray) -> np.ndarray:
+    """The band of each frequency: high (> 5), medium (2 to 5) or low (1), as an object array."""
+    names = np.array(["low", "medium", "high"], dtype=object)
+    return names[(frequency > LOW).astype(int) + (frequency > HIGH_ABOVE)]

@@ -1,0 +1,1 @@
+"""Numbers from edge scores and models; knows no files and no runs."""

@@ -1,0 +1,107 @@
+"""How well does each attribution method say what exact patching would?
+
+Every method scores the same edges on the same pairs; exact activation patching of each edge is what
+they estimate. A matrix of random scores is the control.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+
+from kc_utils.analysis.topology import jaccard
+from kc_utils.circuits.adapter import graph_of
+from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.circuit import top_edges
+from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.pair_batch import PairBatch
+
+RANDOM_SCORES = 7303  # stream number of the generator that draws random scores
+
+
+def variants(steps: int) -> dict[str, AttributionSettings]:
+    """The methods that are compared, by name; ``steps`` for those that integrate."""
+    return {
+        "EAP": AttributionSettings(method="eap"),
+        "clean-corrupted": AttributionSettings(method="clean-corrupted"),
+        "EAP-IG, k = 1..m": AttributionSettings(steps=steps),
+        "EAP-IG, k = 0..m-1": AttributionSettings(steps=steps, path="0..m-1"),
+        "EAP-IG activations": AttributionSettings(method="eap-ig-activations", steps=steps),
+        "RelP": AttributionSettings(method="relp"),
+    }
+
+
+def backward_runs(settings: AttributionSettings, graph: Graph) -> int:
+    """Runs forwards and backwards that a method makes for one pair, beside two forwards."""
+    parts = 2 * graph.n_layers + 1 if settings.method == "eap-ig-activations" else 1
+    return parts * len(settings.shares_of_clean)
+
+
+def score_all(
+    bridge: TransformerBridge, batch: PairBatch, steps: int, seed: int, exact: bool
+) -> dict[str, Float[Tensor, "n_forward n_backward"]]:
+    """Scores of every method, of the random control, and (``exact``) of exact patching."""
+    graph = graph_of(bridge)
+    scores = {name: attribute(bridge, batch, how) for name, how in variants(steps).items()}
+    rng = np.random.default_rng([seed, RANDOM_SCORES])
+    like = next(iter(scores.values()))
+    noise = like.new_tensor(rng.standard_normal(graph.real_edges.shape))
+    scores["random"] = noise * like.new_tensor(graph.real_edges)
+    if exact:
+        scores["exact"] = attribute(bridge, batch, AttributionSettings(method="exact"))
+    return scores
+
+
+def edge_table(
+    scores: Mapping[str, Float[Tensor, "n_forward n_backward"]], graph: Graph
+) -> pd.DataFrame:
+    """One row per method and edge: method, writer, reader, reader_kind, score, exact."""
+    u, v = np.nonzero(graph.real_edges)
+    exact = scores["exact"].numpy()[u, v]
+    frames = [
+        pd.DataFrame(
+            {
+                "method": method,
+                "writer": np.array(graph.rows)[u],
+                "reader": np.array(graph.columns)[v],
+                "reader_kind": np.array(graph.column_kind)[v],
+                "score": matrix.numpy()[u, v],
+                "exact": exact,
+            }
+        )
+        for method, matrix in scores.items()
+        if method != "exact"
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def agreement(
+    score: Float[Tensor, "n_forward n_backward"],
+    exact: Float[Tensor, "n_forward n_backward"],
+    graph: Graph,
+    n: int,
+    reader_kind: str | None = None,
+) -> dict[str, float]:
+    """Pearson and Spearman correlation over the edges (into readers of one kind), and overlap.
+
+    ``overlap``: Jaccard similarity of the ``n`` strongest edges (before pruning), of the whole
+    graph only. A correlation with a constant is nan.
+    """
+    edges = graph.real_edges.copy()
+    if reader_kind is not None:
+        edges &= (np.array(graph.column_kind) == reader_kind)[None]
+    a, b = score.numpy()[edges], exact.numpy()[edges]
+    constant = np.ptp(a) == 0 or np.ptp(b) == 0
+    found = {
+        "pearson": float("nan") if constant else float(stats.pearsonr(a, b).statistic),
+        "spearman": float("nan") if constant else float(stats.spearmanr(a, b).statistic),
+    }
+    if reader_kind is None:
+        found["overlap"] = jaccard(top_edges(score, graph, n), top_edges(exact, graph, n))
+    return found

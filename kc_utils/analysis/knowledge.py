@@ -1,0 +1,88 @@
+"""Bits of knowledge: how much a model's probabilities say about facts that were drawn at random.
+
+A fact whose value was drawn from a pool of D values holds log2(D) bits. A model that gives the
+value probability p needs -log2(p) bits to be told it, so it holds log2(D) + log2(p) bits of it, on
+average over the people of a cell and never fewer than none (after Allen-Zhu & Li 2024, arXiv
+2404.05405, whose count adds the names of the people and the values' own letters; here only the
+facts count). Answers that were shuffled among people hold no bits about anybody. A guesser who
+knows which values occur how often, but not whose they are, stands beside them.
+
+Chance level of an accuracy: what the best guess that ignores the person would reach.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from kc_utils.errors import KcError
+from kc_utils.world.pools import attribute_pool
+
+PAPER_BITS = 2.0
+"""Bits per parameter that language models were found to hold at most (arXiv 2404.05405)."""
+
+
+def pool_bits(attribute: str) -> float:
+    """log2 of the number of values that were drawn from."""
+    return math.log2(len(attribute_pool(attribute)))
+
+
+def guess_cross_entropy(values: pd.Series) -> pd.Series:
+    """Bits to tell each value to somebody who knows only how common each is, in their order."""
+    return -np.log2(values.map(values.value_counts(normalize=True)).astype(float))
+
+
+def shuffled(values: pd.Series, rng: np.random.Generator) -> pd.Series:
+    """The same values dealt out anew, nobody keeping the own place; at least two are needed.
+
+    Raises:
+        KcError: with fewer than two values.
+    """
+    if len(values) < 2:
+        raise KcError(f"{len(values)} answer cannot be shuffled; at least 2 are needed.")
+    order = rng.permutation(len(values))
+    dealt = np.empty(len(values), dtype=object)
+    dealt[order] = values.to_numpy(dtype=object)[np.roll(order, 1)]
+    return pd.Series(dealt, index=values.index, name=values.name)
+
+
+def knowledge_bits(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Bits per fact in each cell.
+
+    Args:
+        rows: a row per person and fact: the columns ``keys``, among them attribute, and
+            cross_entropy_bits (to tell the whole value).
+        keys: columns that define the cells.
+
+    Returns:
+        The keys, n_measured, pool_bits, cross_entropy_bits (mean), bits_per_fact (at least 0).
+    """
+    grouped = rows.groupby(keys, sort=True, observed=True)["cross_entropy_bits"]
+    table = grouped.agg(n_measured="size", cross_entropy_bits="mean").reset_index()
+    table["pool_bits"] = table["attribute"].map({a: pool_bits(a) for a in table["attribute"]})
+    gained = table["pool_bits"] - table["cross_entropy_bits"]
+    return table.assign(bits_per_fact=gained.clip(lower=0.0))
+
+
+def chance_level(
+    rows: pd.DataFrame, by: Sequence[str] = ("attribute",), answer: str = "right_id"
+) -> pd.DataFrame:
+    """Accuracy of the best constant guess in each group: the share of its commonest answer.
+
+    Args:
+        rows: from :func:`~kc_utils.training.accuracy.first_token_accuracy`, or from
+            :func:`~kc_utils.training.accuracy.generate_answers` with
+            ``answer="answer"``.
+        by: columns that define the groups.
+        answer: column with what would be right.
+
+    Returns:
+        The columns ``by`` and ``chance``.
+    """
+    groups = rows.groupby(list(by), sort=True, observed=True)[answer]
+    return (
+        groups.agg(lambda a: a.value_counts(normalize=True).iloc[0]).rename("chance").reset_index()
+    )

@@ -1,0 +1,1 @@
+"""Statistics of the analyses: intervals, bends, fits, means over seeds."""

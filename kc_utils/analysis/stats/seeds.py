@@ -1,0 +1,60 @@
+"""Means over seeds: each seed counts once, and the interval is a t interval over seeds.
+
+Nothing inside a run is resampled here. People, cells and checkpoints of one run share a model, so
+only another seed says what another model would do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats as scipy_stats
+
+from kc_utils.analysis.stats.intervals import Interval
+from kc_utils.errors import KcError
+
+LEVEL = 0.95
+LEAST_SEEDS = 3
+"""Two values give an interval so wide (t = 12.7) that it says nothing but that they are two."""
+
+
+def t_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
+    """Mean with a t interval; the ends are NaN with fewer than three values, all without any."""
+    array = np.asarray(values, dtype=float)
+    if not len(array):
+        return Interval(math.nan, math.nan, math.nan)
+    mean = float(array.mean())
+    if len(array) < LEAST_SEEDS:
+        return Interval(mean, math.nan, math.nan)
+    half = float(scipy_stats.t.ppf((1 + level) / 2, len(array) - 1) * scipy_stats.sem(array))
+    return Interval(mean, mean - half, mean + half)
+
+
+def seed_means(frame: pd.DataFrame, keys: Sequence[str], value: str = "value") -> pd.DataFrame:
+    """Mean of ``value`` over rows with equal ``keys``, with a 95 % t interval over their seeds.
+
+    Rows of one seed (bands, people, cells) are averaged first. Without a column ``seed`` the table
+    counts as one seed.
+
+    Returns:
+        The keys in the order of first appearance, then value (the mean, whatever the column was
+        called), low, high (NaN with fewer than three seeds) and n_seeds.
+
+    Raises:
+        KcError: a column is missing.
+    """
+    missing = [name for name in (value, *keys) if name not in frame.columns]
+    if missing:
+        raise KcError(f"Means over seeds need the column {missing[0]!r}, which the table lacks.")
+    per_seed = ["seed"] if "seed" in frame else []
+    means = frame.groupby([*keys, *per_seed], as_index=False, sort=False)[value].mean()
+    grouped = means.groupby(list(keys), sort=False)[value]
+    table = grouped.agg(value="mean", sd="std", n_seeds="count").reset_index()
+    factor = scipy_stats.t.ppf((1 + LEVEL) / 2, (table["n_seeds"] - 1).clip(lower=1))
+    half = (factor * table["sd"] / np.sqrt(table["n_seeds"])).where(table["n_seeds"] >= LEAST_SEEDS)
+    table = table.assign(low=table["value"] - half, high=table["value"] + half)
+    return table[[*keys, "value", "low", "high", "n_seeds"]]

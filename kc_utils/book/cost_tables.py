@@ -1,0 +1,256 @@
+"""Generated tables of costs: what a changed parameter computes again, and what that took here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kc_utils.book.costs import read
+from kc_utils.book.generated import table
+from kc_utils.book.stored_runs import stored_references
+from kc_utils.errors import KcError
+from kc_utils.facts.record import RECORD, Study
+from kc_utils.runs.dataset import PROVENANCE, SweepTables
+from kc_utils.runs.folder import Run
+from kc_utils.study import recompute
+from kc_utils.study.stages import STAGES
+
+_MIB = 2**20
+_PER_CHECKPOINT = ("training", "attribution", "circuit", "unseen", "topology", "controls",
+                   "components")  # fmt: skip
+_PER_PAIR = ("attribution", "circuit", "controls")
+#: Parts of a study of facts, as its record names them, in words.
+_FACTS_PARTS = {
+    "answers": "loading the model, asking it all facts, pairing them",
+    "scores": "edge scores",
+    "sizes": "circuits of every size",
+    "transfer": "circuits on the facts of other relations and groups",
+    "heads": "heads and their roles",
+    "lens": "logit lens",
+    "tables": "intervals, overlaps and figures",
+}
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How a parameter's cost scales, in words, and the stages whose seconds are in proportion.
+
+    ``halves`` says that a larger value is cheaper. Where the stored record of costs has a measured
+    ratio for the parameter, it takes the place of twice as much.
+    """
+
+    words: str
+    stages: tuple[str, ...] = ()
+    halves: bool = False
+
+
+#: The parameters that a reader is most likely to change. What they compute again, the seconds and
+#: the memory are not here: they come from the keys of the stages and from the record of the run.
+ROWS: dict[str, Growth] = {
+    "seed": Growth("another draw of the same size"),
+    "world.n_people": Growth(
+        "in proportion to people: more biographies, more steps in an epoch", ("training",)
+    ),
+    "base.texts_per_person": Growth("in proportion: more base text", ("base",)),
+    "base.passes": Growth("in proportion", ("base",)),
+    "model.n_layers": Growth(
+        "in proportion to layers in training; edges grow with their square, and with them the "
+        "score files",
+        ("base", *_PER_CHECKPOINT, "forgetting", "methods"),
+    ),
+    "training.epochs": Growth(
+        "in proportion: an epoch is trained, and its checkpoint is measured, scored and evaluated",
+        _PER_CHECKPOINT,
+    ),
+    "training.batch_size": Growth(
+        "time stays, the same tokens go through in fewer steps; activations in memory are in "
+        "proportion"
+    ),
+    "training.validation_people": Growth(
+        "in proportion, in the accuracy of each checkpoint and of forgetting"
+    ),
+    "circuit.tasks": Growth(
+        "in proportion to the number of tasks: circuits for each",
+        ("attribution", "circuit", "components"),
+    ),
+    "circuit.bands": Growth(
+        "in proportion to the number of bands", (*_PER_PAIR, "components")
+    ),
+    "circuit.every": Growth(
+        "in inverse proportion: with 2, every other checkpoint is left out",
+        ("attribution", "circuit", "topology", "controls", "components"), halves=True,
+    ),
+    "circuit.n_pairs": Growth("in proportion to pairs, up to the people there are", _PER_PAIR),
+    "circuit.method": Growth(
+        "EAP and RelP need one step where EAP-IG needs `circuit.steps`; see "
+        "[how circuits are found](../notebooks/11_circuit_engine.ipynb)"
+    ),
+    "circuit.steps": Growth(
+        "in proportion, beside the two plain passes: a forward and a backward pass for each step",
+        ("attribution", "controls"),
+    ),
+    "circuit.top_n": Growth("hardly: a circuit of any size is one run of the model"),
+    "circuit.random_circuits": Growth("in proportion to circuits that are evaluated"),
+    "circuit.hit_k": Growth("not at all"),
+    "forgetting.replay_ratios": Growth(
+        "in proportion to the number of ratios: a training run for each", ("forgetting",)
+    ),
+    "forgetting.steps": Growth("in proportion", ("forgetting",)),
+    "analysis.bootstrap": Growth("in proportion, but resampling is quick"),
+    "analysis.method_pairs": Growth(
+        "in proportion: exact patching runs the model once per edge and pair", ("methods",)
+    ),
+    "controls.resamples": Growth("in proportion to the noise floor, a part of the controls"),
+    "controls.unseen_people": Growth("in proportion to those asked, beside the known people"),
+}  # fmt: skip
+
+
+def pages(run: Run, root: Path) -> dict[str, str]:
+    """The generated parts of the page "Run it again": file name -> MyST text."""
+    return {
+        "costs.md": costs(run, _growth(root / "book" / "reference" / "costs.json")),
+        "whole_runs.md": whole_runs(run, root / "book" / "reference"),
+        "computed_again.md": computed_again(run),
+        "facts_costs.md": facts_costs(root / "book" / "reference" / "capitals"),
+    }
+
+
+def costs(run: Run, measured: Mapping[str, float]) -> str:
+    """A row per parameter of :data:`ROWS`: what is computed again, what it took, how it grows.
+
+    ``measured`` maps a parameter to the ratio of times with twice its value.
+    """
+    header = ("parameter", "this run", "computed again from", "minutes", "share", "peak memory",
+              "twice the value", "how the cost grows")  # fmt: skip
+    study = [stage.name for stage in STAGES.study]
+    total = sum(_step_seconds(run, study))
+    rows = []
+    for name, growth in ROWS.items():
+        try:
+            stages = [s for s in recompute.stages_of(run.config, name) if s in study]
+        except KcError:  # this run allows no other value
+            continue
+        spent = sum(_step_seconds(run, stages))
+        share = f"{spent / total:.0%}" if total else "not recorded"
+        rows.append(
+            (f"`{name}`", _value(run, name), f"`{stages[0]}`" if stages else "nothing",
+             _minutes(spent), share, peak(_steps(run, stages)),
+             _twice(run, growth, measured.get(name)), growth.words)
+        )  # fmt: skip
+    return table(header, rows)
+
+
+def computed_again(run: Run) -> str:
+    """Every parameter, grouped by the stages that another value computes again."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name in recompute.parameter_names():
+        try:
+            stages = tuple(recompute.stages_of(run.config, name))
+        except KcError:
+            continue
+        groups.setdefault(stages, []).append(f"`{name}`")
+    rows = [
+        (", ".join(names), ", ".join(f"`{stage}`" for stage in stages) or "nothing")
+        for stages, names in groups.items()
+    ]
+    return table(("parameters", "stages that are computed again"), rows)
+
+
+def whole_runs(run: Run, reference: Path) -> str:
+    """Minutes of whole runs: this one, the stored seeds of the sweep, the stored real model."""
+    header = ("profile", "run", "minutes of the study", "of the experiments", "longest stage",
+              "machine")  # fmt: skip
+    study = {stage.name for stage in STAGES.study}
+
+    def row(profile: str, which: str, seconds: Mapping[str, float], machine: str) -> tuple:
+        groups = ([s for n, s in seconds.items() if (n in study) is own] for own in (True, False))
+        minutes = (_minutes(sum(group)) if group else "not computed" for group in groups)
+        longest = max(seconds, key=lambda name: seconds[name])
+        return (f"`{profile}`", which, *minutes, f"`{longest}`", machine)
+
+    here = {n: s["seconds"] for n, s in run.record["stages"].items()}
+    rows = []
+    if here:
+        rows.append(row(run.config.profile, "this one", here, run.record["provenance"]["machine"]))
+    sweep = reference / "sweep"
+    if (sweep / PROVENANCE).is_file():
+        rows += [
+            row(r["profile"], f"seed {r['seed']} of the sweep", r["seconds"], r["machine"])
+            for r in SweepTables.open(sweep).provenance["runs"]
+        ]
+    for stored in stored_references(reference):
+        made = stored.provenance
+        if set(made["seconds"]) >= {"training", "claims"}:  # a whole run, not one stage of it
+            rows.append(row(made["config"]["profile"], "stored", made["seconds"], made["machine"]))
+    return table(header, rows)
+
+
+def facts_costs(folder: Path) -> str:
+    """What the stored example of a study of facts took: its size in a sentence, a row per part."""
+    if not (folder / RECORD).is_file():
+        return "No study of facts is stored.\n"
+    study = Study.open(folder)
+    settings, cost = study.record["of"]["settings"], study.record["cost"]
+    facts, graph = study.table("facts"), study.table("graph").iloc[0]
+    words = (
+        f"The example has {len(facts)} facts in {facts['relation'].nunique()} relations, up to "
+        f"{settings['pairs']} pairs, {len(settings['shares'])} sizes and {settings['steps']} "
+        f"steps of EAP-IG, and a model of {graph['n_layers']} layers and {graph['n_edges']:,} "
+        f"edges. It took {_minutes(cost['cpu_seconds'])} minutes of one processor core and "
+        f"{cost['peak_memory_mib'] / 1024:.1f} GiB of memory:\n\n"
+    )
+    rows = [
+        (what, _minutes(cost["parts"][part]), f"{cost['parts'][part] / cost['cpu_seconds']:.0%}")
+        for part, what in _FACTS_PARTS.items()
+        if part in cost["parts"]
+    ]
+    return words + table(("part", "processor minutes", "share"), rows)
+
+
+def peak(steps: list[Mapping[str, Any]]) -> str:
+    """Most memory that one of the recorded steps held, in words."""
+    found = [step["peak_bytes"] for step in steps if "peak_bytes" in step]
+    return f"{max(found) / _MIB:,.0f} MiB" if found else "not recorded"
+
+
+def _steps(run: Run, stages: list[str]) -> list[Mapping[str, Any]]:
+    """Records of the stages, and of the notebooks that are executed again with them."""
+    record = run.record
+    books = recompute.notebooks_of(stages)
+    return [
+        *(record["stages"][name] for name in stages if name in record["stages"]),
+        *(record["notebooks"][name] for name in books if name in record["notebooks"]),
+    ]
+
+
+def _step_seconds(run: Run, stages: list[str]) -> list[float]:
+    return [step["seconds"] for step in _steps(run, stages)]
+
+
+def _twice(run: Run, growth: Growth, ratio: float | None) -> str:
+    recorded = run.record["stages"]
+    spent = sum(recorded[name]["seconds"] for name in growth.stages if name in recorded)
+    words = f"× {ratio:.2f}, measured" if ratio else ""
+    if not spent:
+        return words
+    more = spent * ((ratio or 2) - 1)
+    minutes = f"−{spent / 120:.1f} min" if growth.halves else f"{more / 60:+.1f} min"
+    return f"{minutes} ({words})" if words else minutes
+
+
+def _growth(path: Path) -> Mapping[str, float]:
+    kept = read(path)
+    return kept.growth if kept else {}
+
+
+def _value(run: Run, name: str) -> str:
+    section, _, key = name.rpartition(".")
+    value = getattr(getattr(run.config, section) if section else run.config, key)
+    shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+    return f"`{shown}`"
+
+
+def _minutes(seconds: float | int) -> str:
+    return f"{seconds / 60:.1f}"

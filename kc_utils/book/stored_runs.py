@@ -1,0 +1,142 @@
+"""Small tables of a finished run, with their provenance, for a page of the book.
+
+A run on a real model takes longer than a book build may. Its tables are therefore exported once,
+by ``kc reference``, and kept with the source. ``provenance.json`` says which configuration,
+versions and machine they come from, and holds a digest of every table, so that a table that was
+edited afterwards is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kc_utils import artifacts
+from kc_utils.analysis.knowledge import chance_level
+from kc_utils.errors import KcError
+from kc_utils.runs.exports import (
+    MOST_BYTES,
+    check_size,
+    open_record,
+    portable,
+    read_exported,
+    replace_folder,
+)
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages import STAGES
+
+TABLES = (
+    "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness", "sizes", "transfer",
+    "topology", "phase_shift", "activation_ratio", "centre_of_mass", "role_shares", "forgetting",
+    "claims", "graph", "checkpoints", "training_loss", "strongest_edges", "areas", "recovery",
+    "minimal", "method_agreement", "method_by_reader",
+)  # fmt: skip
+_PROVENANCE = "provenance.json"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An exported run: ``table(name)`` reads a table, ``provenance`` is its record."""
+
+    path: Path
+    provenance: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Reference:
+        """Open an export; relative paths are tried from here, then from the project root.
+
+        Raises:
+            KcError: if the folder holds none, or its record is damaged.
+        """
+        made_by = f"kc reference RUN --out {folder}"
+        return cls(*open_record(folder, _PROVENANCE, {"config", "tables"}, "exported run", made_by))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a table after checking its digest.
+
+        Raises:
+            KcError: if it was not exported, is missing, or was changed since.
+        """
+        digest = self.provenance["tables"].get(name)
+        if digest is None:
+            allowed = ", ".join(self.provenance["tables"])
+            raise KcError(f"Table {name!r} was not exported; allowed are {allowed}.")
+        return read_exported(self.path / f"{name}.parquet", digest, _PROVENANCE)
+
+    def seconds(self) -> pd.DataFrame:
+        """Seconds of every stage and their share of the whole: stage, seconds, share."""
+        seconds = self.provenance["seconds"]  # JSON objects are stored sorted by name
+        rows = [(stage.name, seconds[stage.name]) for stage in STAGES if stage.name in seconds]
+        table = pd.DataFrame(rows, columns=["stage", "seconds"])
+        return table.assign(share=table["seconds"] / table["seconds"].sum())
+
+
+def stored_references(folder: Path) -> list[Reference]:
+    """The exported runs in the folders directly below ``folder``, by name."""
+    return [Reference.open(path.parent) for path in sorted(folder.glob(f"*/{_PROVENANCE}"))]
+
+
+def export_reference(run: Run, out: Path, stage: str | None = None) -> list[Path]:
+    """Write the tables of a finished run and ``provenance.json`` into ``out``; all or nothing.
+
+    An earlier export in ``out`` is replaced. With ``stage``, only the tables of that stage are
+    written, and no later stage is needed.
+
+    Returns:
+        The files of the tables, then the provenance.
+
+    Raises:
+        KcError: if a stage of the run is missing or out of date, ``out`` holds something else, or
+            the tables are larger than 5 MB together.
+    """
+    needed = [STAGES.get(stage)] if stage else list(STAGES.study)
+    missing = [s.name for s in needed if not STAGES.done(run, s.name)]
+    if missing:
+        raise KcError(
+            f"Run {run.name!r} is not complete: stage {missing[0]!r} is missing or out of date; "
+            f"'kc run --profile {run.config.profile} --run-dir {run.path}' computes it."
+        )
+    out = Path(out).expanduser().absolute()
+    if out.exists() and not (out / _PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
+        raise KcError(f"{out} is not empty and holds no exported run; choose another --out.")
+    tables = TABLES if stage is None else _tables_of(run, stage)
+    replace_folder(out, lambda folder: _write(run, folder, tables))
+    return [*(out / f"{name}.parquet" for name in tables), out / _PROVENANCE]
+
+
+def _tables_of(run: Run, stage: str) -> tuple[str, ...]:
+    wrote = map(Path, run.record["stages"][stage]["wrote"])
+    return tuple(p.stem for p in wrote if p.parts[0] == "tables")
+
+
+def provenance(run: Run) -> dict[str, Any]:
+    """Where the numbers come from: configuration, versions, seconds, machine; no paths of it."""
+    made, done = run.record["provenance"], run.record["stages"]
+    processor = f"{made['machine']}, {os.cpu_count()} processors"
+    return {
+        "config": portable(run.config.model_dump(mode="json")),
+        "versions": {"python": made["python"]} | made["versions"],
+        "git": made["git"],
+        "seconds": {s.name: done[s.name]["seconds"] for s in STAGES if s.name in done},
+        "machine": f"{processor}, {made.get('device', 'cpu')}",
+        "exported_with": platform.python_version(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _write(run: Run, folder: Path, tables: tuple[str, ...]) -> None:
+    digests, sizes = {}, {}
+    for name in tables:
+        path = folder / f"{name}.parquet"
+        artifacts.write_parquet(path, run.table(name))
+        digests[name], sizes[name] = artifacts.sha256(path), path.stat().st_size
+    check_size(f"run {run.name!r}", sizes, MOST_BYTES)
+    chance = float(chance_level(run.table("first_token").query("step == 0"))["chance"].mean())
+    record = provenance(run) | {"tables": digests, "chance_first_token": chance}
+    artifacts.write_json(folder / _PROVENANCE, record)

@@ -1,0 +1,208 @@
+"""The folder that a participant gets: exercises without solutions, and a run to do them on.
+
+Layout of the folder::
+
+    README.md             what to do, with the list of exercises
+    notebooks/exercises/  exercise notebooks, stubs in the place of solutions
+    notebooks/            the chapters that the exercises link to, as stored (no outputs)
+    run/                  what exercises and chapters read of a run, if one was given
+    student.json          digests of the notebooks and the README, as they were written
+
+Notebooks point at ``run/``, so nothing has to be computed. The folder is made beside its place and
+renamed: it is whole or absent.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kc_utils import artifacts
+from kc_utils.book.exercises import (
+    MOST_DOTS,
+    Exercise,
+    all_exercises,
+    exercise_notebooks,
+    source_of,
+    student_notebook,
+)
+from kc_utils.errors import KcError
+from kc_utils.runs.folder import ROOT, Run
+from kc_utils.study.stages import STAGES
+
+STAMP = "student.json"
+RUN = "run"
+#: Folders of a run that exercises and chapters read; checkpoints are chosen one by one.
+_READ = ("data", "tokenizer", "base/model", "scores", "tables")
+_MIB = 2**20
+_RUN_DIR = re.compile(r"^run_dir = .*$", flags=re.MULTILINE)
+
+
+_WITH_RUN = """\
+`run/` holds a finished run ({mib:.1f} MiB): models, scores and tables. The notebooks point at it,
+so no cell trains anything. Chapters that are opened here write their figures into it."""
+_WITHOUT_RUN = """\
+The notebooks read the run that their cell of parameters names. If there is none yet,
+`kc run --profile tiny` computes it in the checkout of the book, in minutes."""
+_README = """\
+# Exercises of Knowledge Circuits
+
+{n} exercises, about {hours:.0f} hours in all. Each notebook can be done on its own.
+
+1. Open JupyterLab in this folder, in the environment of the book.
+2. Open a notebook below `notebooks/exercises` and run its cells from the top.
+3. Write your answer in the place of `raise NotImplementedError` and run the test in the next cell.
+   It says what is wrong. Hint and common mistakes are folded under it.
+
+{data}
+
+| exercise | title | difficulty | minutes |
+| --- | --- | --- | --- |
+{rows}
+"""
+
+
+@dataclass(frozen=True)
+class StudentFolder:
+    """What was written: the exercises, and the size of the run's copy in MiB (0 without one)."""
+
+    path: Path
+    exercises: tuple[Exercise, ...]
+    run_mib: float
+
+
+def write_student(
+    out: Path, run_dir: Path | None = None, *, all_checkpoints: bool = False, root: Path = ROOT
+) -> StudentFolder:
+    """Write the student version of all exercises, and what they need of a run, into ``out``.
+
+    Args:
+        out: a new or empty folder, or one that this function wrote and nobody has worked in.
+        run_dir: a finished run to copy; None leaves the notebooks' own ``run_dir``.
+        all_checkpoints: copy every checkpoint, not only the first and the last.
+        root: project root.
+
+    Raises:
+        KcError: ``out`` holds something else or somebody's work, or the run is not finished.
+    """
+    out = out.expanduser().resolve()
+    _refuse_foreign(out)
+    run = None if run_dir is None else _finished(run_dir)
+    exercises = tuple(all_exercises(root))
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    artifacts.remove(partial)
+    try:
+        _write_notebooks(partial / "notebooks", root, run is not None)
+        size = 0.0 if run is None else _copy_run(run, partial / RUN, all_checkpoints)
+        readme = _readme(exercises, size)
+        (partial / "README.md").write_text(readme, encoding="utf-8")
+        artifacts.write_json(partial / STAMP, _digests(partial))
+        _replace(out, partial)
+    finally:
+        artifacts.remove(partial)
+    return StudentFolder(out, exercises, size)
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise KcError(f"{out} is not a folder; choose another --out.")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not (out / STAMP).is_file():
+        raise KcError(
+            f"{out} is not empty and was not written by kc student; choose another --out."
+        )
+    written, found = artifacts.read_json(out / STAMP), _digests(out)
+    changed = sorted(name for name in found if written.get(name) != found[name])
+    if changed:
+        raise KcError(
+            f"{out / changed[0]} was changed or added since kc student wrote it; choose another "
+            "--out, so that nobody's work is lost."
+        )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of what a participant may work in: everything but the run's copy."""
+    files = [p.relative_to(folder) for p in artifacts.files_below(folder)]
+    own = [p for p in files if p.parts[0] != RUN and ".ipynb_checkpoints" not in p.parts]
+    return {p.as_posix(): artifacts.sha256(folder / p) for p in own if p.name != STAMP}
+
+
+def _finished(run_dir: Path) -> Run:
+    run = Run.open(run_dir)
+    missing = [s.name for s in STAGES.study if not STAGES.done(run, s.name)]
+    if missing:
+        raise KcError(
+            f"Run {run.name!r} does not hold stage {missing[0]!r} yet; 'kc run --profile "
+            f"{run.config.profile} --run-dir {run_dir}' computes it."
+        )
+    return run
+
+
+def _write_notebooks(folder: Path, root: Path, with_run: bool) -> None:
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        _write(folder / path.name, _pointed(notebook, f"../{RUN}") if with_run else notebook)
+    for path in exercise_notebooks(root):
+        notebook = student_notebook(json.loads(path.read_text(encoding="utf-8")), path)
+        notebook = _pointed(notebook, f"../../{RUN}") if with_run else notebook
+        _write(folder / "exercises" / path.name, notebook)
+
+
+def _pointed(notebook: dict[str, Any], run_dir: str) -> dict[str, Any]:
+    """The notebook with ``run_dir`` set in its cell of parameters."""
+    pointed = copy.deepcopy(notebook)
+    for cell in pointed["cells"]:
+        if "parameters" in cell["metadata"].get("tags", []):
+            text = _RUN_DIR.sub(f'run_dir = "{run_dir}"', source_of(cell))
+            cell["source"] = text.splitlines(keepends=True)
+    return pointed
+
+
+def _write(path: Path, notebook: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _copy_run(run: Run, target: Path, all_checkpoints: bool) -> float:
+    """Copy the parts that are read, and note in the copy which files it holds; size in MiB."""
+    steps = run.table("checkpoints")["step"].tolist()
+    kept = [
+        f"checkpoints/step-{step:06d}"
+        for step in (steps if all_checkpoints else dict.fromkeys((steps[0], steps[-1])))
+    ]
+    for part in (*_READ, *kept):
+        if (run.path / part).exists():
+            source = run.verify(run.path / part)
+            shutil.copytree(source, target / part, ignore=shutil.ignore_patterns("resume", ".*"))
+    record = copy.deepcopy(run.record)
+    for stage in record["stages"].values():
+        stage["wrote"] = {f: d for f, d in stage["wrote"].items() if (target / f).is_file()}
+    artifacts.write_json(target / "run.json", record | {"notebooks": {}})
+    return sum(p.stat().st_size for p in artifacts.files_below(target)) / _MIB
+
+
+def _replace(out: Path, partial: Path) -> None:
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    if out.exists():
+        out.rename(old)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial.rename(out)
+    artifacts.remove(old)
+
+
+def _readme(exercises: tuple[Exercise, ...], run_mib: float) -> str:
+    hours = sum(e.minutes for e in exercises) / 60
+    rows = [
+        f"| {e.number} | [{e.title}](notebooks/exercises/{e.notebook}.ipynb) | "
+        f"{e.difficulty} of {MOST_DOTS} | {e.minutes} |"
+        for e in exercises
+    ]
+    data = _WITH_RUN.format(mib=run_mib) if run_mib else _WITHOUT_RUN
+    return _README.format(n=len(exercises), hours=hours, data=data, rows="\n".join(rows))

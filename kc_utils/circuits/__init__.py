@@ -1,0 +1,1 @@
+"""The circuit engine: edges scored, circuits cut, run and evaluated."""

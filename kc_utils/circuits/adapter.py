@@ -1,0 +1,272 @@
+"""A language model taken apart: which module embeds, projects q, k and v, writes, normalises.
+
+The circuit code runs the plain ``transformers`` model under a TransformerBridge and listens with
+torch hooks, which costs little more than the model itself. Where things are is read from the
+bridge's own component mapping, so an architecture that TransformerLens knows needs nothing here. It
+serves models whose residual stream is ``embedding (+ positions) + sum of heads (+ biases) + sum of
+MLPs`` with a LayerNorm or RMSNorm in front of every reader: GPT-2, Llama, GPT-NeoX, Phi and their
+relatives. Norms behind a writer (Gemma 2, OLMo 2), residual multipliers and mixtures of heads are
+refused by :func:`kc_utils.circuits.written.check_decomposition`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from kc_utils.circuits.graph import QKV, Graph
+from kc_utils.circuits.norms import Norm, read_norm
+from kc_utils.errors import KcError
+from kc_utils.kernels.hooks import Hooks
+from kc_utils.kernels.last_mlp import run_only_at
+
+#: How q, k and v leave their projections: a linear each; one linear with q of all heads, k of all,
+#: v of all (GPT-2); one linear with q, k, v of a head beside each other (GPT-NeoX).
+LAYOUTS = ("separate", "stacked", "interleaved")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block's modules; shapes are those of ungrouped heads (one k and v per query head)."""
+
+    attention_norm: Norm
+    mlp_norm: Norm
+    attention: nn.Module
+    qkv: tuple[nn.Module, ...]
+    layout: str
+    o: nn.Module
+    mlp: nn.Module
+    n_heads: int
+
+    @property
+    def shares_norm(self) -> bool:
+        """Whether one normalisation serves attention and MLP (Phi)."""
+        return self.attention_norm.module is self.mlp_norm.module
+
+    def split(self, outputs: list[Tensor]) -> Float[Tensor, "batch pos qkv n_heads d_head"]:
+        """Outputs of the modules ``qkv``, or gradients at them, by q, k, v and head."""
+        if self.layout == "separate":
+            return torch.stack([x.unflatten(-1, (self.n_heads, -1)) for x in outputs], dim=-3)
+        if self.layout == "stacked":
+            return outputs[0].unflatten(-1, (3, self.n_heads, -1))
+        return outputs[0].unflatten(-1, (self.n_heads, 3, -1)).transpose(-3, -2)
+
+    def join(self, qkv: Float[Tensor, "batch pos qkv n_heads d_head"]) -> list[Tensor]:
+        """The inverse of :meth:`split`."""
+        if self.layout == "separate":
+            return [x.flatten(-2) for x in qkv.unbind(-3)]
+        return [(qkv if self.layout == "stacked" else qkv.transpose(-3, -2)).flatten(-3)]
+
+    @property
+    def w_qkv(self) -> Float[Tensor, "qkv n_heads d_head d_model"]:
+        """Projections of q, k and v, per head."""
+        return _by_head(self, [weight_of(m) for m in self.qkv])
+
+    @property
+    def b_qkv(self) -> Float[Tensor, "qkv n_heads d_head"]:
+        """Biases of q, k and v, per head."""
+        return _by_head(self, [bias_of(m)[:, None] for m in self.qkv])[..., 0]
+
+    @property
+    def w_o(self) -> Float[Tensor, "n_heads d_head d_model"]:
+        """Output projection, per head."""
+        return weight_of(self.o).T.unflatten(0, (self.n_heads, -1))
+
+    @property
+    def b_o(self) -> Float[Tensor, " d_model"]:
+        """Bias of the output projection: part of no head."""
+        return bias_of(self.o)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The plain model under a bridge, its graph and its modules."""
+
+    model: PreTrainedModel
+    graph: Graph
+    embed: nn.Module
+    blocks: tuple[Block, ...]
+    final_norm: Norm
+    unembed: nn.Module
+
+    @property
+    def device(self) -> torch.device:
+        return self.embed.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.final_norm.module.weight.dtype
+
+    @property
+    def score_dtype(self) -> torch.dtype:
+        """In which scores are summed: float32, or float64 for a float64 model."""
+        return torch.promote_types(self.dtype, torch.float32)
+
+    def centre(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """What every normalisation of the model does first."""
+        return self.final_norm.centre(x)
+
+    def hidden(
+        self, ids: Int[Tensor, "batch pos"], at: Int[Tensor, "batch k"] | None = None
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """Output of the final normalisation.
+
+        ``at``: the only positions that will be read; the last MLP is not run at the others.
+        """
+        with Hooks() as hooks:
+            if at is not None:
+                rows = torch.arange(len(at), device=at.device)[:, None].expand_as(at)
+                run_only_at(hooks, self.blocks[-1].mlp, rows, at)
+            return self.model.base_model(input_ids=ids, use_cache=False)[0]
+
+    def logits(
+        self, hidden: Float[Tensor, "batch pos d_model"], at: Int[Tensor, "batch k"]
+    ) -> Float[Tensor, "batch k vocab"]:
+        """Logits at the positions ``at`` only; as one 2-D product, which is the fast one."""
+        rows = torch.arange(len(at), device=hidden.device)[:, None]
+        return self.unembed(hidden[rows, at].flatten(0, 1)).unflatten(0, at.shape)
+
+
+def dissect(bridge: TransformerBridge, model: PreTrainedModel) -> Anatomy:
+    """Find the parts of ``model`` where the mapping of ``bridge`` says they are.
+
+    KcError for parts that this code does not know.
+    """
+    mapping = bridge.adapter.component_mapping
+    n_heads = bridge.cfg.n_heads
+    wanted = ("embed", "blocks", "ln_final", "unembed")
+    if missing := [name for name in wanted if name not in mapping]:
+        raise KcError(f"{type(model).__name__} has no {missing[0]!r} among its components.")
+    parts = mapping["blocks"].submodules
+    blocks = tuple(
+        _block(module, parts, bridge.blocks[i].attn, n_heads)
+        for i, module in enumerate(model.get_submodule(mapping["blocks"].name))
+    )
+    final_norm = read_norm(model.get_submodule(mapping["ln_final"].name))
+    norms = [n for b in blocks for n in (b.attention_norm, b.mlp_norm)]
+    if any(norm.centred != final_norm.centred for norm in norms):
+        raise KcError(f"{type(model).__name__} has both LayerNorms and RMSNorms.")
+    return Anatomy(
+        model=model,
+        graph=Graph(len(blocks), n_heads, bool(bridge.cfg.parallel_attn_mlp)),
+        embed=model.get_submodule(mapping["embed"].name),
+        blocks=blocks,
+        final_norm=final_norm,
+        unembed=model.get_submodule(mapping["unembed"].name),
+    )
+
+
+def attach(bridge: TransformerBridge, anatomy: Anatomy) -> None:
+    """Keep ``anatomy`` with ``bridge``, outside of its parameters and modules."""
+    object.__setattr__(bridge, "kc_anatomy", anatomy)
+    # Both are asked for their state before every run, and walking over modules takes its time.
+    modules = (*bridge.original_model.modules(), *anatomy.model.modules())
+    object.__setattr__(bridge, "kc_modules", modules)
+
+
+def anatomy_of(bridge: TransformerBridge) -> Anatomy:
+    """The anatomy that :func:`kc_utils.circuits.bridge.boot_bridge` left with ``bridge``."""
+    anatomy = getattr(bridge, "kc_anatomy", None)
+    if anatomy is None:
+        raise KcError(
+            "The bridge was not booted with kc_utils.circuits.bridge.boot_bridge, which keeps "
+            "the plain model with it and gives grouped heads a k and v of their own."
+        )
+    device = anatomy.device
+    buffers = (b for m in bridge.kc_modules for b in m._buffers.values() if b is not None)
+    if any(b.device != device for b in buffers):
+        anatomy.model.to(device)  # the bridge was moved: parameters are shared, buffers not
+    return anatomy
+
+
+def graph_of(bridge: TransformerBridge) -> Graph:
+    """The computational graph of ``bridge``."""
+    return anatomy_of(bridge).graph
+
+
+def require_eval(bridge: TransformerBridge) -> None:
+    """KcError while the model is in training mode (dropout would be noise in every number)."""
+    anatomy_of(bridge)  # refuses a bridge that was booted elsewhere
+    if any(module.training for module in bridge.kc_modules):
+        raise KcError("The model is in training mode; call .eval() on it first.")
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter takes gradients inside; afterwards each is as it was before."""
+    changed = [p for p in model.parameters() if p.requires_grad]
+    for parameter in changed:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in changed:
+            parameter.requires_grad_(True)
+
+
+def zero_input(block: Block) -> Float[Tensor, "readers d_head"]:
+    """What q, k and v of all heads are where the normalised input is zero."""
+    constant = block.b_qkv.flatten(0, 1)
+    bias = block.attention_norm.bias
+    return constant if bias is None else constant + block.w_qkv.flatten(0, 1) @ bias
+
+
+def weight_of(linear: nn.Module) -> Float[Tensor, "d_out d_in"]:
+    """Weight matrix of a linear layer, rows = outputs."""
+    if isinstance(linear, Conv1D):
+        return linear.weight.detach().T
+    if isinstance(linear, nn.Linear):
+        return linear.weight.detach()
+    raise KcError(f"{type(linear).__name__} is not a linear layer that can be split into heads.")
+
+
+def bias_of(linear: nn.Module) -> Float[Tensor, " d_out"]:
+    """Bias of a linear layer; zeros if it has none."""
+    weight = weight_of(linear)
+    return weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach()
+
+
+def _by_head(block: Block, rows: list[Tensor]) -> Float[Tensor, "qkv n_heads d_head columns"]:
+    return block.split([r.T[None] for r in rows])[0].permute(1, 2, 3, 0)
+
+
+def _block(module: nn.Module, parts: dict[str, Any], attention: Any, n_heads: int) -> Block:
+    names = {name: part.name for name, part in parts["attn"].submodules.items()}
+    attn = module.get_submodule(parts["attn"].name)
+    fused = "qkv" in names
+    qkv = tuple(attn.get_submodule(names[n]) for n in (("qkv",) if fused else QKV))
+    second = parts.get("ln2")
+    first_norm = read_norm(module.get_submodule(parts["ln1"].name))
+    block = Block(
+        attention_norm=first_norm,
+        mlp_norm=first_norm if second is None else read_norm(module.get_submodule(second.name)),
+        attention=attn,
+        qkv=qkv,
+        layout="stacked" if fused else "separate",
+        o=attn.get_submodule(names["o"]),
+        mlp=module.get_submodule(parts["mlp"].name),
+        n_heads=n_heads,
+    )
+    return _with_layout(block, attention) if fused else block
+
+
+def _with_layout(block: Block, attention: Any) -> Block:
+    """Which way of reading a fused projection gives the q, k and v that the bridge has split."""
+    split = [weight_of(getattr(attention, name).original_component) for name in QKV]
+    for layout in LAYOUTS[1:]:
+        candidate = replace(block, layout=layout)
+        found = [x.flatten(0, 1) for x in candidate.w_qkv]
+        if all(torch.equal(a, b) for a, b in zip(found, split, strict=True)):
+            return candidate
+    name = type(block.attention).__name__
+    raise KcError(f"The fused q, k, v projection of {name} has an unknown layout.")

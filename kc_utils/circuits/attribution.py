@@ -1,0 +1,272 @@
+"""Edge attribution: how much does every edge matter, from a few runs of the model.
+
+For a writer u and a reader v,
+
+    score[u, v] = mean over pairs and steps of  sum over positions, width of
+                  (corrupted_u - clean_u) * d loss / d input_v,
+
+where loss is minus the metric (the logit difference, unless another is chosen) at the end of the
+clean prompt. A positive score means: corrupting the edge makes the answer worse, so the edge helps.
+``input_v`` is the residual stream in front of v's normalisation, and every head's q, k and v have
+an input of their own. Writer differences come from the plain clean and corrupted runs. The methods
+differ in the runs that gradients are taken in:
+
+- ``eap``: the clean run (Syed et al. 2023);
+- ``eap-ig``: runs whose token embedding lies at k/m of the way from the corrupted to the clean one,
+  k = 1..m or k = 0..m-1 (Hanna et al. 2024);
+- ``eap-ig-activations``: for the rows of one embedding, attention layer or MLP, clean runs in which
+  its own output lies at k/m of the way (2 L + 1 times as many runs);
+- ``clean-corrupted``: the clean and the corrupted run, averaged;
+- ``relp``: the clean run, with relevance in the place of gradients (:mod:`kc_utils.circuits.relp`);
+- ``exact``: no gradients: every edge is patched in turn (:mod:`kc_utils.circuits.exact`), for tiny
+models.
+
+How gradients meet differences is in :mod:`kc_utils.circuits.gradients`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+
+from kc_utils.circuits.adapter import Anatomy, anatomy_of, bias_of, frozen, require_eval, weight_of
+from kc_utils.circuits.exact import exact_scores
+from kc_utils.circuits.gradients import Backward, Gradients, Leaf, Loss, run_backward
+from kc_utils.circuits.memory import pairs_per_block, pairs_per_product, steps_per_run
+from kc_utils.circuits.metrics import Metric, check_batch, check_metric, evaluate_metric
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.written import Recording, Written, record
+from kc_utils.errors import KcError
+from kc_utils.kernels.hooks import Hooks
+
+log = logging.getLogger(__name__)
+METHODS = ("eap", "eap-ig", "eap-ig-activations", "clean-corrupted", "relp", "exact")
+PATHS = ("1..m", "0..m-1")
+POSITIONS = ("subject", "relation", "last")
+
+
+@dataclass(frozen=True)
+class AttributionSettings:
+    """How to score edges.
+
+    ``method``: see the module. ``steps`` and ``path``: number m of steps of the two integrated
+    gradients, and which k of the path from corrupted (k = 0) to clean (k = m). ``metric``: a
+    name of :data:`kc_utils.circuits.metrics.METRICS` or a function of last-token logits
+    [n, vocab] and batch.
+    ``batch_size``: most pairs in a run. ``max_bytes``: most memory to use beside the model (an
+    estimate; runs are made smaller to stay below). Both change memory and speed, never the scores.
+    """
+
+    method: str = "eap-ig"
+    steps: int = 5
+    path: str = "1..m"
+    metric: str | Metric = "logit_diff"
+    batch_size: int = 64
+    max_bytes: int = 2**31
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("method", METHODS), ("path", PATHS)):
+            if getattr(self, name) not in allowed:
+                raise KcError(
+                    f"{name}={getattr(self, name)!r} is not one of {', '.join(map(repr, allowed))}."
+                )
+        for name in ("steps", "batch_size", "max_bytes"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise KcError(f"{name}={value!r} is not an integer of at least 1.")
+        check_metric(self.metric)
+
+    @property
+    def shares_of_clean(self) -> tuple[float, ...]:
+        """Share of the clean output at each step."""
+        if self.method in ("eap", "relp"):
+            return (1.0,)
+        if self.method == "clean-corrupted":
+            return (1.0, 0.0)
+        first = 1 if self.path == "1..m" else 0
+        return tuple((first + k) / self.steps for k in range(self.steps))
+
+    @property
+    def starts_clean(self) -> bool:
+        """Whether a step is the plain clean run itself, which then need not run twice.
+
+        KL needs that run's logits before its own loss; relevance changes the run backwards, and
+        the activation path takes it for each writer anew.
+        """
+        plain = self.method not in ("relp", "eap-ig-activations", "exact")
+        return plain and self.metric != "kl" and 1.0 in self.shares_of_clean
+
+
+def attribute(
+    bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings
+) -> Float[Tensor, "n_forward n_backward"]:
+    """Score every edge of ``bridge`` on ``batch``: metric per pair (mean over pairs), on the CPU.
+
+    float32, or float64 for a float64 model; exactly 0 where there is no edge. The result does not
+    depend on ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients.
+
+    KcError for a model in training mode, an empty batch, prompts of unequal shape, pairs that the
+    metric cannot tell apart, and a memory bound below what one pair needs.
+    """
+    return _scores(bridge, batch, settings, by_position=False)[0]
+
+
+def attribute_by_position(
+    bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings
+) -> dict[str, Float[Tensor, "n_forward n_backward"]]:
+    """Scores of the tokens of the subject, of the relation and of the last token, kept apart.
+
+    They sum to what :func:`attribute` gives. The position is the one at which the reader reads; the
+    last token is the last that is read, and the relation is everything else. The method ``exact``
+    has no such parts.
+    """
+    if settings.method == "exact":
+        raise KcError("method='exact' patches an edge at all positions at once.")
+    scores = _scores(bridge, batch, settings, by_position=True)
+    return dict(zip(POSITIONS, scores, strict=True))
+
+
+def check_pairs(batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
+    """KcError for an empty batch, prompts of unequal shape, or a pair without a contrast."""
+    if len(batch) == 0:
+        raise KcError("The batch holds no pair; attribution needs at least 1.")
+    if batch.clean_ids.shape != batch.corrupted_ids.shape:
+        raise KcError(
+            f"Clean prompts have shape {tuple(batch.clean_ids.shape)} and corrupted ones "
+            f"{tuple(batch.corrupted_ids.shape)}; they need to be equal."
+        )
+    check_batch(metric, batch)
+
+
+def _scores(
+    bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings, by_position: bool
+) -> Float[Tensor, "parts n_forward n_backward"]:
+    anatomy = anatomy_of(bridge)
+    require_eval(bridge)
+    check_pairs(batch, settings.metric)
+    batch = batch.to(anatomy.device)
+    if settings.method == "exact":
+        return exact_scores(anatomy, batch, settings.metric, settings.batch_size)[None].cpu()
+    shape = (len(POSITIONS) if by_position else 1, *anatomy.graph.real_edges.shape)
+    scores = torch.zeros(shape, dtype=anatomy.score_dtype, device=anatomy.device)
+    steps = len(settings.shares_of_clean)
+    size = pairs_per_block(anatomy, batch, steps, settings.max_bytes, settings.batch_size)
+    with frozen(anatomy.model):
+        for start in range(0, len(batch), size):
+            block = batch.slice(start, start + size)
+            log.debug("attribution of pairs %d-%d of %d", start, start + len(block), len(batch))
+            _Block(anatomy, block, settings, by_position, scores).add()
+    return (scores / (len(batch) * steps)).cpu()
+
+
+class _Block:
+    """A block of pairs: its plain runs, and its share of the scores."""
+
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        batch: PairBatch,
+        settings: AttributionSettings,
+        by_position: bool,
+        scores: Tensor,
+    ) -> None:
+        self.anatomy, self.batch, self.settings, self.scores = anatomy, batch, settings, scores
+        self.by_position = by_position
+        _, self.corrupted = record(anatomy, batch.corrupted_ids, at=batch.read_at)
+        self.clean_run: Backward | None = None
+        if settings.starts_clean:
+            self.loss: Loss = partial(_loss, anatomy, settings.metric, None)
+            self.clean = self._run_clean()
+        else:
+            hidden, self.clean = record(anatomy, batch.clean_ids, at=batch.read_at)
+            with torch.no_grad():
+                known = anatomy.logits(hidden, batch.read_at) if settings.metric == "kl" else None
+            self.loss = partial(_loss, anatomy, settings.metric, known)
+        self.difference = self.corrupted.minus(self.clean)
+
+    def _run_clean(self) -> Written:
+        """Run the clean prompts once, for what they write and for the gradients there."""
+        leaf = Leaf(self.anatomy.embed(self.batch.clean_ids))
+        with Hooks() as hooks:
+            recording = Recording(self.anatomy, hooks)
+            self.clean_run = run_backward(self.anatomy, self.batch, leaf, self.loss)
+        return recording.written()
+
+    def add(self) -> None:
+        """Add this block's sums over pairs and steps to the scores."""
+        if self.settings.method != "eap-ig-activations":
+            self._add_rows("embed", 0, slice(None))
+            return
+        graph = self.anatomy.graph
+        self._add_rows("embed", 0, slice(0, 1))
+        for layer in range(graph.n_layers):
+            self._add_rows("heads", layer, graph.heads(layer))
+            self._add_rows("mlp", layer, slice(graph.mlp(layer), graph.mlp(layer) + 1))
+
+    def _add_rows(self, kind: str, layer: int, rows: slice) -> None:
+        """Score the writers ``rows`` with runs along the path of one writer's output."""
+        relevance = self.settings.method == "relp"
+        gradients = Gradients(self.anatomy, constant_scale=relevance)
+        clean, corrupted = (_output(w, kind, layer) for w in (self.clean, self.corrupted))
+        shares = list(self.settings.shares_of_clean)
+        if self.clean_run is not None:
+            gradients.add(self.clean_run)
+            shares.remove(1.0)
+            self.clean_run = None  # its memory is for the other steps
+        at_once = steps_per_run(self.anatomy, self.batch, len(shares), self.settings.max_bytes)
+        for start in range(0, len(shares), at_once):
+            some = shares[start : start + at_once]
+            values = torch.cat([corrupted + share * (clean - corrupted) for share in some])
+            batch = self.batch.repeated(len(some))
+            leaf = Leaf(values, kind, layer)
+            gradients.add(run_backward(self.anatomy, batch, leaf, self.loss, relevance), len(some))
+        size = pairs_per_product(self.anatomy, self.batch, self.settings.max_bytes)
+        pos = self.batch.clean_ids.shape[1]
+        for start in range(0, len(self.batch), size):
+            some = self.batch.slice(start, start + size)
+            written = self.difference.slice(start, start + size)
+            rows_written = written.outputs(self.anatomy, self.anatomy.score_dtype)
+            centred = self.anatomy.centre(rows_written).flatten(1, 2)
+            parts = _position_tokens(some, pos) if self.by_position else [slice(None)]
+            gradients.score(centred, start * pos, parts, self.scores, rows)
+
+
+def _output(written: Written, kind: str, layer: int) -> Tensor:
+    if kind == "embed":
+        return written.embed
+    return written.z[layer].flatten(-2) if kind == "heads" else written.mlp[layer]
+
+
+def _loss(
+    anatomy: Anatomy,
+    metric: str | Metric,
+    clean_logits: Tensor | None,
+    read: Float[Tensor, "n k d_model"],
+    batch: PairBatch,
+) -> Float[Tensor, " n"]:
+    """Minus the metric, from the hidden states that are read."""
+    if metric == "logit_diff":  # needs two rows of the unembedding, not all of the vocabulary
+        weight, bias = weight_of(anatomy.unembed), bias_of(anatomy.unembed)
+        towards = weight[batch.right_ids] - weight[batch.wrong_ids]
+        constant = bias[batch.right_ids] - bias[batch.wrong_ids]
+        return -((read[:, -1] * towards).sum(-1) + constant)
+    logits = anatomy.unembed(read.flatten(0, 1)).unflatten(0, read.shape[:2])
+    if clean_logits is not None:
+        clean_logits = clean_logits.repeat(len(read) // len(clean_logits), 1, 1)
+    return -evaluate_metric(metric, logits, batch, clean_logits)
+
+
+def _position_tokens(batch: PairBatch, pos: int) -> list[Int[Tensor, " _"]]:
+    """Tokens (pair * pos + position) of the subject, the relation and the last position."""
+    position = torch.arange(pos, device=batch.last.device)[None]
+    last = position == batch.last[:, None]
+    subject = (position >= batch.subject_start[:, None]) & (position < batch.subject_stop[:, None])
+    subject = subject & ~last
+    relation = ~subject & ~last
+    return [mask.flatten().nonzero().flatten() for mask in (subject, relation, last)]

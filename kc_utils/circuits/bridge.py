@@ -1,0 +1,139 @@
+"""From a Hugging Face model to a TransformerBridge whose heads can be told apart.
+
+TransformerLens 4 wraps a model in place. So the bridge gets modules of its own, and the plain model
+stays beside it for the circuit code (:mod:`kc_utils.circuits.adapter`). All of them share the
+parameters of
+the model that was given: nothing is copied, and training that model changes its bridge. Grouped
+key/value heads are ungrouped first: each query head gets its own copy of its group's k and v
+projection, which leaves the function of the model unchanged and gives every query head its own k
+and v edges. No weight is folded, centred or otherwise processed.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kc_utils.circuits.adapter import Anatomy, attach, dissect
+from kc_utils.circuits.written import check_decomposition
+from kc_utils.errors import KcError
+from kc_utils.kernels import causal_attention
+from kc_utils.kernels.activation import use_sigmoid_gelu
+
+TOLERANCE = 1e-4  # largest error of the wrapped model's logits, over the largest logit
+
+
+def boot_bridge(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> TransformerBridge:
+    """Wrap ``model`` (its device and dtype, evaluation mode), heads ungrouped, parameters shared.
+
+    Raises KcError if the wrapped model's logits differ from the model's own by more than 1e-4 of
+    the largest logit, or if its residual stream is not the sum of embedding, heads and MLPs.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        ids = probe_ids(model)
+        with torch.no_grad():
+            expected = model(input_ids=ids, use_cache=False).logits
+        plain = ungroup(model)
+        bridge = TransformerBridge.boot_transformers(
+            model.config._name_or_path or model.config.model_type,
+            hf_model=with_shared_parameters(plain),
+            tokenizer=copy.deepcopy(tokenizer),
+            device=str(model.device),
+            dtype=model.dtype,
+        )
+    finally:
+        model.train(was_training)
+    plain.eval()
+    bridge.eval()
+    _speed_up(plain)
+    anatomy = dissect(bridge, plain)
+    with torch.no_grad():
+        _check_logits(model, bridge(ids, return_type="logits", use_cache=False), expected)
+        _check_logits(model, _unembedded(anatomy, ids), expected)
+    check_decomposition(anatomy, ids)
+    attach(bridge, anatomy)
+    return bridge
+
+
+def _speed_up(plain: PreTrainedModel) -> None:
+    """Let the same function be computed by what is fastest at short prompts on a CPU."""
+    if plain.device.type != "cpu" or plain.dtype not in (torch.float32, torch.float64):
+        return
+    use_sigmoid_gelu(plain)
+    if plain._supports_sdpa:
+        plain.set_attn_implementation(causal_attention.NAME)
+
+
+def with_shared_parameters(model: PreTrainedModel) -> PreTrainedModel:
+    """The same modules once more, around the same parameters."""
+    return copy.deepcopy(model, {id(p): p for p in model.parameters()})
+
+
+def ungroup(model: PreTrainedModel) -> PreTrainedModel:
+    """A model with as many key/value heads as query heads and the same function and parameters.
+
+    Query head h takes its k and v from KV head ``h // (query heads / KV heads)``. Only the k and v
+    projections have weights of their own, where heads are grouped.
+    """
+    clone = with_shared_parameters(model)
+    heads = clone.config.num_attention_heads
+    kv_heads = getattr(clone.config, "num_key_value_heads", None) or heads
+    if kv_heads == heads:
+        return clone
+    times = heads // kv_heads
+    attentions = [m for m in clone.modules() if hasattr(m, "num_key_value_groups")]
+    for attention in attentions:
+        if not (hasattr(attention, "k_proj") and hasattr(attention, "v_proj")):
+            raise KcError(
+                f"{type(attention).__name__} has {kv_heads} key/value heads for {heads} query "
+                "heads but no separate k_proj and v_proj, so its heads cannot be ungrouped."
+            )
+        attention.k_proj = _repeat_heads(attention.k_proj, kv_heads, times)
+        attention.v_proj = _repeat_heads(attention.v_proj, kv_heads, times)
+        attention.num_key_value_groups = 1
+        if hasattr(attention, "num_key_value_heads"):
+            attention.num_key_value_heads = heads
+    clone.config.num_key_value_heads = heads
+    return clone
+
+
+def _repeat_heads(linear: nn.Linear, kv_heads: int, times: int) -> nn.Linear:
+    def repeat(rows: Tensor) -> nn.Parameter:
+        blocks = rows.detach().unflatten(0, (kv_heads, -1)).repeat_interleave(times, dim=0)
+        return nn.Parameter(blocks.flatten(0, 1), requires_grad=rows.requires_grad)
+
+    repeated = nn.Linear(
+        linear.in_features, linear.out_features * times, bias=linear.bias is not None, device="meta"
+    )
+    repeated.weight = repeat(linear.weight)
+    if linear.bias is not None:
+        repeated.bias = repeat(linear.bias)
+    return repeated
+
+
+def _unembedded(anatomy: Anatomy, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos v"]:
+    every = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
+    return anatomy.logits(anatomy.hidden(ids), every)
+
+
+def _check_logits(model: PreTrainedModel, actual: Tensor, expected: Tensor) -> None:
+    error = ((actual - expected).abs().max() / expected.abs().max().clamp_min(1e-6)).item()
+    tolerance = TOLERANCE if model.dtype in (torch.float32, torch.float64) else 0.05
+    if not error <= tolerance:
+        raise KcError(
+            f"The TransformerBridge of {type(model).__name__} gives other logits than the model: "
+            f"relative error {error:.1e}, allowed is {tolerance:.0e}."
+        )
+
+
+def probe_ids(model: PreTrainedModel) -> Int[Tensor, "batch pos"]:
+    """Two short sequences of token ids that spread over the vocabulary, to compare models with."""
+    ids = torch.arange(12, device=model.device) * 7919 % model.config.vocab_size
+    return ids.reshape(2, 6)

@@ -1,0 +1,239 @@
+"""Measuring what a circuit does: logit difference, rank, Hit@k and faithfulness.
+
+Metrics are taken at the last token of the clean prompts: the logit difference (right minus wrong
+answer), the rank of the right answer, and
+faithfulness = (circuit - corrupted) / (clean - corrupted) of mean logit differences.
+
+Many circuits on one batch: the plain runs, the means and every result are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+from transformer_lens.model_bridge import TransformerBridge
+
+from kc_utils.circuits.circuit import Circuit
+from kc_utils.circuits.metrics import answer_scores, logit_diff, rank
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.running import (
+    ABLATIONS,
+    MeanOutputs,
+    References,
+    mean_outputs,
+    references,
+    run_ablations,
+    run_circuit,
+)
+from kc_utils.errors import KcError
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationResult:
+    """What a circuit does on each pair, beside the plain clean and corrupted runs.
+
+    Ranks count the logits that are strictly larger than the right answer's: 0 is the top.
+    """
+
+    logit_diff: Float[np.ndarray, " n"]
+    rank: Int[np.ndarray, " n"]
+    clean_logit_diff: Float[np.ndarray, " n"]
+    clean_rank: Int[np.ndarray, " n"]
+    corrupted_logit_diff: Float[np.ndarray, " n"]
+    corrupted_rank: Int[np.ndarray, " n"]
+
+    @property
+    def faithfulness(self) -> float:
+        """(circuit - corrupted) / (clean - corrupted) of the means; nan where undefined."""
+        return faithfulness(
+            float(self.logit_diff.mean()),
+            float(self.clean_logit_diff.mean()),
+            float(self.corrupted_logit_diff.mean()),
+        )
+
+    def hit_at(self, k: int) -> float:
+        """Share of pairs whose right answer is among the circuit's ``k`` largest logits."""
+        return float(hit(self.rank, k).mean())
+
+
+def hit(ranks: Int[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
+    """Whether fewer than ``k`` logits are strictly larger than the right answer's."""
+    if k < 1:
+        raise KcError(f"Hit@k needs k of at least 1, not {k}.")
+    return ranks < k
+
+
+def faithfulness(circuit: float, clean: float, corrupted: float) -> float:
+    """(circuit - corrupted) / (clean - corrupted); nan (undefined) if clean equals corrupted."""
+    return (circuit - corrupted) / (clean - corrupted) if clean != corrupted else float("nan")
+
+
+def evaluate_circuit(
+    bridge: TransformerBridge,
+    batch: PairBatch,
+    circuit: Circuit | Bool[np.ndarray, "n_forward n_backward"],
+    ablation: str = "corrupted",
+    means: MeanOutputs | None = None,
+    batch_size: int = 64,
+    refs: References | None = None,
+) -> EvaluationResult:
+    """Logit difference and rank per pair of a circuit, beside the plain runs.
+
+    Pass ``refs = references(bridge, batch)`` when several circuits are evaluated on one batch.
+    """
+    found = evaluate_ablations(bridge, batch, circuit, (ablation,), means, batch_size, refs)
+    return found[ablation]
+
+
+def evaluate_ablations(
+    bridge: TransformerBridge,
+    batch: PairBatch,
+    circuit: Circuit | Bool[np.ndarray, "n_forward n_backward"],
+    ablations: Sequence[str] = ABLATIONS,
+    means: MeanOutputs | None = None,
+    batch_size: int = 64,
+    refs: References | None = None,
+) -> dict[str, EvaluationResult]:
+    """:func:`evaluate_circuit` under several ablations, sooner than one after the other."""
+    refs = references(bridge, batch, batch_size) if refs is None else refs
+    edges = circuit.edges if isinstance(circuit, Circuit) else circuit
+    found = run_ablations(bridge, batch, edges, ablations, means, batch_size, refs)
+    plain = refs.of_answers(batch)
+    (clean, clean_rank), (corrupted, corrupted_rank) = plain.clean, plain.corrupted
+    results = {}
+    for ablation, logits in found.items():
+        diff, ranks = answer_scores(logits[:, -1], batch.right_ids, batch.wrong_ids)
+        results[ablation] = EvaluationResult(
+            diff, ranks, clean, clean_rank, corrupted, corrupted_rank
+        )
+    return results
+
+
+Edges = Circuit | Bool[np.ndarray, "n_forward n_backward"]
+
+
+class BatchEvaluation:
+    """Evaluates circuits on the pairs of ``batch``; asking twice for one circuit runs it once.
+
+    ``means`` are needed for the ablation ``mean`` only; take them from other people.
+    """
+
+    def __init__(
+        self,
+        bridge: TransformerBridge,
+        batch: PairBatch,
+        means: MeanOutputs | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        self.bridge, self.batch, self.means, self.batch_size = bridge, batch, means, batch_size
+        self._results: dict[tuple[str, bytes], EvaluationResult] = {}
+
+    @cached_property
+    def references(self) -> References:
+        """The plain clean and corrupted runs of the batch."""
+        return references(self.bridge, self.batch, self.batch_size)
+
+    @property
+    def n_runs(self) -> int:
+        """Number of different circuits and ablations that were run."""
+        return len(self._results)
+
+    def result(self, circuit: Edges, ablation: str = "corrupted") -> EvaluationResult:
+        """Logit differences and ranks of a circuit, given as such or as edges (not pruned here).
+
+        KcError as ``evaluate_circuit``.
+        """
+        return self.results(circuit, (ablation,))[ablation]
+
+    def results(
+        self, circuit: Edges, ablations: Sequence[str] = ABLATIONS
+    ) -> dict[str, EvaluationResult]:
+        """The same under several ablations, which share their runs."""
+        edges = _edges(circuit)
+        digest = blake2b(np.packbits(edges).tobytes(), digest_size=16).digest()
+        if missing := [a for a in ablations if (a, digest) not in self._results]:
+            found = evaluate_ablations(
+                self.bridge, self.batch, edges, missing, self.means, self.batch_size,
+                self.references,
+            )  # fmt: skip
+            self._results |= {(ablation, digest): result for ablation, result in found.items()}
+        return {ablation: self._results[ablation, digest] for ablation in ablations}
+
+    def empty_logit_diff(self, circuit: Edges, ablation: str) -> Float[np.ndarray, " n"]:
+        """Logit difference per pair when no edge is kept; ``circuit`` only gives the shape.
+
+        With corrupted values this is the corrupted run. With zeros or means it is not: what is in
+        no node, such as biases, stays, and the two answers' logits can differ by any amount.
+        """
+        if ablation == "corrupted":
+            return self.result(circuit, ablation).corrupted_logit_diff
+        return self.result(np.zeros_like(_edges(circuit)), ablation).logit_diff
+
+    def f_mib(self, circuit: Edges, ablation: str = "corrupted") -> float:
+        """Faithfulness as MIB takes it: 0 is the circuit without edges under the same ablation.
+
+        f = (m(C) - m(empty)) / (m(full) - m(empty)) of mean logit differences m
+        (arXiv 2504.13151); nan where m(full) equals m(empty). ``EvaluationResult.faithfulness``
+        takes the corrupted run as 0 under every ablation. The two agree with corrupted values.
+        """
+        result = self.result(circuit, ablation)
+        empty = self.empty_logit_diff(circuit, ablation)
+        return faithfulness(
+            float(result.logit_diff.mean()),
+            float(result.clean_logit_diff.mean()),
+            float(empty.mean()),
+        )
+
+    def table(self, circuit: Edges, ablation: str = "corrupted") -> pd.DataFrame:
+        """One row per pair, in the order of the batch.
+
+        Columns: pair (position in the batch), ablation, n_edges, logit_diff, rank (1 = best),
+        clean_logit_diff, clean_rank, corrupted_logit_diff, empty_logit_diff.
+        """
+        result, edges = self.result(circuit, ablation), _edges(circuit)
+        return pd.DataFrame(
+            {
+                "pair": np.arange(len(self.batch)),
+                "ablation": ablation,
+                "n_edges": int(edges.sum()),
+                "logit_diff": result.logit_diff,
+                "rank": result.rank + 1,
+                "clean_logit_diff": result.clean_logit_diff,
+                "clean_rank": result.clean_rank + 1,
+                "corrupted_logit_diff": result.corrupted_logit_diff,
+                "empty_logit_diff": self.empty_logit_diff(edges, ablation),
+            }
+        )
+
+    def tables(self, circuit: Edges, ablations: Sequence[str] = ABLATIONS) -> pd.DataFrame:
+        """:meth:`table` under several ablations, which share their runs, one below the other."""
+        self.results(circuit, ablations)
+        return pd.concat([self.table(circuit, a) for a in ablations], ignore_index=True)
+
+
+def _edges(circuit: Edges) -> Bool[np.ndarray, "n_forward n_backward"]:
+    return circuit.edges if isinstance(circuit, Circuit) else circuit
+
+
+__all__ = [
+    "ABLATIONS",
+    "EvaluationResult",
+    "MeanOutputs",
+    "References",
+    "evaluate_ablations",
+    "evaluate_circuit",
+    "faithfulness",
+    "hit",
+    "logit_diff",
+    "mean_outputs",
+    "rank",
+    "references",
+    "run_ablations",
+    "run_circuit",
+]

@@ -1,0 +1,113 @@
+"""What is measured at the answer: one number per pair from the logits that predict it.
+
+A metric is a function of last-token logits and the batch; larger means better. The loss that
+attribution takes gradients of is the metric with its sign turned, so that a positive edge score
+always means: corrupting this edge makes the answer worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.errors import KcError
+
+#: Logits [n, vocab] at the last token and their batch to one number per pair, larger = better.
+Metric = Callable[[Tensor, PairBatch], Tensor]
+#: Logit difference and rank of the right answer per pair.
+AnswerScores = tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]
+METRICS = ("logit_diff", "prob_diff", "kl", "answer_log_prob")
+
+
+def check_metric(metric: str | Metric) -> None:
+    """KcError unless ``metric`` is a known name or a function."""
+    if not callable(metric) and metric not in METRICS:
+        allowed = ", ".join(map(repr, METRICS))
+        raise KcError(f"metric={metric!r} is neither a function nor one of {allowed}.")
+
+
+def check_batch(metric: str | Metric, batch: PairBatch) -> None:
+    """KcError for pairs that ``metric`` cannot tell apart, or whose answers it does not know."""
+    if metric == "answer_log_prob":
+        if batch.answer_ids is None:
+            raise KcError(
+                "metric='answer_log_prob' needs whole answers; make the batch with "
+                "PairBatch.with_answers."
+            )
+        return
+    if batch.answer_ids is not None:
+        raise KcError(
+            f"metric={metric!r} reads the last token only, and this batch has whole answers; use "
+            "metric='answer_log_prob' or PairBatch.from_lists."
+        )
+    if metric in ("logit_diff", "prob_diff"):
+        same = torch.nonzero(batch.right_ids == batch.wrong_ids).flatten().tolist()
+        if same:
+            token = int(batch.right_ids[same[0]])
+            raise KcError(
+                f"Pair {same[0]}: right and wrong answer share their first token {token}."
+            )
+
+
+def evaluate_metric(
+    metric: str | Metric,
+    logits: Float[Tensor, "n k vocab"],
+    batch: PairBatch,
+    clean_logits: Float[Tensor, "n k vocab"] | None = None,
+) -> Float[Tensor, " n"]:
+    """The metric of each pair.
+
+    ``logit_diff`` and ``prob_diff``: right minus wrong answer, at the last token. ``kl``: minus
+    KL(clean || this run) of the next token, in nats; it needs ``clean_logits``. Its gradient at the
+    clean run is zero, so EAP gives zero scores with it. ``answer_log_prob``: sum over the answer's
+    tokens of log p(token | prompt and the answer's tokens before it), times the row's weight. A
+    function gets the last token's logits and the batch.
+    """
+    last = logits[:, -1]
+    if callable(metric):
+        values = metric(last, batch)
+        if values.shape != (len(batch),):
+            raise KcError(
+                f"The metric gave shape {tuple(values.shape)} for {len(batch)} pairs; it has to "
+                "give one number per pair."
+            )
+        return values
+    if metric == "kl":
+        if clean_logits is None:
+            raise KcError("metric='kl' needs the clean run's logits.")
+        clean = clean_logits[:, -1].log_softmax(-1)
+        return -(clean.exp() * (clean - last.log_softmax(-1))).sum(-1)
+    if metric == "answer_log_prob":
+        wanted = batch.answer_ids
+        known = wanted >= 0
+        log_p = logits.log_softmax(-1).gather(-1, wanted.clamp_min(0)[..., None])[..., 0]
+        return (log_p * known).sum(-1) * batch.weight.to(log_p.dtype)
+    values = last.softmax(-1) if metric == "prob_diff" else last
+    return logit_diff(values, batch.right_ids, batch.wrong_ids)
+
+
+def logit_diff(
+    logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"], wrong: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Logit of the right answer minus logit of the wrong one."""
+    rows = torch.arange(len(logits), device=logits.device)
+    return logits[rows, right] - logits[rows, wrong]
+
+
+def rank(logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Number of logits strictly larger than the right answer's; 0 is the top."""
+    return (logits > logits.gather(1, right[:, None])).sum(1)
+
+
+def answer_scores(
+    logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"], wrong: Int[Tensor, " n"]
+) -> AnswerScores:
+    """Logit difference (float64) and rank of the right answer, per pair."""
+    right, wrong = right.to(logits.device), wrong.to(logits.device)
+    difference = logit_diff(logits, right, wrong).detach().cpu().double().numpy()
+    return difference, rank(logits, right).cpu().numpy()

@@ -1,0 +1,95 @@
+"""Rules of relevance propagation: what RelP puts in the place of gradients.
+
+Layer-wise relevance propagation with one backward pass (Jafari et al. 2025, arXiv 2508.21258). The
+backward pass of the model is changed, its output is not:
+
+- normalisation (LN rule): the scale is a constant, so a normalisation is linear;
+- activation (identity rule): f(x) = x * [f(x) / x], with the ratio a constant;
+- attention (AH rule; Ali et al. 2022): the attention pattern is a constant, so heads are linear in
+  their values. Nothing flows into q and k, and edges into q and k get the score zero;
+- gate times value (half rule): each factor of a product gets half of its gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from kc_utils.circuits.adapter import Anatomy, Block
+from kc_utils.circuits.norms import Norm
+from kc_utils.errors import KcError
+from kc_utils.kernels.activation import SigmoidGelu
+from kc_utils.kernels.hooks import Hooks
+
+
+def propagate_relevance(anatomy: Anatomy, hooks: Hooks) -> None:
+    """Change how ``anatomy``'s model runs backwards, until ``hooks`` end."""
+    for block in anatomy.blocks:
+        for norm in {id(n.module): n for n in (block.attention_norm, block.mlp_norm)}.values():
+            hooks.input(norm.module, _constant_scale(norm, hooks))
+        _constant_pattern(block, hooks)
+        _linear_activation(block, hooks)
+    final = anatomy.final_norm
+    hooks.input(final.module, _constant_scale(final, hooks))
+
+
+def _constant_scale(norm: Norm, hooks: Hooks) -> Callable[[Tensor], None]:
+    """Let the module's output be the closed form with a constant scale."""
+    seen: list[Tensor] = []
+
+    def linear(output: Tensor) -> Tensor:
+        x = seen.pop()
+        y = norm.weight * norm.centre(x) / norm.scale(x.detach())
+        y = (y if norm.bias is None else y + norm.bias).to(output.dtype)
+        return y + (output - y).detach()  # the value is the module's own, to the last bit
+
+    hooks.output(norm.module, linear)
+    return seen.append
+
+
+def _constant_pattern(block: Block, hooks: Hooks) -> None:
+    def hold(output: Tensor) -> Tensor:
+        q, k, v = block.split([output]).unbind(-3)
+        return block.join(torch.stack([q.detach(), k.detach(), v], dim=-3))[0]
+
+    if block.layout == "separate":
+        for module in block.qkv[:2]:
+            hooks.output(module, lambda x: x.detach())
+    else:
+        hooks.output(block.qkv[0], hold)
+
+
+def _linear_activation(block: Block, hooks: Hooks) -> None:
+    activations = [m for m in block.mlp.modules() if _is_activation(m)]
+    gated = hasattr(block.mlp, "gate_proj")
+    if len(activations) != 1:
+        raise KcError(
+            f"{type(block.mlp).__name__} has {len(activations)} activation functions; RelP's rules "
+            "are for MLPs with one."
+        )
+    seen: list[Tensor] = []
+
+    def linear(output: Tensor) -> Tensor:
+        x = seen.pop()
+        safe = torch.where(x == 0, torch.ones_like(x), x)
+        ratio = torch.where(x == 0, torch.zeros_like(x), output / safe).detach()
+        y = x * ratio
+        y = y + (output - y).detach()
+        return _half(y) if gated else y
+
+    hooks.input(activations[0], seen.append)
+    hooks.output(activations[0], linear)
+    if gated:
+        hooks.output(block.mlp.up_proj, _half)
+
+
+def _half(x: Tensor) -> Tensor:
+    """The same value with half of the gradient."""
+    return 0.5 * x + (0.5 * x).detach()
+
+
+def _is_activation(module: nn.Module) -> bool:
+    known = (nn.GELU, nn.ReLU, nn.SiLU, nn.Tanh, nn.Sigmoid, SigmoidGelu)
+    return isinstance(module, known) or type(module).__module__ == "transformers.activations"

@@ -1,0 +1,98 @@
+"""Edge scores on disk: only edges that exist, with the graph they belong to.
+
+A file is a safetensors file with one vector per circuit, the scores of the graph's possible edges
+in row order. The number of layers and heads is in its metadata, so that scores are never laid out
+for another graph.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from kc_utils import artifacts
+from kc_utils.circuits.graph import Graph
+from kc_utils.errors import KcError
+
+GRAPH = "edge_scores_of_graph"  # key of the metadata
+
+
+def write_scores(path: Path, scores: Mapping[str, Tensor], graph: Graph) -> None:
+    """Store score matrices ``[n_forward, n_backward]`` by name, in their own dtype.
+
+    KcError for a matrix of another shape, or with a score where the graph has no edge.
+    """
+    real = torch.from_numpy(graph.real_edges.copy())
+    vectors = {}
+    for name, matrix in scores.items():
+        if matrix.shape != real.shape:
+            raise KcError(
+                f"The scores {name!r} have shape {tuple(matrix.shape)}; the graph needs "
+                f"{tuple(real.shape)}."
+            )
+        vectors[name] = matrix.detach().cpu()[real]
+        if torch.count_nonzero(matrix) != torch.count_nonzero(vectors[name]):
+            raise KcError(f"The scores {name!r} are not 0 everywhere that the graph has no edge.")
+    # one key: safetensors stores several in a random order, and equal scores should be equal bytes
+    metadata = {GRAPH: json.dumps(asdict(graph))}
+    artifacts.write_atomically(path, lambda p: save_file(vectors, str(p), metadata=metadata))
+
+
+def read_scores(
+    path: Path, graph: Graph | None = None
+) -> dict[str, Float[Tensor, "n_forward n_backward"]]:
+    """Score matrices by name, 0 where there is no edge.
+
+    KcError when the file is missing, damaged or no score file, or of another graph than ``graph``.
+    """
+    metadata, vectors = _open(path)
+    stored = _graph_of(path, metadata)
+    if graph is not None and stored != graph:
+        raise KcError(f"{path} holds scores of {_words(stored)}, not of {_words(graph)}.")
+    real = torch.from_numpy(stored.real_edges.copy())
+    scores = {}
+    for name, vector in vectors.items():
+        if vector.shape != (stored.n_edges,):
+            raise KcError(
+                f"{path} is damaged: the scores {name!r} have shape {tuple(vector.shape)}; "
+                f"{_words(stored)} has {stored.n_edges} edges."
+            )
+        scores[name] = vector.new_zeros(real.shape)
+        scores[name][real] = vector
+    return scores
+
+
+def _open(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise KcError(f"{path} is missing.")
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise KcError(f"{path} is damaged: {str(error).splitlines()[0].rstrip('.')}.") from None
+
+
+def _graph_of(path: Path, metadata: Mapping[str, str]) -> Graph:
+    if GRAPH not in metadata:
+        raise KcError(
+            f"{path} does not say which graph its scores are of; it is no score file, or one of an "
+            "older version: compute it again with '--from attribution'."
+        )
+    try:
+        shape = json.loads(metadata[GRAPH])
+        return Graph(int(shape["n_layers"]), int(shape["n_heads"]), bool(shape["parallel"]))
+    except (ValueError, TypeError, KeyError, KcError):
+        raise KcError(f"{path} is damaged: {metadata[GRAPH]!r} names no graph.") from None
+
+
+def _words(graph: Graph) -> str:
+    kind = ", attention and MLP in parallel" if graph.parallel else ""
+    return f"a graph of {graph.n_layers} layers and {graph.n_heads} heads{kind}"

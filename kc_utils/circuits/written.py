@@ -1,0 +1,155 @@
+"""What every writer (embedding, head, MLP) wrote into the residual stream in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kc_utils.circuits.adapter import Anatomy
+from kc_utils.errors import KcError
+from kc_utils.kernels.hooks import Hooks
+
+
+@dataclass(frozen=True)
+class Written:
+    """Outputs of the writers of one run, heads still in head space.
+
+    ``streams``, if recorded: the residual stream that each block's attention and MLP read, in turn,
+    and the final one.
+    """
+
+    embed: Float[Tensor, "batch pos d_model"]
+    z: tuple[Float[Tensor, "batch pos n_heads d_head"], ...]
+    mlp: tuple[Float[Tensor, "batch pos d_model"], ...]
+    streams: tuple[Float[Tensor, "batch pos d_model"], ...] = ()
+
+    def minus(self, other: Written) -> Written:
+        """Differences of two runs of equal shape."""
+        return Written(
+            self.embed - other.embed,
+            tuple(a - b for a, b in zip(self.z, other.z, strict=True)),
+            tuple(a - b for a, b in zip(self.mlp, other.mlp, strict=True)),
+        )
+
+    def slice(self, start: int, stop: int, pos: int | None = None) -> Written:
+        """Pairs ``start`` to ``stop`` and the first ``pos`` positions."""
+        return self._each(lambda x: x[start:stop, :pos])
+
+    def padded(self, pos: int) -> Written:
+        """The same with zeros up to ``pos`` positions."""
+
+        def pad(x: Tensor) -> Tensor:
+            missing = pos - x.shape[1]
+            return torch.cat([x, x.new_zeros(len(x), missing, *x.shape[2:])], 1) if missing else x
+
+        return self._each(pad)
+
+    @staticmethod
+    def joined(blocks: list[Written]) -> Written:
+        """Blocks of pairs one after the other."""
+        if len(blocks) == 1:
+            return blocks[0]
+        return Written(
+            torch.cat([b.embed for b in blocks]),
+            *(
+                tuple(torch.cat(x) for x in zip(*(getattr(b, name) for b in blocks), strict=True))
+                for name in ("z", "mlp", "streams")
+            ),
+        )
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Written:
+        parts = (tuple(map(change, x)) for x in (self.z, self.mlp, self.streams))
+        return Written(change(self.embed), *parts)
+
+    def outputs(
+        self, anatomy: Anatomy, dtype: torch.dtype | None = None
+    ) -> Float[Tensor, "n_forward batch pos d_model"]:
+        """Outputs of all writers in the order of the graph's rows, in the model's or ``dtype``."""
+        graph = anatomy.graph
+        rows = self.embed.new_empty(graph.n_forward, *self.embed.shape, dtype=dtype)
+        rows[0] = self.embed
+        for i, (block, z, mlp) in enumerate(zip(anatomy.blocks, self.z, self.mlp, strict=True)):
+            write_heads(z, block.w_o, rows[graph.heads(i)])
+            rows[graph.mlp(i)] = mlp
+        return rows
+
+
+def write_heads(
+    z: Float[Tensor, "batch pos n_heads d_head"],
+    w_o: Float[Tensor, "n_heads d_head d_model"],
+    out: Float[Tensor, "n_heads batch pos d_model"],
+) -> None:
+    """Put each head's output, its z times its slice of the output projection, into ``out``."""
+    by_head = z.flatten(0, 1).transpose(0, 1)
+    if out.dtype == z.dtype:
+        torch.bmm(by_head, w_o, out=out.flatten(1, 2))
+    else:
+        out.copy_(torch.bmm(by_head, w_o).view_as(out))
+
+
+class Recording:
+    """Notes what every writer writes while the model runs, for as long as ``hooks`` last."""
+
+    def __init__(self, anatomy: Anatomy, hooks: Hooks, streams: bool = False) -> None:
+        self.anatomy = anatomy
+        self._embed: list[Tensor] = []
+        self._z: list[Tensor] = []
+        self._mlp: list[Tensor] = []
+        self._streams: list[Tensor] = []
+        hooks.output(anatomy.embed, _into(self._embed))
+        for block in anatomy.blocks:
+            hooks.input(block.o, _into(self._z))
+            hooks.output(block.mlp, _into(self._mlp))
+            if streams:
+                for norm in (block.attention_norm, block.mlp_norm):
+                    hooks.input(norm.module, _into(self._streams))  # in Phi twice the same
+        if streams:
+            hooks.input(anatomy.final_norm.module, _into(self._streams))
+
+    def written(self) -> Written:
+        """The outputs of one run, without gradients."""
+        n = len(self.anatomy.blocks)
+        if (len(self._embed), len(self._z), len(self._mlp)) != (1, n, n):
+            name = type(self.anatomy.model).__name__
+            raise KcError(f"{name} runs its blocks in an unexpected order.")
+        split = tuple(x.unflatten(-1, (self.anatomy.graph.n_heads, -1)) for x in self._z)
+        return Written(self._embed[0], split, tuple(self._mlp), tuple(self._streams))
+
+
+def record(
+    anatomy: Anatomy,
+    ids: Int[Tensor, "batch pos"],
+    streams: bool = False,
+    at: Int[Tensor, "batch k"] | None = None,
+) -> tuple[Float[Tensor, "batch pos d_model"], Written]:
+    """Run ``ids`` plainly: the final hidden states, and what every writer wrote. No gradients.
+
+    ``at``: the only positions where the final hidden states will be read. What the last MLP wrote
+    is 0 elsewhere.
+    """
+    with torch.no_grad(), Hooks() as hooks:
+        recording = Recording(anatomy, hooks, streams)
+        hidden = anatomy.hidden(ids, at)
+    return hidden, recording.written()
+
+
+def _into(store: list[Tensor]) -> Callable[[Tensor], None]:
+    return lambda x: store.append(x.detach())
+
+
+def check_decomposition(anatomy: Anatomy, ids: Int[Tensor, "batch pos"]) -> None:
+    """KcError unless the final residual stream is the sum of its writers and output biases."""
+    written = record(anatomy, ids, streams=True)[1]
+    first, last = written.streams[0], written.streams[-1]
+    biases = sum(block.b_o for block in anatomy.blocks)
+    total = first - written.embed + written.outputs(anatomy).sum(0) + biases
+    error = ((total - last).abs().max() / last.abs().max()).item()
+    if not error <= (1e-4 if total.dtype in (torch.float32, torch.float64) else 0.05):
+        raise KcError(
+            f"The residual stream of {type(anatomy.model).__name__} is not the sum of its "
+            f"embedding, heads and MLPs (relative error {error:.1e}), so it has no edges to score."
+        )

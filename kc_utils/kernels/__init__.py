@@ -1,0 +1,1 @@
+"""What a CPU computes fastest by, and torch hooks; nothing here knows what it is for."""

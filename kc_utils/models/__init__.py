@@ -1,0 +1,1 @@
+"""Language models and tokenizers: load, make, check, save."""

@@ -1,0 +1,1 @@
+"""Run folders: what a run holds, how stages, jobs and notebooks fill it."""

@@ -1,0 +1,134 @@
+"""The tables of many runs as one data set: a parquet file per table, and where it comes from.
+
+A data set is a folder with ``<table>.parquet`` and ``sweep.json``. Every table begins with the
+columns ``profile`` and ``seed``; then come the columns of the run's own table. Rows are ordered by
+profile, seed, and then as in the run, so that the same runs give the same bytes.
+
+``sweep.json`` names every run with its configuration, git commit, versions, machine and seconds,
+and holds a digest of every table, so that a table that was edited afterwards is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kc_utils import artifacts
+from kc_utils.errors import KcError
+from kc_utils.runs.exports import open_record, read_exported
+
+SWEEP_TABLES = (
+    "evidence", "claims", "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness",
+    "sizes", "transfer", "aligned", "topology", "phase_shift", "centre_of_mass",
+    "activation_ratio", "role_shares", "forgetting", "control_curves", "noise_floor", "unseen",
+    "capacity", "frequency_curve", "relevance", "relevance_people", "relevance_known", "exposure",
+    "strategies", "strategies_summary", "checkpoints", "graph",
+)  # fmt: skip
+PROVENANCE = "sweep.json"
+KEYS = ("profile", "seed")
+
+
+@dataclass(frozen=True)
+class SweepTables:
+    """A data set that was written before: ``table(name)`` reads, ``runs`` says of which runs."""
+
+    path: Path
+    provenance: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> SweepTables:
+        """Open a data set; relative paths are tried from here, then from the project root.
+
+        Raises:
+            KcError: if the folder holds none, or its record is damaged.
+        """
+        needed = {"profiles", "runs", "tables"}
+        made_by = f"kc sweep --export {folder}"
+        return cls(*open_record(folder, PROVENANCE, needed, "tables of a sweep", made_by))
+
+    @property
+    def names(self) -> list[str]:
+        """Tables in this data set."""
+        return list(self.provenance["tables"])
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row per run: profile, seed, overrides, git, python, machine, device, seconds."""
+        profiles = self.provenance["profiles"]
+        rows = [
+            {key: run[key] for key in KEYS}
+            | {"overrides": " ".join(profiles[run["profile"]]["overrides"])}
+            | {"git": run["git"], "python": run["versions"]["python"]}
+            | {key: run[key] for key in ("machine", "device")}
+            | {"seconds": round(sum(run["seconds"].values()), 2)}
+            for run in self.provenance["runs"]
+        ]
+        return pd.DataFrame(rows)
+
+    def require_profile(self, profile: str) -> None:
+        """KcError unless some run of the data set has this profile."""
+        check_profile(profile, self.provenance["profiles"])
+
+    def has(self, name: str) -> bool:
+        """Whether any run of the data set has this table."""
+        return name in self.provenance["tables"]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of all runs that have it: profile, seed, then the run table's own columns.
+
+        Raises:
+            KcError: if no run has it, or the file is missing or was changed since.
+        """
+        digest = self.provenance["tables"].get(name)
+        if digest is None:
+            raise KcError(
+                f"{self.path.name} holds no table {name!r}; it has {', '.join(self.names)}."
+            )
+        frame = read_exported(self.path / f"{name}.parquet", digest, PROVENANCE)
+        single = frame.select_dtypes("float32").columns
+        return frame.astype(dict.fromkeys(single, "float64"))
+
+
+def check_profile(profile: str, known: Iterable[str]) -> None:
+    """KcError unless ``profile`` is one of ``known``."""
+    known = list(dict.fromkeys(known))
+    if profile not in known:
+        raise KcError(f"The sweep has no profile {profile!r}; allowed are {', '.join(known)}.")
+
+
+def join(tables: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:
+    """The same table of several runs below one another, by profile and seed."""
+    frames = []
+    for (profile, seed), frame in sorted(tables.items(), key=lambda item: item[0]):
+        own = frame.drop(columns=[key for key in KEYS if key in frame])
+        own.insert(0, "profile", profile)
+        own.insert(1, "seed", seed)
+        frames.append(own)
+    return pd.concat(frames, ignore_index=True)
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """Store a table small: real numbers in single precision where that keeps six digits."""
+    table = pa.Table.from_pandas(compact(frame), preserve_index=False)
+    artifacts.write_atomically(
+        path, lambda p: pq.write_table(table, p, compression="zstd", compression_level=19)
+    )
+
+
+def compact(frame: pd.DataFrame) -> pd.DataFrame:
+    """float64 as float32, except columns with values that single precision cannot hold."""
+    double = frame.select_dtypes("float64").columns
+    return frame.astype({name: "float32" for name in double if _fits(frame[name].to_numpy())})
+
+
+def _fits(values: np.ndarray) -> bool:
+    with np.errstate(over="ignore", under="ignore"):
+        single = values.astype(np.float32).astype(np.float64)
+    return bool(np.allclose(single, values, rtol=1e-6, atol=0.0, equal_nan=True))

@@ -1,0 +1,215 @@
+"""The run folder: one configuration, and everything that was computed from it.
+
+Layout::
+
+    run.json                 configuration, versions, device, stages with keys and seconds
+    data/ tokenizer/ base/   what training starts from
+    checkpoints/ scores/     model checkpoints, edge scores
+    tables/ figures/         tidy tables (parquet), figures (SVG, HTML)
+    parts/                   finished pieces of a stage that was interrupted
+    notebooks/ book/         executed notebooks, built book
+
+A stage is *done* when its record in ``run.json`` carries the key that follows from the current
+configuration. Every file that a stage wrote is recorded with its SHA-256; a file that is missing
+or differs is refused by name when it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kc_utils import artifacts, config
+from kc_utils.config import Config, profiles
+from kc_utils.errors import KcError
+from kc_utils.runs.machine import memory_bytes, processor
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("torch", "transformers", "transformer-lens", "numpy", "pandas", "pyarrow", "papermill",
+            "jupyter-book")  # fmt: skip
+
+
+class Run:
+    """A run folder. ``Run.open`` reads an existing one, ``Run.create`` makes or updates one."""
+
+    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+        self.path = path
+        self.record = record
+        self.config: Config = config.build(record["config"])
+
+    @classmethod
+    def open(cls, run_dir: str | Path) -> Run:
+        """Open an existing run; relative paths are tried from here, then from the project root."""
+        path = resolve(run_dir)
+        if not (path / "run.json").is_file():
+            raise KcError(
+                f"{run_dir} holds no run (no run.json); start one with "
+                f"'kc run --profile tiny --run-dir {run_dir}'."
+            )
+        return cls(path, _read_record(path))
+
+    @classmethod
+    def create(cls, run_dir: str | Path, settings: Config) -> Run:
+        """Make a run folder, or give an existing one of the same profile a new configuration."""
+        run = cls.draft(run_dir, settings)
+        run.save()
+        return run
+
+    @classmethod
+    def draft(cls, run_dir: str | Path, settings: Config) -> Run:
+        """The run that ``create`` makes, with its checks, before anything is written."""
+        path = resolve(run_dir)
+        if (path / "run.json").is_file():
+            record = _read_record(path)  # its configuration may be one of an earlier version
+            profile = record["config"].get("profile")
+            if profile != settings.profile:
+                raise KcError(
+                    f"{run_dir} holds a run of profile {profile!r}, not {settings.profile!r}; "
+                    "choose another --run-dir."
+                )
+        elif path.exists() and (path.is_file() or any(path.iterdir())):
+            raise KcError(f"{run_dir} is not empty and holds no run; choose another --run-dir.")
+        else:
+            record = {"stages": {}, "notebooks": {}, "other_seconds": {}}
+        record["config"] = settings.model_dump(mode="json")
+        record.setdefault("provenance", provenance())
+        return cls(path, record)
+
+    @classmethod
+    def open_or_create(cls, run_dir: str | Path, profile: str) -> Run:
+        """What a notebook opened by hand does: continue the run, or start one from a profile."""
+        if (resolve(run_dir) / "run.json").is_file():
+            return cls.open(run_dir)
+        return cls.create(run_dir, profiles.load(profile))
+
+    def save(self) -> None:
+        """Write run.json."""
+        artifacts.write_json(self.path / "run.json", self.record)
+
+    @property
+    def name(self) -> str:
+        """Folder name of the run."""
+        return self.path.name
+
+    def table_path(self, name: str) -> Path:
+        """Where the table ``name`` is stored."""
+        return self.path / "tables" / f"{name}.parquet"
+
+    def write_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Store a tidy table."""
+        artifacts.write_parquet(self.table_path(name), frame.reset_index(drop=True))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a recorded table, refusing a missing or damaged one by name."""
+        return self.read(self.table_path(name))
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """Read a recorded parquet file after checking its digest."""
+        self.verify(path)
+        return artifacts.read_parquet(path)
+
+    def verify(self, path: Path) -> Path:
+        """Check a file, or every file below a folder, against the digests in run.json."""
+        relative = path.relative_to(self.path).as_posix()
+        for stage, record in self.record["stages"].items():
+            for name, digest in record["wrote"].items():
+                if name == relative or name.startswith(relative + "/"):
+                    _check(self.path / name, digest, stage, self.name)
+        if not path.exists():
+            raise KcError(
+                f"{path} is missing; 'kc run --profile {self.config.profile} "
+                f"--run-dir {self.path}' computes it."
+            )
+        return path
+
+    def verify_stage(self, name: str) -> None:
+        """Check every file that a stage wrote."""
+        for file, digest in self.record["stages"][name]["wrote"].items():
+            _check(self.path / file, digest, name, self.name)
+
+    def record_stage(
+        self,
+        name: str,
+        key: str,
+        seconds: float,
+        wrote: Iterable[Path],
+        peak_bytes: int | None = None,
+    ) -> None:
+        """Note that a stage is done: its key, what it cost, the digest of every file it wrote."""
+        files = [f for path in wrote for f in artifacts.files_below(path)]
+        self.record["provenance"] = provenance()
+        self.record["stages"][name] = {
+            "key": key,
+            "seconds": round(seconds, 2),
+            **({} if peak_bytes is None else {"peak_bytes": peak_bytes}),
+            "wrote": {f.relative_to(self.path).as_posix(): artifacts.sha256(f) for f in files},
+        }
+        self.save()
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds per stage, executed notebook and other step, in the order they were recorded."""
+        record = self.record
+        rows = {name: stage["seconds"] for name, stage in record["stages"].items()}
+        rows |= {f"notebook {n}": book["seconds"] for n, book in record["notebooks"].items()}
+        return rows | record["other_seconds"]
+
+
+def resolve(run_dir: str | Path) -> Path:
+    """Absolute path of a run folder: as given if it exists, else below the project root."""
+    path = Path(run_dir).expanduser()
+    if path.is_absolute() or path.exists():
+        return path.resolve()
+    return (ROOT / path).resolve()
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    record = artifacts.read_json(path / "run.json")
+    known = isinstance(record, dict) and {"config", "stages"} <= set(record)
+    if not known or not isinstance(record["config"], dict):
+        raise KcError(f"{path / 'run.json'} is damaged: it has no configuration.")
+    return record
+
+
+def key_of(*parts: Any) -> str:
+    """Short digest of JSON values: equal values, equal key."""
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, git commit and machine of this process, without names or paths of the machine."""
+    import torch  # not needed to read a run
+
+    git = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    )
+    return {
+        "git": git.stdout.strip() or None,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "processor": processor(),
+        "memory_bytes": memory_bytes(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _check(path: Path, digest: str, stage: str, run: str) -> None:
+    if not path.is_file():
+        raise KcError(
+            f"{path} of stage {stage!r} is missing; 'kc run --from {stage}' recomputes it."
+        )
+    if artifacts.sha256(path) != digest:
+        raise KcError(
+            f"{path} is damaged: its digest is not the one that run {run!r} recorded; "
+            f"'kc run --from {stage}' recomputes it."
+        )

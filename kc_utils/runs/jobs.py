@@ -1,0 +1,143 @@
+"""Independent jobs on all cores, one process and one thread each, with a progress bar.
+
+One thread per process makes results independent of the number of cores, and small matrices gain
+more from processes than from threads. On a machine with a GPU the jobs run one after another.
+
+Inside a Dask worker (``kc sweep``) the jobs become tasks of the same cluster instead. The waiting
+task gives its place on the worker away, so that its own jobs can run there: there is always a
+worker that computes, whatever waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextvars import ContextVar
+from multiprocessing.connection import wait
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from kc_utils.kernels.kept_memory import keep_memory
+from kc_utils.models.devices import has_gpu
+
+#: Jobs go before stages (whose priority is below 0): what is begun is finished first.
+JOB_PRIORITY = 10
+
+_shared: ContextVar[ProcessPoolExecutor | None] = ContextVar("shared_processes", default=None)
+
+
+def run_jobs(
+    function: Callable[..., Any],
+    jobs: Sequence[Iterable[Any]],
+    description: str,
+    done: Callable[[int, Any], None] = lambda i, result: None,
+) -> list[Any]:
+    """``[function(*job) for job in jobs]`` over processes; results keep the order of ``jobs``.
+
+    ``function`` must be importable (defined at module level). ``done(i, result)`` is called here as
+    soon as a result is known. The first error stops the rest.
+    """
+    results: list[Any] = [None] * len(jobs)
+    for i, result in _results(function, jobs, description):
+        results[i] = result
+        done(i, result)
+    return results
+
+
+def _results(
+    function: Callable[..., Any], jobs: Sequence[Iterable[Any]], description: str
+) -> Iterator[tuple[int, Any]]:
+    """Place and result of every job, as soon as it is known."""
+    if (task := _dask_task()) and len(jobs) > 1:
+        yield from enumerate(_run_on_cluster(function, jobs, f"{task}/{description}"))
+        return
+    workers = 1 if task or has_gpu() else min(os.cpu_count() or 1, len(jobs))
+    if workers <= 1:
+        for i, job in enumerate(tqdm(jobs, desc=description, disable=len(jobs) < 2)):
+            yield i, function(*job)
+        return
+    shared = _shared.get()
+    with contextlib.nullcontext(shared) if shared else _processes(workers) as pool:
+        futures = {pool.submit(function, *job): i for i, job in enumerate(jobs)}
+        try:
+            for future in tqdm(as_completed(futures), total=len(jobs), desc=description):
+                yield futures[future], future.result()
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+
+
+@contextlib.contextmanager
+def shared_processes(most: int | None = None) -> Iterator[None]:
+    """Let all ``run_jobs`` inside use the same processes: each takes seconds to import PyTorch.
+
+    They are as many as there are cores, or ``most`` if that is less. They start when there are jobs
+    for them, and end with the ``with`` block.
+    """
+    cores = os.cpu_count() or 1
+    with _processes(min(cores, most or cores)) as pool:
+        before = _shared.set(pool)
+        try:
+            yield
+        finally:
+            _shared.reset(before)
+
+
+def _processes(most: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(most, mp_context=context, initializer=_start_worker)
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    keep_memory()
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """A worker whose parent was killed must not go on computing."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _dask_task() -> str | None:
+    """The key of the Dask task that this thread computes, or None outside of Dask."""
+    if "distributed" not in sys.modules:  # nobody has started a worker in this process
+        return None
+    from distributed import get_worker
+
+    try:
+        return str(get_worker().get_current_task())
+    except ValueError:
+        return None
+
+
+def _run_on_cluster(
+    function: Callable[..., Any], jobs: Sequence[Iterable[Any]], name: str
+) -> list[Any]:
+    from distributed import worker_client
+
+    start = uuid.uuid4().hex[:6]  # a stage that is started again submits new tasks
+    with worker_client() as client:  # gives the place away, and takes one again at the end
+        futures = [
+            client.submit(
+                function, *job, key=f"{name}-{start}-{i}", priority=JOB_PRIORITY, pure=False
+            )
+            for i, job in enumerate(jobs)
+        ]
+        try:
+            return client.gather(futures)
+        except BaseException:
+            client.cancel(futures)
+            raise

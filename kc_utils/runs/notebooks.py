@@ -1,0 +1,108 @@
+"""Executing the notebooks of a run with papermill."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from kc_utils import artifacts
+from kc_utils.errors import KcError
+from kc_utils.runs.folder import ROOT, Run, key_of
+from kc_utils.runs.jobs import run_jobs, shared_processes
+from kc_utils.runs.machine import PeakMemory, notebooks_at_once, usable_cores
+
+
+def notebook_path(name: str) -> Path:
+    """Where the notebook ``name`` (for example ``05_performance``) lies in the checkout."""
+    return ROOT / "notebooks" / f"{name}.ipynb"
+
+
+def source_digest() -> str:
+    """Digest of the library's source and the stored tables: notebooks' figures depend on both."""
+    digest = hashlib.sha256()
+    stored = (path for path in (ROOT / "book" / "reference").rglob("*") if path.is_file())
+    for path in sorted([*(ROOT / "kc_utils").rglob("*.py"), *stored]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def execute_all(run: Run, wanted: dict[str, list[str]], parameters: dict[str, Any]) -> None:
+    """Execute notebooks into the run folder, except where nothing that they depend on has changed.
+
+    A notebook appears only when every cell has succeeded; the first that fails stops the rest.
+
+    Args:
+        run: gets the executed notebooks, and in its record what each took.
+        wanted: names, each with the keys of the stages that it depends on.
+        parameters: a notebook is given those that it declares.
+
+    Raises:
+        KcError: a notebook is missing or fails.
+    """
+    source, jobs, keys = source_digest(), [], []
+    for name, stage_keys in wanted.items():
+        if not notebook_path(name).is_file():
+            raise KcError(f"{notebook_path(name)} is missing; the checkout is not complete.")
+        target = run.path / "notebooks" / f"{name}.ipynb"
+        key = key_of(artifacts.sha256(notebook_path(name)), source, stage_keys, parameters)
+        known = run.record["notebooks"].get(name)
+        if not (known and known["key"] == key and target.is_file()):
+            jobs.append((name, target, parameters))
+            keys.append(key)
+
+    def note(i: int, took: tuple[float, int]) -> None:
+        seconds, peak = took
+        run.record["notebooks"][jobs[i][0]] = {
+            "key": keys[i], "seconds": seconds, "peak_bytes": peak,
+        }  # fmt: skip
+        run.save()
+
+    with shared_processes(notebooks_at_once(usable_cores())):
+        run_jobs(_execute, jobs, "notebooks", note)
+    if jobs:  # in their order, not in that in which they were finished
+        books = run.record["notebooks"]
+        first = {name: books.pop(name) for name in wanted}
+        run.record["notebooks"] = first | books
+        run.save()
+
+
+def _execute(name: str, target: Path, parameters: dict[str, Any]) -> tuple[float, int]:
+    """Execute one notebook; seconds, and the most bytes it held."""
+    started = time.perf_counter()
+    with PeakMemory() as peak:
+        artifacts.write_atomically(
+            target, lambda partial: _papermill(notebook_path(name), partial, parameters)
+        )
+    return round(time.perf_counter() - started, 2), peak.bytes
+
+
+def _papermill(source: Path, target: Path, parameters: dict[str, Any]) -> None:
+    import papermill  # takes seconds, and only the processes that execute notebooks need it
+    from papermill.exceptions import PapermillExecutionError
+
+    declared = papermill.inspect_notebook(str(source))
+    given = {name: value for name, value in parameters.items() if name in declared}
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    logging.getLogger("papermill").setLevel(logging.WARNING)
+    output = target.with_name(f"{target.name}.ipynb")  # papermill warns of other endings
+    try:
+        papermill.execute_notebook(
+            str(source), str(output), given, kernel_name="python3", cwd=str(ROOT),
+            progress_bar=False, request_save_on_cell_execute=False,
+            # Else every kernel says that it listens on the loopback interface and that it ends.
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )  # fmt: skip
+        output.replace(target)
+    except PapermillExecutionError as error:
+        if error.ename == "KcError":
+            raise KcError(str(error.evalue)) from None
+        raise KcError(
+            f"Notebook {source.name} failed in cell {error.exec_count}: "
+            f"{error.ename}: {error.evalue}."
+        ) from error
+    finally:
+        output.unlink(missing_ok=True)

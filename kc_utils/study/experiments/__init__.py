@@ -1,0 +1,1 @@
+"""Experiments beside the study, a folder each: stage, claims, and what only they need."""

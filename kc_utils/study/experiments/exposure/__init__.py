@@ -1,0 +1,1 @@
+"""What does one exposure give, and how long does it last?"""

@@ -1,0 +1,161 @@
+"""Running the whole study: check the configuration, compute the stages, execute the notebooks.
+
+Checks of a configuration that need no model weights, made before a run writes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+
+from kc_utils import artifacts
+from kc_utils.circuits.graph import Graph
+from kc_utils.config import Config, profiles
+from kc_utils.errors import KcError
+from kc_utils.runs import notebooks as execute
+from kc_utils.runs.folder import ROOT, Run
+from kc_utils.runs.jobs import shared_processes
+from kc_utils.study.stages import STAGES, Stage
+from kc_utils.study.stages.world import world_people
+
+#: Notebooks that only read what is committed or computed by others, exercises among them.
+EXTRA_NOTEBOOKS = (
+    "background_1_residual_stream",
+    "background_2_circuits",
+    "background_3_patching",
+    "background_4_integrated_gradients",
+    "10_real_model",
+    "12_evidence",
+    "13_relevance",
+    "14_exposure",
+    "15_strategies",
+    "16_capitals",
+    "explorer",
+    "exercises/e1_worlds_and_chance",
+    "exercises/e2_residual_stream",
+    "exercises/e3_patching",
+    "exercises/e4_circuits",
+    "exercises/e5_evolution",
+    "exercises/e6_evidence",
+)
+
+
+def prepare(
+    profile: str, overrides: list[str], run_dir: Path | None, from_: str | None, to: str | None
+) -> Run:
+    """Validate everything before a single file is written, then open or make the run."""
+    settings = profiles.load(profile, overrides)
+    target = run_dir or Path("runs") / profile
+    restart = stage_name(from_) if from_ else None
+    if to:
+        stage_name(to)
+    check(settings)
+    if restart:
+        run = Run.open(target)
+        missing = [n for n in STAGES.get(restart).needs if n not in run.record["stages"]]
+        if missing:
+            raise KcError(
+                f"--from {from_}: run {run.name!r} does not hold stage {missing[0]!r} yet; start "
+                "without --from."
+            )
+    run = Run.create(target, settings)
+    if restart:
+        STAGES.forget(run, restart)
+    return run
+
+
+def stage_name(text: str, stages: Iterable[Stage] = STAGES.study) -> str:
+    """Accept a stage's name, its notebook's name or number, or 'discovery'-like short forms."""
+    stages = tuple(stages)
+    for stage in stages:
+        if text == stage.name:
+            return text
+    for stage in stages:
+        number, _, rest = stage.notebook.partition("_")
+        if text in (stage.notebook, number, str(int(number)), rest):
+            return stage.name
+    raise KcError(f"Unknown stage {text!r}; allowed are {', '.join(s.name for s in stages)}.")
+
+
+def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: bool = True) -> None:
+    """Compute the stages in order, then execute the notebooks whose stages are all there."""
+    last = stage_name(to) if to else None
+    stages = list(STAGES.study)
+    for stage in stages:  # before anything is written
+        if STAGES.done(run, stage.name):
+            run.verify_stage(stage.name)
+    if last:
+        stages = stages[: 1 + [stage.name for stage in stages].index(last)]
+    with shared_processes():
+        for stage in stages:
+            if not STAGES.done(run, stage.name):
+                console.print(f"stage [bold]{stage.name}[/bold]")
+            STAGES.ensure(run, stage.name)
+    names = [*_complete(stages), *(() if last else EXTRA_NOTEBOOKS)]
+    if notebooks:
+        _execute(run, names)
+
+
+def _complete(stages: list[Stage]) -> list[str]:
+    """Notebooks that need no other stage than these first ones of the study."""
+    after = {stage.notebook for stage in list(STAGES.study)[len(stages) :]}
+    return [n for n in dict.fromkeys(s.notebook for s in stages) if n not in after]
+
+
+def all_notebooks() -> list[str]:
+    """Names of the notebooks that a whole run executes, in their order."""
+    return [*dict.fromkeys(stage.notebook for stage in STAGES.study), *EXTRA_NOTEBOOKS]
+
+
+def notebook_stages(name: str) -> list[Stage]:
+    """The stages whose change makes a notebook out of date: its own and all before them.
+
+    Not all that is done: then a second run, which finds more done, would execute it again.
+    """
+    stages = list(STAGES.study)
+    own = [i for i, stage in enumerate(stages) if stage.notebook == name]
+    return stages[: own[-1] + 1] if own else stages
+
+
+def _execute(run: Run, names: list[str]) -> None:
+    # Below the project root the path is written relative to it: the pages are published.
+    inside = run.path.is_relative_to(ROOT)
+    shown = run.path.relative_to(ROOT) if inside else run.path
+    parameters = {
+        "run_dir": shown.as_posix(),
+        "profile": run.config.profile,
+        "task": run.config.circuit.tasks[0],
+    }
+    keys = {n: [STAGES.key(run.config, s.name) for s in notebook_stages(n)] for n in names}
+    execute.execute_all(run, keys, parameters)
+
+
+def check(settings: Config) -> None:
+    """Refuse a circuit larger than the graph, an empty band and a missing model folder."""
+    graph = graph_of(settings)
+    if graph is not None and settings.circuit.top_n > graph.n_edges:
+        raise KcError(
+            f"Impossible configuration value circuit.top_n = {settings.circuit.top_n}: the model "
+            f"has {graph.n_edges} edges."
+        )
+    world_people(settings)
+
+
+def graph_of(settings: Config) -> Graph | None:
+    """The model's graph as far as the configuration alone tells it (None for hub models)."""
+    model = settings.model
+    if model.source == "made":
+        return Graph(model.n_layers, model.n_heads)
+    if model.source == "folder":
+        file = Path(model.path or "").expanduser() / "config.json"
+        if not file.is_file():
+            raise KcError(f"model.path = {model.path!r} is not a model folder: no config.json.")
+        values = artifacts.read_json(file)
+        layers = values.get("num_hidden_layers", values.get("n_layer"))
+        heads = values.get("num_attention_heads", values.get("n_head"))
+        if not layers or not heads:
+            raise KcError(f"{file} names no number of layers and heads.")
+        return Graph(layers, heads)
+    return None

@@ -1,0 +1,78 @@
+"""The stages of the study in their order; each belongs to one notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from kc_utils.config import Config
+from kc_utils.runs.stage import Stage, Stages, Workspace
+from kc_utils.study.stages import settings
+
+
+def _stage(
+    name: str,
+    notebook: str,
+    needs: tuple[str, ...],
+    depends_on: Callable[[Config], Any],
+    **more: Any,
+) -> Stage:
+    """A stage computed by the module of its name.
+
+    The module is imported when the stage is computed: a notebook that only reads finished tables
+    does not wait for the libraries that run models.
+    """
+
+    def compute(work: Workspace) -> None:
+        if more.get("group") == "experiment" and name != "evidence":
+            module = f"kc_utils.study.experiments.{name}.stage"
+        else:
+            module = f"kc_utils.study.stages.{name}"
+        import_module(module).compute(work)
+
+    return Stage(name, notebook, needs, depends_on, compute, **more)
+
+
+STAGES = Stages(
+    (
+        _stage("world", "01_data_synthesis", (), settings.world),
+        _stage("prompts", "01_data_synthesis", ("world",), settings.prompts),
+        _stage("base", "02_training", ("world",), settings.base),
+        _stage("training", "02_training", ("world", "base"), settings.training),
+        _stage(
+            "attribution",
+            "03_circuit_discovery",
+            ("prompts", "training"),
+            settings.attribution,
+            version=2,
+        ),
+        _stage("methods", "11_circuit_engine", ("attribution",), settings.methods),
+        _stage("circuit", "04_circuit_evaluation", ("attribution",), settings.circuit, version=3),
+        _stage("performance", "05_performance", ("circuit",), settings.performance),
+        _stage("unseen", "05_performance", ("training",), settings.unseen),
+        _stage("topology", "06_topology", ("performance",), settings.circuit, version=2),
+        _stage("controls", "06_topology", ("attribution",), settings.controls),
+        _stage("components", "07_components", ("attribution",), settings.components),
+        _stage("forgetting", "08_forgetting", ("attribution",), settings.forgetting),
+        _stage(
+            "claims",
+            "09_claims",
+            ("performance", "unseen", "topology", "controls", "components", "forgetting"),
+            settings.performance,
+            version=3,
+        ),
+        _stage("relevance", "13_relevance", ("world",), settings.relevance, group="experiment"),
+        _stage("exposure", "14_exposure", ("training",), settings.exposure, group="experiment"),
+        _stage("strategies", "15_strategies", ("base",), settings.strategies, group="experiment"),
+        _stage(
+            "evidence",
+            "12_evidence",
+            ("claims", "relevance", "exposure", "strategies"),
+            settings.performance,
+            group="experiment",
+        ),
+    )
+)
+
+__all__ = ["STAGES", "Stage", "Stages"]

@@ -1,0 +1,93 @@
+"""Aligned circuits: one checkpoint's edges, run inside every other checkpoint.
+
+Init, Before, After and Last are the first checkpoint, the two around the bend of the entropy curve,
+and the last one (paper, section 6.4). They are studied for the first task of the configuration. The
+last checkpoint also has a random circuit as large as Last, and mean outputs outside of circuits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from kc_utils.analysis.stats.breakpoint import MIN_POINTS, fit_breakpoint
+from kc_utils.analysis.topology import entropy
+from kc_utils.circuits.circuit import Circuit, random_circuit, top_n
+from kc_utils.circuits.graph import Graph
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages import common
+
+NAMES = ("Init", "Before", "After", "Last")
+
+
+def find_phases(run: Run) -> pd.DataFrame:
+    """The bend of each cell's entropy curve: epoch, and the checkpoints before and after it."""
+    graph = common.graph_of_run(run)
+    curve = pd.DataFrame(
+        [
+            {"step": int(row["step"]), "epoch": float(row["epoch"]), **cell._asdict(),
+             "entropy": entropy(scores, graph.real_edges)}
+            for row, cell, scores in common.each_score(run)
+        ]
+    )  # fmt: skip
+    rows = []
+    for names, part in curve.groupby(["task", "kind", "band"], sort=False):
+        part = part.sort_values("step").reset_index(drop=True)
+        bend = bend_epoch(part["epoch"], part["entropy"], run.config.seed)
+        after = int(np.searchsorted(part["epoch"], bend, side="right"))
+        after = min(max(after, 1), len(part) - 1)
+        rows.append(
+            dict(zip(["task", "kind", "band"], names, strict=True))
+            | {
+                "bend_epoch": bend,
+                "Init": part["step"].iloc[0],
+                "Before": part["step"].iloc[after - 1],
+                "After": part["step"].iloc[after],
+                "Last": part["step"].iloc[-1],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def bend_epoch(epochs: pd.Series, values: pd.Series, seed: int) -> float:
+    """Epoch of the fitted bend; with too few checkpoints, the middle of the largest step."""
+    if len(epochs) >= MIN_POINTS:
+        return fit_breakpoint(epochs, values, n=200, seed=seed).breakpoint
+    steps = values.diff().abs().fillna(0.0)
+    at = int(steps.argmax())
+    return float(epochs.iloc[max(at - 1, 0) : at + 1].mean())
+
+
+def aligned_circuits(
+    run: Run,
+    graph: Graph,
+    number: int,
+    step: int,
+    phases: pd.DataFrame,
+    scores_at: Callable[[int], dict[str, Tensor]],
+) -> list[tuple[str, int, Circuit, tuple[str, ...]]]:
+    """The frozen topologies of a cell (by its number) that are run at one checkpoint.
+
+    Name, step of origin, circuit and ablations of each; none for other tasks than the first.
+    ``scores_at`` reads the scores of a checkpoint.
+    """
+    cell = common.cells(run.config)[number]
+    if cell.task != run.config.circuit.tasks[0]:
+        return []
+    at = phases.set_index(list(cell._fields)).loc[tuple(cell)]
+    under: tuple[str, ...] = ("corrupted", "zero")
+    if step == int(at["Last"]):
+        under = (*under, "mean")
+    found = []
+    for name in NAMES:
+        origin = int(at[name])
+        circuit = top_n(scores_at(origin)[cell.name], graph, run.config.circuit.top_n)
+        found.append((name, origin, circuit, under))
+    if "mean" in under:
+        # Another draw than the random circuits that stand beside own ones.
+        seed = (run.config.seed * 1000 + number) * 100 + 99
+        found.append(("Random", step, random_circuit(graph, found[-1][2].n_edges, seed), under))
+    return found

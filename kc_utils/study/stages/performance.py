@@ -1,0 +1,73 @@
+"""Stage ``performance``: means with 95 % intervals over people of everything that was measured."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from kc_utils.analysis.faithfulness import CELL, faithfulness_of
+from kc_utils.analysis.stats.intervals import bootstrap_mean
+from kc_utils.runs.stage import Workspace
+
+AT = ["step", "epoch"]
+
+
+def compute(work: Workspace) -> None:
+    """Tables ``accuracy``, ``query_accuracy``, ``hits``, ``faithfulness``, ``aligned``,
+    ``transfer``, ``sizes``."""
+    run, n, seed = work.run, work.config.analysis.bootstrap, work.config.seed
+    hit_k = work.config.circuit.hit_k
+
+    def mean(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
+        return means(frame, by, value, n=n, seed=seed)
+
+    first = run.table("first_token")
+    by_band = mean(first, [*AT, "kind", "band", "wording"], "correct")
+    over_bands = mean(first, [*AT, "kind", "wording"], "correct").assign(band="all")
+    work.table("accuracy", pd.concat([by_band, over_bands], ignore_index=True))
+    answers = run.table("query_answers")
+    work.table("query_accuracy", mean(answers, ["kind", "band", "wording", "attribute"], "correct"))
+
+    pairs = run.table("circuit_pairs").assign(hit=lambda t: t["rank"] <= hit_k)
+    pairs["circuit"] = pairs["circuit"].str.partition("-")[0]
+    keys = [*AT, *CELL, "split", "wording", "circuit", "ablation"]
+    work.table("hits", mean(pairs, keys, "hit"))
+    work.table("model_hits", model_hits(pairs, hit_k, n, seed))
+    work.table("faithfulness", faithfulness_of(pairs, keys))
+
+    aligned = run.table("aligned_pairs").assign(hit=lambda t: t["rank"] <= hit_k)
+    keys = [*AT, *CELL, "aligned", "aligned_step", "ablation"]
+    hits = mean(aligned, keys, "hit")
+    kept = faithfulness_of(aligned, keys)[[*keys, "value"]]
+    work.table("aligned", hits.merge(kept.rename(columns={"value": "faithfulness"}), on=keys))
+
+    transfer = run.table("transfer_pairs").assign(hit=lambda t: t["rank"] <= hit_k)
+    keys = ["task", "kind", "source_band", "target_band", "circuit", "ablation"]
+    hits = mean(transfer, keys, "hit")
+    kept = faithfulness_of(transfer, keys)[[*keys, "value"]]
+    work.table("transfer", hits.merge(kept.rename(columns={"value": "faithfulness"}), on=keys))
+
+    sizes = run.table("size_curve").assign(hit=lambda t: t["rank"] <= hit_k)
+    keys = [*CELL, "share", "circuit", "ablation"]
+    kept = faithfulness_of(sizes, [*keys, "n_edges", "weighted_edges"])
+    hits = mean(sizes, keys, "hit")[[*keys, "value"]].rename(columns={"value": "hit"})
+    work.table("sizes", kept.merge(hits, on=keys))
+
+
+def means(frame: pd.DataFrame, by: list[str], value: str, *, n: int, seed: int) -> pd.DataFrame:
+    """Mean of ``value`` per group with a 95 % interval from resampled people.
+
+    Columns: ``by``, value, low, high, n_people, n_rows.
+    """
+    rows = []
+    for keys, part in frame.groupby(by, sort=True, observed=True):
+        mean = bootstrap_mean(part[value].astype(float), part["person_id"], n=n, seed=seed)
+        counts = (mean.mean, mean.low, mean.high, part["person_id"].nunique(), len(part))
+        rows.append((*keys, *counts))
+    return pd.DataFrame(rows, columns=[*by, "value", "low", "high", "n_people", "n_rows"])
+
+
+def model_hits(pairs: pd.DataFrame, hit_k: int, n: int, seed: int) -> pd.DataFrame:
+    """Hit@k of the whole model on the same queries."""
+    whole = pairs[(pairs["circuit"] == "own") & (pairs["ablation"] == "corrupted")]
+    whole = whole.assign(hit=whole["clean_rank"] <= hit_k)
+    return means(whole, [*AT, *CELL, "split", "wording"], "hit", n=n, seed=seed)

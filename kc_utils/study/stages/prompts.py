@@ -1,0 +1,24 @@
+"""Stage ``prompts``: queries as clean/corrupted pairs of token sequences."""
+
+from __future__ import annotations
+
+from kc_utils.models.causal_lm import load_tokenizer
+from kc_utils.runs.stage import Workspace
+from kc_utils.world.prompts import make_pairs
+
+
+def compute(work: Workspace) -> None:
+    """``data/pairs.parquet``."""
+    run, settings = work.run, work.config.circuit
+    tokenizer = load_tokenizer(run.verify(run.path / "tokenizer"))
+    people = run.read(run.path / "data" / "people.parquet")
+    pairs = make_pairs(
+        people,
+        tokenizer,
+        tasks=settings.tasks,
+        bands=settings.bands,
+        n_pairs=settings.n_pairs,
+        min_fellows=settings.min_fellows,
+        seed=work.config.seed,
+    )
+    work.data("pairs", pairs)

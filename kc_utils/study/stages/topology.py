@@ -1,0 +1,128 @@
+"""Stage ``topology``: entropy, overlap and bends of the circuits over training."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from kc_utils.analysis.stats.breakpoint import MIN_POINTS, fit_breakpoint, rising_part
+from kc_utils.analysis.topology import (
+    centre_of_mass,
+    chance_centre_of_mass,
+    edge_activation_ratio,
+    entropy,
+    expected_jaccard,
+    jaccard,
+    node_jaccard,
+    noise_entropy,
+    normalised_entropy,
+)
+from kc_utils.circuits.circuit import Circuit, random_circuit, top_n
+from kc_utils.runs.stage import Workspace
+from kc_utils.study.stages import common
+
+QUANTITIES = ("entropy", "edge_jaccard", "accuracy")
+
+
+def compute(work: Workspace) -> None:
+    """Tables ``topology``, ``activation_ratio``, ``centre_of_mass``, ``phase_shift``,
+    ``strongest_edges``."""
+    run, top = work.run, work.config.circuit.top_n
+    graph = common.graph_of_run(run)
+    found = [
+        (int(row["step"]), float(row["epoch"]), cell, scores, top_n(scores, graph, top))
+        for row, cell, scores in common.each_score(run)
+    ]
+    last = {cell: circuit for _, _, cell, _, circuit in found}  # the last one stays
+    before: dict[common.Cell, Circuit] = {}
+    shapes, ratios, centres, edges = [], [], [], []
+    for step, epoch, cell, scores, circuit in found:
+        at = {"step": step, "epoch": epoch, **cell._asdict()}
+        shapes.append(at | shape(scores, circuit, last[cell], before.get(cell), work.config.seed))
+        before[cell] = circuit
+        ratios.append(edge_activation_ratio(circuit.edges, graph).assign(**at))
+        centres.append(at | _centre(circuit, work.config.seed))
+        edges.append(strongest(scores, circuit, 60).assign(**at))
+    topology = pd.DataFrame(shapes)
+    work.table("topology", topology)
+    work.table("activation_ratio", pd.concat(ratios, ignore_index=True))
+    work.table("centre_of_mass", pd.DataFrame(centres))
+    work.table("strongest_edges", pd.concat(edges, ignore_index=True))
+    work.table("phase_shift", bends(topology, run.table("accuracy"), work.config))
+
+
+def shape(scores, circuit: Circuit, last: Circuit, before: Circuit | None, seed: int) -> dict:
+    """Entropy of a score matrix, size of its circuit, overlap with the last and the previous."""
+    graph = circuit.graph
+    control = random_circuit(graph, circuit.n_edges, seed)
+    other = random_circuit(graph, last.n_edges, seed + 1)
+    return {
+        "entropy": entropy(scores, graph.real_edges),
+        "normalised_entropy": normalised_entropy(scores, graph.real_edges),
+        "noise_entropy": noise_entropy(graph.n_edges),
+        "n_edges": circuit.n_edges,
+        "n_nodes": len(circuit.nodes),
+        "edge_jaccard": jaccard(circuit.edges, last.edges),
+        "node_jaccard": node_jaccard(circuit.nodes, last.nodes),
+        "edge_jaccard_previous": jaccard(circuit.edges, before.edges) if before else float("nan"),
+        "node_jaccard_previous": node_jaccard(circuit.nodes, before.nodes)
+        if before
+        else float("nan"),
+        "random_edge_jaccard": expected_jaccard(circuit.n_edges, last.n_edges, graph.n_edges),
+        "random_node_jaccard": node_jaccard(control.nodes, other.nodes),
+    }
+
+
+def _centre(circuit: Circuit, seed: int) -> dict[str, float]:
+    own = centre_of_mass(circuit.edges, circuit.graph)
+    if circuit.n_edges == 0:
+        chance = [float("nan")] * 3
+    else:
+        source, _ = chance_centre_of_mass(circuit.n_edges, circuit.graph, seed=seed, n=50)
+        chance = [source.mean, source.low, source.high]
+    return {"source": own.source, "destination": own.destination} | dict(
+        zip(("random_source", "random_low", "random_high"), chance, strict=True)
+    )
+
+
+def strongest(scores, circuit: Circuit, n: int) -> pd.DataFrame:
+    """The circuit's ``n`` edges of largest |score|: source, target, score."""
+    table = circuit.table()
+    rows, columns = circuit.edges.nonzero()
+    table["score"] = scores.numpy()[rows, columns].astype(float)
+    order = table["score"].abs().sort_values(ascending=False, kind="stable").index[:n]
+    table = table.loc[order].rename(columns={"writer": "source", "reader": "target"})
+    return table[["source", "target", "score"]].reset_index(drop=True)
+
+
+def bends(topology: pd.DataFrame, accuracy: pd.DataFrame, settings) -> pd.DataFrame:
+    """One two-segment fit per cell and quantity, tested against a line and a smooth curve."""
+    columns = ["task", "kind", "band", "quantity", "n_points", "breakpoint_epoch", "low", "high",
+               "slope_before", "slope_after", "intercept", "delta_bic_line", "delta_bic_smooth",
+               "p_value", "decision"]  # fmt: skip
+    trained = accuracy[accuracy["wording"] == "trained"]
+    rows = []
+    for (task, kind, band), part in topology.groupby(["task", "kind", "band"], sort=False):
+        known = trained[(trained["kind"] == kind) & (trained["band"] == band)]
+        curves = {
+            "entropy": part[["epoch", "entropy"]],
+            "edge_jaccard": part[["epoch", "edge_jaccard"]].iloc[
+                :-1
+            ],  # the last is 1 by definition
+            "accuracy": known[["epoch", "value"]],
+        }
+        for quantity, curve in curves.items():
+            if len(curve) < MIN_POINTS:
+                continue
+            if quantity == "accuracy":  # an S-shaped curve: its take-off is in the rising part
+                curve = curve[rising_part(*curve.to_numpy().T)]
+            if len(curve) < MIN_POINTS:
+                continue
+            fit = fit_breakpoint(
+                *curve.to_numpy().T, n=settings.analysis.bootstrap, seed=settings.seed
+            )
+            rows.append(
+                (task, kind, band, quantity, fit.n_points, fit.breakpoint, fit.low, fit.high,
+                 fit.slope_before, fit.slope_after, fit.intercept, fit.delta_bic_line,
+                 fit.delta_bic_smooth, fit.p_value, fit.decision())
+            )  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,122 @@
+"""Stage ``world``: people, biographies, base corpus, validation texts and the tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from transformers import PreTrainedTokenizerBase
+
+from kc_utils import artifacts
+from kc_utils.config import ATTRIBUTES, KINDS, Config, ModelConfig
+from kc_utils.errors import KcError
+from kc_utils.models.causal_lm import load_package_model
+from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer, train_bpe
+from kc_utils.runs.stage import Workspace
+from kc_utils.world import (
+    make_base_corpus,
+    make_biographies,
+    make_known_names,
+    make_people,
+    make_validation,
+    require_bands,
+    split_all,
+    value_texts,
+)
+
+#: How often each attribute value is read by the tokenizer, so that first tokens of answers differ.
+_VALUE_REPEATS = 100
+
+
+def known_names(settings: Config) -> Sequence[str] | None:
+    """Names of the people that the base model knows; None for the shipped real people."""
+    world = settings.world
+    if world.known_names_file:
+        return read_names(Path(world.known_names_file))
+    if settings.model.source == "made":
+        return make_known_names(settings.base.n_known, settings.seed)
+    return None
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """A name on each line: empty lines are skipped, repeated names are an error. Or the table of a
+    base corpus: everybody of whom it tells."""
+    try:
+        if path.suffix == ".parquet":
+            return tuple(artifacts.read_parquet(path.expanduser())["name"].unique())
+        names = [line.strip() for line in path.expanduser().read_text("utf-8").splitlines()]
+    except (KcError, KeyError, OSError, UnicodeDecodeError) as error:
+        reason = f"it has no column {error}" if isinstance(error, KeyError) else str(error)
+        raise KcError(
+            f"world.known_names_file = {str(path)!r} cannot be read: {reason.rstrip('.')}."
+        ) from None
+    names = [name for name in names if name]
+    repeated = pd.Index(names)[pd.Index(names).duplicated()]
+    if len(repeated):
+        raise KcError(f"world.known_names_file = {str(path)!r} names {repeated[0]!r} twice.")
+    return tuple(names)
+
+
+def world_people(settings: Config) -> pd.DataFrame:
+    """The people of a configuration; an empty band is an error."""
+    made = settings.model.source == "made"
+    old = made and settings.base.relations != "other"
+    people = make_people(settings.world, settings.seed, known_names(settings), old_values=old)
+    require_bands(people, settings.circuit.bands)
+    return people
+
+
+def compute(work: Workspace) -> None:
+    """``data/{people,biographies,validation,base_corpus}.parquet`` and ``tokenizer/``."""
+    settings = work.config
+    templates = split_all(settings.world.held_out_templates, settings.seed)
+    trained = {a: templates[a].trained for a in ATTRIBUTES}
+    held_out = {a: templates[a].held_out for a in ATTRIBUTES}
+    people = world_people(settings)
+    biographies = make_biographies(people, trained, settings.seed)
+    checked = validation_people(people, settings.training.validation_people, settings.seed)
+    validation = pd.concat(
+        [
+            make_validation(checked, texts, settings.seed + 1).assign(wording=wording)
+            for wording, texts in (("trained", trained), ("held_out", held_out))
+        ]
+    ).merge(people[["person_id", "kind", "band", *ATTRIBUTES]], on="person_id")
+    work.data("people", people)
+    work.data("biographies", biographies)
+    work.data("validation", validation)
+    folder = work.folder("tokenizer")
+    if settings.model.source == "made":
+        base = settings.base
+        corpus = make_base_corpus(
+            known_names(settings),
+            people,
+            relations=base.relations,
+            texts_per_person=base.texts_per_person,
+            sentences_per_text=base.sentences_per_text,
+            seed=settings.seed,
+        )
+        work.data("base_corpus", corpus)
+        texts = [*corpus["text"], *biographies["text"], *value_texts(_VALUE_REPEATS)]
+        tokenizer = train_bpe(texts, settings.model.vocab_size)
+    else:
+        tokenizer = stored_tokenizer(settings.model)
+    save_tokenizer(tokenizer, folder)
+
+
+def stored_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
+    """The tokenizer that belongs to a model that exists already."""
+    if model.source == "package":
+        return load_package_model(str(model.path))[1]
+    return load_tokenizer(str(model.path))
+
+
+def validation_people(people: pd.DataFrame, per_kind: int, seed: int) -> pd.DataFrame:
+    """Up to ``per_kind`` people of each type, drawn so that every band is there in its share."""
+    rng = np.random.default_rng([seed, 17])
+    chosen = []
+    for kind in KINDS:
+        rows = np.flatnonzero(people["kind"].to_numpy() == kind)
+        chosen.append(rng.permutation(rows)[:per_kind])
+    return people.iloc[np.sort(np.concatenate(chosen))].reset_index(drop=True)
