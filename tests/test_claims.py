@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kc_utils import plots
 from kc_utils.analysis.stats.intervals import Interval, permutation_test
-from kc_utils.analysis.stats.resample import contrast, over_cells, ratio, swapped
+from kc_utils.analysis.stats.resample import NotMeasured, contrast, over_cells, ratio, swapped
 from kc_utils.book.ledger_words import (
     changing_shift,
     counts,
@@ -24,7 +24,7 @@ from kc_utils.book.ledger_words import (
 )
 from kc_utils.errors import KcError
 from kc_utils.study.claims.acquisition import placebo, relevance
-from kc_utils.study.claims.claim import COLUMNS, NotMeasured, point, rows, verdict
+from kc_utils.study.claims.claim import COLUMNS, point, rows, verdict
 from kc_utils.study.claims.ledger import CLAIMS, ledger
 
 NULL = Interval(0.0, -0.02, 0.02)

@@ -12,10 +12,11 @@ from claims_tables import N_HEADS, N_LAYERS, TableRun
 from evidence_tables import capacity, complete, make, unseen
 
 from kc_utils.analysis.stats.frequency import fit_frequency, predict
+from kc_utils.analysis.stats.resample import NotMeasured
 from kc_utils.errors import KcError
 from kc_utils.study.claims import acquisition, depth, elasticity, frequency, heads
 from kc_utils.study.claims import unseen as strangers
-from kc_utils.study.claims.claim import NotMeasured, rows
+from kc_utils.study.claims.claim import rows
 
 CLAIMS = (*strangers.CLAIMS, *frequency.CLAIMS, *heads.CLAIMS, *elasticity.CLAIMS[3:])
 NEVER_FALSE = [

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from claims_tables import TableRun
 
-from kc_utils.study.claims.claim import NotMeasured, rows
+from kc_utils.analysis.stats.resample import NotMeasured
+from kc_utils.study.claims.claim import rows
 from kc_utils.study.experiments.strategies import claims
 from kc_utils.study.experiments.strategies.plans import STRATEGIES
 

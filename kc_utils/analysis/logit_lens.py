@@ -107,3 +107,15 @@ def _read(
     if readout.target_ranks is None:
         raise KcError("TransformerLens returned no ranks for the answer tokens.")
     return readout.target_ranks[..., 0] + 1, readout.values[..., 0]
+
+
+def lens_means(lens: pd.DataFrame) -> pd.DataFrame:
+    """Mean over pairs: log10 rank, probability; and their spread."""
+    lens = lens.assign(log10_rank=np.log10(lens["rank"]))
+    grouped = lens.groupby(["layer", "position"], as_index=False)
+    return grouped.agg(
+        log10_rank=("log10_rank", "mean"),
+        log10_rank_sd=("log10_rank", "std"),
+        probability=("probability", "mean"),
+        n_pairs=("pair", "nunique"),
+    )

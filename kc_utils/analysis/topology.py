@@ -20,6 +20,7 @@ from scipy import stats as scipy_stats
 from torch import Tensor
 
 from kc_utils.analysis.stats.intervals import Interval
+from kc_utils.circuits.circuit import Circuit, random_circuit
 from kc_utils.circuits.graph import Graph
 from kc_utils.errors import KcError
 
@@ -221,3 +222,25 @@ def _real_values(scores: np.ndarray | Tensor, real_edges: np.ndarray) -> np.ndar
     if not np.isfinite(values).all():
         raise KcError(f"{int((~np.isfinite(values)).sum())} edge scores are not finite numbers.")
     return values
+
+
+def shape(scores, circuit: Circuit, last: Circuit, before: Circuit | None, seed: int) -> dict:
+    """Entropy of a score matrix, size of its circuit, overlap with the last and the previous."""
+    graph = circuit.graph
+    control = random_circuit(graph, circuit.n_edges, seed)
+    other = random_circuit(graph, last.n_edges, seed + 1)
+    return {
+        "entropy": entropy(scores, graph.real_edges),
+        "normalised_entropy": normalised_entropy(scores, graph.real_edges),
+        "noise_entropy": noise_entropy(graph.n_edges),
+        "n_edges": circuit.n_edges,
+        "n_nodes": len(circuit.nodes),
+        "edge_jaccard": jaccard(circuit.edges, last.edges),
+        "node_jaccard": node_jaccard(circuit.nodes, last.nodes),
+        "edge_jaccard_previous": jaccard(circuit.edges, before.edges) if before else float("nan"),
+        "node_jaccard_previous": node_jaccard(circuit.nodes, before.nodes)
+        if before
+        else float("nan"),
+        "random_edge_jaccard": expected_jaccard(circuit.n_edges, last.n_edges, graph.n_edges),
+        "random_node_jaccard": node_jaccard(control.nodes, other.nodes),
+    }

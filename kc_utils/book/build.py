@@ -22,14 +22,14 @@ from typing import Any
 
 import yaml
 
-from kc_utils import artifacts
+from kc_utils import ROOT, artifacts
 from kc_utils.book import contents as book_chapters
 from kc_utils.book import cost_tables, records
 from kc_utils.book import generated as book_pages
 from kc_utils.book.exercises import published_notebook
 from kc_utils.book.whole_book import NAME, write_whole_book
 from kc_utils.errors import KcError
-from kc_utils.runs.folder import ROOT, Run
+from kc_utils.runs.folder import Run
 
 logger = logging.getLogger(__name__)
 

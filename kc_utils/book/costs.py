@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kc_utils.cli.doctor.checks import ROOT
+from kc_utils import ROOT
 from kc_utils.errors import KcError
 from kc_utils.runs.machine import notebooks_at_once
 

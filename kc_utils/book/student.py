@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kc_utils import artifacts
+from kc_utils import ROOT, artifacts
 from kc_utils.book.exercises import (
     MOST_DOTS,
     Exercise,
@@ -33,7 +33,7 @@ from kc_utils.book.exercises import (
     student_notebook,
 )
 from kc_utils.errors import KcError
-from kc_utils.runs.folder import ROOT, Run
+from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
 
 STAMP = "student.json"

@@ -243,3 +243,13 @@ def _from_flat(graph: Graph, flat: np.ndarray) -> np.ndarray:
     edges = np.zeros(graph.real_edges.shape, dtype=bool)
     edges.flat[flat] = True
     return edges
+
+
+def strongest_edges(scores, circuit: Circuit, n: int) -> pd.DataFrame:
+    """The circuit's ``n`` edges of largest |score|: source, target, score."""
+    table = circuit.table()
+    rows, columns = circuit.edges.nonzero()
+    table["score"] = scores.numpy()[rows, columns].astype(float)
+    order = table["score"].abs().sort_values(ascending=False, kind="stable").index[:n]
+    table = table.loc[order].rename(columns={"writer": "source", "reader": "target"})
+    return table[["source", "target", "score"]].reset_index(drop=True)

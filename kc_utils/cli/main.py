@@ -17,6 +17,7 @@ except ImportError as error:
     print(f"kc: {error}; 'python -m kc_utils.cli.doctor' says what is missing.", file=sys.stderr)
     sys.exit(2)
 
+from kc_utils import ROOT
 from kc_utils.cli.claims import claims
 from kc_utils.cli.doctor_command import doctor
 from kc_utils.cli.facts import facts
@@ -73,7 +74,7 @@ def run(
 def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
     """Build the Jupyter Book from the executed notebooks of a run."""
     from kc_utils.book.build import build_book
-    from kc_utils.runs.folder import ROOT, Run
+    from kc_utils.runs.folder import Run
 
     run_ = Run.open(run_dir or Path("runs") / profile)
     started = time.perf_counter()

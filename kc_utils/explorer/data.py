@@ -17,13 +17,14 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from kc_utils import ROOT
 from kc_utils.circuits.circuit import Circuit, top_n
 from kc_utils.circuits.running import ABLATIONS
 from kc_utils.errors import KcError
 from kc_utils.explorer.lru import Lru
 from kc_utils.explorer.reading import Reading, read_prompt
 from kc_utils.models.causal_lm import load_tokenizer
-from kc_utils.runs.folder import ROOT, Run
+from kc_utils.runs.folder import Run
 from kc_utils.study.stages import common
 from kc_utils.study.stages.common import Cell
 

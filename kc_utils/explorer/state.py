@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kc_utils import ROOT
 from kc_utils.explorer.curve import measure, missing_sizes
 from kc_utils.explorer.data import Choice, RunData, finished_runs, label
 from kc_utils.explorer.views import VIEWS
-from kc_utils.runs.folder import ROOT
 
 
 class State:

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
+from kc_utils.circuits.circuit import strongest_edges
 from kc_utils.errors import KcError
 from kc_utils.explorer import prompt_views
 from kc_utils.explorer.curve import curve_rows
@@ -20,7 +21,6 @@ from kc_utils.explorer.data import Choice, RunData
 from kc_utils.plots import Drawing, circuit_drawing, logit_lens_lines, table
 from kc_utils.plots.components import top_heads
 from kc_utils.plots.evaluation import chosen_size_curve
-from kc_utils.study.stages.topology import strongest
 
 _DRAWN = 40  # edges that a drawing shows at first
 _EDGES = 25  # rows of the table of edges
@@ -49,7 +49,7 @@ def circuit(data: RunData, choice: Choice) -> Drawing:
             f"Of the {choice.n:,} strongest edges none is left after pruning: they do not join up; "
             "choose a larger n."
         )
-    edges = strongest(data.score(choice), found, found.n_edges)
+    edges = strongest_edges(data.score(choice), found, found.n_edges)
     try:
         nodes = _heads(data, choice)[["node", "role"]]
     except KcError:
@@ -111,7 +111,7 @@ def lens_table(data: RunData, choice: Choice) -> Styler:
 def edges(data: RunData, choice: Choice) -> Styler:
     """The strongest edges of the chosen circuit."""
     found = data.circuit(choice)
-    rows = strongest(data.score(choice), found, _EDGES)
+    rows = strongest_edges(data.score(choice), found, _EDGES)
     if rows.empty:
         raise KcError("No edge is left after pruning; choose a larger n.")
     rows = rows.assign(rank=range(1, len(rows) + 1))[["rank", "source", "target", "score"]]

@@ -110,7 +110,7 @@ def _tables(
         "heads": rows["heads"],
         "role_shares": tables.roles_of(rows["heads"]),
         "logit_lens": rows["lens"],
-        "strongest_edges": tables.strongest_edges(found[-1], circuits[-1]),
+        "strongest_edges": tables.circuit_edges(found[-1], circuits[-1]),
         "size_pairs": sizes,
         "transfer_pairs": transfer,
     }

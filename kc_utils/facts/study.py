@@ -15,7 +15,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.analysis.head_attribution import PARTS, assign_roles, head_attribution
-from kc_utils.analysis.logit_lens import logit_lens
+from kc_utils.analysis.logit_lens import lens_means, logit_lens
 from kc_utils.circuits.adapter import graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.circuit import Circuit, random_circuit, top_n
@@ -38,7 +38,6 @@ from kc_utils.facts.pairing import (
 )
 from kc_utils.facts.record import StudyFolder
 from kc_utils.facts.sources import Source, bridge_of
-from kc_utils.study.stages.components import lens_means
 
 Say = Callable[[str], None]
 SHAPE = ("model_type", "num_hidden_layers", "num_attention_heads", "hidden_size")

@@ -9,13 +9,12 @@ from torch import Tensor
 from kc_utils.analysis.faithfulness import faithfulness_of
 from kc_utils.analysis.head_attribution import role_shares
 from kc_utils.analysis.stats.intervals import bootstrap_mean
-from kc_utils.analysis.topology import expected_jaccard, jaccard, node_jaccard
-from kc_utils.circuits.circuit import Circuit
+from kc_utils.analysis.topology import expected_jaccard, jaccard, node_jaccard, shape
+from kc_utils.circuits.circuit import Circuit, strongest_edges
 from kc_utils.circuits.evaluation import faithfulness
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.size_curve import areas
 from kc_utils.facts.pairing import Cell
-from kc_utils.study.stages.topology import shape, strongest
 
 HIT_K = 10
 RESAMPLES = 1000
@@ -117,9 +116,9 @@ def evolution(
     return pd.DataFrame(rows)
 
 
-def strongest_edges(scores: dict[str, Tensor], circuits: dict[Cell, Circuit]) -> pd.DataFrame:
+def circuit_edges(scores: dict[str, Tensor], circuits: dict[Cell, Circuit]) -> pd.DataFrame:
     """The 60 strongest edges of every circuit: source, target, score."""
-    frames = [strongest(scores[c.name], circuit, 60).assign(**c._asdict())
+    frames = [strongest_edges(scores[c.name], circuit, 60).assign(**c._asdict())
               for c, circuit in circuits.items()]  # fmt: skip
     return pd.concat(frames, ignore_index=True)
 

@@ -25,8 +25,8 @@ def frequency_curve(curve: pd.DataFrame, fits: pd.DataFrame | None = None) -> Fi
     Columns: kind, frequency (the largest stands for that and more), accuracy (share), n_people;
     optional mean_frequency, wording, profile, seed. One run has Wilson intervals in which a person
     counts once, several seeds their mean with a 95 % t-interval. ``fits`` (the columns of
-    ``kc_utils.analysis.stats.frequency.fit_each`` over kind, and wording and profile where there are
-    any) adds the best curve of each group.
+    ``kc_utils.analysis.stats.frequency.fit_each`` over kind, and wording and profile where there
+    are any) adds the best curve of each group.
     """
     name = "frequency_curve"
     curve = check(curve, _NEEDED, name)

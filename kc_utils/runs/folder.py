@@ -28,12 +28,11 @@ from typing import Any
 
 import pandas as pd
 
-from kc_utils import artifacts, config
+from kc_utils import ROOT, artifacts, config
 from kc_utils.config import Config, profiles
 from kc_utils.errors import KcError
 from kc_utils.runs.machine import memory_bytes, processor
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "transformers", "transformer-lens", "numpy", "pandas", "pyarrow", "papermill",
             "jupyter-book")  # fmt: skip
 

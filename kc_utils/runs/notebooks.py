@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kc_utils import artifacts
+from kc_utils import ROOT, artifacts
 from kc_utils.errors import KcError
-from kc_utils.runs.folder import ROOT, Run, key_of
+from kc_utils.runs.folder import Run, key_of
 from kc_utils.runs.jobs import run_jobs, shared_processes
 from kc_utils.runs.machine import PeakMemory, notebooks_at_once, usable_cores
 

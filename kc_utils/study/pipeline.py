@@ -10,12 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kc_utils import artifacts
+from kc_utils import ROOT, artifacts
 from kc_utils.circuits.graph import Graph
 from kc_utils.config import Config, profiles
 from kc_utils.errors import KcError
 from kc_utils.runs import notebooks as execute
-from kc_utils.runs.folder import ROOT, Run
+from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import shared_processes
 from kc_utils.study.stages import STAGES, Stage
 from kc_utils.study.stages.world import world_people

@@ -15,7 +15,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from kc_utils.analysis.stats.intervals import Interval, bootstrap_mean
-from kc_utils.study.claims.claim import NotMeasured
 
 MIN_CELLS = 4
 """Fewer cells than this give no interval: a bootstrap over so few is far too narrow."""
@@ -141,3 +140,20 @@ def _resampled(values: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarr
 
 def _share(hits: np.ndarray) -> float:
     return float((1 + np.count_nonzero(hits)) / (1 + len(hits)))
+
+
+def means(frame: pd.DataFrame, by: list[str], value: str, *, n: int, seed: int) -> pd.DataFrame:
+    """Mean of ``value`` per group with a 95 % interval from resampled people.
+
+    Columns: ``by``, value, low, high, n_people, n_rows.
+    """
+    rows = []
+    for keys, part in frame.groupby(by, sort=True, observed=True):
+        mean = bootstrap_mean(part[value].astype(float), part["person_id"], n=n, seed=seed)
+        counts = (mean.mean, mean.low, mean.high, part["person_id"].nunique(), len(part))
+        rows.append((*keys, *counts))
+    return pd.DataFrame(rows, columns=[*by, "value", "low", "high", "n_people", "n_rows"])
+
+
+class NotMeasured(Exception):
+    """The run cannot speak to a claim; the message says what is missing."""

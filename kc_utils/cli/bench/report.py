@@ -14,11 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from kc_utils import artifacts
+from kc_utils import ROOT, artifacts
 from kc_utils.cli.bench.sections import SECTIONS
 from kc_utils.cli.doctor.timing import Rounds, threads
 from kc_utils.errors import KcError
-from kc_utils.runs.folder import ROOT
 from kc_utils.runs.machine import memory_bytes, processor
 
 KEPT = ROOT / "book" / "reference" / "bench.json"

@@ -18,7 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-ROOT = Path(__file__).resolve().parents[3]
+from kc_utils import ROOT
+
 State = Literal["ok", "warning", "missing"]
 GIB = 2**30
 

@@ -10,9 +10,9 @@ import functools
 import numpy as np
 import pandas as pd
 
-from kc_utils.analysis.stats.resample import contrast, per_person, require_right
+from kc_utils.analysis.stats.resample import NotMeasured, contrast, per_person, require_right
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Claim, Finding, NotMeasured, verdict
+from kc_utils.study.claims.claim import Claim, Finding, verdict
 
 RELEVANCE_MARGIN = 0.01
 """Smallest lead of K_rel that counts, as a share of right answers."""

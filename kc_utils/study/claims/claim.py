@@ -27,6 +27,7 @@ from typing import Literal
 import pandas as pd
 
 from kc_utils.analysis.stats.intervals import Interval
+from kc_utils.analysis.stats.resample import NotMeasured
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 
@@ -78,10 +79,6 @@ def _turned(interval: Interval) -> Interval:
 
 
 NAN = Interval(math.nan, math.nan, math.nan)
-
-
-class NotMeasured(Exception):
-    """The run cannot speak to a claim; the message says what is missing."""
 
 
 @dataclass(frozen=True)

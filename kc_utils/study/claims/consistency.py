@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import functools
 
-from kc_utils.analysis.stats.resample import over_cells
+from kc_utils.analysis.stats.resample import NotMeasured, over_cells
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Claim, Finding, NotMeasured
+from kc_utils.study.claims.claim import Claim, Finding
 from kc_utils.study.claims.phase_controls import first_task
 from kc_utils.study.claims.phases import CELL
 

@@ -7,9 +7,9 @@ import functools
 import numpy as np
 import pandas as pd
 
-from kc_utils.analysis.stats.resample import over_cells, spread
+from kc_utils.analysis.stats.resample import NotMeasured, over_cells, spread
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Claim, Direction, Finding, NotMeasured, point
+from kc_utils.study.claims.claim import Claim, Direction, Finding, point
 from kc_utils.study.claims.phases import CELL, first_and_last
 
 SHARE_OF_DEPTH = 0.02

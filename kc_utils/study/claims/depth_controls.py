@@ -7,9 +7,9 @@ import functools
 import numpy as np
 import pandas as pd
 
-from kc_utils.analysis.stats.resample import over_cells, spread
+from kc_utils.analysis.stats.resample import NotMeasured, over_cells, spread
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Claim, Direction, Finding, NotMeasured
+from kc_utils.study.claims.claim import Claim, Direction, Finding
 from kc_utils.study.claims.depth import SHARE_OF_DEPTH, drift
 from kc_utils.study.claims.phase_controls import WithTables, control_of, first_task
 from kc_utils.study.claims.phases import CELL

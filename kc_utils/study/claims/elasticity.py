@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from kc_utils.analysis.stats.intervals import Interval, bootstrap_difference, bootstrap_mean
-from kc_utils.analysis.stats.resample import over_cells, require_right, spread, swapped
+from kc_utils.analysis.stats.resample import NotMeasured, over_cells, require_right, spread, swapped
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Claim, Direction, Finding, NotMeasured, point
+from kc_utils.study.claims.claim import Claim, Direction, Finding, point
 
 VARIANT = "new_people"
 CONFLICT = "conflicting"

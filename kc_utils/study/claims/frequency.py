@@ -9,10 +9,10 @@ import pandas as pd
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
-from kc_utils.analysis.stats.resample import require_right, spread
+from kc_utils.analysis.stats.resample import NotMeasured, require_right, spread
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.acquisition import LEARNED, RELEVANCE_MARGIN, compare, relevance_people
-from kc_utils.study.claims.claim import Claim, Finding, NotMeasured
+from kc_utils.study.claims.claim import Claim, Finding
 
 CAPPED = 8
 """Frequencies from here on are one stratum: few people have them."""

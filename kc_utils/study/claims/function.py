@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from kc_utils.analysis.stats.intervals import Interval, bootstrap_mean
-from kc_utils.analysis.stats.resample import per_person, ratio, require_right, swapped
+from kc_utils.analysis.stats.resample import NotMeasured, per_person, ratio, require_right, swapped
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.acquisition import LEARNED, compare
-from kc_utils.study.claims.claim import Claim, Finding, NotMeasured, point
+from kc_utils.study.claims.claim import Claim, Finding, point
 
 QUERY = ["task", "kind", "band", "pair_id", "person_id"]
 EQUAL = 0.05

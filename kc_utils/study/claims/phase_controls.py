@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from kc_utils.analysis.stats.breakpoint import MIN_POINTS, fit_breakpoint
-from kc_utils.analysis.stats.resample import over_cells, spread
+from kc_utils.analysis.stats.resample import NotMeasured, over_cells, spread
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Claim, Finding, NotMeasured, point
+from kc_utils.study.claims.claim import Claim, Finding, point
 from kc_utils.study.claims.phases import CELL, SHUFFLES, bend_exists
 
 _LOCATION_ONLY = 1  # resamples of a fit of which nothing but the bend's place is used

@@ -8,10 +8,10 @@ from scipy.stats import binomtest
 
 from kc_utils.analysis.stats.breakpoint import MIN_POINTS, fit_breakpoint
 from kc_utils.analysis.stats.intervals import Interval
-from kc_utils.analysis.stats.resample import over_cells, spread
+from kc_utils.analysis.stats.resample import NotMeasured, over_cells, spread
 from kc_utils.analysis.topology import expected_jaccard
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Claim, Finding, NotMeasured, point
+from kc_utils.study.claims.claim import Claim, Finding, point
 
 CELL = ["task", "kind", "band"]
 SHUFFLES = 5

@@ -10,9 +10,9 @@ import pandas as pd
 
 from kc_utils.analysis.knowledge import PAPER_BITS
 from kc_utils.analysis.stats.intervals import Interval
-from kc_utils.analysis.stats.resample import over_cells, ratio
+from kc_utils.analysis.stats.resample import NotMeasured, over_cells, ratio
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Claim, Finding, NotMeasured, point
+from kc_utils.study.claims.claim import Claim, Finding, point
 
 LEAST_EXCESS = 0.1
 """Nats below a calibrated guess from which an attribute counts as answered too surely."""

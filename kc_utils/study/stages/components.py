@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.analysis.head_attribution import assign_roles, head_attribution, role_shares
-from kc_utils.analysis.logit_lens import logit_lens
+from kc_utils.analysis.logit_lens import lens_means, logit_lens
 from kc_utils.circuits.circuit import top_n
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.runs.folder import Run
@@ -65,15 +64,3 @@ def read_checkpoint(run_path: Path, step: int, out: Path) -> None:
         frames.append(heads.assign(what="head", **cell._asdict()))
         frames.append(lens_means(logit_lens(bridge, batch)).assign(what="lens", **cell._asdict()))
     artifacts.write_parquet(out, pd.concat(frames, ignore_index=True).assign(step=step))
-
-
-def lens_means(lens: pd.DataFrame) -> pd.DataFrame:
-    """Mean over pairs: log10 rank, probability; and their spread."""
-    lens = lens.assign(log10_rank=np.log10(lens["rank"]))
-    grouped = lens.groupby(["layer", "position"], as_index=False)
-    return grouped.agg(
-        log10_rank=("log10_rank", "mean"),
-        log10_rank_sd=("log10_rank", "std"),
-        probability=("probability", "mean"),
-        n_pairs=("pair", "nunique"),
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kc_utils.analysis.faithfulness import CELL, faithfulness_of
-from kc_utils.analysis.stats.intervals import bootstrap_mean
+from kc_utils.analysis.stats.resample import means
 from kc_utils.runs.stage import Workspace
 
 AT = ["step", "epoch"]
@@ -51,19 +51,6 @@ def compute(work: Workspace) -> None:
     kept = faithfulness_of(sizes, [*keys, "n_edges", "weighted_edges"])
     hits = mean(sizes, keys, "hit")[[*keys, "value"]].rename(columns={"value": "hit"})
     work.table("sizes", kept.merge(hits, on=keys))
-
-
-def means(frame: pd.DataFrame, by: list[str], value: str, *, n: int, seed: int) -> pd.DataFrame:
-    """Mean of ``value`` per group with a 95 % interval from resampled people.
-
-    Columns: ``by``, value, low, high, n_people, n_rows.
-    """
-    rows = []
-    for keys, part in frame.groupby(by, sort=True, observed=True):
-        mean = bootstrap_mean(part[value].astype(float), part["person_id"], n=n, seed=seed)
-        counts = (mean.mean, mean.low, mean.high, part["person_id"].nunique(), len(part))
-        rows.append((*keys, *counts))
-    return pd.DataFrame(rows, columns=[*by, "value", "low", "high", "n_people", "n_rows"])
 
 
 def model_hits(pairs: pd.DataFrame, hit_k: int, n: int, seed: int) -> pd.DataFrame:

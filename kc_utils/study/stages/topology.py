@@ -9,14 +9,9 @@ from kc_utils.analysis.topology import (
     centre_of_mass,
     chance_centre_of_mass,
     edge_activation_ratio,
-    entropy,
-    expected_jaccard,
-    jaccard,
-    node_jaccard,
-    noise_entropy,
-    normalised_entropy,
+    shape,
 )
-from kc_utils.circuits.circuit import Circuit, random_circuit, top_n
+from kc_utils.circuits.circuit import Circuit, strongest_edges, top_n
 from kc_utils.runs.stage import Workspace
 from kc_utils.study.stages import common
 
@@ -41,35 +36,13 @@ def compute(work: Workspace) -> None:
         before[cell] = circuit
         ratios.append(edge_activation_ratio(circuit.edges, graph).assign(**at))
         centres.append(at | _centre(circuit, work.config.seed))
-        edges.append(strongest(scores, circuit, 60).assign(**at))
+        edges.append(strongest_edges(scores, circuit, 60).assign(**at))
     topology = pd.DataFrame(shapes)
     work.table("topology", topology)
     work.table("activation_ratio", pd.concat(ratios, ignore_index=True))
     work.table("centre_of_mass", pd.DataFrame(centres))
     work.table("strongest_edges", pd.concat(edges, ignore_index=True))
     work.table("phase_shift", bends(topology, run.table("accuracy"), work.config))
-
-
-def shape(scores, circuit: Circuit, last: Circuit, before: Circuit | None, seed: int) -> dict:
-    """Entropy of a score matrix, size of its circuit, overlap with the last and the previous."""
-    graph = circuit.graph
-    control = random_circuit(graph, circuit.n_edges, seed)
-    other = random_circuit(graph, last.n_edges, seed + 1)
-    return {
-        "entropy": entropy(scores, graph.real_edges),
-        "normalised_entropy": normalised_entropy(scores, graph.real_edges),
-        "noise_entropy": noise_entropy(graph.n_edges),
-        "n_edges": circuit.n_edges,
-        "n_nodes": len(circuit.nodes),
-        "edge_jaccard": jaccard(circuit.edges, last.edges),
-        "node_jaccard": node_jaccard(circuit.nodes, last.nodes),
-        "edge_jaccard_previous": jaccard(circuit.edges, before.edges) if before else float("nan"),
-        "node_jaccard_previous": node_jaccard(circuit.nodes, before.nodes)
-        if before
-        else float("nan"),
-        "random_edge_jaccard": expected_jaccard(circuit.n_edges, last.n_edges, graph.n_edges),
-        "random_node_jaccard": node_jaccard(control.nodes, other.nodes),
-    }
 
 
 def _centre(circuit: Circuit, seed: int) -> dict[str, float]:
@@ -82,16 +55,6 @@ def _centre(circuit: Circuit, seed: int) -> dict[str, float]:
     return {"source": own.source, "destination": own.destination} | dict(
         zip(("random_source", "random_low", "random_high"), chance, strict=True)
     )
-
-
-def strongest(scores, circuit: Circuit, n: int) -> pd.DataFrame:
-    """The circuit's ``n`` edges of largest |score|: source, target, score."""
-    table = circuit.table()
-    rows, columns = circuit.edges.nonzero()
-    table["score"] = scores.numpy()[rows, columns].astype(float)
-    order = table["score"].abs().sort_values(ascending=False, kind="stable").index[:n]
-    table = table.loc[order].rename(columns={"writer": "source", "reader": "target"})
-    return table[["source", "target", "score"]].reset_index(drop=True)
 
 
 def bends(topology: pd.DataFrame, accuracy: pd.DataFrame, settings) -> pd.DataFrame:

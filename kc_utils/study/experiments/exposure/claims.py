@@ -13,9 +13,9 @@ from jaxtyping import Float
 
 from kc_utils.analysis.stats import decay
 from kc_utils.analysis.stats.intervals import Interval, bootstrap_mean
-from kc_utils.analysis.stats.resample import contrast, spread
+from kc_utils.analysis.stats.resample import NotMeasured, contrast, spread
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Claim, Finding, NotMeasured, point
+from kc_utils.study.claims.claim import Claim, Finding, point
 from kc_utils.study.experiments.exposure.gain import PEAK, SEEN, SHOWN, changes, tail
 
 GAIN = 0.1

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from kc_utils.analysis.stats.intervals import bootstrap_mean
-from kc_utils.analysis.stats.resample import require_right, spread, swapped
+from kc_utils.analysis.stats.resample import NotMeasured, require_right, spread, swapped
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.acquisition import LEARNED, RELEVANCE_MARGIN
-from kc_utils.study.claims.claim import Claim, Finding, NotMeasured
+from kc_utils.study.claims.claim import Claim, Finding
 from kc_utils.study.experiments.relevance.people import KINDS_OF_RELEVANCE, TAUGHT
 
 KNOWN = 0.5

@@ -12,9 +12,9 @@ import functools
 import pandas as pd
 
 from kc_utils.analysis.stats.intervals import Interval, bootstrap_difference
-from kc_utils.analysis.stats.resample import require_right
+from kc_utils.analysis.stats.resample import NotMeasured, require_right
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Claim, Finding, NotMeasured, point
+from kc_utils.study.claims.claim import Claim, Finding, point
 
 MARGIN = 0.01
 """Smallest difference that counts, as a share of right answers."""

@@ -77,9 +77,10 @@ class SwitchPlan:
 
     The switch comes at the first measurement at which the shift is detected
     (:func:`~kc_utils.study.experiments.strategies.plans.detect_shift`), or after ``at`` steps for
-    the control. If nothing is detected it comes when ``switch_by`` of the steps are done, and ``detected`` stays
-    false. It takes effect one step later, because the blocks of the next step are drawn before the
-    measurement, and never so late that the budget of replay does not fit.
+    the control. If nothing is detected it comes when ``switch_by`` of the
+    steps are done, and ``detected`` stays false. It takes effect one step later, because the
+    blocks of the next step are drawn before the measurement, and never so late that the budget of
+    replay does not fit.
     """
 
     def __init__(self, settings: StrategyConfig, seed: int, at: int | None = None) -> None:
@@ -232,9 +233,10 @@ def detect_shift(steps: ArrayLike, entropy: ArrayLike, *, seed: int) -> bool:
     """Whether circuit entropy has turned from a steep fall to a slow one.
 
     The paper's phase shift is the bend between formation, in which entropy falls steeply, and
-    optimisation, in which it falls slowly (Ou et al. 2025). A two-segment
-    line (:func:`~kc_utils.analysis.stats.breakpoint.fit_breakpoint`) is fitted to what was measured *after* the highest
-    entropy so far: including the highest point, a selected one, would make noise look like a fall.
+    optimisation, in which it falls slowly (Ou et al. 2025). A two-segment line
+    (:func:`~kc_utils.analysis.stats.breakpoint.fit_breakpoint`) is fitted to what was measured
+    *after* the highest entropy so far: including the highest point, a selected one, would make
+    noise look like a fall.
     The shift is detected when the bend is better than a line (p < 0.01 and BIC better by 2),
     entropy fell before it, and falls less than half as fast after it.
 
