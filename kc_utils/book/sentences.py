@@ -1,0 +1,45 @@
+"""Sentences with numbers on a page: a template with named values, formatted in one style.
+
+Notebooks call :func:`say` in folded cells, so that a reader sees the sentence and not its making.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+from IPython.display import Markdown
+
+from kc_utils.analysis.stats.intervals import Interval
+from kc_utils.errors import KcError
+
+
+class _Formatter(string.Formatter):
+    """Formats an :class:`Interval` as ``0.12 (0.05 to 0.19)``, all else as usual."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, Interval):
+            mean, low, high = (format(v, format_spec) for v in (value.mean, value.low, value.high))
+            return f"{mean} ({low} to {high})"
+        return super().format_field(value, format_spec)
+
+
+def sentence(template: str, **values: Any) -> str:
+    """The ``template`` with ``{name}`` or ``{name:format}`` replaced by the named values.
+
+    An :class:`~kc_utils.analysis.stats.intervals.Interval` is written as ``mean (low to high)``,
+    each number in the given format.
+
+    Raises:
+        KcError: if the template names a value that is not given.
+    """
+    try:
+        return _Formatter().vformat(template, (), values)
+    except (KeyError, IndexError) as error:
+        given = ", ".join(values) or "none"
+        raise KcError(f"The sentence asks for {error}; given are {given}.") from None
+
+
+def say(template: str, **values: Any) -> Markdown:
+    """:func:`sentence` as Markdown for a notebook's page."""
+    return Markdown(sentence(template, **values))
