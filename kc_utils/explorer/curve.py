@@ -51,7 +51,7 @@ def missing_sizes(data: RunData, choice: Choice) -> list[int]:
 def measure(data: RunData, choice: Choice, progress: Callable[[int, int], None]) -> None:
     """Evaluate the own and a random circuit of every missing size and keep the result.
 
-    ``progress`` hears how many sizes of how many are done. KcError when the model, the scores or
+    ``progress`` is told how many sizes of how many are done. KcError when the model, the scores or
     the pairs are missing.
     """
     todo = missing_sizes(data, choice)
