@@ -30,7 +30,7 @@ from kc_utils.circuits.circuit import top_edges
 from kc_utils.circuits.evaluation import evaluate_circuit, references, run_circuit
 from kc_utils.circuits.metrics import evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.circuits.relp import propagate_relevance
+from kc_utils.circuits.relp import apply_relp_rules
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 
@@ -173,7 +173,7 @@ def test_relevance_is_conserved_in_a_model_without_biases() -> None:
         with Hooks() as hooks:
             hooks.output(adapter.embed, lambda _: embed)
             if relevance:
-                propagate_relevance(adapter, hooks)
+                apply_relp_rules(adapter, hooks)
             hidden = adapter.hidden(batch.clean_ids)
         logits = adapter.logits(hidden, batch.read_at)
         total = evaluate_metric("logit_diff", logits, batch).sum()

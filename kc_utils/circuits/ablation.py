@@ -1,7 +1,7 @@
 """What a reader gets over an edge that is not kept, for each ablation.
 
-A reader's input is ``constant + sum over kept edges of change``: the constant is what it would
-read if no edge were kept, and a writer's change is its output in this run minus its replacement. So the
+A reader's input is ``constant + sum over kept edges of change``: the constant is what it would read
+if no edge were kept, and a writer's change is its output in this run minus its replacement. So the
 replacements themselves are summed once, or never.
 """
 

@@ -17,11 +17,11 @@ differ in the runs that gradients are taken in:
 - ``eap-ig-activations``: for the rows of one embedding, attention layer or MLP, clean runs in which
   its own output lies at k/m of the way (2 L + 1 times as many runs);
 - ``clean-corrupted``: the clean and the corrupted run, averaged;
-- ``relp``: the clean run, with relevance in the place of gradients (:mod:`kc_utils.circuits.relp`);
+- ``relp``: the clean run, with RelP's rules in the backward pass (:mod:`kc_utils.circuits.relp`);
 - ``exact``: no gradients: every edge is patched in turn (:mod:`kc_utils.circuits.exact`), for tiny
 models.
 
-How gradients meet differences is in :mod:`kc_utils.circuits.gradients`.
+How gradients are multiplied with differences is in :mod:`kc_utils.circuits.gradients`.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ class AttributionSettings:
     def starts_clean(self) -> bool:
         """Whether a step is the plain clean run itself, which then need not run twice.
 
-        KL needs that run's logits before its own loss; relevance changes the run backwards, and
-        the activation path takes it for each writer anew.
+        KL needs that run's logits before its own loss; RelP changes the backward pass, and the
+        activation path takes it for each writer anew.
         """
         plain = self.method not in ("relp", "eap-ig-activations", "exact")
         return plain and self.metric != "kl" and 1.0 in self.shares_of_clean
@@ -211,8 +211,8 @@ class _Block:
 
     def _add_rows(self, kind: str, layer: int, rows: slice) -> None:
         """Score the writers ``rows`` with runs along the path of one writer's output."""
-        relevance = self.settings.method == "relp"
-        gradients = Gradients(self.adapter, constant_scale=relevance)
+        relp = self.settings.method == "relp"
+        gradients = Gradients(self.adapter, constant_scale=relp)
         clean, corrupted = (_output(w, kind, layer) for w in (self.clean, self.corrupted))
         shares = list(self.settings.shares_of_clean)
         if self.clean_run is not None:
@@ -225,7 +225,7 @@ class _Block:
             values = torch.cat([corrupted + share * (clean - corrupted) for share in some])
             batch = self.batch.repeated(len(some))
             leaf = Leaf(values, kind, layer)
-            gradients.add(run_backward(self.adapter, batch, leaf, self.loss, relevance), len(some))
+            gradients.add(run_backward(self.adapter, batch, leaf, self.loss, relp), len(some))
         size = pairs_per_product(self.adapter, self.batch, self.settings.max_bytes)
         pos = self.batch.clean_ids.shape[1]
         for start in range(0, len(self.batch), size):

@@ -2,11 +2,10 @@
 
 TransformerLens 4 wraps a model in place. So the bridge gets modules of its own, and the plain model
 stays beside it for the circuit code (:mod:`kc_utils.circuits.adapter`). All of them share the
-parameters of
-the model that was given: nothing is copied, and training that model changes its bridge. Grouped
-key/value heads are ungrouped first: each query head gets its own copy of its group's k and v
-projection, which leaves the function of the model unchanged and gives every query head its own k
-and v edges. No weight is folded, centred or otherwise processed.
+parameters of the model that was given: nothing is copied, and training that model changes its
+bridge. Grouped key/value heads are ungrouped first: each query head gets its own copy of its
+group's k and v projection, which leaves the function of the model unchanged and gives every query
+head its own k and v edges. No weight is folded, centred or otherwise processed.
 """
 
 from __future__ import annotations

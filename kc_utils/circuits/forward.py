@@ -1,9 +1,9 @@
 """One forward pass in which every reader reads from the kept edges only.
 
 The plain model runs with hooks that replace what its readers read. Heads that nobody reads from are
-not computed, and neither are the projections that the hooks make superfluous: those are handed an empty
-tensor. Every reader centres its input (or none does), so what is written is centred once, and a
-head's normalisation is one scale per token behind its projection.
+not computed, and neither are the projections that the hooks make superfluous: those are handed an
+empty tensor. Every reader centres its input (or none does), so what is written is centred once, and
+a head's normalisation is one scale per token behind its projection.
 """
 
 from __future__ import annotations

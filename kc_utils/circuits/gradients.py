@@ -1,8 +1,9 @@
 """Gradients at the inputs of all readers, in the factored form that makes attribution cheap.
 
-All heads of a layer read the same residual x through the same normalisation y = w x^ + bias, with
-x^ = c(x) / s, c the centring (or nothing) and s the scale. With g the gradient at a head's q (or k,
-v) and W its projection, the gradient at that head's input is
+One run forwards and backwards of the plain model (:func:`run_backward`) leaves gradients at the
+outputs of all projections. All heads of a layer read the same residual x through the same
+normalisation y = w x^ + bias, with x^ = c(x) / s, c the centring (or nothing) and s the scale. With
+g the gradient at a head's q (or k, v) and W its projection, the gradient at that head's input is
 
     [ c(w W'g) - x^ mean(x^ . w W'g) ] / s.
 
@@ -14,8 +15,6 @@ leaves one number per token and head, and x^. Against a writer's difference D th
 
 one matrix product per layer for the first term, and a small one for the second. Per-head copies of
 the residual stream are never made.
-
-One run forwards and backwards of the plain model, and the gradients it leaves at all readers.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from torch import Tensor
 from kc_utils.circuits.adapter import Adapter, zero_input
 from kc_utils.circuits.norms import Norm
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.circuits.relp import propagate_relevance
+from kc_utils.circuits.relp import apply_relp_rules
 from kc_utils.kernels.hooks import Hooks
 
 
@@ -42,7 +41,7 @@ class Readers:
     for the one reader that takes the normalisation's output itself.
     ``shares`` and ``normalised``: of each step, the factor of the rank-one part [tokens, readers]
     and x^ [tokens, d_model]. ``constant_scale``: the normalisation's scale is taken as a constant
-    (the LN rule of relevance propagation), which leaves only the first term.
+    (the LN rule of RelP), which leaves only the first term.
     """
 
     norm: Norm
@@ -208,13 +207,13 @@ class Leaf:
 
 
 def run_backward(
-    adapter: Adapter, batch: PairBatch, leaf: Leaf, loss: Loss, relevance: bool = False
+    adapter: Adapter, batch: PairBatch, leaf: Leaf, loss: Loss, relp: bool = False
 ) -> Backward:
     """Gradients of the summed loss of the clean prompts of ``batch``, run with ``leaf``.
 
     ``loss`` maps the final hidden states that are read, [batch, k, d_model], to a number per pair.
-    ``relevance``: propagate relevance
-    (:mod:`kc_utils.circuits.relp`) in the place of gradients. Parameters must not take gradients.
+    ``relp``: with RelP's rules (:mod:`kc_utils.circuits.relp`). Parameters must not take
+    gradients.
     """
     blocks = adapter.blocks
     given = leaf.value.detach().requires_grad_(True)
@@ -238,8 +237,8 @@ def run_backward(
                 hooks.output(module, _track(outputs))
             hooks.input(block.mlp, _track(mlp))
         hooks.input(adapter.final_norm.module, _note(final))
-        if relevance:
-            propagate_relevance(adapter, hooks)
+        if relp:
+            apply_relp_rules(adapter, hooks)
         at = batch.read_at
         hidden = adapter.hidden(batch.clean_ids, at)
         rows = torch.arange(len(batch), device=hidden.device)[:, None]

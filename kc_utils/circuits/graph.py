@@ -27,7 +27,7 @@ class Graph:
     Rows are writers: ``input``, then per layer ``a<L>.h<H>`` for every head, then ``m<L>``.
     Columns are readers: per layer ``a<L>.h<H><q>`` of all heads, ``<k>`` of all, ``<v>`` of all,
     then ``m<L>``; ``logits`` is last. ``parallel`` is for blocks whose MLP reads the same residual
-    stream as the attention (GPT-NeoX, Phi): there the MLP does not read from the heads of its layer.
+    stream as the attention (GPT-NeoX, Phi): there the MLP does not read from its layer's heads.
     """
 
     n_layers: int

@@ -86,7 +86,7 @@ class _Draw:
                 return edges
             step = np.maximum(missing, taken // 8)
             more = np.minimum(taken + step * (missing > 0), possible)
-            if (more == taken).all():  # what is missing leads to nodes that no other layer reads from
+            if (more == taken).all():  # what is missing leads to nodes that nothing else reads from
                 more = np.minimum(taken + np.maximum(step, wanted > 0), possible)
             taken = more
 

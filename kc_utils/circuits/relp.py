@@ -1,4 +1,4 @@
-"""Rules of relevance propagation: what RelP puts in the place of gradients.
+"""The rules of RelP, which change the backward pass.
 
 Layer-wise relevance propagation with one backward pass (Jafari et al. 2025, arXiv 2508.21258). The
 backward pass of the model is changed, its output is not:
@@ -24,7 +24,7 @@ from kc_utils.kernels.activation import SigmoidGelu
 from kc_utils.kernels.hooks import Hooks
 
 
-def propagate_relevance(adapter: Adapter, hooks: Hooks) -> None:
+def apply_relp_rules(adapter: Adapter, hooks: Hooks) -> None:
     """Change how ``adapter``'s model runs backwards, until ``hooks`` end."""
     for block in adapter.blocks:
         for norm in {id(n.module): n for n in (block.attention_norm, block.mlp_norm)}.values():
