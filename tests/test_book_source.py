@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -188,17 +187,6 @@ def test_the_address_of_the_repository_is_the_same_everywhere() -> None:
     other = re.compile(rf"https://github\.com/[\w.-]+/{address.rpartition('/')[2]}\b")
     for name in ("README.md", "pyproject.toml"):
         assert set(other.findall((ROOT / name).read_text("utf-8"))) <= {address}, name
-
-
-def test_conda_and_binder_use_the_lock_file() -> None:
-    for name in ("environment.yml", ".binder/environment.yml"):
-        dependencies = _yaml(name)["dependencies"]
-        assert "python=3.11" in dependencies
-        (pip,) = [d["pip"] for d in dependencies if isinstance(d, dict)]
-        (lock,) = [line.removeprefix("-r ") for line in pip if line.startswith("-r ")]
-        assert ((ROOT / name).parent / lock).resolve() == ROOT / "requirements.lock"
-    assert (ROOT / "requirements.lock").is_file()
-    assert os.access(ROOT / ".binder" / "postBuild", os.X_OK)
 
 
 def test_the_workflow_tests_everything_and_publishes_main_only() -> None:
