@@ -52,9 +52,7 @@ def tokenizer() -> PreTrainedTokenizerBase:
     return train_bpe(texts(facts()) * 3, SHAPE.vocab_size)
 
 
-def learn(
-    model: PreTrainedModel, tokenizer, rows: list[dict[str, str]], steps: int | None
-) -> None:
+def learn(model: PreTrainedModel, tokenizer, rows: list[dict[str, str]], steps: int | None) -> None:
     """Train on the answers, all facts in every step, for ``steps`` or until all are known.
 
     How many steps that takes differs between processors: rounding decides when a training that
