@@ -20,6 +20,7 @@ install_import_hook("kc_utils", "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from fake_clock import Clock  # noqa: E402
 from filelock import FileLock  # noqa: E402
 
 if TYPE_CHECKING:
@@ -147,6 +148,16 @@ def drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from kc_utils.explorer.app import Throttle
 
     monkeypatch.setattr(Throttle, "__call__", Throttle.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that ratios of running times are measured by."""
+    from kc_utils.cli.doctor import timing
+
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    return clock
 
 
 @pytest.fixture

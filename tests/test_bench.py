@@ -7,17 +7,19 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import environment, kc
+from fake_clock import Clock
 
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.cli.bench import report, sections
 from kc_utils.cli.bench.floor import attribution_floor, two_forwards
 from kc_utils.cli.bench.memory import high_water_mark
-from kc_utils.cli.doctor import shapes
+from kc_utils.cli.doctor import shapes, timing
 from kc_utils.cli.doctor.timing import Rounds, compare, threads
 from kc_utils.errors import KcError
 
@@ -175,49 +177,60 @@ def test_shapes_are_the_named_ones() -> None:
         shapes.shape("gpt3")
 
 
-def test_a_slower_side_raises_the_ratio() -> None:
-    work = torch.randn(200, 200, generator=torch.Generator().manual_seed(0))
-
+def test_a_slower_side_raises_the_ratio(clock: Clock) -> None:
     def floor() -> None:
-        for _ in range(20):
-            work @ work
+        clock.work(0.1)
 
     def slept() -> None:
         floor()
-        time.sleep(0.1)
+        clock.sleep(0.9)
 
-    def twice() -> None:
-        for _ in range(4):
-            floor()
+    def four_times() -> None:
+        clock.work(0.4)
 
     rounds = Rounds(least=5, most=5)
-    with threads(1):
-        same, sleeping, double = (compare(f, floor, rounds) for f in (floor, slept, twice))
-    assert sleeping.median > 3 * same.median
-    assert sleeping.of_least > 3
+    same, sleeping, four = (compare(f, floor, rounds) for f in (floor, slept, four_times))
+    assert [r.median for r in (same, sleeping, four)] == pytest.approx([1, 10, 4])
+    assert [r.of_least for r in (same, sleeping, four)] == pytest.approx([1, 10, 4])
     # sleeping is no work: the CPU time does not see it, but it sees work
-    assert sleeping.of_cpu < 2
-    assert double.of_cpu > 2
+    assert [r.of_cpu for r in (same, sleeping, four)] == pytest.approx([1, 1, 4])
     record = sleeping.record("key")
     assert record["key"] == sleeping.median
     assert record["key_rounds"] == 5
 
 
-def test_a_slower_engine_raises_the_measured_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds = Rounds(least=5, most=5)  # one that the machine holds up does not change the median
-    fast = report.measure(["eapig_tiny"], quick=True, rounds=rounds)
+def test_one_round_that_the_machine_holds_up_changes_no_median(clock: Clock) -> None:
+    rounds = iter([1.0, 1.0, 50.0, 1.0, 1.0, 1.0])  # the first one is not counted
+    found = compare(lambda: clock.sleep(next(rounds)), lambda: clock.sleep(0.5), Rounds(5, 5))
+    assert found.median == found.of_least == pytest.approx(2)
+
+
+def test_seconds_are_those_of_the_machines_clocks() -> None:
+    def busy() -> None:
+        start = time.process_time()
+        while time.process_time() - start < 0.02:
+            pass
+
+    assert timing.timed(lambda: time.sleep(0.02))[0] >= 0.02
+    assert timing.timed(busy)[1] >= 0.02
+
+
+def test_a_slower_engine_raises_the_measured_value(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taking(seconds: float, function: Callable) -> Callable:
+        return lambda *a: (clock.work(seconds), function(*a))[1]
+
     attribute = sections.attribute
-
-    def slow(*arguments):
-        time.sleep(0.6)  # far above what another process on the machine can cost
-        return attribute(*arguments)
-
-    monkeypatch.setattr(sections, "attribute", slow)
-    slowed = report.measure(["eapig_tiny"], quick=True, rounds=rounds)
-    key = "eapig_tiny_over_floor"
-    assert slowed[key] > 2 * fast[key]
-    assert slowed["targets"][key]["met"] is False
-    assert set(slowed["targets"]) == {key}
+    monkeypatch.setattr(sections, "attribution_floor", taking(1.0, sections.attribution_floor))
+    key, measured = "eapig_tiny_over_floor", []
+    for seconds in (1.5, 6.0):
+        monkeypatch.setattr(sections, "attribute", taking(seconds, attribute))
+        measured.append(report.measure(["eapig_tiny"], quick=True))
+        assert measured[-1][key] == pytest.approx(seconds)
+    fast, slowed = (result["targets"] for result in measured)
+    assert (fast[key]["met"], slowed[key]["met"]) == (True, False)
+    assert set(slowed) == {key}
 
 
 def test_rounds_are_bounded() -> None:

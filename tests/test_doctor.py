@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, environment, kc
+from fake_clock import Clock
 
 from kc_utils import artifacts
 from kc_utils.book import costs
@@ -229,11 +232,38 @@ def test_seconds_of_a_seed_come_from_the_same_machine(tmp_path: Path) -> None:
     assert costs.sweep_seconds("tiny", "elsewhere", path) is None
 
 
-def test_work_is_timed_and_growth_is_a_ratio() -> None:
-    assert 0 < probe.least(lambda: sum(range(1000)), seconds=0.01) < 1
-    ratios = jobs.measure(TOY, seconds=0.05)
-    assert all(0.2 < ratio < 10 for ratio in ratios.values())
-    assert {"circuit.n_pairs", "circuit.steps", "training.batch_size"} <= set(ratios)
+def test_the_least_time_counts_and_the_first_round_does_not(clock: Clock, monkeypatch) -> None:
+    monkeypatch.setattr(probe, "time", clock)
+    taken = iter([0.1, 0.5, 0.2, 0.4])
+    found = probe.least(lambda: clock.work(next(taken)), seconds=0.0, clock=clock.process_time)
+    assert found == pytest.approx(0.2) and list(taken) == []
+    assert probe.least(lambda: clock.sleep(1), seconds=5.0, clock=clock.process_time) == 0
+
+
+def test_growth_is_the_ratio_of_the_work(clock: Clock, monkeypatch) -> None:
+    def spending(name: str, seconds: Callable[..., int]) -> None:
+        function = getattr(jobs, name)
+        monkeypatch.setattr(jobs, name, lambda *a: (clock.work(seconds(*a)), function(*a))[1])
+
+    spending("attribute", lambda bridge, batch, how: len(batch) * how.steps)
+    spending("evaluate_circuit", lambda bridge, batch, circuit: circuit.n_edges)
+    fast_kernels = jobs.fast_kernels
+
+    @contextmanager
+    def counted(model):
+        def forward(model, arguments):
+            clock.work(arguments[0].numel() * model.config.n_layer)
+
+        hook = model.register_forward_pre_hook(forward)
+        with fast_kernels(model):
+            yield
+        hook.remove()
+
+    monkeypatch.setattr(jobs, "fast_kernels", counted)
+    assert jobs.measure(replace(TOY, n_layers=3)) == pytest.approx({
+        "circuit.n_pairs": 2, "circuit.steps": 2, "circuit.top_n": 2, "model.n_layers": 2,
+        "training.batch_size": 1,  # as many tokens
+    })  # fmt: skip
 
 
 def test_a_report_is_ok_unless_something_is_missing() -> None:
