@@ -21,6 +21,8 @@ from kc_utils.background.patching import some_readers, stream_patching
 from kc_utils.background.path import RULES, edge_errors, embedding_path, riemann
 from kc_utils.background.wired import CIRCUIT, linear_model, wired_batch, wired_model
 from kc_utils.book import contents
+from kc_utils.circuits import mean_outputs
+from kc_utils.circuits.ablation import references
 from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
@@ -28,7 +30,6 @@ from kc_utils.circuits.circuit import circuit_from_names, full_circuit
 from kc_utils.circuits.exact import edge_response, exact_scores
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.circuits.running import mean_outputs, references
 from kc_utils.errors import KcError
 from kc_utils.plots import background, background_paths
 from kc_utils.plots.interactive import schematic

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kc_utils.circuits import areas
 from kc_utils.circuits.evaluation import faithfulness
-from kc_utils.circuits.size_curve import areas
 
 CELL = ["task", "kind", "band"]
 

@@ -6,7 +6,7 @@ bridge's own component mapping, so an architecture that TransformerLens knows ne
 serves models whose residual stream is ``embedding (+ positions) + sum of heads (+ biases) + sum of
 MLPs`` with a LayerNorm or RMSNorm in front of every reader: GPT-2, Llama, GPT-NeoX, Phi and their
 relatives. Norms behind a writer (Gemma 2, OLMo 2), residual multipliers and mixtures of heads are
-refused by :func:`kc_utils.circuits.written.check_decomposition`.
+refused by :func:`kc_utils.circuits.bridge.check_decomposition`.
 """
 
 from __future__ import annotations
@@ -194,11 +194,12 @@ def graph_of(bridge: TransformerBridge) -> Graph:
     return adapter_of(bridge).graph
 
 
-def require_eval(bridge: TransformerBridge) -> None:
-    """KcError while the model is in training mode (dropout would be noise in every number)."""
-    adapter_of(bridge)  # refuses a bridge that was booted elsewhere
+def require_eval(bridge: TransformerBridge) -> Adapter:
+    """The adapter; KcError in training mode, where dropout would be noise in every number."""
+    adapter = adapter_of(bridge)
     if any(module.training for module in bridge.kc_modules):
         raise KcError("The model is in training mode; call .eval() on it first.")
+    return adapter
 
 
 @contextmanager

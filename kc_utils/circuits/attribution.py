@@ -35,10 +35,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.circuits.adapter import Adapter, adapter_of, bias_of, frozen, require_eval, weight_of
+from kc_utils.circuits.adapter import Adapter, bias_of, frozen, require_eval, weight_of
+from kc_utils.circuits.batch_sizes import pairs_per_block, pairs_per_product, steps_per_run
 from kc_utils.circuits.exact import exact_scores
 from kc_utils.circuits.gradients import Backward, Gradients, Leaf, Loss, run_backward
-from kc_utils.circuits.memory import pairs_per_block, pairs_per_product, steps_per_run
 from kc_utils.circuits.metrics import Metric, check_batch, check_metric, evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import Recording, Written, record
@@ -147,8 +147,7 @@ def check_pairs(batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
 def _scores(
     bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings, by_position: bool
 ) -> Float[Tensor, "parts n_forward n_backward"]:
-    adapter = adapter_of(bridge)
-    require_eval(bridge)
+    adapter = require_eval(bridge)
     check_pairs(batch, settings.metric)
     batch = batch.to(adapter.device)
     if settings.method == "exact":

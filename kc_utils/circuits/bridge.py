@@ -19,7 +19,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.circuits.adapter import Adapter, attach, build_adapter
-from kc_utils.circuits.written import check_decomposition
+from kc_utils.circuits.written import record
 from kc_utils.errors import KcError
 from kc_utils.kernels import causal_attention
 from kc_utils.kernels.activation import use_sigmoid_gelu
@@ -115,6 +115,20 @@ def _repeat_heads(linear: nn.Linear, kv_heads: int, times: int) -> nn.Linear:
     if linear.bias is not None:
         repeated.bias = repeat(linear.bias)
     return repeated
+
+
+def check_decomposition(adapter: Adapter, ids: Int[Tensor, "batch pos"]) -> None:
+    """KcError unless the final residual stream is the sum of its writers and output biases."""
+    written = record(adapter, ids, streams=True)[1]
+    first, last = written.streams[0], written.streams[-1]
+    biases = sum(block.b_o for block in adapter.blocks)
+    total = first - written.embed + written.outputs(adapter).sum(0) + biases
+    error = ((total - last).abs().max() / last.abs().max()).item()
+    if not error <= (1e-4 if total.dtype in (torch.float32, torch.float64) else 0.05):
+        raise KcError(
+            f"The residual stream of {type(adapter.model).__name__} is not the sum of its "
+            f"embedding, heads and MLPs (relative error {error:.1e}), so it has no edges to score."
+        )
 
 
 def _unembedded(adapter: Adapter, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos v"]:

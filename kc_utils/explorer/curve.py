@@ -7,10 +7,9 @@ from collections.abc import Callable
 import pandas as pd
 
 from kc_utils.analysis.faithfulness import faithfulness_of
-from kc_utils.circuits.circuit import random_circuit, top_n
-from kc_utils.circuits.evaluation import BatchEvaluation, mean_outputs
+from kc_utils.circuits import BatchEvaluation, mean_outputs, random_circuit, top_n
+from kc_utils.circuits.circuit_size import sizes_of
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.circuits.size_curve import sizes_of
 from kc_utils.errors import KcError
 from kc_utils.explorer.data import Choice, RunData
 from kc_utils.study.stages import common

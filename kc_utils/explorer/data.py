@@ -18,8 +18,8 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils import ROOT
+from kc_utils.circuits import ABLATIONS
 from kc_utils.circuits.circuit import Circuit, top_n
-from kc_utils.circuits.running import ABLATIONS
 from kc_utils.errors import KcError
 from kc_utils.explorer.lru import Lru
 from kc_utils.explorer.reading import Reading, read_prompt

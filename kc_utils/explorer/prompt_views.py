@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 from torch import Tensor
 
-from kc_utils.circuits.evaluation import rank
+from kc_utils.circuits.metrics import rank
 from kc_utils.explorer.data import Choice, RunData
 from kc_utils.plots import table
 from kc_utils.plots.attention_maps import attention_maps

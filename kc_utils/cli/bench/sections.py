@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from kc_utils.circuits import evaluate_circuit
+from kc_utils.circuits.ablation import references
 from kc_utils.circuits.attribution import METHODS, AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import top_n, top_sizes
-from kc_utils.circuits.evaluation import evaluate_circuit, references
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.score_files import write_scores
 from kc_utils.cli.bench.floor import attribution_floor, two_forwards

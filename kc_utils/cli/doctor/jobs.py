@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from kc_utils.circuits import random_circuit
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
-from kc_utils.circuits.circuit import random_circuit
 from kc_utils.circuits.evaluation import evaluate_circuit
 from kc_utils.cli.doctor import shapes
 from kc_utils.cli.doctor.shapes import Shape

@@ -21,10 +21,11 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from kc_utils.circuits.circuit import Circuit, random_circuit, top_sizes, weighted_edges
-from kc_utils.circuits.evaluation import ABLATIONS, BatchEvaluation
+from kc_utils.circuits.ablation import ABLATIONS
+from kc_utils.circuits.circuit import Circuit, top_sizes
+from kc_utils.circuits.evaluation import BatchEvaluation
 from kc_utils.circuits.graph import Graph
-from kc_utils.circuits.random_circuits import random_circuit_per_layer
+from kc_utils.circuits.random_circuits import random_circuit, random_circuit_per_layer
 from kc_utils.errors import KcError
 
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -76,12 +77,13 @@ def size_curve(
 ) -> pd.DataFrame:
     """Evaluate the circuits of a size curve on one batch, a row per pair.
 
-    Columns: share, circuit, weighted_edges (after pruning), and those of
+    Columns: share, circuit, weighted_edges (the size after pruning as MIB counts it: edges, each
+    by the share of its writer that is kept, which is all of it here), and those of
     ``BatchEvaluation.table``. f of a share is a ratio of means over its rows.
     """
     tables = [
         evaluation.tables(circuit, ablations).assign(
-            share=share, circuit=name, weighted_edges=weighted_edges(circuit)
+            share=share, circuit=name, weighted_edges=float(circuit.n_edges)
         )
         for (share, name), circuit in circuits.items()
     ]

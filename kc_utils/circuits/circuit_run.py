@@ -1,24 +1,101 @@
-"""One forward pass in which every reader reads from the kept edges only.
+"""Running a circuit: a forward pass in which every reader reads from the kept edges only.
 
-The plain model runs with hooks that replace what its readers read. Heads that nobody reads from are
-not computed, and neither are the projections that the hooks make superfluous: those are handed an
-empty tensor. Every reader centres its input (or none does), so what is written is centred once, and
-a head's normalisation is one scale per token behind its projection.
+The plain model runs on the clean prompts with hooks that replace what its readers read; what comes
+over edges that are not kept is in :mod:`kc_utils.circuits.ablation`. Each head's q, k and v have an
+input of their own, which goes through the normalisation on its own. Heads that nobody reads from
+are not computed, and neither are the projections that the hooks make superfluous: those are handed
+an empty tensor. Every reader centres its input (or none does), so what is written is centred once,
+and a head's normalisation is one scale per token behind its projection.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.circuits.ablation import Baseline
-from kc_utils.circuits.adapter import Adapter, zero_input
+from kc_utils.circuits.ablation import (
+    ABLATIONS,
+    Baseline,
+    MeanOutputs,
+    References,
+    Stacked,
+    baseline_of,
+)
+from kc_utils.circuits.adapter import Adapter, require_eval, zero_input
 from kc_utils.circuits.norms import Norm
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import write_heads
+from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
+
+SHARED_BYTES = 2**26  # what the writers of a run put out, if ablations share it
+
+
+def run_circuit(
+    bridge: TransformerBridge,
+    batch: PairBatch,
+    edges: Bool[np.ndarray, "n_forward n_backward"],
+    ablation: str = "corrupted",
+    means: MeanOutputs | None = None,
+    batch_size: int = 64,
+    refs: References | None = None,
+) -> Float[Tensor, "n k vocab"]:
+    """Logits of the circuit of kept ``edges`` on the clean prompts, where they are read.
+
+    k = 1, the last token, unless the batch has whole answers. ``means`` is needed for ``mean``
+    only. ``refs`` (of the same batch) saves the corrupted run.
+    """
+    return run_ablations(bridge, batch, edges, (ablation,), means, batch_size, refs)[ablation]
+
+
+def run_ablations(
+    bridge: TransformerBridge,
+    batch: PairBatch,
+    edges: Bool[np.ndarray, "n_forward n_backward"],
+    ablations: Sequence[str] = ABLATIONS,
+    means: MeanOutputs | None = None,
+    batch_size: int = 64,
+    refs: References | None = None,
+) -> dict[str, Float[Tensor, "n k vocab"]]:
+    """:func:`run_circuit` under several ablations, which share their runs as far as these stay
+    small: a small model takes longer to be called than to compute."""
+    adapter = require_eval(bridge)
+    for ablation in ablations:
+        if ablation not in ABLATIONS:
+            raise KcError(f"ablation={ablation!r} is not one of {', '.join(ABLATIONS)}.")
+    if "mean" in ablations and means is None:
+        raise KcError("ablation='mean' needs means, as mean_outputs gives them.")
+    if refs is not None and len(refs.clean_logits) != len(batch):
+        raise KcError(
+            f"The references are of {len(refs.clean_logits)} pairs and the batch has {len(batch)}; "
+            "they have to be of the same batch."
+        )
+    adapter.graph.check_edges(edges)
+    batch = batch.to(adapter.device)
+    logits: dict[str, list[Tensor]] = {ablation: [] for ablation in ablations}
+    for start in range(0, len(batch), batch_size):
+        block = batch.slice(start, start + batch_size)
+        corrupted = None if refs is None else refs.written.slice(start, start + batch_size)
+        for some in _shared(adapter, block, ablations):
+            parts = [baseline_of(adapter, block, ablation, means, corrupted) for ablation in some]
+            baseline = parts[0] if len(parts) == 1 else Stacked(parts)
+            found = CircuitRun(adapter, edges, baseline).logits(block.repeated(len(some)))
+            for ablation, values in zip(some, found.chunk(len(some)), strict=True):
+                logits[ablation].append(values)
+    return {ablation: torch.cat(values) for ablation, values in logits.items()}
+
+
+def _shared(adapter: Adapter, block: PairBatch, ablations: Sequence[str]) -> list[Sequence[str]]:
+    """Groups of ablations that share a run."""
+    rows = adapter.graph.n_forward * block.clean_ids.numel()
+    bytes_each = rows * adapter.model.config.hidden_size * adapter.dtype.itemsize
+    together = max(1, SHARED_BYTES // bytes_each)
+    return [ablations[i : i + together] for i in range(0, len(ablations), together)]
 
 
 class CircuitRun:
