@@ -12,12 +12,12 @@ import pytest
 from conftest import ROOT, environment, kc
 
 from kc_utils import artifacts
-from kc_utils.book import costs
-from kc_utils.book.costs import Costs, Speed
 from kc_utils.cli.doctor import checks as installed
 from kc_utils.cli.doctor import jobs, probe, resources
+from kc_utils.cli.doctor import record as costs
 from kc_utils.cli.doctor.checks import GIB, Finding, safely
 from kc_utils.cli.doctor.estimates import EXPERIMENTS, KINDS, estimates
+from kc_utils.cli.doctor.record import Costs, Speed
 from kc_utils.cli.doctor.report import Report, examine
 from kc_utils.cli.doctor.resources import check_run
 from kc_utils.cli.doctor.shapes import TOY

@@ -54,15 +54,14 @@ def doctor(
 
 
 def _keep(run_dir: Path, console: Console) -> None:
-    from kc_utils.book import costs
-    from kc_utils.cli.doctor import jobs, probe
+    from kc_utils.cli.doctor import jobs, probe, record
 
-    costs.finished(run_dir)
+    record.finished(run_dir)
     with console.status("measuring the speed of this machine"):
         speed = probe.measure()
         ratios = jobs.measure()
-    costs.keep(run_dir, speed, ratios)
-    console.print(str(costs.KEPT), soft_wrap=True)
+    record.keep(run_dir, speed, ratios)
+    console.print(str(record.KEPT), soft_wrap=True)
 
 
 def _print(report: Report, console: Console) -> None:

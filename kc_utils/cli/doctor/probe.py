@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kc_utils.book.costs import Speed
+from kc_utils.cli.doctor.record import Speed
 from kc_utils.runs.machine import usable_cores
 
 BLOCKS = 2

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kc_utils.book.costs import Costs, Speed, read, sweep_seconds
 from kc_utils.cli.doctor import checks as environment
 from kc_utils.cli.doctor import resources
 from kc_utils.cli.doctor.checks import Finding, safely
 from kc_utils.cli.doctor.estimates import Estimate, estimates
+from kc_utils.cli.doctor.record import Costs, Speed, read, sweep_seconds
 from kc_utils.cli.doctor.resources import check_run
 from kc_utils.errors import KcError
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from kc_utils.book.costs import Costs
 from kc_utils.cli.doctor.checks import GIB, ROOT, Finding
+from kc_utils.cli.doctor.record import Costs
 from kc_utils.errors import KcError
 from kc_utils.runs import machine
 
