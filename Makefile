@@ -33,7 +33,7 @@ lint: install
 
 # Ratios to the floor, on one thread; about ten minutes, best on an idle machine.
 bench: install
-	$(BIN)/kc bench
+	$(BIN)/python -m tests.benchmarks
 
 lab: install
 	$(BIN)/jupyter lab notebooks

@@ -9,18 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from benchmarks.sizes import TOY
 from conftest import ROOT, environment, kc
 
 from kc_utils import artifacts
-from kc_utils.cli.doctor import checks as installed
-from kc_utils.cli.doctor import jobs, probe, resources
+from kc_utils.cli.doctor import check_installation as installed
+from kc_utils.cli.doctor import check_machine, speed, timing
 from kc_utils.cli.doctor import record as costs
-from kc_utils.cli.doctor.checks import GIB, Finding, safely
+from kc_utils.cli.doctor.check_installation import GIB, Finding, safely
+from kc_utils.cli.doctor.check_machine import check_run
 from kc_utils.cli.doctor.estimates import EXPERIMENTS, KINDS, estimates
 from kc_utils.cli.doctor.record import Costs, Speed
 from kc_utils.cli.doctor.report import Report, examine
-from kc_utils.cli.doctor.resources import check_run
-from kc_utils.cli.doctor.shapes import TOY
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
@@ -106,13 +106,13 @@ def test_a_kernel_that_is_not_there_or_is_another_python() -> None:
     ("free", "state"), [(GIB // 2, "missing"), (5 * GIB // 4, "warning"), (2 * GIB, "ok")]
 )
 def test_memory_and_disk_against_the_reference_run(free: int, state: str) -> None:
-    assert resources.check_memory(COSTS, free)[0].state == state
-    assert resources.check_disk(COSTS, free=free)[0].state == state
+    assert check_machine.check_memory(COSTS, free)[0].state == state
+    assert check_machine.check_disk(COSTS, free=free)[0].state == state
 
 
 def test_a_busy_machine_is_a_warning() -> None:
-    assert resources.check_cores(2, load=3.5)[0].state == "warning"
-    assert resources.check_cores(2, load=0.3)[0].state == "ok"
+    assert check_machine.check_cores(2, load=3.5)[0].state == "warning"
+    assert check_machine.check_cores(2, load=0.3)[0].state == "ok"
 
 
 def test_no_run_is_missing_and_says_how_to_make_one(tmp_path: Path) -> None:
@@ -230,8 +230,8 @@ def test_seconds_of_a_seed_come_from_the_same_machine(tmp_path: Path) -> None:
 
 
 def test_work_is_timed_and_growth_is_a_ratio() -> None:
-    assert 0 < probe.least(lambda: sum(range(1000)), seconds=0.01) < 1
-    ratios = jobs.measure(TOY, seconds=0.05)
+    assert 0 < timing.least(lambda: sum(range(1000)), seconds=0.01) < 1
+    ratios = speed.growth(TOY, seconds=0.05)
     assert all(0.2 < ratio < 10 for ratio in ratios.values())
     assert {"circuit.n_pairs", "circuit.steps", "training.batch_size"} <= set(ratios)
 
