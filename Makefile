@@ -16,7 +16,7 @@ endif
 export HF_HUB_OFFLINE ?= 1
 export KC_INSTALL_SECONDS = $(shell cat $(VENV)/.seconds 2>/dev/null)
 
-.PHONY: book test run bench lab lock clean install
+.PHONY: book test test-fast lint run bench lab lock clean install
 
 book: install
 	$(BIN)/kc run --profile $(PROFILE) --run-dir $(RUN_DIR)
@@ -25,14 +25,22 @@ book: install
 run: install
 	$(BIN)/kc run --profile $(PROFILE) --run-dir $(RUN_DIR)
 
-test: install
+test: lint
+	$(BIN)/pytest
+
+# Unit tests only: no finished run, no browser, nothing slow.
+test-fast: lint
+	$(BIN)/pytest -m "not slow and not browser and not run"
+
+# Style, and who may import whom.
+lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest
+	$(BIN)/lint-imports --no-cache
 
 # Ratios to the floor, on one thread; about ten minutes, best on an idle machine.
 bench: install
-	$(BIN)/kc bench
+	$(BIN)/python -m tests.benchmarks
 
 lab: install
 	$(BIN)/jupyter lab notebooks

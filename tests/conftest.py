@@ -35,12 +35,16 @@ torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One file that needs the smoke run comes first, the others that need it come last.
+    """Tests that need the smoke run are marked. One file of them comes first, the others last.
 
     So one worker makes the run while the other has something to do.
     """
-    needing = [i.path for i in items if "smoke_run" in getattr(i, "fixturenames", ())]
+    for item in items:
+        if "smoke_run" in getattr(item, "fixturenames", ()):
+            item.add_marker("run")
+    needing = [i.path for i in items if i.get_closest_marker("run")]
     if needing:
         largest = max(needing, key=needing.count)
         items.sort(key=lambda i: 0 if i.path == largest else 2 if i.path in needing else 1)

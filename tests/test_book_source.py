@@ -208,13 +208,3 @@ def test_commands_in_the_prose_exist() -> None:
     for page in _pages():
         used = re.findall(r"^kc (\w+)", page.read_text("utf-8"), flags=re.MULTILINE)
         assert set(used) <= known, page.name
-
-
-def test_rooms_named_in_the_prose_exist() -> None:
-    text = (ROOT / "book" / "architecture.md").read_text("utf-8")
-    section = text.split("## Who may know what")[1].split("\n## ")[0]
-    rooms = [r for row in re.findall(r"^\| (`[^|]+) \|", section, flags=re.MULTILINE)
-             for r in re.findall(r"`(\w+)`", row)]  # fmt: skip
-    package = ROOT / "kc_utils"
-    missing = [r for r in rooms if not ((package / f"{r}.py").is_file() or (package / r).is_dir())]
-    assert rooms and missing == []

@@ -1,6 +1,6 @@
-"""What a check found: one line of the report.
+"""What is installed: Python, packages, PyTorch, the kernel, files that pages need.
 
-Checks of what is installed: Python, packages, PyTorch, kernel, files that pages need.
+Each check returns findings, the lines of the report; they are for the checks of the machine too.
 """
 
 from __future__ import annotations
@@ -158,13 +158,13 @@ def check_kernel(name: str = "python3") -> list[Finding]:
         return [Finding("kernel", "missing", f"{name} does not start: {error}", repair)]
     said: list[str] = []
 
-    def hear(message: dict) -> None:
+    def collect(message: dict) -> None:
         content = message["content"]
         said.append(content.get("text") or content.get("evalue") or "")
 
     try:
         code = "import sys, kc_utils; print(sys.executable); print(kc_utils.__file__)"
-        client.execute_interactive(code, timeout=KERNEL_SECONDS, output_hook=hear)
+        client.execute_interactive(code, timeout=KERNEL_SECONDS, output_hook=collect)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

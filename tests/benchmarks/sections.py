@@ -19,11 +19,13 @@ from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import top_n, top_sizes
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.score_files import write_scores
-from kc_utils.cli.bench.floor import attribution_floor, two_forwards
-from kc_utils.cli.bench.memory import peak_bytes
 from kc_utils.cli.doctor import shapes
 from kc_utils.cli.doctor.shapes import Shape
-from kc_utils.cli.doctor.timing import Rounds, compare, timed
+from kc_utils.cli.doctor.timing import Ratio, Rounds, compare, timed
+
+from .floor import attribution_floor, two_forwards
+from .memory import peak_bytes
+from .sizes import named
 
 Values = dict[str, Any]
 Section = Callable[[bool, Rounds], Values]
@@ -33,7 +35,7 @@ CIRCUIT_SIZES = {"5000": 5_000, "all": None, "300": 300}  # edges kept; None: al
 
 def attribution(name: str, key: str, quick: bool, rounds: Rounds) -> Values:
     """EAP-IG, over the passes of the plain model that it needs."""
-    shape = shapes.shape(name, quick)
+    shape = named(name, quick)
     bridge, model, batch = _made(shape)
     settings = AttributionSettings("eap-ig", shape.steps, batch_size=shape.batch_size)
     ratio = compare(
@@ -41,7 +43,7 @@ def attribution(name: str, key: str, quick: bool, rounds: Rounds) -> Values:
         lambda: attribution_floor(model, batch, shape.steps, shape.batch_size),
         rounds,
     )
-    return ratio.record(key)
+    return recorded(key, ratio)
 
 
 def methods(quick: bool, rounds: Rounds) -> Values:
@@ -49,7 +51,7 @@ def methods(quick: bool, rounds: Rounds) -> Values:
 
     Of profile ``tiny``. ``exact`` is left out: it runs the model once per edge.
     """
-    shape = shapes.shape("tiny", quick)
+    shape = named("tiny", quick)
     bridge, model, batch = _made(shape)
     ratios = {}
     for method in (name for name in METHODS if name != "exact"):
@@ -69,7 +71,7 @@ def circuit_evaluation(quick: bool, rounds: Rounds) -> Values:
     Measured for 5,000 edges, all edges and 300 edges of its own scores; the key is the worst.
     """
     key = "circuit_eval_gpt2_small_over_two_forwards"
-    shape = shapes.shape("gpt2_small", quick)
+    shape = named("gpt2_small", quick)
     bridge, model, batch = _made(shape)
     graph = shape.graph
     scores = attribute(bridge, batch, AttributionSettings("eap", batch_size=shape.batch_size))
@@ -82,7 +84,7 @@ def circuit_evaluation(quick: bool, rounds: Rounds) -> Values:
             lambda: two_forwards(model, batch, len(batch)),
             rounds,
         )
-        values |= ratio.record(f"{key}_{label}")
+        values |= recorded(f"{key}_{label}", ratio)
     worst = max(CIRCUIT_SIZES, key=lambda label: values[f"{key}_{label}"])
     suffixes = ("", "_min", "_cpu", "_seconds", "_floor_seconds", "_rounds")
     return {f"{key}{suffix}": values[f"{key}_{worst}{suffix}"] for suffix in suffixes} | values
@@ -93,7 +95,7 @@ def ten_circuits(quick: bool, rounds: Rounds) -> Values:
 
     Sizes are spread evenly in the logarithm from 0.1 % to 100 % of the edges.
     """
-    shape = shapes.shape("gpt2_small", quick)
+    shape = named("gpt2_small", quick)
     bridge, _, batch = _made(shape)
     graph = shape.graph
     scores = attribute(bridge, batch, AttributionSettings("eap", batch_size=shape.batch_size))
@@ -108,13 +110,13 @@ def ten_circuits(quick: bool, rounds: Rounds) -> Values:
         for circuit in circuits:
             evaluate_circuit(bridge, batch, circuit, "corrupted")
 
-    return compare(shared, separate, rounds).record("ten_circuits_over_ten_times_one")
+    return recorded("ten_circuits_over_ten_times_one", compare(shared, separate, rounds))
 
 
 def graph_work(quick: bool, rounds: Rounds) -> Values:
     """Seconds to make the graph, cut and prune ten circuits and write the scores; bytes of the
     scores of one circuit on disk."""
-    shape = shapes.shape("gpt2_small", quick)
+    shape = named("gpt2_small", quick)
     real = shape.graph.real_edges
     values = np.random.default_rng(shapes.SEED).standard_normal(real.shape, dtype=np.float32)
     scores = torch.from_numpy(values * real)
@@ -164,6 +166,18 @@ SECTIONS: dict[str, Section] = {
     "memory_gpt2_xl": memory_xl,
     "methods": methods,
 }
+
+
+def recorded(key: str, ratio: Ratio) -> Values:
+    """Values for ``bench.json``: ``key`` is the median of the ratios of wall times."""
+    return {
+        key: ratio.median,
+        f"{key}_min": ratio.of_least,
+        f"{key}_cpu": ratio.of_cpu,
+        f"{key}_seconds": median(ratio.wall),
+        f"{key}_floor_seconds": median(ratio.floor_wall),
+        f"{key}_rounds": len(ratio.wall),
+    }
 
 
 def sizes(graph: Graph) -> list[int]:

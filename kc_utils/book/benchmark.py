@@ -1,28 +1,20 @@
-"""The benchmark as a file and as a table: values, targets, and the machine they were taken on."""
+"""The stored benchmark of the circuit engine as tables: values, targets, and whether they are met.
+
+``make bench`` measures; ``python -m tests.benchmarks --keep`` stores what this module reads.
+"""
 
 from __future__ import annotations
 
-import os
-import platform
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from kc_utils import ROOT, artifacts
-from kc_utils.cli.bench.sections import SECTIONS
-from kc_utils.cli.doctor.timing import Rounds, threads
 from kc_utils.errors import KcError
-from kc_utils.runs.machine import memory_bytes, processor
 
 KEPT = ROOT / "book" / "reference" / "bench.json"
-PACKAGES = ("torch", "transformers", "transformer-lens", "numpy")
-N_THREADS = 1
 COLUMNS = ["quantity", "measured", "target", "met", "least", "CPU"]
 
 
@@ -58,59 +50,6 @@ TARGETS = {
     ),
     "peak_bytes_gpt2_xl": Target("peak memory in all, GPT-2 XL", "bytes", 12e9, strict=True),
 }  # EAP-IG and circuits in the shape of GPT-2 Small where nothing else is said
-
-
-def measure(
-    names: list[str] | None = None,
-    quick: bool = False,
-    rounds: Rounds | None = None,
-    progress: Callable[[str], None] = lambda name: None,
-) -> dict[str, Any]:
-    """Measure the named sections, or all: the content of ``bench.json``.
-
-    ``quick`` takes toy shapes and two rounds. ``progress`` is called with each section's name
-    before it starts. KcError for a section that does not exist.
-    """
-    names = list(SECTIONS) if names is None else names
-    if unknown := [name for name in names if name not in SECTIONS]:
-        raise KcError(
-            f"{unknown[0]!r} is not a section of the benchmark; allowed are {', '.join(SECTIONS)}."
-        )
-    rounds = rounds or (Rounds(least=2, most=2) if quick else Rounds())
-    started, date = time.perf_counter(), datetime.now(UTC)
-    values: dict[str, Any] = {}
-    seconds: dict[str, float] = {}
-    with threads(N_THREADS):
-        for name in names:
-            progress(name)
-            start = time.perf_counter()
-            values |= SECTIONS[name](quick, rounds)
-            seconds[name] = round(time.perf_counter() - start, 2)
-    return values | {
-        "targets": {
-            key: {"most": target.most, "unit": target.unit, "met": target.met(values[key])}
-            for key, target in TARGETS.items()
-            if key in values
-        },
-        "machine": machine(),
-        "date": date.strftime("%Y-%m-%dT%H:%MZ"),
-        "seconds": round(time.perf_counter() - started, 1),
-        "section_seconds": seconds,
-        "quick": quick,
-    }
-
-
-def machine() -> dict[str, Any]:
-    """Processor, cores, memory and versions; no names or paths of the machine."""
-    return {
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "threads": N_THREADS,
-        "memory_bytes": memory_bytes(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in PACKAGES},
-    }
 
 
 def read(path: Path = KEPT) -> dict[str, Any]:

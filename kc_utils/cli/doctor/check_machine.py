@@ -1,6 +1,6 @@
-"""Whether cores, memory and disk suffice, held against what the reference run needed.
+"""What a workshop needs of the machine: cores, memory, disk, and a finished run to start from.
 
-Whether a finished run is there, so that no participant waits for one.
+Memory and disk are held against what the reference run needed.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from kc_utils.book.costs import Costs
-from kc_utils.cli.doctor.checks import GIB, ROOT, Finding
+from kc_utils.cli.doctor.check_installation import GIB, ROOT, Finding
+from kc_utils.cli.doctor.record import Costs
 from kc_utils.errors import KcError
 from kc_utils.runs import machine
 

@@ -1,4 +1,4 @@
-"""``kc doctor``: what is missing for a workshop, and how long things take on this machine."""
+"""``kc student`` and ``kc doctor``: exercises to hand out, and machines to do them on."""
 
 from __future__ import annotations
 
@@ -16,6 +16,34 @@ if TYPE_CHECKING:
     from kc_utils.cli.doctor.report import Report
 
 _STYLES = {"ok": "green", "warning": "yellow", "missing": "red"}
+
+
+def student(
+    out: Annotated[Path, typer.Option(help="Folder to write; new, empty, or an untouched one.")],
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Copy what is needed of this finished run, so that participants compute nothing."
+        ),
+    ] = None,
+    all_checkpoints: Annotated[
+        bool,
+        typer.Option(
+            "--all-checkpoints",
+            help="Copy every checkpoint: exercises and chapters need the first and the last only.",
+        ),
+    ] = False,
+) -> None:
+    """Write the exercises without solutions, and a run to do them on, into one folder.
+
+    Solutions become NotImplementedError; nothing else differs. A folder that somebody has worked in
+    is never overwritten.
+    """
+    from kc_utils.book.student import write_student
+
+    made = write_student(out, run_dir, all_checkpoints=all_checkpoints)
+    size = f", run of {made.run_mib:.1f} MiB" if run_dir else ""
+    typer.echo(f"{made.path}: {len(made.exercises)} exercises{size}")
 
 
 def doctor(
@@ -54,15 +82,14 @@ def doctor(
 
 
 def _keep(run_dir: Path, console: Console) -> None:
-    from kc_utils.book import costs
-    from kc_utils.cli.doctor import jobs, probe
+    from kc_utils.cli.doctor import jobs, probe, record
 
-    costs.finished(run_dir)
+    record.finished(run_dir)
     with console.status("measuring the speed of this machine"):
         speed = probe.measure()
         ratios = jobs.measure()
-    costs.keep(run_dir, speed, ratios)
-    console.print(str(costs.KEPT), soft_wrap=True)
+    record.keep(run_dir, speed, ratios)
+    console.print(str(record.KEPT), soft_wrap=True)
 
 
 def _print(report: Report, console: Console) -> None:

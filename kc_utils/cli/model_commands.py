@@ -1,9 +1,9 @@
-"""``kc facts``: the study of your own facts in your own model."""
+"""``kc facts`` and ``kc parity``: your own model and facts, and stored scores of other code."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,7 +11,13 @@ from rich.table import Table
 
 from kc_utils.errors import KcError
 
-KEPT = Path("book/reference/capitals")
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kc_utils.facts.record import StudyFolder
+
+console = Console()
+STORED_EXAMPLE = Path("book/reference/capitals")
 
 
 def facts(
@@ -77,13 +83,12 @@ def facts(
         request = Request(
             model, facts, out, tuple(checkpoint or ()), _templates(template or []), checked(values)
         )
-    console = Console()
     with console.status("checking") as status:
         folder = study_facts(request, status.update)
-    _show(console, folder)
+    _show(folder)
     if keep:
-        capitals.keep(folder, KEPT)
-        console.print(str(KEPT), soft_wrap=True)
+        capitals.keep(folder, STORED_EXAMPLE)
+        console.print(str(STORED_EXAMPLE), soft_wrap=True)
 
 
 def _templates(texts: list[str]) -> dict[str, str]:
@@ -99,7 +104,7 @@ def _templates(texts: list[str]) -> dict[str, str]:
     return found
 
 
-def _show(console: Console, folder) -> None:
+def _show(folder: StudyFolder) -> None:
     """What the model knows, and what its circuit does, in two small tables."""
     counts = Table("relation", "group", "facts", "first token right", "whole answer right",
                    "no partner", "pairs", title="by the model's own check")  # fmt: skip
@@ -112,7 +117,7 @@ def _show(console: Console, folder) -> None:
     console.print(str(folder.path), soft_wrap=True)
 
 
-def _circuits(transfer) -> Table:
+def _circuits(transfer: pd.DataFrame) -> Table:
     shown = Table("facts", "circuit", "faithfulness", "Hit@10", "model's Hit@10",
                   title="held-out facts, corrupted values outside")  # fmt: skip
     chosen = transfer[transfer["ablation"] == "corrupted"]
@@ -124,3 +129,21 @@ def _circuits(transfer) -> Table:
             f"{row['faithfulness']:z.2f}", f"{row['hit']:.2f}", f"{row['model_hit']:.2f}",
         )  # fmt: skip
     return shown
+
+
+def parity(
+    folder: Annotated[Path, typer.Argument(help="Folder with golden data.")],
+    double: Annotated[bool, typer.Option("--double", help="Compute in float64.")] = False,
+) -> None:
+    """Compare scores and circuits with stored reference data; exit 0 only when all agree."""
+    from kc_utils.cli.parity import check_parity
+
+    results = check_parity(folder, double)
+    for result in results:
+        verdict = "ok" if result.ok else "DIFFERS"
+        console.print(
+            f"{result.quantity}: largest relative error {result.error:.2e}  {verdict}",
+            soft_wrap=True, markup=False, highlight=False,
+        )  # fmt: skip
+    if not all(result.ok for result in results):
+        raise typer.Exit(1)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from kc_utils import ROOT
 from kc_utils.errors import KcError
 
 STATUS = Path("/proc/self/status")
@@ -27,12 +28,12 @@ def peak_bytes(name: str, quick: bool = False) -> dict[str, int]:
     command = [
         sys.executable,
         "-m",
-        "kc_utils.cli.bench.memory",
+        "tests.benchmarks.memory",
         name,
         *(["quick"] if quick else []),
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         raise KcError(
@@ -60,9 +61,11 @@ def measure(name: str, quick: bool) -> dict[str, int]:
     from kc_utils.circuits.bridge import boot_bridge
     from kc_utils.cli.doctor import shapes
 
+    from .sizes import named
+
     torch.set_num_threads(1)
     peak = {"libraries": high_water_mark()}
-    shape = shapes.shape(name, quick)
+    shape = named(name, quick)
     model = shapes.random_model(shape)
     peak["model"] = sum(p.numel() * p.element_size() for p in model.parameters())
     bridge = boot_bridge(model, shapes.any_tokenizer())
