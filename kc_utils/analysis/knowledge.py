@@ -86,3 +86,16 @@ def chance_level(
     return (
         groups.agg(lambda a: a.value_counts(normalize=True).iloc[0]).rename("chance").reset_index()
     )
+
+
+def chance_hit(pairs: pd.DataFrame, k: int) -> float:
+    """Hit@k of a model that knows nobody: the share that the ``k`` commonest answers cover.
+
+    The commonest first tokens are those of the discover people, the share is that of the evaluate
+    people, so that the level is not flattered by counting on the same people.
+
+    Args:
+        pairs: a row per query: split (discover, evaluate) and right_id.
+    """
+    found, asked = (pairs.loc[pairs["split"] == s, "right_id"] for s in ("discover", "evaluate"))
+    return float(asked.isin(found.value_counts().index[:k]).mean())

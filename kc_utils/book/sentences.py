@@ -6,8 +6,10 @@ Notebooks call :func:`say` in folded cells, so that a reader sees the sentence a
 from __future__ import annotations
 
 import string
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pandas as pd
 from IPython.display import Markdown
 
 from kc_utils.analysis.stats.intervals import Interval
@@ -33,13 +35,41 @@ def sentence(template: str, **values: Any) -> str:
     Raises:
         KcError: if the template names a value that is not given.
     """
-    try:
-        return _Formatter().vformat(template, (), values)
-    except (KeyError, IndexError) as error:
-        given = ", ".join(values) or "none"
-        raise KcError(f"The sentence asks for {error}; given are {given}.") from None
+    return _filled(template, values)
 
 
 def say(template: str, **values: Any) -> Markdown:
     """:func:`sentence` as Markdown for a notebook's page."""
-    return Markdown(sentence(template, **values))
+    return Markdown(_filled(template, values))
+
+
+def listed(
+    template: str, rows: pd.DataFrame | Iterable[Mapping[str, Any]], between: str = "; "
+) -> str:
+    """The ``template`` filled in once per row and joined, to be a value of a sentence.
+
+    A table's values are named by its columns.
+
+    Raises:
+        KcError: as :func:`sentence`.
+    """
+    records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
+    return between.join(_filled(template, row) for row in records)
+
+
+def interval_of(row: Mapping[str, Any] | pd.Series, side: str = "") -> Interval:
+    """The interval in the columns value, low and high of a row; ``side`` goes before each name."""
+    return Interval(*(float(row[f"{side}{name}"]) for name in ("value", "low", "high")))
+
+
+def either(interval: Interval, above: str, below: str, neither: str) -> str:
+    """The word for an interval that lies above zero, below it, or not clearly on one side."""
+    return above if interval.low > 0 else below if interval.high < 0 else neither
+
+
+def _filled(template: str, values: Mapping[str, Any]) -> str:
+    try:
+        return _Formatter().vformat(template, (), values)
+    except (KeyError, IndexError) as error:
+        given = ", ".join(map(str, values)) or "none"
+        raise KcError(f"The sentence asks for {error}; given are {given}.") from None
