@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import pytest
 
@@ -16,6 +18,10 @@ def test_values_are_formatted_where_the_template_names_them() -> None:
 
 def test_an_interval_shows_its_mean_and_both_ends_in_one_format() -> None:
     assert sentence("{lead:+.2f}", lead=Interval(0.1, -0.02, 0.22)) == "+0.10 (-0.02 to +0.22)"
+
+
+def test_an_interval_without_ends_shows_its_mean_alone() -> None:
+    assert sentence("{lead:.2f}", lead=Interval(0.1, math.nan, math.nan)) == "0.10"
 
 
 def test_a_value_that_is_missing_is_named() -> None:

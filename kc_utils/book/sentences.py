@@ -5,6 +5,7 @@ Notebooks call :func:`say` in folded cells, so that a reader sees the sentence a
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,7 +23,7 @@ class _Formatter(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         if isinstance(value, Interval):
             mean, low, high = (format(v, format_spec) for v in (value.mean, value.low, value.high))
-            return f"{mean} ({low} to {high})"
+            return mean if math.isnan(value.low) else f"{mean} ({low} to {high})"
         return super().format_field(value, format_spec)
 
 
@@ -30,7 +31,7 @@ def sentence(template: str, **values: Any) -> str:
     """The ``template`` with ``{name}`` or ``{name:format}`` replaced by the named values.
 
     An :class:`~kc_utils.analysis.stats.intervals.Interval` is written as ``mean (low to high)``,
-    each number in the given format.
+    each number in the given format; one without ends (NaN) as its mean alone.
 
     Raises:
         KcError: if the template names a value that is not given.
