@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import torch
 from edge_masks import error, mask_gradient
+from notebook_reference import reference, reference_source
 from tiny_models import GOLDEN, KINDS, SETS, golden_batch, golden_bridge, tiny_model, tokenizer
 from tiny_models import tiny_batch as batch_of
-from transformers import Gemma2Config, Gemma2ForCausalLM
+from transformers import AutoModelForCausalLM, Gemma2Config, Gemma2ForCausalLM
 
 from kc_utils.circuits.adapter import adapter_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
@@ -72,6 +73,29 @@ def test_scores_are_the_gradient_of_an_edge_mask(kind: str, share: float) -> Non
     assert error(scores, expected) < 1e-6
     columns = expected.abs().sum(0)
     assert int((columns == 0).sum()) == 0, "every reader matters in the random model"
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_scores_are_those_of_the_reference(kind: str) -> None:
+    """The chapter's code runs the plain model; the engine computes the same in another order."""
+    model, batch = tiny_model(kind, torch.float64), batch_of()
+    bridge, settings = boot_bridge(model, tokenizer()), AttributionSettings(steps=3)
+    expected = reference(ungroup(model), batch, steps=3)
+    scores = attribute(bridge, batch, settings)
+    assert error(scores, expected) < 1e-6
+    assert bool((expected[torch.from_numpy(~graph_of(bridge).real_edges)] == 0).all())
+    assert error(scores, reference(ungroup(model), batch, steps=2)) > 1e-3, "control"
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_reference_gives_the_golden_scores(name: str) -> None:
+    model = AutoModelForCausalLM.from_pretrained(GOLDEN / name / "model", dtype=torch.float32)
+    scores = reference(ungroup(model.eval()), golden_batch(name), steps=5)
+    assert error(scores, stored(name, "scores_eapig_1_to_m.npz")) < 5e-6
+
+
+def test_the_reference_is_as_short_as_its_chapter_says() -> None:
+    assert len([line for line in reference_source().splitlines() if line.strip()]) <= 40
 
 
 @pytest.mark.parametrize("kind", KINDS)

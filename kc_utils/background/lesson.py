@@ -1,7 +1,4 @@
-"""The model and the pair of prompts that a background chapter shows its idea on.
-
-Several circuits of one model under every ablation.
-"""
+"""The model and the pair of prompts that a background chapter shows its idea on."""
 
 from __future__ import annotations
 

@@ -69,13 +69,13 @@ class References:
 
 @dataclass(frozen=True)
 class MeanOutputs:
-    """Mean output of each writer over prompts and positions of a reference batch."""
+    """Mean output of each writer over prompts and positions of a batch, in the model's dtype."""
 
     rows: Float[Tensor, "n_forward d_model"]
 
 
 def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64) -> References:
-    """Run the clean and the corrupted prompts of ``batch`` plainly."""
+    """Run the clean and the corrupted prompts of ``batch`` plainly; KcError in training mode."""
     adapter = require_eval(bridge)
     batch = batch.to(adapter.device)
     clean, corrupted, written = [], [], []
@@ -99,6 +99,7 @@ def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 
     """Mean output of each writer over all real positions of all clean prompts of ``batch``.
 
     Take a batch of other people than the ones that are evaluated, or the same for a stricter test.
+    KcError for a model in training mode.
     """
     adapter = require_eval(bridge)
     batch = batch.to(adapter.device)

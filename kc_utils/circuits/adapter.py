@@ -1,4 +1,4 @@
-"""A language model taken apart: which module embeds, projects q, k and v, writes, normalises.
+"""Which module of a language model embeds, projects q, k and v, writes, normalises.
 
 The circuit code runs the plain ``transformers`` model under a TransformerBridge with torch
 hooks, which costs little more than the model itself. Where things are is read from the
@@ -138,9 +138,9 @@ class Adapter:
 
 
 def build_adapter(bridge: TransformerBridge, model: PreTrainedModel) -> Adapter:
-    """Find the parts of ``model`` where the mapping of ``bridge`` says they are.
+    """Find the modules of ``model`` where the mapping of ``bridge`` says they are.
 
-    KcError for parts that this code does not know.
+    KcError for modules that this code does not know.
     """
     mapping = bridge.adapter.component_mapping
     n_heads = bridge.cfg.n_heads
@@ -190,7 +190,7 @@ def adapter_of(bridge: TransformerBridge) -> Adapter:
 
 
 def graph_of(bridge: TransformerBridge) -> Graph:
-    """The computational graph of ``bridge``."""
+    """The computational graph of ``bridge``; KcError if it was not booted with ``boot_bridge``."""
     return adapter_of(bridge).graph
 
 

@@ -23,7 +23,10 @@ from kc_utils.errors import KcError
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """Kept edges of ``graph`` after pruning; ``n`` is the number of edges asked for before it."""
+    """Kept edges of ``graph`` after pruning; ``n`` is the number of edges asked for before it.
+
+    KcError for edges of another shape, or where the graph has none.
+    """
 
     graph: Graph
     edges: Bool[np.ndarray, "n_forward n_backward"]
@@ -53,7 +56,8 @@ class Circuit:
         return self.graph.edge_names(self.edges)
 
     def table(self) -> pd.DataFrame:
-        """One row per kept edge: writer, reader, their layers, and the kind of reader."""
+        """One row per kept edge, in row order: writer, reader, writer_layer, reader_layer (as in
+        the graph: -1 is ``input``, n_layers is ``logits``) and reader_kind."""
         u, v = np.nonzero(self.edges)
         return pd.DataFrame(
             {
@@ -127,7 +131,8 @@ def circuit_from_edges(
 ) -> Circuit:
     """The circuit of given edges, pruned; ``n`` defaults to their number.
 
-    This is how one checkpoint's edges are taken over to another (aligned circuits).
+    This is how one checkpoint's edges are taken over to another (aligned circuits). KcError for
+    edges of another shape, or where the graph has none.
     """
     return Circuit(graph, prune(graph, edges), int(edges.sum()) if n is None else n)
 
@@ -170,8 +175,13 @@ def prune(
     return kept
 
 
-def strongest_edges(scores, circuit: Circuit, n: int) -> pd.DataFrame:
-    """The circuit's ``n`` edges of largest |score|: source, target, score."""
+def strongest_edges(
+    scores: Float[Tensor, "n_forward n_backward"], circuit: Circuit, n: int
+) -> pd.DataFrame:
+    """The circuit's ``n`` edges of largest |score|, or all if it has fewer.
+
+    Columns: source (writer), target (reader), score (in the unit of ``scores``).
+    """
     table = circuit.table()
     rows, columns = circuit.edges.nonzero()
     table["score"] = scores.numpy()[rows, columns].astype(float)
@@ -181,12 +191,16 @@ def strongest_edges(scores, circuit: Circuit, n: int) -> pd.DataFrame:
 
 
 def check_size(graph: Graph, n: int, name: str) -> None:
+    """KcError unless the graph has ``n`` edges; ``name`` is what the caller calls them."""
     if not 0 <= n <= graph.n_edges:
         asked = "edges were" if name == "n" else "was"
         raise KcError(f"{name}={n} {asked} asked for; the graph allows 0 to {graph.n_edges}.")
 
 
-def from_flat(graph: Graph, flat: np.ndarray) -> np.ndarray:
+def from_flat(
+    graph: Graph, flat: Int[np.ndarray, " some"]
+) -> Bool[np.ndarray, "n_forward n_backward"]:
+    """Edges from the flat indices of those that are kept."""
     edges = np.zeros(graph.real_edges.shape, dtype=bool)
     edges.flat[flat] = True
     return edges

@@ -33,9 +33,10 @@ Edges = Circuit | Bool[np.ndarray, "n_forward n_backward"]
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """What a circuit does on each pair, beside the plain clean and corrupted runs.
+    """What a circuit does on each of n pairs, beside the plain clean and corrupted runs.
 
-    Ranks count the logits that are strictly larger than the right answer's: 0 is the top.
+    Logit differences are right minus wrong answer, in logits. Ranks count the logits that are
+    strictly larger than the right answer's: 0 is the top.
     """
 
     logit_diff: Float[np.ndarray, " n"]
@@ -60,14 +61,17 @@ class EvaluationResult:
 
 
 def hit(ranks: Int[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
-    """Whether fewer than ``k`` logits are strictly larger than the right answer's."""
+    """Whether fewer than ``k`` logits are strictly larger; KcError for a ``k`` below 1."""
     if k < 1:
         raise KcError(f"Hit@k needs k of at least 1, not {k}.")
     return ranks < k
 
 
 def faithfulness(circuit: float, clean: float, corrupted: float) -> float:
-    """(circuit - corrupted) / (clean - corrupted); nan (undefined) if clean equals corrupted."""
+    """(circuit - corrupted) / (clean - corrupted) of mean logit differences: 1 is the model.
+
+    nan (undefined) if clean equals corrupted.
+    """
     return (circuit - corrupted) / (clean - corrupted) if clean != corrupted else float("nan")
 
 
