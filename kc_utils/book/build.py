@@ -55,7 +55,7 @@ def stage_book(run_dir: str | Path, root: Path = ROOT, out: Path | None = None) 
     Raises:
         KcError: the run, or an executed notebook, is missing.
     """
-    from kc_utils.plots.interactive import circuitsvis_view
+    from kc_utils.plots.interactive.attention import CIRCUITSVIS, circuitsvis_source
 
     run = Run.open(run_dir)
     out = run.path / "book" / "source" if out is None else out
@@ -63,7 +63,7 @@ def stage_book(run_dir: str | Path, root: Path = ROOT, out: Path | None = None) 
     generated = (part.pages(run, root) for part in (book_pages, cost_tables, records))
     for name, text in (item for found in generated for item in found.items()):
         wanted[f"book/generated/{name}"] = text.encode()
-    wanted[f"book/_static/{circuitsvis_view.FILE}"] = circuitsvis_view.source().encode()
+    wanted[f"book/_static/{CIRCUITSVIS}"] = circuitsvis_source().encode()
     stale = [p for p in artifacts.files_below(out) if p.relative_to(out).as_posix() not in wanted]
     for path in stale:
         path.unlink()
