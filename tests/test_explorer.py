@@ -27,8 +27,7 @@ from kc_utils.explorer.reading import Reading, read_prompt
 from kc_utils.explorer.state import State
 from kc_utils.explorer.views import VIEWS
 from kc_utils.models.causal_lm import load_model, load_tokenizer
-from kc_utils.plots.attention_maps import attention_maps
-from kc_utils.plots.components import top_heads
+from kc_utils.plots.components import attention_maps, top_heads
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import common
 

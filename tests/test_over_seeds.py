@@ -21,7 +21,7 @@ from kc_utils.book.ledger_words import (
     verdict_counts,
 )
 from kc_utils.errors import KcError
-from kc_utils.plots.evidence import evidence_forest, in_margins
+from kc_utils.plots.claims import evidence_forest, in_margins
 from kc_utils.study.claims.entries import entries
 from kc_utils.study.claims.over_seeds import UNDECIDED, over_seeds
 

@@ -52,14 +52,14 @@ def stage_book(run_dir: str | Path, root: Path = ROOT, out: Path | None = None) 
     Raises:
         KcError: the run, or an executed notebook, is missing.
     """
-    from kc_utils.plots.interactive import circuitsvis_view
+    from kc_utils.plots.interactive.attention import CIRCUITSVIS, circuitsvis_source
 
     run = Run.open(run_dir)
     out = run.path / "book" / "source" if out is None else out
     wanted = _prose(root) | _notebooks(run, root)
     for name, text in generated_parts(run, root).items():
         wanted[f"book/generated/{name}"] = text.encode()
-    wanted[f"book/_static/{circuitsvis_view.FILE}"] = circuitsvis_view.source().encode()
+    wanted[f"book/_static/{CIRCUITSVIS}"] = circuitsvis_source().encode()
     stale = [p for p in artifacts.files_below(out) if p.relative_to(out).as_posix() not in wanted]
     for path in stale:
         path.unlink()

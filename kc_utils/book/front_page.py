@@ -16,7 +16,7 @@ import pandas as pd
 
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS, seed_means
 from kc_utils.book.ledger_words import VERDICTS, between_profiles, profiles_sentence
-from kc_utils.plots.signature import signature
+from kc_utils.plots.controls import signature
 from kc_utils.plots.style import svg_bytes
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.study.claims.entries import ledger_of

@@ -21,8 +21,8 @@ from pandas.io.formats.style import Styler
 from torch import Tensor
 
 from kc_utils.plots import Drawing, svg_bytes
-from kc_utils.plots.attention_maps import attention_maps
-from kc_utils.plots.interactive import circuitsvis_view
+from kc_utils.plots.components import attention_maps
+from kc_utils.plots.interactive.attention import circuitsvis_props, circuitsvis_source
 
 MESSAGE = '<p class="kc-message" role="status">'
 
@@ -102,7 +102,7 @@ _DRAW = """
 
 def library() -> str:
     """The script of circuitsvis as an HTML element, to be shown once in a page; 1.3 MB."""
-    source = circuitsvis_view.source().replace("</script", "<\\/script")
+    source = circuitsvis_source().replace("</script", "<\\/script")
     return f"<script>{source}\nwindow.CircuitsVis = CircuitsVis;</script>"
 
 
@@ -116,7 +116,7 @@ def attention_html(
 
     The same patterns give the same bytes.
     """
-    props = circuitsvis_view.props(attention.float().cpu().numpy(), tokens, names)
+    props = circuitsvis_props(attention.float().cpu().numpy(), tokens, names)
     name = f"kc-attention-{sha256(props.encode()).hexdigest()[:12]}"
     script = _DRAW.replace("&name", name).replace("&props", props)
     return (

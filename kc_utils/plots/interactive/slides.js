@@ -1,15 +1,9 @@
-"""The script of a figure with a slider: slider, play button, linked sliders.
-
-It knows nothing about what is drawn. The figure's frames are JSON inside of the element: for every
-step of the slider its name and a sentence, the points of every line and the place of everything
-that moves. Without the script the last step stays as it was drawn. On every change the element gets
-an event ``kc-frame`` with the number of the step. The document's events ``kc-new``, ``kc-link`` and
-``kc-epoch`` are how the figures of a page whose steps are epochs hear of each other.
-"""
-
-from __future__ import annotations
-
-_SCRIPT = """
+// A figure with a slider: slider, play button, linked sliders. It knows nothing about what is drawn.
+//
+// The figure's frames are JSON inside of the element: for every step of the slider its name and a
+// sentence, the points of every line and the place of everything that moves. On every change the
+// element gets an event kc-frame with the number of the step. The document's events kc-new, kc-link
+// and kc-epoch are how the figures of a page whose steps are epochs hear of each other.
 (() => {
   const STEP = 700;  // milliseconds a frame is shown while playing
   const tell = (name, detail) => document.dispatchEvent(new CustomEvent(name, {detail}));
@@ -98,11 +92,5 @@ _SCRIPT = """
     });
     tell("kc-new");
   };
-  for (const root of document.querySelectorAll('[id="&"]')) live(root);
+  for (const root of document.querySelectorAll('[id="kc-figure"]')) live(root);
 })();
-"""
-
-
-def script(name: str) -> str:
-    """The script for the elements with the id ``name``."""
-    return _SCRIPT.replace('"&"', f'"{name}"')

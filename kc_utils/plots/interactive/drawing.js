@@ -1,15 +1,9 @@
-"""The script of a circuit drawing: slider, highlighting, keyboard. Without it all is still there.
-
-It looks only at elements with the drawing's own id and defines nothing global. The element carries
-``data-digits`` (decimals of a total); edges carry source, target, score and the rank in the other
-drawing of a pair; their rank is their place from the end. A drawing with an epoch slider has
-frames: for every epoch the strongest edges as (place from the end, score), by rank, and the total
-|score|.
-"""
-
-from __future__ import annotations
-
-_SCRIPT = """
+// A circuit drawing: slider, highlighting, keyboard. Defines nothing global.
+//
+// The element carries data-digits (decimals of a total); edges carry source, target, score and the
+// rank in the other drawing of a pair; their rank is their place from the end. A drawing with an
+// epoch slider has frames: for every epoch the strongest edges as (place from the end, score), by
+// rank, and the total |score|.
 (() => {
   const live = root => {
     if (root.kcLive) return;
@@ -187,11 +181,5 @@ _SCRIPT = """
     if (frames) turn();
     draw();
   };
-  for (const root of document.querySelectorAll('[id="&"]')) live(root);
+  for (const root of document.querySelectorAll('[id="kc-figure"]')) live(root);
 })();
-"""
-
-
-def script(name: str) -> str:
-    """The script for the elements with the id ``name``."""
-    return _SCRIPT.replace('"&"', f'"{name}"')
