@@ -170,8 +170,10 @@ def prune(
     return kept
 
 
-def strongest_edges(scores, circuit: Circuit, n: int) -> pd.DataFrame:
-    """The circuit's ``n`` edges of largest |score|: source, target, score."""
+def strongest_edges(
+    scores: Float[Tensor, "n_forward n_backward"], circuit: Circuit, n: int | None = None
+) -> pd.DataFrame:
+    """The circuit's edges by falling |score|, all or the first ``n``: source, target, score."""
     table = circuit.table()
     rows, columns = circuit.edges.nonzero()
     table["score"] = scores.numpy()[rows, columns].astype(float)
