@@ -41,7 +41,7 @@ def test_a_name_costs_what_the_model_says_of_its_tokens() -> None:
     assert found["person_id"].tolist() == [0, 1, 3, 4]
     ids = Letters()("eve", return_tensors="pt").input_ids
     logits = model(input_ids=ids).logits[0, :-1].log_softmax(-1)
-    expected = -logits.gather(1, ids[0, 1:, None]).mean()
+    expected = -logits.gather(1, ids[0, 1:, None]).mean().detach()
     assert found["loss"].iloc[-1] == pytest.approx(float(expected), rel=1e-5)
 
 

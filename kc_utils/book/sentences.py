@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import Markdown
 
-from kc_utils.analysis.stats.intervals import Interval
+from kc_utils.analysis.stats.intervals import Interval, Trend
 from kc_utils.errors import KcError
 
 
@@ -63,7 +63,7 @@ def interval_of(row: Mapping[str, Any] | pd.Series, side: str = "") -> Interval:
     return Interval(*(float(row[f"{side}{name}"]) for name in ("value", "low", "high")))
 
 
-def either(interval: Interval, above: str, below: str, neither: str) -> str:
+def either(interval: Interval | Trend, above: str, below: str, neither: str) -> str:
     """The word for an interval that lies above zero, below it, or not clearly on one side."""
     return above if interval.low > 0 else below if interval.high < 0 else neither
 

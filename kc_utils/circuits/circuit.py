@@ -176,9 +176,9 @@ def prune(
 
 
 def strongest_edges(
-    scores: Float[Tensor, "n_forward n_backward"], circuit: Circuit, n: int
+    scores: Float[Tensor, "n_forward n_backward"], circuit: Circuit, n: int | None = None
 ) -> pd.DataFrame:
-    """The circuit's ``n`` edges of largest |score|, or all if it has fewer.
+    """The circuit's edges by falling |score|: all, or the first ``n``.
 
     Columns: source (writer), target (reader), score (in the unit of ``scores``).
     """
