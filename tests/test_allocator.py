@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, environment
 
 from kc_utils.kernels import kept_memory
-from kc_utils.sweep import cluster
+from kc_utils.sweep import drive
 
 BLOCK = 10 * 2**20 * 4 // 4096  # of the script, in pages of 4 KiB
 PAGES = 8 * BLOCK  # of all blocks that are counted
@@ -39,7 +39,7 @@ def test_memory_is_kept_inside_and_given_back_at_the_end():
 
 @glibc
 def test_the_worker_of_a_sweep_keeps_memory_in_its_thread():
-    variables = cluster._SETTINGS["distributed.nanny.pre-spawn-environ"]
+    variables = drive._SETTINGS["distributed.nanny.pre-spawn-environ"]
     assert pages("other", **variables)[0] < PAGES / 50
     assert pages("other")[0] > PAGES / 2
 

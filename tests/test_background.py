@@ -16,7 +16,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.analysis.head_attribution import source_attribution, token_attribution
-from kc_utils.background.lesson import judge, open_lesson
+from kc_utils.background.lesson import open_lesson, under_every_ablation
 from kc_utils.background.patching import some_readers, stream_patching
 from kc_utils.background.path import RULES, edge_errors, embedding_path, riemann
 from kc_utils.background.wired import CIRCUIT, linear_model, wired_batch, wired_model
@@ -201,7 +201,7 @@ def test_all_edges_and_none_are_judged_as_the_plain_runs() -> None:
     graph = graph_of(bridge)
     circuits = {"all": full_circuit(graph), "five": circuit_from_names(graph, CIRCUIT)}
     circuits["none"] = circuit_from_names(graph, [])
-    found = judge(bridge, batch, circuits, mean_outputs(bridge, batch))
+    found = under_every_ablation(bridge, batch, circuits, mean_outputs(bridge, batch))
     wide = found.pivot(index="circuit", columns="ablation", values="faithfulness")
     assert wide.loc[["all", "five"]].to_numpy() == pytest.approx(1, rel=1e-6)
     assert wide.loc["none", "corrupted"] == pytest.approx(0, abs=1e-9)

@@ -15,7 +15,7 @@ from kc_utils.book import cost_tables, reference_tables, run_tables
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
-from kc_utils.runs.machine import PeakMemory
+from kc_utils.runs.peak_memory import PeakMemory
 from kc_utils.runs.stage import Stage, Stages
 from kc_utils.study import recompute
 from kc_utils.study.stages import STAGES

@@ -17,12 +17,10 @@ from fake_clock import Clock
 
 from kc_utils import artifacts
 from kc_utils.cli.doctor import check_installation as installed
-from kc_utils.cli.doctor import check_machine, speed, timing
-from kc_utils.cli.doctor import record as costs
+from kc_utils.cli.doctor import check_machine, costs, speed, timing
 from kc_utils.cli.doctor.check_installation import GIB, Finding, safely
 from kc_utils.cli.doctor.check_machine import check_run
-from kc_utils.cli.doctor.estimates import EXPERIMENTS, KINDS, estimates
-from kc_utils.cli.doctor.record import Costs, Speed
+from kc_utils.cli.doctor.costs import EXPERIMENTS, KINDS, Costs, Speed, estimates
 from kc_utils.cli.doctor.report import Report, examine
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
@@ -288,14 +286,9 @@ def test_the_command_ends_with_0_for_a_finished_run(smoke_run: Path) -> None:
 
 @pytest.mark.slow
 def test_without_packages_there_are_lines_and_no_traceback(tmp_path: Path) -> None:
-    code = (
-        "import sys, runpy\n"
-        "for name in ('pandas', 'torch', 'typer', 'rich', 'jupyter_client'):\n"
-        "    sys.modules[name] = None\n"
-        f"sys.argv = ['doctor', '--no-measure', '--run-dir', {str(tmp_path / 'none')!r}]\n"
-        "runpy.run_module('kc_utils.cli.doctor', run_name='__main__')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+    command = [sys.executable, "-S", "-m", "kc_utils.cli.doctor"]  # -S: no site-packages at all
+    command += ["--no-measure", "--run-dir", str(tmp_path / "none")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,
                           env=environment())  # fmt: skip
     assert done.returncode == 1 and done.stderr == ""
     assert {"PyTorch", "library", "kernel"} <= {

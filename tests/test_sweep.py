@@ -23,7 +23,7 @@ from kc_utils.models import devices
 from kc_utils.runs.dataset import SweepTables
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
-from kc_utils.sweep import cluster, plan
+from kc_utils.sweep import drive, plan
 from kc_utils.sweep.command import locked
 
 #: The smallest study that goes through.
@@ -173,7 +173,7 @@ def test_a_scheduler_elsewhere_computes_and_one_that_is_not_there_is_named(
             main.main()
         return ended.value.code or 0, capsys.readouterr().err
 
-    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 1)
+    monkeypatch.setattr(drive, "SECONDS_TO_CONNECT", 1)
     code, error = sweep("tcp://127.0.0.1:9")
     assert code == 2 and error.startswith("kc: No Dask scheduler with workers answers at tcp://")
     with LocalCluster(

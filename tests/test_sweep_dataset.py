@@ -179,6 +179,6 @@ def test_provenance_names_no_path_and_single_precision_loses_no_small_value(tmp_
     found = write_dataset([run], tmp_path / "out")
     assert str(tmp_path) not in (tmp_path / "out" / "sweep.json").read_text()
     assert found.runs["overrides"].tolist() == ["model.source=folder model.path=model"]
-    assert {"git", "versions", "machine", "device"} <= set(found.provenance["runs"][0])
+    assert {"git", "versions", "machine", "device"} <= set(found.record["runs"][0])
     frame = pd.DataFrame({"p": [1e-60, 0.5], "x": [0.1, np.nan], "n": [1, 2]})
     assert compact(frame).dtypes.astype(str).tolist() == ["float64", "float32", "int64"]

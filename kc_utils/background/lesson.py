@@ -1,4 +1,4 @@
-"""The model and the pair of prompts that a background chapter shows its idea on."""
+"""The lesson of a background chapter: a model, a pair of prompts, circuits under every ablation."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _known(bridge: TransformerBridge, batch: PairBatch) -> list[bool]:
     return torch.logical_and(clean == 0, other == 0).tolist()
 
 
-def judge(
+def under_every_ablation(
     bridge: TransformerBridge,
     batch: PairBatch,
     circuits: Mapping[str, Circuit],

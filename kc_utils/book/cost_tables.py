@@ -178,10 +178,10 @@ def whole_runs(run: Run, reference: Path) -> str:
     if (sweep / PROVENANCE).is_file():
         rows += [
             row(r["profile"], f"seed {r['seed']} of the sweep", r["seconds"], r["machine"])
-            for r in SweepTables.open(sweep).provenance["runs"]
+            for r in SweepTables.open(sweep).record["runs"]
         ]
     for stored in stored_references(reference):
-        made = stored.provenance
+        made = stored.record
         if set(made["seconds"]) >= {"training", "claims"}:  # a whole run, not one stage of it
             rows.append(row(made["config"]["profile"], "stored", made["seconds"], made["machine"]))
     return table(header, rows)

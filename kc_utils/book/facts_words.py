@@ -45,8 +45,8 @@ def curve(sizes: pd.DataFrame, group: str, enough: float = 0.85) -> str:
     rows = sizes[(sizes["ablation"] == "corrupted") & (sizes["group"] == group)]
     said = []
     for relation, part in rows[rows["split"] == "evaluate"].groupby("relation", sort=False):
-        own = part[part["circuit"] == "own"].sort_values("share")
-        good = own[own["faithfulness"] >= enough]
+        found = part[part["circuit"] == "own"].sort_values("share")
+        good = found[found["faithfulness"] >= enough]
         if good.empty:
             said.append(f"no tested size below the whole model reaches {enough} for *{relation}*")
             continue
@@ -66,9 +66,9 @@ def specificity(transfer: pd.DataFrame, overlap: pd.DataFrame, group: str) -> st
     rows = transfer[transfer["ablation"] == "corrupted"].query("group == @group")
     said = []
     for relation, part in rows.groupby("relation", sort=False):
-        own = part[part["circuit"] == "own"]
-        same = own.query("source_relation == relation and source_group == group").iloc[0]
-        foreign = own.query("source_relation != relation and source_group == group")
+        found = part[part["circuit"] == "own"]
+        same = found.query("source_relation == relation and source_group == group").iloc[0]
+        foreign = found.query("source_relation != relation and source_group == group")
         random = part[part["circuit"] == "random"].iloc[0]
         text = f"*{relation}*: its own circuit restores **{same['faithfulness']:z.2f}**"
         for row in foreign.to_dict("records"):

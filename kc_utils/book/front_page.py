@@ -207,8 +207,8 @@ def curves(sweep: SweepTables) -> pd.DataFrame:
     """
     accuracy = sweep.table("accuracy").query("band == 'all' and wording == 'trained'")
     controls = sweep.table("control_curves").query("control != 'random'")
-    own = sweep.table("topology").merge(controls[["profile", "task"]].drop_duplicates())
-    entropy = pd.concat([own.assign(control="own"), controls], ignore_index=True)
+    discovered = sweep.table("topology").merge(controls[["profile", "task"]].drop_duplicates())
+    entropy = pd.concat([discovered.assign(control="own"), controls], ignore_index=True)
     found = []
     for quantity, table, series, value in (("accuracy", accuracy, "kind", "value"),
                                            ("entropy", entropy, "control", "entropy")):  # fmt: skip

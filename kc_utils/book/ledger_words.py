@@ -1,6 +1,6 @@
-"""The ledger for readers: wrapped tables, and how far each verdict is from another one.
+"""The ledger for readers: counts, wrapped tables, and how far each verdict is from another one.
 
-The ledger over seeds for readers: counts, wrapped tables, and what single seeds would say.
+Both ledgers are told here: the one of a run, and the one over seeds with what single seeds say.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ def ledger_table(claims: pd.DataFrame) -> Styler:
             "chapter": claims["notebook"].str.partition("_")[0].astype(int).astype(str),
         }
     )
-    wrapped = {"white-space": "normal", "text-align": "left", "vertical-align": "top"}
-    return table(shown).set_properties(**wrapped)
+    return _wrapped(shown)
 
 
 def measured(row: dict[str, Any]) -> str:
@@ -54,15 +53,15 @@ def measured(row: dict[str, Any]) -> str:
     if math.isnan(row["value"]):
         return f"{row['quantity']}: not measured"
     units = f"; {row['n']:,} {row['units']}"
-    return f"{row['quantity']}: {_numbers(row['value'], row['low'], row['high'])}{units}"
+    return f"{row['quantity']}: {_with_interval(row, 'value', 'low', 'high')}{units}"
 
 
 def controlled(row: dict[str, Any]) -> str:
     """What the control is, and its value with interval."""
     if math.isnan(row["control_value"]):
         return row["control"]
-    numbers = [row[f"control_{part}"] for part in ("value", "low", "high")]
-    return f"{row['control']}: {_numbers(*numbers)}"
+    numbers = _with_interval(row, "control_value", "control_low", "control_high")
+    return f"{row['control']}: {numbers}"
 
 
 def reason(row: dict[str, Any]) -> str:
@@ -126,10 +125,24 @@ def _because(row: dict[str, Any]) -> str:
     return "The interval leaves both answers open."
 
 
-def _numbers(value: float, low: float, high: float) -> str:
+def _over_seeds(row: dict[str, Any], name: str) -> str:
+    return _with_interval(row, name, f"{name}_low", f"{name}_high")
+
+
+def _with_interval(row: dict[str, Any], *names: str) -> str:
+    """Value, low and high end of a row, under these names, in words."""
+    value, low, high = (float(row[name]) for name in names)
+    if math.isnan(value):
+        return "not measured"
     if math.isnan(low):
         return f"{value:.3g} (no interval)"
-    return f"{value:.3g}" if low == value == high else f"{value:.3g} ({low:.3g} to {high:.3g})"
+    return f"{value:.3g}" if low == high else f"{value:.3g} ({low:.3g} to {high:.3g})"
+
+
+def _wrapped(shown: pd.DataFrame) -> Styler:
+    """A table whose cells hold sentences."""
+    wrapped = {"white-space": "normal", "text-align": "left", "vertical-align": "top"}
+    return table(shown).set_properties(**wrapped)
 
 
 def seeds_of(runs: pd.DataFrame) -> str:
@@ -163,15 +176,14 @@ def evidence_table(ledger: pd.DataFrame) -> Styler:
             "claim": ledger["claim"],
             "profile": ledger["profile"],
             "in the paper": ledger["paper"],
-            "effect": [f"{r['quantity']}: {_seed_numbers(r, 'effect')}" for r in rows],
-            "control": [f"{r['control']}: {_seed_numbers(r, 'control_effect')}" for r in rows],
-            "difference (95 %)": [_seed_numbers(r, "difference") for r in rows],
+            "effect": [f"{r['quantity']}: {_over_seeds(r, 'effect')}" for r in rows],
+            "control": [f"{r['control']}: {_over_seeds(r, 'control_effect')}" for r in rows],
+            "difference (95 %)": [_over_seeds(r, "difference") for r in rows],
             "seeds": ledger["n_seeds"],
             "note": ledger["note"],
         }
     )
-    wrapped = {"white-space": "normal", "text-align": "left", "vertical-align": "top"}
-    return table(shown).set_properties(**wrapped)
+    return _wrapped(shown)
 
 
 def disagreements(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -249,12 +261,3 @@ def swapped_ledgers(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
         judged = over_seeds(rows.assign(value=value, control_value=control, at_most=value))
         found.append((draw, len(judged), int((judged["verdict"] == "holds").sum())))
     return pd.DataFrame(found, columns=["draw", "judged", "holds"])
-
-
-def _seed_numbers(row: dict[str, Any], name: str) -> str:
-    value, low, high = (float(row[n]) for n in (name, f"{name}_low", f"{name}_high"))
-    if math.isnan(value):
-        return "not measured"
-    if math.isnan(low):
-        return f"{value:.3g} (no interval)"
-    return f"{value:.3g}" if low == high else f"{value:.3g} ({low:.3g} to {high:.3g})"

@@ -96,7 +96,7 @@ def sweep_runs(folder: Path) -> str:
     if not (folder / PROVENANCE).is_file():
         return "The project holds no stored sweep.\n"
     rows = []
-    for run in SweepTables.open(folder).provenance["runs"]:
+    for run in SweepTables.open(folder).record["runs"]:
         groups = study_and_experiments(run["seconds"], lambda found: f"{sum(found):,.0f}")
         rows.append(
             (f"`{run['profile']}`", f"`{run['seed']}`", *groups,
@@ -123,7 +123,7 @@ def stored_runs(reference: Path) -> str:
     """The other results that are kept with the book: what, seconds, commit, machine, date."""
     rows = []
     for stored in stored_references(reference):
-        made = stored.provenance
+        made = stored.record
         config = made["config"]
         rows.append(
             (f"`{stored.path.name}`", f"`{config['profile']}`", f"`{config['seed']}`",

@@ -22,10 +22,9 @@ from kc_utils.analysis.knowledge import chance_level
 from kc_utils.errors import KcError
 from kc_utils.runs.exports import (
     MOST_BYTES,
+    StoredTables,
     check_size,
-    open_record,
     portable,
-    read_exported,
     replace_folder,
 )
 from kc_utils.runs.folder import Run
@@ -41,37 +40,17 @@ _PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
-class Reference:
-    """An exported run: ``table(name)`` reads a table, ``provenance`` is its record."""
+class Reference(StoredTables):
+    """An exported run: ``table(name)`` reads a table, ``record`` says where it comes from."""
 
-    path: Path
-    provenance: dict[str, Any]
-
-    @classmethod
-    def open(cls, folder: str | Path) -> Reference:
-        """Open an export; relative paths are tried from here, then from the project root.
-
-        Raises:
-            KcError: if the folder holds none, or its record is damaged.
-        """
-        made_by = f"kc reference RUN --out {folder}"
-        return cls(*open_record(folder, _PROVENANCE, {"config", "tables"}, "exported run", made_by))
-
-    def table(self, name: str) -> pd.DataFrame:
-        """Read a table after checking its digest.
-
-        Raises:
-            KcError: if it was not exported, is missing, or was changed since.
-        """
-        digest = self.provenance["tables"].get(name)
-        if digest is None:
-            allowed = ", ".join(self.provenance["tables"])
-            raise KcError(f"Table {name!r} was not exported; allowed are {allowed}.")
-        return read_exported(self.path / f"{name}.parquet", digest, _PROVENANCE)
+    RECORD = _PROVENANCE
+    NEEDED = frozenset({"config"})
+    WHAT = "exported run"
+    MADE_BY = "kc reference RUN --out {folder}"
 
     def seconds(self) -> pd.DataFrame:
         """Seconds of every stage and their share of the whole: stage, seconds, share."""
-        seconds = self.provenance["seconds"]  # JSON objects are stored sorted by name
+        seconds = self.record["seconds"]  # JSON objects are stored sorted by name
         rows = [(stage.name, seconds[stage.name]) for stage in STAGES if stage.name in seconds]
         table = pd.DataFrame(rows, columns=["stage", "seconds"])
         return table.assign(share=table["seconds"] / table["seconds"].sum())

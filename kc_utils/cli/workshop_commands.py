@@ -82,14 +82,12 @@ def doctor(
 
 
 def _keep(run_dir: Path, console: Console) -> None:
-    from kc_utils.cli.doctor import jobs, probe, record
+    from kc_utils.cli.doctor import costs, speed
 
-    record.finished(run_dir)
+    costs.finished(run_dir)
     with console.status("measuring the speed of this machine"):
-        speed = probe.measure()
-        ratios = jobs.measure()
-    record.keep(run_dir, speed, ratios)
-    console.print(str(record.KEPT), soft_wrap=True)
+        costs.keep(run_dir, speed.speed(), speed.growth())
+    console.print(str(costs.KEPT), soft_wrap=True)
 
 
 def _print(report: Report, console: Console) -> None:

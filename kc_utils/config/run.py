@@ -1,10 +1,10 @@
 """One frozen, validated configuration per run.
 
 A configuration is built from a profile (:mod:`kc_utils.config.profiles`) and dotted overrides such
-as
-``training.epochs=5``. Unknown keys and impossible values raise :class:`~kc_utils.errors.KcError`
-with the key, the value and what is allowed. Every stage of a run is keyed by the parts of the
-configuration that it depends on, so that changing the circuit size does not retrain the model.
+as ``training.epochs=5``. Unknown keys and impossible values raise
+:class:`~kc_utils.errors.KcError` with the key, the value and what is allowed. Every stage of a run
+is keyed by the parts of the configuration that it depends on, so that changing the circuit size
+does not retrain the model.
 """
 
 from __future__ import annotations

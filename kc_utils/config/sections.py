@@ -1,7 +1,4 @@
-"""What every part of the configuration is made of: a frozen section, and kinds of numbers.
-
-Parts of the configuration for controls and experiments.
-"""
+"""What the configuration is made of: a frozen section, kinds of numbers, and small sections."""
 
 from __future__ import annotations
 

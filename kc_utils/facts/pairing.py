@@ -1,7 +1,4 @@
-"""How facts are studied: numbers with limits, the same for every model and every file.
-
-Which facts are studied together: groups, sides, and clean and corrupted prompts.
-"""
+"""Which facts are studied together: settings, groups, sides, and clean and corrupted prompts."""
 
 from __future__ import annotations
 

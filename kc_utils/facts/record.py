@@ -13,46 +13,40 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
-from kc_utils.runs.exports import open_record, read_exported
+from kc_utils.runs.exports import StoredTables
 from kc_utils.runs.folder import key_of
 
 RECORD = "study.json"
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(StoredTables):
     """A finished study, or its tables as they are kept with the book."""
 
-    path: Path
-    record: dict[str, Any]
+    RECORD = RECORD
+    NEEDED = frozenset({"of"})
+    WHAT = "finished study"
+    MADE_BY = "kc facts --model DIR --facts FILE.jsonl --out {folder}"
 
     @classmethod
     def open(cls, folder: str | Path) -> Study:
-        """Open one; relative paths are tried from here, then from the project root.
-
-        Raises:
-            KcError: the folder holds none, or one that is not finished.
-        """
-        made_by = f"kc facts --model DIR --facts FILE.jsonl --out {folder}"
-        path, record = open_record(folder, RECORD, {"of", "tables"}, "finished study", made_by)
-        if not record["tables"]:
+        """Open one; KcError also for a study that is not finished."""
+        study = super().open(folder)
+        if not study.names:
+            made_by = cls.MADE_BY.format(folder=folder)
             raise KcError(f"{folder} holds an unfinished study; '{made_by}' goes on with it.")
-        return cls(path, record)
+        return study
 
-    def table(self, name: str) -> pd.DataFrame:
-        """Read a table after checking its digest; KcError if it is missing or was changed."""
-        digest = self.record["tables"].get(name)
-        if digest is None:
-            allowed = ", ".join(self.record["tables"])
-            raise KcError(f"Table {name!r} is not in this study; allowed are {allowed}.")
+    @property
+    def folder(self) -> Path:
+        """Where the files of the tables are."""
         inside = self.path / "tables"
-        folder = inside if inside.is_dir() else self.path
-        return read_exported(folder / f"{name}.parquet", digest, RECORD)
+        return inside if inside.is_dir() else self.path
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """All tables by name."""
-        return {name: self.table(name) for name in self.record["tables"]}
+        return {name: self.table(name) for name in self.names}
 
 
 class StudyFolder:

@@ -11,12 +11,11 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.facts import tables
-from kc_utils.facts.asking import ask
+from kc_utils.facts.asking import Source, ask, bridge_of
 from kc_utils.facts.figures import write_figures
 from kc_utils.facts.lines import read_facts
 from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.record import StudyFolder
-from kc_utils.facts.sources import Source, bridge_of
 from kc_utils.facts.study import Inquiry, Say, check_checkpoint, circuits_of, each_part, scores_of
 from kc_utils.runs.exports import portable
 from kc_utils.runs.folder import provenance

@@ -33,7 +33,7 @@ from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.score_files import read_scores, write_scores
 from kc_utils.errors import KcError
-from kc_utils.facts.asking import ask, queries_of
+from kc_utils.facts.asking import Source, ask, bridge_of, queries_of
 from kc_utils.facts.lines import Fact
 from kc_utils.facts.pairing import (
     Cell,
@@ -45,7 +45,6 @@ from kc_utils.facts.pairing import (
     with_groups,
 )
 from kc_utils.facts.record import StudyFolder
-from kc_utils.facts.sources import Source, bridge_of
 
 Say = Callable[[str], None]
 SHAPE = ("model_type", "num_hidden_layers", "num_attention_heads", "hidden_size")
@@ -128,14 +127,14 @@ def circuits_of(inquiry: Inquiry, scores: dict[str, Tensor]) -> dict[Cell, Circu
 
 
 def size_rows(inquiry: Inquiry, cell: Cell, scores: Tensor) -> pd.DataFrame:
-    """Circuits of every size, a row per pair: own ones on both sides, random ones on held-out
-    facts."""
+    """Circuits of every size, a row per pair: discovered ones on both sides, random ones on
+    held-out facts."""
     settings = inquiry.settings
     circuits = curve_circuits(scores, inquiry.graph, settings.seed, settings.shares)
-    own = {key: circuit for key, circuit in circuits.items() if key[1] == "own"}
+    discovered = {key: circuit for key, circuit in circuits.items() if key[1] == "own"}
     means = mean_outputs(inquiry.bridge, inquiry.batch(cell, "discover"), settings.batch_size)
     frames = []
-    for split, chosen in (("evaluate", circuits), ("discover", own)):
+    for split, chosen in (("evaluate", circuits), ("discover", discovered)):
         pairs = inquiry.select(cell, split)
         evaluation = BatchEvaluation(
             inquiry.bridge, PairBatch.from_frame(pairs), means, settings.batch_size

@@ -28,9 +28,8 @@ from transformers import (
 
 from kc_utils.config import ModelConfig
 from kc_utils.errors import KcError
+from kc_utils.models.loading import check_rotary, check_vocabulary, first_line, quiet
 from kc_utils.models.packaged import load_package_model
-from kc_utils.models.quiet import quiet
-from kc_utils.models.rotary import check_rotary
 from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer
 
 __all__ = [
@@ -134,7 +133,7 @@ def load_model(
                 output_loading_info=True,
             )
     except Exception as error:
-        raise KcError(f"The model in {str(path)!r} cannot be loaded: {_reason(error)}") from None
+        raise KcError(f"The model in {str(path)!r} cannot be loaded: {first_line(error)}") from None
     _check_complete(path, model, report)
     check_rotary(model, raw, str(path))
     return (model if device is None else model.to(device)).eval()
@@ -156,7 +155,7 @@ def _raw_config(path: str | Path) -> dict | None:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise KcError(f"{str(file)!r} is damaged: {_reason(error)}") from None
+        raise KcError(f"{str(file)!r} is damaged: {first_line(error)}") from None
     if not isinstance(values, dict):
         raise KcError(f"{str(file)!r} is damaged: it holds no JSON object.")
     return values
@@ -172,11 +171,6 @@ def _check_complete(path: str | Path, model: PreTrainedModel, report: dict) -> N
     for name, tensor in model.named_parameters():
         if not bool(torch.isfinite(tensor).all()):
             raise KcError(f"The weights in {str(path)!r} are damaged: {name} is not finite.")
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def write_model(
@@ -220,11 +214,7 @@ def resolve_model(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedToken
         raise KcError(f"model.path={config.path!r} is not a folder.")
     model = load_model(config.path)
     tokenizer = load_tokenizer(config.path)
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        raise KcError(
-            f"The tokenizer of {config.path!r} has {len(tokenizer)} tokens but the model only "
-            f"{model.get_input_embeddings().num_embeddings}."
-        )
+    check_vocabulary(model, tokenizer, config.path)
     return model, tokenizer
 
 

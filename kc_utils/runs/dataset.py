@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
-from kc_utils.runs.exports import open_record, read_exported
+from kc_utils.runs.exports import StoredTables
 
 SWEEP_TABLES = (
     "evidence", "claims", "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness",
@@ -36,49 +35,31 @@ KEYS = ("profile", "seed")
 
 
 @dataclass(frozen=True)
-class SweepTables:
+class SweepTables(StoredTables):
     """A data set that was written before: ``table(name)`` reads, ``runs`` says of which runs."""
 
-    path: Path
-    provenance: dict[str, Any]
-
-    @classmethod
-    def open(cls, folder: str | Path) -> SweepTables:
-        """Open a data set; relative paths are tried from here, then from the project root.
-
-        Raises:
-            KcError: if the folder holds none, or its record is damaged.
-        """
-        needed = {"profiles", "runs", "tables"}
-        made_by = f"kc sweep --export {folder}"
-        return cls(*open_record(folder, PROVENANCE, needed, "tables of a sweep", made_by))
-
-    @property
-    def names(self) -> list[str]:
-        """Tables in this data set."""
-        return list(self.provenance["tables"])
+    RECORD = PROVENANCE
+    NEEDED = frozenset({"profiles", "runs"})
+    WHAT = "tables of a sweep"
+    MADE_BY = "kc sweep --export {folder}"
 
     @property
     def runs(self) -> pd.DataFrame:
         """One row per run: profile, seed, overrides, git, python, machine, device, seconds."""
-        profiles = self.provenance["profiles"]
+        profiles = self.record["profiles"]
         rows = [
             {key: run[key] for key in KEYS}
             | {"overrides": " ".join(profiles[run["profile"]]["overrides"])}
             | {"git": run["git"], "python": run["versions"]["python"]}
             | {key: run[key] for key in ("machine", "device")}
             | {"seconds": round(sum(run["seconds"].values()), 2)}
-            for run in self.provenance["runs"]
+            for run in self.record["runs"]
         ]
         return pd.DataFrame(rows)
 
     def require_profile(self, profile: str) -> None:
         """KcError unless some run of the data set has this profile."""
-        check_profile(profile, self.provenance["profiles"])
-
-    def has(self, name: str) -> bool:
-        """Whether any run of the data set has this table."""
-        return name in self.provenance["tables"]
+        check_profile(profile, self.record["profiles"])
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of all runs that have it: profile, seed, then the run table's own columns.
@@ -86,12 +67,7 @@ class SweepTables:
         Raises:
             KcError: if no run has it, or the file is missing or was changed since.
         """
-        digest = self.provenance["tables"].get(name)
-        if digest is None:
-            raise KcError(
-                f"{self.path.name} holds no table {name!r}; it has {', '.join(self.names)}."
-            )
-        frame = read_exported(self.path / f"{name}.parquet", digest, PROVENANCE)
+        frame = super().table(name)
         single = frame.select_dtypes("float32").columns
         return frame.astype(dict.fromkeys(single, "float64"))
 

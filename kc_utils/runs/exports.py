@@ -1,11 +1,12 @@
-"""What exports share: a folder replaced as a whole, a record, no paths of the machine, a limit."""
+"""Tables kept apart from their run: written as a whole, with a record, read when unchanged."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 
@@ -72,25 +73,65 @@ def read_exported(path: Path, digest: str, record: str) -> pd.DataFrame:
     return artifacts.read_parquet(path)
 
 
-def open_record(
-    folder: str | Path, record: str, needed: set[str], what: str, made_by: str
-) -> tuple[Path, dict[str, Any]]:
-    """Find an export and read its record; relative paths are tried from here, then the project.
+@dataclass(frozen=True)
+class StoredTables:
+    """A folder of tables that a command wrote, with a record of where they come from.
 
-    Args:
-        record: name of the record's file.
-        needed: keys that the record must have.
-        what: what the folder should hold, for the message.
-        made_by: the command that makes one.
-
-    Raises:
-        KcError: if the folder holds none, or its record is damaged.
+    A kind of export says how its record is called (``RECORD``), which keys that needs beside
+    ``tables`` (``NEEDED``), what it holds (``WHAT``) and which command makes one (``MADE_BY``,
+    with ``{folder}``).
     """
-    path = resolve(folder)
-    if not (path / record).is_file():
-        raise KcError(f"{folder} holds no {what} (no {record}); '{made_by}' makes one.")
-    content = artifacts.read_json(path / record)
-    missing = needed - set(content) if isinstance(content, dict) else needed
-    if missing:
-        raise KcError(f"{path / record} is damaged: it has no {', '.join(sorted(missing))}.")
-    return path, content
+
+    RECORD: ClassVar[str]
+    NEEDED: ClassVar[frozenset[str]]
+    WHAT: ClassVar[str]
+    MADE_BY: ClassVar[str]
+
+    path: Path
+    record: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open an export; relative paths are tried from here, then from the project root.
+
+        Raises:
+            KcError: if the folder holds none, or its record is damaged.
+        """
+        path = resolve(folder)
+        if not (path / cls.RECORD).is_file():
+            made_by = cls.MADE_BY.format(folder=folder)
+            raise KcError(f"{folder} holds no {cls.WHAT} (no {cls.RECORD}); '{made_by}' makes one.")
+        record = artifacts.read_json(path / cls.RECORD)
+        needed = cls.NEEDED | {"tables"}
+        missing = needed - set(record) if isinstance(record, dict) else needed
+        if missing:
+            names = ", ".join(sorted(missing))
+            raise KcError(f"{path / cls.RECORD} is damaged: it has no {names}.")
+        return cls(path, record)
+
+    @property
+    def names(self) -> list[str]:
+        """The tables of this export."""
+        return list(self.record["tables"])
+
+    def has(self, name: str) -> bool:
+        """Whether the export holds this table."""
+        return name in self.record["tables"]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a table after checking its digest.
+
+        Raises:
+            KcError: if the export does not hold it, or the file is missing or was changed since.
+        """
+        if not self.has(name):
+            raise KcError(
+                f"{self.path.name} holds no table {name!r}; it has {', '.join(self.names)}."
+            )
+        return read_exported(self.folder / f"{name}.parquet", self.record["tables"][name],
+                             self.RECORD)  # fmt: skip
+
+    @property
+    def folder(self) -> Path:
+        """Where the files of the tables are."""
+        return self.path

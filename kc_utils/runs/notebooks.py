@@ -13,7 +13,8 @@ from kc_utils import ROOT, artifacts
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run, key_of
 from kc_utils.runs.jobs import run_jobs, shared_processes
-from kc_utils.runs.machine import PeakMemory, notebooks_at_once, usable_cores
+from kc_utils.runs.machine import notebooks_at_once, usable_cores
+from kc_utils.runs.peak_memory import PeakMemory
 
 
 def notebook_path(name: str) -> Path:

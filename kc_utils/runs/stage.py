@@ -15,7 +15,7 @@ from kc_utils import artifacts
 from kc_utils.config import Config
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run, key_of
-from kc_utils.runs.machine import PeakMemory
+from kc_utils.runs.peak_memory import PeakMemory
 
 logger = logging.getLogger(__name__)
 

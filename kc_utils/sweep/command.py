@@ -123,16 +123,15 @@ def compute(
 def _drive(
     work: list[tuple[Member, list[str]]], console: Console, scheduler: str | None, workers: int
 ) -> list[Failure]:
-    from kc_utils.sweep import cluster
-    from kc_utils.sweep.drive import Drive
+    from kc_utils.sweep import drive
 
     with console.status("starting the workers"):
         stack = ExitStack()
-        client = stack.enter_context(cluster.connect(scheduler, workers))
+        client = stack.enter_context(drive.connect(scheduler, workers))
     with stack, progress(console, sum(len(stages) for _, stages in work)) as watch:
         if scheduler is not None:
-            cluster.check_folder(client, work[0][0].path)
-        return Drive(client, lambda: cluster.threads(client), watch).compute(work)
+            drive.check_folder(client, work[0][0].path)
+        return drive.Drive(client, lambda: drive.threads(client), watch).compute(work)
 
 
 @contextmanager

@@ -122,11 +122,11 @@ def _kept(
 ) -> list[dict[str, Any]]:
     """Records of the earlier runs that stay; refused when they cannot stand beside the new."""
     kept = []
-    for old in earlier.provenance["runs"]:
+    for old in earlier.record["runs"]:
         name = (old["profile"], old["seed"])
         if name in records:
             continue
-        before, now = earlier.provenance["profiles"][name[0]], settings.get(name[0])
+        before, now = earlier.record["profiles"][name[0]], settings.get(name[0])
         if now is not None and before["config"] != now["config"]:
             raise KcError(
                 f"{earlier.path} holds run {name[0]}/seed-{name[1]} of another configuration "
@@ -179,7 +179,7 @@ def _write(
             path = folder / f"{table}.parquet"
             write_table(path, join(frames))
             digests[table], sizes[table] = artifacts.sha256(path), path.stat().st_size
-    before = {} if earlier is None else earlier.provenance["profiles"]
+    before = {} if earlier is None else earlier.record["profiles"]
     everyone = sorted([*kept, *records.values()], key=lambda r: (r["profile"], r["seed"]))
     named = sorted({r["profile"] for r in everyone})
     record = {

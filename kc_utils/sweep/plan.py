@@ -1,11 +1,9 @@
 """Which runs a sweep has, which stages of each, and what of them is missing.
 
-A sweep whose runs all go on training from the base model that another run has made.
-
 The paper's runs share one pre-trained model. By default a seed makes its own, so that intervals
-over seeds hold for other base models too. With one base they hold for that one only, and no seed
-pays for pre-training. What is not kept up then: that a new fact about a known person never is, by
-chance, what the base corpus told of that person.
+over seeds hold for other base models too. With the base model of one run (``--base-of``) they hold
+for that one only, and no seed pays for pre-training. What is not kept up then: that a new fact
+about a known person never is, by chance, what the base corpus told of that person.
 """
 
 from __future__ import annotations

@@ -1,15 +1,12 @@
-"""What every measurement of a model begins with: eval mode, and texts of like length together.
+"""How probable are the right answers to a model, and how sure is it of what it answers?
 
-How probable are the right values? Log-probability of token spans inside texts, a few at a time.
+Log-probabilities are of token spans inside texts, a few texts of like length at a time. A query is
+a prompt and its answer, whose tokens are the span; a biography holds one span for each attribute.
+Only the tokens of the spans are unembedded.
 
-A query is a prompt and its answer, whose tokens are the span; a biography holds one span for each
-attribute. Only the tokens of the spans are unembedded.
-
-How sure is a model of an answer? The next token's distribution, and whole answers' probability.
-
-The two are different questions: a model can be sure of a first token and wrong, and it holds a fact
-only as far as it gives the whole value a probability. An answer is taken to end with the full stop
-of its sentence, so that a value counts only if the model also knows that it ends there.
+A model can be sure of a first token and wrong, and it holds a fact only as far as it gives the
+whole value a probability. An answer is taken to end with the full stop of its sentence, so that a
+value counts only if the model also knows that it ends there.
 """
 
 from __future__ import annotations

@@ -1,17 +1,14 @@
 """Checkpoint folders of a training run: written whole, verified, and resumable.
 
 ``out_dir/step-000123/`` is a Hugging Face folder (safetensors weights, configuration, tokenizer)
-with ``checkpoint.json`` (step, epoch, SHA-256 of every file). The newest one also holds
-``resume/``: optimiser moments and random states as safetensors, the rest of the state as JSON.
-A folder is filled under a temporary name and then renamed, so a folder with its final name is
-complete. Nothing is pickled.
+with ``checkpoint.json`` (step, epoch, SHA-256 of every file). A folder is filled under a temporary
+name and then renamed, so a folder with its final name is complete. Nothing is pickled.
 
-State that a killed run needs to go on with the same bits, without pickle.
-
-``resume/`` of the newest checkpoint: ``optimizer.safetensors`` (moments, step counts),
-``random.safetensors`` (torch's generators), ``optimizer.json`` (groups, learning-rate schedule),
-``trainer_state.json`` (Trainer's own, with the loss of every step) and ``settings.json`` (what
-the weights depend on). After the last step only the last two are kept: nothing is left to resume.
+The newest one also holds ``resume/``, with which a killed run goes on with the same bits:
+``optimizer.safetensors`` (moments, step counts), ``random.safetensors`` (torch's generators),
+``optimizer.json`` (groups, learning-rate schedule), ``trainer_state.json`` (Trainer's own, with the
+loss of every step) and ``settings.json`` (what the weights depend on). After the last step only the
+last two are kept: nothing is left to resume.
 """
 
 from __future__ import annotations

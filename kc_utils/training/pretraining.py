@@ -31,10 +31,12 @@ from kc_utils.config import TrainingConfig
 from kc_utils.errors import KcError
 from kc_utils.training import checkpoints
 from kc_utils.training import checkpoints as state
-from kc_utils.training.callbacks import Measurer, ProgressBar, Saver
 from kc_utils.training.checkpoints import RESUME, Checkpoint
 from kc_utils.training.packing import BlockSteps, EpochPlan, StepDataset
 from kc_utils.training.trainer import (
+    Measurer,
+    ProgressBar,
+    Saver,
     Schedule,
     StepTrainer,
     fast_kernels,

@@ -3,11 +3,10 @@
 Both kinds get attributes that no model has read. The subject of a K_rel person is known to the base
 model; the name of a K_compl person is first + middle + last name, unique, and never a known name.
 
-How many biographies each person gets, and the frequency bands.
-
-Frequencies are ``round(Exponential(mean))``, at least 1 (paper, section 2). They are drawn for
-K_compl; K_rel gets the same distribution by even thinning, so that the two kinds of people differ
-in what the model knew before and not in how often it reads about them.
+How many biographies a person gets is ``round(Exponential(mean))``, at least 1 (paper, section 2),
+and decides the frequency band. Frequencies are drawn for K_compl; K_rel gets the same distribution
+by even thinning, so that the two kinds of people differ in what the model knew before and not in
+how often it reads about them.
 """
 
 from __future__ import annotations

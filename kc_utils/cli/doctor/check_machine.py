@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from kc_utils.cli.doctor.check_installation import GIB, ROOT, Finding
-from kc_utils.cli.doctor.record import Costs
+from kc_utils.cli.doctor.costs import Costs
 from kc_utils.errors import KcError
 from kc_utils.runs import machine
 

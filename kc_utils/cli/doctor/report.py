@@ -9,8 +9,7 @@ from typing import Any
 
 from kc_utils.cli.doctor import check_installation, check_machine
 from kc_utils.cli.doctor.check_installation import Finding, safely
-from kc_utils.cli.doctor.estimates import Estimate, estimates
-from kc_utils.cli.doctor.record import Costs, Speed, read, sweep_seconds
+from kc_utils.cli.doctor.costs import Costs, Estimate, Speed, estimates, read, sweep_seconds
 from kc_utils.errors import KcError
 
 

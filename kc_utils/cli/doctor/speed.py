@@ -18,7 +18,7 @@ from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.evaluation import evaluate_circuit
 from kc_utils.cli.doctor import shapes
-from kc_utils.cli.doctor.record import Speed
+from kc_utils.cli.doctor.costs import Speed
 from kc_utils.cli.doctor.shapes import Shape
 from kc_utils.cli.doctor.timing import Rounds, compare, least, threads
 from kc_utils.runs.machine import usable_cores

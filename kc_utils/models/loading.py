@@ -1,12 +1,45 @@
-"""Check that a model uses the rotary base that its configuration gives."""
+"""What every load of a model needs: silence, one sentence for what went wrong, and two checks."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as hf_logging
 
 from kc_utils.errors import KcError
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence progress bars and warnings of transformers; put its settings back afterwards."""
+    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(verbosity)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another library says, in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str) -> None:
+    """KcError if the tokenizer of ``path`` has more tokens than the model has embeddings."""
+    room = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > room:
+        raise KcError(
+            f"The tokenizer of {path!r} has {len(tokenizer)} tokens but the model only {room}."
+        )
 
 
 def check_rotary(model: PreTrainedModel, raw: dict | None, label: str) -> None:
