@@ -19,7 +19,7 @@ Each gets BIC = n ln(RSS / n) + k ln n, where k counts bends and the noise's var
 1. the winner has it;
 2. BIC(best model of the first two kinds without this bend) - BIC(winner) > 2;
 3. p < 0.05, where p is the share of series simulated from that other model, with the noise that the
-   winner left, whose BIC difference is as large;
+   winner left, whose BIC difference is at least as large;
 4. the steep part is steep: its slope has the curve's direction, and is at least twice as large as
    the slope before the onset or after the knee, whatever the sign of that.
 
@@ -27,8 +27,16 @@ A decided fit is *sharp* if its bends also beat the S-shaped curves, by 2 and 3.
 phases exist and their borders are gradual; onset and knee then say where straight segments meet.
 
 Noise is autoregressive with an uncertain correlation (:mod:`.autocorrelation`). Intervals are
-percentiles of the bends of series simulated from the winner. Measured on 200 seeded draws each of
-MEASURED_RATES
+percentiles of the bends of series simulated from the winner.
+
+**Error rates**, of 200 seeded draws on 17 even and on 25 uneven epochs. Noise, lines and
+exponential approaches whose noise has correlation 0.4 get an onset in 0 to 4 %, a knee in 2 to 7 %,
+both in 0 to 4 %; with independent noise at most 0.5 %; pure noise of correlation 0.7 a knee in 6
+and 11 %. Curves with an onset alone get a knee in 1.5 to 3 %, those with a knee alone an onset in
+0 to 1 %. A logistic curve has both in 99 % and counts as sharp in 1.5 and 8 %. Where both are there
+and noise is 5 % of the rise, both are found in 97 to 100 %, and the intervals hold the truth in 96
+to 99 % (onset) and 90 to 98 % (knee); 84 % (knee) at correlation 0.7. An onset alone in such noise
+is found in 40 %, with 85 to 90 % coverage. A random walk bends by itself: do not fit one.
 """
 
 from __future__ import annotations
