@@ -13,6 +13,7 @@ from kc_utils.world.people import (
     make_people,
     require_bands,
     thin,
+    with_shuffled_answers,
 )
 from kc_utils.world.pools import (
     ATTRIBUTE_POOLS,
@@ -72,4 +73,5 @@ __all__ = [
     "stream",
     "thin",
     "value_texts",
+    "with_shuffled_answers",
 ]

@@ -43,14 +43,23 @@ class Query:
 
 
 def make_queries(
-    people: pd.DataFrame, task: str, wording: str, tokenizer: PreTrainedTokenizerBase
+    people: pd.DataFrame,
+    task: str,
+    wording: str,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    bos: bool = False,
 ) -> list[Query]:
-    """One query per person. ``subject`` is the half-open token range of the name."""
+    """One query per person. ``subject`` is the half-open token range of the name.
+
+    ``bos``: the beginning-of-text token stands in front, also where the tokenizer adds none.
+    """
     template = query_prompt(task, wording)
     before = template.index("{name}")
     texts = [template.replace("{name}", name) for name in people["name"]]
     spans = [(before, before + len(name)) for name in people["name"]]
-    queries = tokenise(people["person_id"], texts, spans, people[task].tolist(), tokenizer)
+    answers = people[task].tolist()
+    queries = tokenise(people["person_id"], texts, spans, answers, tokenizer, bos=bos)
     for query, text, answer in zip(queries, texts, people[task], strict=True):
         if query is None:
             raise KcError(
@@ -67,12 +76,17 @@ def tokenise(
     answers: Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
     forms: Sequence[str] | None = None,
+    *,
+    bos: bool = False,
 ) -> list[Query | None]:
     """A query per prompt, None where the tokenizer joins the end of the prompt and the answer.
 
     ``spans``: characters of the subject in each text, half open. One space is put between prompt
-    and answer.
+    and answer. ``bos``: see :func:`make_queries`; a tokenizer without such a token uses its
+    end-of-text token, which GPT-2 has in both places.
     """
+    first_id = tokenizer.bos_token_id
+    first_id = tokenizer.eos_token_id if first_id is None else first_id
     prompts = tokenizer(list(texts), return_offsets_mapping=True)
     whole = tokenizer([f"{text} {answer}" for text, answer in zip(texts, answers, strict=True)])
     queries: list[Query | None] = []
@@ -86,8 +100,10 @@ def tokenise(
             for t, (a, b) in enumerate(prompts["offset_mapping"][i])
             if a < span[1] and b > span[0]
         ]
-        subject, form = (inside[0], inside[-1] + 1), forms[i] if forms else ""
-        first = int(full[len(ids)])
+        form, first = forms[i] if forms else "", int(full[len(ids)])
+        added = bos and ids[0] != first_id
+        ids = (first_id, *ids) if added else ids
+        subject = (inside[0] + added, inside[-1] + 1 + added)
         queries.append(Query(int(number), texts[i], ids, subject, answers[i], first, form))
     return queries
 
@@ -101,6 +117,7 @@ def make_pairs(
     n_pairs: int,
     min_fellows: int,
     seed: int,
+    bos: bool = False,
 ) -> pd.DataFrame:
     """Clean and corrupted prompts of every task, type, band, split and wording.
 
@@ -116,7 +133,9 @@ def make_pairs(
                     for split in SPLITS:
                         chosen = people.query("kind == @kind and band == @band and split == @split")
                         queries = (
-                            make_queries(chosen, task, wording, tokenizer) if len(chosen) else []
+                            make_queries(chosen, task, wording, tokenizer, bos=bos)
+                            if len(chosen)
+                            else []
                         )
                         cell = (task, kind, band, split, wording)
                         rng = np.random.default_rng([seed, _STREAM, *_numbers(cell)])

@@ -84,7 +84,7 @@ def aligned_circuits(
     found = []
     for name in NAMES:
         origin = int(at[name])
-        circuit = top_n(scores_at(origin)[cell.name], graph, run.config.circuit.top_n)
+        circuit = top_n(scores_at(origin)[cell.name], graph, common.circuit_size(run))
         found.append((name, origin, circuit, under))
     if "mean" in under:
         # Another draw than the random circuits that stand beside own ones.

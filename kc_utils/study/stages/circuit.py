@@ -71,7 +71,7 @@ def _write_last(work: Workspace, parts: list[tuple[int, Path]]) -> None:
 
 def own_circuit(run: Run, scores, graph) -> Circuit:
     """The circuit of a score matrix at the configured size."""
-    return top_n(scores, graph, run.config.circuit.top_n)
+    return top_n(scores, graph, common.circuit_size(run))
 
 
 def circuit_sizes(run: Run) -> pd.DataFrame:

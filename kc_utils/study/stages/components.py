@@ -51,13 +51,13 @@ def read_checkpoint(run_path: Path, step: int, out: Path) -> None:
     """Head attributions and logit lens of every cell at one checkpoint."""
     run = Run.open(run_path)
     settings = run.config
-    graph, pairs = common.graph_of_run(run), common.read_pairs(run)
+    graph, pairs, n = common.graph_of_run(run), common.read_pairs(run), common.circuit_size(run)
     bridge, scores = common.open_bridge(run, step), common.load_scores(run, step)
     frames = []
     for cell in common.cells(settings):
         chosen = common.select(pairs, cell, "evaluate").head(settings.analysis.lens_people)
         batch = PairBatch.from_frame(chosen)
-        circuit = top_n(scores[cell.name], graph, settings.circuit.top_n)
+        circuit = top_n(scores[cell.name], graph, n)
         heads = assign_roles(head_attribution(bridge, batch), settings.analysis.role_ratio)
         names = "a" + heads["layer"].astype(str) + ".h" + heads["head"].astype(str)
         heads["in_circuit"] = names.isin(set(circuit.nodes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kc_utils.analysis.faithfulness import CELL, faithfulness_of
+from kc_utils.analysis.knowledge import time_to_knowledge
 from kc_utils.analysis.stats.resample import means
 from kc_utils.runs.stage import Workspace
 
@@ -12,8 +13,8 @@ AT = ["step", "epoch"]
 
 
 def compute(work: Workspace) -> None:
-    """Tables ``accuracy``, ``query_accuracy``, ``hits``, ``faithfulness``, ``aligned``,
-    ``transfer``, ``sizes``."""
+    """Tables ``accuracy``, ``query_accuracy`` (last checkpoint), ``query_curve``,
+    ``time_to_knowledge``, ``hits``, ``faithfulness``, ``aligned``, ``transfer``, ``sizes``."""
     run, n, seed = work.run, work.config.analysis.bootstrap, work.config.seed
     hit_k = work.config.circuit.hit_k
 
@@ -25,7 +26,12 @@ def compute(work: Workspace) -> None:
     over_bands = mean(first, [*AT, "kind", "wording"], "correct").assign(band="all")
     work.table("accuracy", pd.concat([by_band, over_bands], ignore_index=True))
     answers = run.table("query_answers")
-    work.table("query_accuracy", mean(answers, ["kind", "band", "wording", "attribute"], "correct"))
+    last = answers[answers["step"] == answers["step"].max()]
+    work.table("query_accuracy", mean(last, ["kind", "band", "wording", "attribute"], "correct"))
+    asked = answers[answers["wording"] == "trained"]
+    asked = asked[asked["attribute"].isin(work.config.circuit.tasks)]
+    work.table("query_curve", mean(asked, [*AT, "kind", "band", "attribute"], "correct"))
+    work.table("time_to_knowledge", time_to_knowledge(first))
 
     pairs = run.table("circuit_pairs").assign(hit=lambda t: t["rank"] <= hit_k)
     pairs["circuit"] = pairs["circuit"].str.partition("-")[0]

@@ -20,5 +20,6 @@ def compute(work: Workspace) -> None:
         n_pairs=settings.n_pairs,
         min_fellows=settings.min_fellows,
         seed=work.config.seed,
+        bos=settings.bos,
     )
     work.data("pairs", pairs)

@@ -21,7 +21,7 @@ QUANTITIES = ("entropy", "edge_jaccard", "accuracy")
 def compute(work: Workspace) -> None:
     """Tables ``topology``, ``activation_ratio``, ``centre_of_mass``, ``phase_shift``,
     ``strongest_edges``."""
-    run, top = work.run, work.config.circuit.top_n
+    run, top = work.run, common.circuit_size(work.run)
     graph = common.graph_of_run(run)
     found = [
         (int(row["step"]), float(row["epoch"]), cell, scores, top_n(scores, graph, top))

@@ -68,8 +68,19 @@ def world_people(settings: Config) -> pd.DataFrame:
     return people
 
 
+def trained_templates(settings: Config) -> dict[str, Sequence[str]]:
+    """For each attribute the templates that training may use."""
+    split = split_all(settings.world.held_out_templates, settings.seed)
+    return {attribute: split[attribute].trained for attribute in ATTRIBUTES}
+
+
 def compute(work: Workspace) -> None:
-    """``data/{people,biographies,validation,base_corpus}.parquet`` and ``tokenizer/``."""
+    """``data/{people,biographies,validation,base_corpus}.parquet`` and ``tokenizer/``.
+
+    ``validation`` holds three texts of each checked person (column ``wording``): one that training
+    reads ("read", what the paper measures), a new one in wordings that training uses ("trained")
+    and one in wordings that it never shows ("held_out").
+    """
     settings = work.config
     templates = split_all(settings.world.held_out_templates, settings.seed)
     trained = {a: templates[a].trained for a in ATTRIBUTES}
@@ -77,10 +88,14 @@ def compute(work: Workspace) -> None:
     people = world_people(settings)
     biographies = make_biographies(people, trained, settings.seed)
     checked = validation_people(people, settings.training.validation_people, settings.seed)
+    read = biographies[biographies["person_id"].isin(checked["person_id"])]
     validation = pd.concat(
         [
-            make_validation(checked, texts, settings.seed + 1).assign(wording=wording)
-            for wording, texts in (("trained", trained), ("held_out", held_out))
+            read[read["exposure"] == 0].assign(wording="read"),
+            *(
+                make_validation(checked, texts, settings.seed + 1).assign(wording=wording)
+                for wording, texts in (("trained", trained), ("held_out", held_out))
+            ),
         ]
     ).merge(people[["person_id", "kind", "band", *ATTRIBUTES]], on="person_id")
     work.data("people", people)
@@ -99,7 +114,7 @@ def compute(work: Workspace) -> None:
         )
         work.data("base_corpus", corpus)
         texts = [*corpus["text"], *biographies["text"], *value_texts(_VALUE_REPEATS)]
-        tokenizer = train_bpe(texts, settings.model.vocab_size)
+        tokenizer = train_bpe(texts, settings.model.vocab_size, bos=settings.circuit.bos)
     else:
         tokenizer = stored_tokenizer(settings.model)
     save_tokenizer(tokenizer, folder)
