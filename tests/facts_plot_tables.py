@@ -28,7 +28,7 @@ def sizes() -> pd.DataFrame:
 
 
 def transfer() -> pd.DataFrame:
-    """Own circuits serve their own facts best; random ones little."""
+    """Discovered circuits serve their own facts best; random ones little."""
     cells = list(product(RELATIONS, GROUPS))
     rows = [(*a, *b, "own", ablation, 0.9 if a == b else 0.4)
             for a, b, ablation in product(cells, cells, ABLATIONS)]  # fmt: skip

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
-from kc_utils.circuits.adapter import anatomy_of, graph_of
+from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge, ungroup
 from kc_utils.circuits.graph import Graph
@@ -183,9 +183,9 @@ def test_a_memory_bound_changes_nothing(method: str) -> None:
     bridge, batch = golden_bridge("gpt2_tiny"), golden_batch("gpt2_tiny")
     settings = AttributionSettings(method=method, steps=2)
     whole = attribute(bridge, batch, settings)
-    anatomy, pos = anatomy_of(bridge), batch.clean_ids.shape[1]
+    adapter, pos = adapter_of(bridge), batch.clean_ids.shape[1]
     steps = len(settings.shares_of_clean)
-    least = bytes_per_pair(anatomy, pos, steps) + product_bytes_per_pair(anatomy, pos)
+    least = bytes_per_pair(adapter, pos, steps) + product_bytes_per_pair(adapter, pos)
     assert error(attribute(bridge, batch, replace(settings, max_bytes=least)), whole) < 1e-5
     with pytest.raises(KcError, match=f"max_bytes={least // 2} is less than the {least} bytes"):
         attribute(bridge, batch, replace(settings, max_bytes=least // 2))

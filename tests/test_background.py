@@ -21,7 +21,7 @@ from kc_utils.background.patching import some_readers, stream_patching
 from kc_utils.background.path import RULES, edge_errors, embedding_path, riemann
 from kc_utils.background.wired import CIRCUIT, linear_model, wired_batch, wired_model
 from kc_utils.book import contents
-from kc_utils.circuits.adapter import anatomy_of, graph_of
+from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import circuit_from_names, full_circuit
@@ -64,7 +64,7 @@ def whole(bridge: TransformerBridge, batch: PairBatch) -> float:
 @pytest.mark.parametrize("direction", ["denoising", "noising"])
 def test_the_map_of_patches_is_known_at_its_edges(kind: str, direction: str) -> None:
     bridge, batch = bridge_of(kind), pairs()
-    found = stream_patching(anatomy_of(bridge), batch, direction)
+    found = stream_patching(adapter_of(bridge), batch, direction)
     assert found.shape == (3, 6)
     assert float(found[-1, -1]) == pytest.approx(whole(bridge, batch), rel=1e-6)
     assert found[-1, :-1].abs().max() < 1e-9
@@ -92,30 +92,30 @@ def test_the_map_of_patches_is_what_hooks_of_the_bridge_give(kind: str) -> None:
 
     with torch.no_grad():
         expected = measure([(place, put_in)]) - measure([])
-    found = stream_patching(anatomy_of(bridge), batch)
+    found = stream_patching(adapter_of(bridge), batch)
     assert float(found[1, position]) == pytest.approx(expected, rel=1e-5)
     assert float(found[1, position + 1]) != pytest.approx(expected, rel=1e-2)
 
 
 def test_patching_refuses_other_directions_and_unequal_prompts() -> None:
-    anatomy = anatomy_of(bridge_of("gpt2"))
+    adapter = adapter_of(bridge_of("gpt2"))
     with pytest.raises(KcError, match="direction='sideways' is not one of denoising, noising"):
-        stream_patching(anatomy, pairs(), "sideways")
+        stream_patching(adapter, pairs(), "sideways")
     unequal = PairBatch.from_lists([[1, 2], [1, 2, 3]], [[3, 2], [3, 2, 1]], [1, 2], [3, 4])
     with pytest.raises(KcError, match="2 to 3 tokens"):
-        stream_patching(anatomy, unequal)
+        stream_patching(adapter, unequal)
 
 
 def test_some_readers_are_patched_as_all_are() -> None:
     bridge, batch = bridge_of("llama"), pairs()
-    anatomy = anatomy_of(bridge)
-    every = exact_scores(anatomy, batch, "logit_diff", 8)
-    columns = some_readers(anatomy.graph, 40, seed=0)
-    some = exact_scores(anatomy, batch, "logit_diff", 8, columns)
-    left_out = [i for i in range(anatomy.graph.n_backward) if i not in columns]
+    adapter = adapter_of(bridge)
+    every = exact_scores(adapter, batch, "logit_diff", 8)
+    columns = some_readers(adapter.graph, 40, seed=0)
+    some = exact_scores(adapter, batch, "logit_diff", 8, columns)
+    left_out = [i for i in range(adapter.graph.n_backward) if i not in columns]
     assert torch.equal(some[:, columns], every[:, columns])
     assert some[:, left_out].abs().max() == 0 and every[:, left_out].abs().max() > 0
-    assert 0 < anatomy.graph.real_edges[:, columns].sum() <= 40
+    assert 0 < adapter.graph.real_edges[:, columns].sum() <= 40
 
 
 def test_readers_are_drawn_within_the_budget() -> None:
@@ -127,25 +127,25 @@ def test_readers_are_drawn_within_the_budget() -> None:
 
 def test_an_edge_responds_from_nothing_to_its_exact_effect() -> None:
     bridge, batch = bridge_of("gpt2"), pairs()
-    anatomy, graph = anatomy_of(bridge), graph_of(bridge)
-    exact = exact_scores(anatomy, batch, "logit_diff", 8)
+    adapter, graph = adapter_of(bridge), graph_of(bridge)
+    exact = exact_scores(adapter, batch, "logit_diff", 8)
     slope = attribute(bridge, batch, AttributionSettings(method="eap"))
     shares = torch.tensor([0.0, 1e-5, 1.0])
     for name in ("input->a1.h2<k>", "a0.h1->m1", "m0->logits"):
         (edge,) = np.argwhere(graph.edges_from_names([name])).tolist()
-        found = edge_response(anatomy, batch, tuple(edge), shares)
+        found = edge_response(adapter, batch, tuple(edge), shares)
         assert float(found[0]) == pytest.approx(0, abs=1e-12)
         assert float(found[2]) == pytest.approx(float(exact[tuple(edge)]), rel=1e-6)
         assert float(found[1]) / 1e-5 == pytest.approx(float(slope[tuple(edge)]), rel=1e-2)
         assert float(found[2]) != pytest.approx(float(slope[tuple(edge)]), rel=1e-2)
     with pytest.raises(KcError, match="m1->m0 is not a possible edge"):
-        edge_response(anatomy, batch, (graph.rows.index("m1"), graph.columns.index("m0")), shares)
+        edge_response(adapter, batch, (graph.rows.index("m1"), graph.columns.index("m0")), shares)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_slopes_along_the_path_add_up_to_the_whole_difference(kind: str) -> None:
     bridge, batch = bridge_of(kind), pairs()
-    path = embedding_path(anatomy_of(bridge), batch, np.linspace(0, 1, 257))
+    path = embedding_path(adapter_of(bridge), batch, np.linspace(0, 1, 257))
     difference = whole(bridge, batch)
     assert path["value"].iloc[-1] - path["value"].iloc[0] == pytest.approx(difference, rel=1e-6)
     assert riemann(path, 128, "midpoint") == pytest.approx(difference, rel=1e-3)
@@ -156,7 +156,7 @@ def test_slopes_along_the_path_add_up_to_the_whole_difference(kind: str) -> None
 @pytest.mark.parametrize("path", ["1..m", "0..m-1"])
 def test_the_edges_of_the_input_are_the_slopes_along_the_path(path: str) -> None:
     bridge, batch = bridge_of("gpt2"), pairs()
-    slopes = embedding_path(anatomy_of(bridge), batch, np.linspace(0, 1, 5))
+    slopes = embedding_path(adapter_of(bridge), batch, np.linspace(0, 1, 5))
     scores = attribute(bridge, batch, AttributionSettings(steps=4, path=path))
     assert float(scores[0].sum()) == pytest.approx(riemann(slopes, 4, f"k = {path}"), rel=1e-6)
     assert float(scores.sum()) != pytest.approx(riemann(slopes, 4, f"k = {path}"), rel=1e-2)
@@ -164,16 +164,16 @@ def test_the_edges_of_the_input_are_the_slopes_along_the_path(path: str) -> None
 
 def test_on_a_linear_model_one_step_is_enough() -> None:
     bridge, batch = boot_bridge(linear_model(), tokenizer()), wired_batch()
-    anatomy = anatomy_of(bridge)
-    path = embedding_path(anatomy, batch, np.linspace(0, 1, 9))
+    adapter = adapter_of(bridge)
+    path = embedding_path(adapter, batch, np.linspace(0, 1, 9))
     for rule in RULES:
         assert riemann(path, 1, rule) == pytest.approx(whole(bridge, batch), rel=1e-5)
-    columns = [*range(anatomy.graph.n_backward)]
-    exact = exact_scores(anatomy, batch, "logit_diff", 8)
+    columns = [*range(adapter.graph.n_backward)]
+    exact = exact_scores(adapter, batch, "logit_diff", 8)
     assert edge_errors(bridge, batch, exact, columns, [1])["error"].max() < 1e-5
     # the control: a model that is not linear
     bridge, batch = bridge_of("gpt2"), pairs()
-    exact = exact_scores(anatomy_of(bridge), batch, "logit_diff", 8)
+    exact = exact_scores(adapter_of(bridge), batch, "logit_diff", 8)
     assert edge_errors(bridge, batch, exact, columns, [1])["error"].min() > 1e-2
 
 

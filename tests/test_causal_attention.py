@@ -7,7 +7,7 @@ import torch
 from tiny_models import VOCAB, tiny_model, tokenizer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from kc_utils.circuits.adapter import anatomy_of
+from kc_utils.circuits.adapter import adapter_of
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.kernels import causal_attention as attention
 
@@ -65,7 +65,7 @@ def test_a_bridge_has_it_in_its_plain_model_only(kind):
     model = tiny_model(kind)
     model.set_attn_implementation("eager")
     bridge = boot_bridge(model, tokenizer())
-    assert anatomy_of(bridge).model.config._attn_implementation == attention.NAME
+    assert adapter_of(bridge).model.config._attn_implementation == attention.NAME
     assert model.config._attn_implementation == "eager"
     assert bridge.original_model.config._attn_implementation == "eager"
 

@@ -59,9 +59,9 @@ def slow_prune(graph: Graph, names: set[str]) -> set[str]:
     pairs = {tuple(name.split("->")) for name in names}
     while True:
         node = {reader: reader.split("<")[0] for _, reader in pairs}
-        heard = {node[reader] for _, reader in pairs} | {"input"}
+        fed = {node[reader] for _, reader in pairs} | {"input"}
         writes = {writer for writer, _ in pairs}
-        alive = heard & writes
+        alive = fed & writes
         kept = {(u, v) for u, v in pairs if u in alive and (v == "logits" or node[v] in alive)}
         if kept == pairs:
             return {f"{u}->{v}" for u, v in pairs}

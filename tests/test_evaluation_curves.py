@@ -109,7 +109,7 @@ def test_weighted_edges_count_the_kept_part_of_the_writer() -> None:
     graph = Graph(2, 1)
     names = ["input->m0", "m0->a1.h0<v>", "a1.h0->logits", "m0->logits", "m1->logits"]
     circuit = circuit_from_names(graph, names)
-    assert circuit.n_edges == weighted_edges(circuit) == 4, "pruned: m1 hears nothing"
+    assert circuit.n_edges == weighted_edges(circuit) == 4, "pruned: m1 reads nothing"
     shares = np.ones(graph.n_forward)
     assert weighted_edges(circuit, shares) == 4
     shares[graph.mlp(0)] = 0.25  # two edges start there

@@ -7,7 +7,7 @@ import torch
 from tiny_models import KINDS, tiny_batch, tiny_model, tokenizer
 from transformers import BloomConfig, BloomForCausalLM, MixtralConfig, MixtralForCausalLM
 
-from kc_utils.circuits.adapter import anatomy_of
+from kc_utils.circuits.adapter import adapter_of
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.written import record
 from kc_utils.kernels.hooks import Hooks
@@ -24,13 +24,13 @@ def tokens_seen(hooks: Hooks, module: torch.nn.Module) -> list[int]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_read_stays_and_the_rest_is_not_computed(kind):
-    anatomy, batch = anatomy_of(boot_bridge(tiny_model(kind), tokenizer())), tiny_batch()
-    last = anatomy.blocks[-1].mlp
+    adapter, batch = adapter_of(boot_bridge(tiny_model(kind), tokenizer())), tiny_batch()
+    last = adapter.blocks[-1].mlp
     inner = next(m for m in last.modules() if isinstance(m, torch.nn.Linear) or hasattr(m, "nf"))
     at, rows = batch.read_at, torch.arange(len(batch))[:, None]
     with torch.no_grad(), Hooks() as hooks:
         seen = tokens_seen(hooks, inner)
-        plain, fewer = anatomy.hidden(batch.clean_ids), anatomy.hidden(batch.clean_ids, at)
+        plain, fewer = adapter.hidden(batch.clean_ids), adapter.hidden(batch.clean_ids, at)
     assert seen == [batch.clean_ids.numel(), len(batch)]
     torch.testing.assert_close(fewer[rows, at], plain[rows, at])
     assert not torch.allclose(fewer, plain, atol=0.01), "elsewhere it is not the model's"
@@ -38,9 +38,9 @@ def test_what_is_read_stays_and_the_rest_is_not_computed(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recording_has_the_last_mlp_where_it_is_read(kind):
-    anatomy, batch = anatomy_of(boot_bridge(tiny_model(kind), tokenizer())), tiny_batch()
-    _, plain = record(anatomy, batch.clean_ids)
-    _, fewer = record(anatomy, batch.clean_ids, at=batch.read_at)
+    adapter, batch = adapter_of(boot_bridge(tiny_model(kind), tokenizer())), tiny_batch()
+    _, plain = record(adapter, batch.clean_ids)
+    _, fewer = record(adapter, batch.clean_ids, at=batch.read_at)
     rows, at = torch.arange(len(batch)), batch.last
     torch.testing.assert_close(fewer.z, plain.z)
     torch.testing.assert_close(fewer.mlp[:-1], plain.mlp[:-1])

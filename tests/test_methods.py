@@ -18,7 +18,7 @@ from transformer_lens.tools.analysis.attribution_patching import (
     faithfulness,
 )
 
-from kc_utils.circuits.adapter import anatomy_of, graph_of
+from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import (
     METHODS,
     AttributionSettings,
@@ -30,7 +30,7 @@ from kc_utils.circuits.circuit import top_edges
 from kc_utils.circuits.evaluation import evaluate_circuit, references, run_circuit
 from kc_utils.circuits.metrics import evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.circuits.relp import propagate_relevance
+from kc_utils.circuits.relp import apply_relp_rules
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 
@@ -93,7 +93,7 @@ def test_activation_gradients_follow_each_writers_own_path(kind: str) -> None:
 
 def _at_share(bridge: TransformerBridge, batch: PairBatch, name: str, share: float) -> Tensor:
     """Gradient of an edge mask while layer 0's MLP or layer 1's heads lie between the two runs."""
-    bridge = boot_bridge(bridge.kc_anatomy.model, tokenizer())  # its flags are changed here
+    bridge = boot_bridge(bridge.kc_adapter.model, tokenizer())  # its flags are changed here
     bridge.set_use_attn_result(True)
     graph = graph_of(bridge)
     total = torch.zeros(graph.n_forward, graph.n_backward, dtype=torch.float64)
@@ -165,17 +165,17 @@ def test_relevance_is_conserved_in_a_model_without_biases() -> None:
     """
     model = tiny_model("llama", torch.float64)
     bridge = boot_bridge(model, tokenizer())
-    anatomy, batch = anatomy_of(bridge), tiny_batch(3)
+    adapter, batch = adapter_of(bridge), tiny_batch(3)
     metric = evaluate_metric("logit_diff", references(bridge, batch).clean_logits, batch)
 
     def summed(relevance: bool) -> Tensor:
-        embed = anatomy.embed(batch.clean_ids).detach().requires_grad_(True)
+        embed = adapter.embed(batch.clean_ids).detach().requires_grad_(True)
         with Hooks() as hooks:
-            hooks.output(anatomy.embed, lambda _: embed)
+            hooks.output(adapter.embed, lambda _: embed)
             if relevance:
-                propagate_relevance(anatomy, hooks)
-            hidden = anatomy.hidden(batch.clean_ids)
-        logits = anatomy.logits(hidden, batch.read_at)
+                apply_relp_rules(adapter, hooks)
+            hidden = adapter.hidden(batch.clean_ids)
+        logits = adapter.logits(hidden, batch.read_at)
         total = evaluate_metric("logit_diff", logits, batch).sum()
         return (torch.autograd.grad(total, embed)[0] * embed).sum((1, 2))
 

@@ -135,7 +135,7 @@ def test_a_circuit_is_judged_by_whole_answers_too() -> None:
     assert refs.clean_logits.shape[:2] == (2, 2)
     whole = run_circuit(bridge, batch, graph.real_edges, refs=refs)
     values = evaluate_metric("answer_log_prob", whole, batch)
-    model, expected = bridge.kc_anatomy.model, []
+    model, expected = bridge.kc_adapter.model, []
     for ids, answer in (([3, 4, 5, 11], [11, 12]), ([6, 7, 8], [13])):
         log_p = model(torch.tensor([ids])).logits[0, -len(answer) :].detach().log_softmax(-1)
         expected.append(sum(float(log_p[i, token]) for i, token in enumerate(answer)))

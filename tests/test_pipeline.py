@@ -73,7 +73,7 @@ def test_a_model_folder_goes_through_every_stage(shape: str, smoke_run, tmp_path
     kc("run", "--profile", "smoke", "--run-dir", run_dir, "--no-notebooks", *arguments)
     graph = pd.read_parquet(run_dir / "tables" / "graph.parquet").iloc[0]
     assert (graph["n_layers"], graph["n_heads"]) == (2, 4)
-    # q, k and v of 4 heads hear 1 and 6 writers, the MLPs 5 and 10, the logits 11.
+    # q, k and v of 4 heads read from 1 and 6 writers, the MLPs 5 and 10, the logits 11.
     assert graph["n_edges"] == 4 * 3 * (1 + 6) + 5 + 10 + 11
     claims = pd.read_parquet(run_dir / "tables" / "claims.parquet")
     assert set(claims["verdict"]) <= {"holds", "does not hold", "undecided"}

@@ -11,7 +11,7 @@ import torch
 from tiny_models import KINDS, tiny_batch, tiny_model, tokenizer
 
 from kc_utils.circuits import memory, running
-from kc_utils.circuits.adapter import anatomy_of, graph_of
+from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute, attribute_by_position
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import random_circuit
@@ -35,13 +35,13 @@ def bridge_of(kind: str):
 def runs(monkeypatch):
     """Number of prompts in every run of a plain model."""
     sizes: list[int] = []
-    hidden = running.Anatomy.hidden
+    hidden = running.Adapter.hidden
 
     def counted(self, ids, at=None):
         sizes.append(len(ids))
         return hidden(self, ids, at)
 
-    monkeypatch.setattr(running.Anatomy, "hidden", counted)
+    monkeypatch.setattr(running.Adapter, "hidden", counted)
     return sizes
 
 
@@ -134,8 +134,8 @@ def test_every_run_is_made_once(settings, sizes, runs):
 
 def test_a_memory_bound_sets_steps_apart(runs):
     bridge, batch = bridge_of("gpt2"), tiny_batch()
-    anatomy, pos = anatomy_of(bridge), batch.clean_ids.shape[1]
-    one_step = 2 * len(batch) * memory.bytes_per_pair(anatomy, pos, 4)
+    adapter, pos = adapter_of(bridge), batch.clean_ids.shape[1]
+    one_step = 2 * len(batch) * memory.bytes_per_pair(adapter, pos, 4)
     settings = AttributionSettings(steps=4, max_bytes=one_step)
     runs.clear()
     few = attribute(bridge, batch, settings)

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tiny_models import tiny_model, tokenizer
 
-from kc_utils.circuits.adapter import anatomy_of, graph_of
+from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.graph import Graph
 from kc_utils.config import StrategyConfig
@@ -211,7 +211,7 @@ def test_frozen_parts_stay_and_the_others_move(kind: str) -> None:
     bridge = boot_bridge(model, tokenizer())
     graph = graph_of(bridge)
     trained = np.isin(np.array(graph.rows), ["a0.h0", "a0.h1", "a1.h2", "a1.h3", "m1"])
-    masks = trained_masks(model, anatomy_of(bridge), trained)
+    masks = trained_masks(model, adapter_of(bridge), trained)
     freezer = Freezer()
     steps = train(model, freezer)
     next(steps)
@@ -236,7 +236,7 @@ def test_without_putting_back_frozen_slices_would_drift() -> None:
     model = tiny_model("gpt2")
     bridge = boot_bridge(model, tokenizer())
     trained = np.isin(np.array(graph_of(bridge).rows), ["a0.h0", "m1"])
-    masks = trained_masks(model, anatomy_of(bridge), trained)
+    masks = trained_masks(model, adapter_of(bridge), trained)
     steps = train(model, None)
     next(steps)
     Freezer().freeze(model, masks)
@@ -251,12 +251,12 @@ def test_masks_of_a_part_are_the_part_that_silences_it() -> None:
     model = tiny_model("gpt2")
     bridge = boot_bridge(model, tokenizer())
     trained = np.isin(np.array(graph_of(bridge).rows), ["a0.h1"])
-    masks = trained_masks(model, anatomy_of(bridge), trained)
+    masks = trained_masks(model, adapter_of(bridge), trained)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in masks and masks[name].any():
                 parameter[masks[name]] = 0
-    norms = anatomy_of(bridge).blocks[0].w_o.flatten(1).norm(dim=1)
+    norms = adapter_of(bridge).blocks[0].w_o.flatten(1).norm(dim=1)
     assert norms[1] == 0 and (norms[[0, 2, 3]] > 0).all()
-    qkv = anatomy_of(bridge).blocks[0].w_qkv.flatten(2).norm(dim=2)
+    qkv = adapter_of(bridge).blocks[0].w_qkv.flatten(2).norm(dim=2)
     assert (qkv[:, 1] == 0).all() and (qkv[:, [0, 2, 3]] > 0).all()

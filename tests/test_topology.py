@@ -112,7 +112,7 @@ def test_activation_ratio_counts_the_edges_that_leave_a_layer():
     table = edge_activation_ratio(edges, GRAPH).set_index("layer")
     assert table["kept"].to_dict() == {-1: 1, 0: 0, 1: 2, 2: 0, 3: 1}
     assert table["node"].to_dict() == {-1: "input", 0: "layer", 1: "layer", 2: "layer", 3: "layer"}
-    # Layer 3: three heads hear nothing but reach m3 and logits, m3 reaches logits.
+    # Layer 3: three heads read nothing but reach m3 and logits, m3 reaches logits.
     assert table.loc[3, "possible"] == 3 * 2 + 1
     assert table["possible"].sum() == GRAPH.n_edges
     assert table.loc[3, "ratio"] == pytest.approx(1 / 7)

@@ -39,7 +39,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.circuits.adapter import anatomy_of, require_eval
+from kc_utils.circuits.adapter import adapter_of, require_eval
 from kc_utils.circuits.graph import QKV
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
@@ -173,7 +173,7 @@ def component_attribution(
 def _tokens(
     bridge: TransformerBridge, batch: PairBatch, direction: str
 ) -> Float[Tensor, "pair layer head pos"]:
-    blocks = anatomy_of(bridge).blocks
+    blocks = adapter_of(bridge).blocks
     names = [layer_names(i) for i in range(len(blocks))]
     wanted = [point for n in names for point in (n.pattern, n.qkv[2])]
     seen = read_hooks(bridge, batch.clean_ids, [*wanted, FINAL_IN])
@@ -191,7 +191,7 @@ def _tokens(
 def _components(
     bridge: TransformerBridge, batch: PairBatch, direction: str
 ) -> list[tuple[tuple[str, int, int], Float[Tensor, " pair"]]]:
-    blocks = anatomy_of(bridge).blocks
+    blocks = adapter_of(bridge).blocks
     names = [layer_names(i) for i in range(len(blocks))]
     first = names[0].attention_in
     wanted = [EMBED, first, FINAL_IN, *(point for n in names for point in (n.z, n.mlp_out))]
@@ -224,7 +224,7 @@ def _projection(
 
     The final norm's scale is the one of this run; centring, weight and bias are linear.
     """
-    w_u, b_u, norm = bridge.W_U, bridge.b_U, anatomy_of(bridge).final_norm
+    w_u, b_u, norm = bridge.W_U, bridge.b_U, adapter_of(bridge).final_norm
     unembed, constant = w_u[:, batch.right_ids].T, b_u[batch.right_ids]
     if direction == "difference":
         unembed = unembed - w_u[:, batch.wrong_ids].T

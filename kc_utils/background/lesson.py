@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.circuits.adapter import Anatomy, anatomy_of
+from kc_utils.circuits.adapter import Adapter, adapter_of
 from kc_utils.circuits.circuit import Circuit
 from kc_utils.circuits.evaluation import evaluate_circuit, rank, references
 from kc_utils.circuits.pair_batch import PairBatch
@@ -45,9 +45,9 @@ class Lesson:
     epoch: float
 
     @property
-    def anatomy(self) -> Anatomy:
+    def adapter(self) -> Adapter:
         """The plain model under the bridge, taken apart."""
-        return anatomy_of(self.bridge)
+        return adapter_of(self.bridge)
 
     @property
     def known(self) -> bool:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kc_utils.circuits.adapter import Anatomy
+from kc_utils.circuits.adapter import Adapter
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.metrics import logit_diff
 from kc_utils.circuits.pair_batch import PairBatch
@@ -21,7 +21,7 @@ DRAWN_READERS = 7305  # stream number of the generator that draws readers
 
 @torch.no_grad()
 def stream_patching(
-    anatomy: Anatomy, batch: PairBatch, direction: str = "denoising"
+    adapter: Adapter, batch: PairBatch, direction: str = "denoising"
 ) -> Float[Tensor, "layer pos"]:
     """Change of the logit difference when the stream of one layer is swapped at one position.
 
@@ -44,26 +44,26 @@ def stream_patching(
     sign = -1.0
     if direction == "denoising":
         ids, other, sign = other, ids, 1.0
-    _, here = record(anatomy, ids, streams=True)
-    _, there = record(anatomy, other, streams=True)
+    _, here = record(adapter, ids, streams=True)
+    _, there = record(adapter, other, streams=True)
     change = [there.streams[i] - here.streams[i] for i in range(0, len(here.streams), 2)]
-    plain = repeated_logit_diff(anatomy, batch, ids)
+    plain = repeated_logit_diff(adapter, batch, ids)
     rows = []
     for layer, difference in enumerate(change):
         added = torch.diag_embed(difference.movedim(1, -1)).movedim(-1, 0).movedim(-1, 2)
-        module = anatomy.embed if layer == 0 else anatomy.blocks[layer - 1].mlp
+        module = adapter.embed if layer == 0 else adapter.blocks[layer - 1].mlp
         with Hooks() as hooks:
             hooks.output(module, lambda x, added=added: x + added.flatten(0, 1))
-            found = repeated_logit_diff(anatomy, batch, ids.repeat(width, 1), width)
+            found = repeated_logit_diff(adapter, batch, ids.repeat(width, 1), width)
         rows.append(sign * (found - plain).mean(1))
     return torch.stack(rows)
 
 
 def repeated_logit_diff(
-    anatomy: Anatomy, batch: PairBatch, ids: Tensor, times: int = 1
+    adapter: Adapter, batch: PairBatch, ids: Tensor, times: int = 1
 ) -> Float[Tensor, "times pair"]:
     """The logit difference of each row of ``ids``, which are the pairs repeated."""
-    logits = anatomy.logits(anatomy.hidden(ids), batch.read_at.repeat(times, 1))[:, -1]
+    logits = adapter.logits(adapter.hidden(ids), batch.read_at.repeat(times, 1))[:, -1]
     right, wrong = batch.right_ids.repeat(times), batch.wrong_ids.repeat(times)
     return logit_diff(logits, right, wrong).unflatten(0, (times, -1))
 
@@ -73,7 +73,7 @@ def some_readers(graph: Graph, most_edges: int, seed: int) -> list[int]:
 
     All columns where the graph is small enough. The first drawn is taken in any case.
     """
-    heard = graph.real_edges.sum(0)
+    n_writers = graph.real_edges.sum(0)
     order = np.random.default_rng([seed, DRAWN_READERS]).permutation(graph.n_backward)
-    total = heard[order].cumsum()
+    total = n_writers[order].cumsum()
     return sorted(order[: max(1, int((total <= most_edges).sum()))].tolist())

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.background.patching import repeated_logit_diff
-from kc_utils.circuits.adapter import Anatomy, anatomy_of, frozen
+from kc_utils.circuits.adapter import Adapter, adapter_of, frozen
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
@@ -23,7 +23,7 @@ RULES = {"k = 1..m": 1.0, "k = 0..m-1": 0.0, "midpoint": 0.5}
 POINTS_AT_ONCE = 64
 
 
-def embedding_path(anatomy: Anatomy, batch: PairBatch, shares: np.ndarray) -> pd.DataFrame:
+def embedding_path(adapter: Adapter, batch: PairBatch, shares: np.ndarray) -> pd.DataFrame:
     """Logit difference, and its slope, where the embedding lies at a share of the way.
 
     Share 0 is the corrupted prompt's embedding, 1 the clean one's. The slope is the derivative with
@@ -32,13 +32,13 @@ def embedding_path(anatomy: Anatomy, batch: PairBatch, shares: np.ndarray) -> pd
     Returns:
         share, value (logits), slope (logits per whole way), one row per share.
     """
-    clean, other = (anatomy.embed(ids).detach() for ids in (batch.clean_ids, batch.corrupted_ids))
+    clean, other = (adapter.embed(ids).detach() for ids in (batch.clean_ids, batch.corrupted_ids))
     tables = []
-    with frozen(anatomy.model):
+    with frozen(adapter.model):
         for some in np.array_split(shares, max(1, -(-len(shares) // POINTS_AT_ONCE))):
             share = torch.tensor(some, dtype=clean.dtype, device=clean.device, requires_grad=True)
             given = other + share[:, None, None, None] * (clean - other)
-            values = _run(anatomy, batch, given).mean(1)
+            values = _run(adapter, batch, given).mean(1)
             (slope,) = torch.autograd.grad(values.sum(), share)
             columns = {"share": some, "value": _numbers(values), "slope": _numbers(slope)}
             tables.append(pd.DataFrame(columns))
@@ -61,11 +61,11 @@ def riemann(path: pd.DataFrame, n_steps: int, rule: str) -> float:
     return float(path["slope"].to_numpy()[at.round().astype(int)].mean())
 
 
-def _run(anatomy: Anatomy, batch: PairBatch, embedding: Tensor) -> Tensor:
+def _run(adapter: Adapter, batch: PairBatch, embedding: Tensor) -> Tensor:
     times = len(embedding)
     with Hooks() as hooks:
-        hooks.output(anatomy.embed, lambda _: embedding.flatten(0, 1))
-        return repeated_logit_diff(anatomy, batch, batch.clean_ids.repeat(times, 1), times)
+        hooks.output(adapter.embed, lambda _: embedding.flatten(0, 1))
+        return repeated_logit_diff(adapter, batch, batch.clean_ids.repeat(times, 1), times)
 
 
 def _numbers(x: Tensor) -> np.ndarray:
@@ -88,7 +88,7 @@ def edge_errors(
     Returns:
         rule, steps, error.
     """
-    real = anatomy_of(bridge).graph.real_edges[:, columns]
+    real = adapter_of(bridge).graph.real_edges[:, columns]
     wanted = exact.cpu().numpy()[:, columns][real]
     rows = []
 

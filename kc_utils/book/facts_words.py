@@ -62,7 +62,7 @@ def curve(sizes: pd.DataFrame, group: str, enough: float = 0.85) -> str:
 
 
 def specificity(transfer: pd.DataFrame, overlap: pd.DataFrame, group: str) -> str:
-    """Own against foreign circuits on held-out facts, and how many edges they share."""
+    """Discovered against foreign circuits on held-out facts, and how many edges they share."""
     rows = transfer[transfer["ablation"] == "corrupted"].query("group == @group")
     said = []
     for relation, part in rows.groupby("relation", sort=False):

@@ -1,6 +1,6 @@
-"""What a reader hears over an edge that is not kept, for each ablation.
+"""What a reader gets over an edge that is not kept, for each ablation.
 
-A reader's input is ``constant + sum over kept edges of change``: the constant is what it would hear
+A reader's input is ``constant + sum over kept edges of change``: the constant is what it would read
 if no edge were kept, and a writer's change is its output in this run minus its replacement. So the
 replacements themselves are summed once, or never.
 """
@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kc_utils.circuits.adapter import Anatomy
+from kc_utils.circuits.adapter import Adapter
 from kc_utils.circuits.written import Written
 
 
@@ -51,8 +51,8 @@ class Baseline(ABC):
 class CorruptedRun(Baseline):
     """Replacements are the outputs of the plain corrupted run."""
 
-    def __init__(self, anatomy: Anatomy, written: Written) -> None:
-        self.anatomy, self.written = anatomy, written
+    def __init__(self, adapter: Adapter, written: Written) -> None:
+        self.adapter, self.written = adapter, written
 
     def start(self, positions: Float[Tensor, "batch pos d_model"]) -> None:
         pass  # the corrupted run's streams have them
@@ -61,7 +61,7 @@ class CorruptedRun(Baseline):
         return self.written.streams[stream]
 
     def subtract(self, row: int, output: Tensor, out: Tensor) -> None:
-        layer = (row - 1) // (self.anatomy.graph.n_heads + 1)
+        layer = (row - 1) // (self.adapter.graph.n_heads + 1)
         torch.sub(output, self.written.mlp[layer] if row else self.written.embed, out=out)
 
     def head_change(
@@ -78,9 +78,9 @@ class CorruptedRun(Baseline):
 class FixedOutputs(Baseline):
     """Replacements are one vector per writer: its mean output, or nothing (zero ablation)."""
 
-    def __init__(self, anatomy: Anatomy, rows: Float[Tensor, "n_forward d_model"] | None) -> None:
-        self.anatomy, self.rows = anatomy, rows
-        self.positions, self.sums = torch.empty(0), _sums_before(anatomy, rows)
+    def __init__(self, adapter: Adapter, rows: Float[Tensor, "n_forward d_model"] | None) -> None:
+        self.adapter, self.rows = adapter, rows
+        self.positions, self.sums = torch.empty(0), _sums_before(adapter, rows)
 
     def start(self, positions: Float[Tensor, "batch pos d_model"]) -> None:
         self.positions = positions
@@ -100,7 +100,7 @@ class FixedOutputs(Baseline):
         self, layer: int, heads: Int[np.ndarray, " some"], out: Float[Tensor, "some batch pos d"]
     ) -> None:
         if self.rows is not None:
-            out -= self.rows[self.anatomy.graph.heads(layer)][heads][:, None, None]
+            out -= self.rows[self.adapter.graph.heads(layer)][heads][:, None, None]
 
 
 class Stacked(Baseline):
@@ -138,16 +138,16 @@ class Stacked(Baseline):
 
 
 def _sums_before(
-    anatomy: Anatomy, rows: Float[Tensor, "n_forward d_model"] | None
+    adapter: Adapter, rows: Float[Tensor, "n_forward d_model"] | None
 ) -> list[Float[Tensor, " d_model"]]:
     """Sum of replacements and output biases in front of each stream."""
-    graph = anatomy.graph
+    graph = adapter.graph
     if rows is None:
-        rows = anatomy.blocks[0].b_o.new_zeros(graph.n_forward, len(anatomy.blocks[0].b_o))
-    biases = torch.stack([block.b_o for block in anatomy.blocks])
+        rows = adapter.blocks[0].b_o.new_zeros(graph.n_forward, len(adapter.blocks[0].b_o))
+    biases = torch.stack([block.b_o for block in adapter.blocks])
     sums = []
     for layer in range(graph.n_layers):
         sums.append(rows[: graph.before_attention(layer)].sum(0) + biases[:layer].sum(0))
-        heard = layer if graph.parallel else layer + 1
-        sums.append(rows[: graph.before_mlp(layer)].sum(0) + biases[:heard].sum(0))
+        biases_read = layer if graph.parallel else layer + 1
+        sums.append(rows[: graph.before_mlp(layer)].sum(0) + biases[:biases_read].sum(0))
     return [*sums, rows.sum(0) + biases.sum(0)]

@@ -1,7 +1,7 @@
 """A language model taken apart: which module embeds, projects q, k and v, writes, normalises.
 
-The circuit code runs the plain ``transformers`` model under a TransformerBridge and listens with
-torch hooks, which costs little more than the model itself. Where things are is read from the
+The circuit code runs the plain ``transformers`` model under a TransformerBridge with torch
+hooks, which costs little more than the model itself. Where things are is read from the
 bridge's own component mapping, so an architecture that TransformerLens knows needs nothing here. It
 serves models whose residual stream is ``embedding (+ positions) + sum of heads (+ biases) + sum of
 MLPs`` with a LayerNorm or RMSNorm in front of every reader: GPT-2, Llama, GPT-NeoX, Phi and their
@@ -88,7 +88,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class Adapter:
     """The plain model under a bridge, its graph and its modules."""
 
     model: PreTrainedModel
@@ -137,7 +137,7 @@ class Anatomy:
         return self.unembed(hidden[rows, at].flatten(0, 1)).unflatten(0, at.shape)
 
 
-def dissect(bridge: TransformerBridge, model: PreTrainedModel) -> Anatomy:
+def build_adapter(bridge: TransformerBridge, model: PreTrainedModel) -> Adapter:
     """Find the parts of ``model`` where the mapping of ``bridge`` says they are.
 
     KcError for parts that this code does not know.
@@ -156,7 +156,7 @@ def dissect(bridge: TransformerBridge, model: PreTrainedModel) -> Anatomy:
     norms = [n for b in blocks for n in (b.attention_norm, b.mlp_norm)]
     if any(norm.centred != final_norm.centred for norm in norms):
         raise KcError(f"{type(model).__name__} has both LayerNorms and RMSNorms.")
-    return Anatomy(
+    return Adapter(
         model=model,
         graph=Graph(len(blocks), n_heads, bool(bridge.cfg.parallel_attn_mlp)),
         embed=model.get_submodule(mapping["embed"].name),
@@ -166,37 +166,37 @@ def dissect(bridge: TransformerBridge, model: PreTrainedModel) -> Anatomy:
     )
 
 
-def attach(bridge: TransformerBridge, anatomy: Anatomy) -> None:
-    """Keep ``anatomy`` with ``bridge``, outside of its parameters and modules."""
-    object.__setattr__(bridge, "kc_anatomy", anatomy)
+def attach(bridge: TransformerBridge, adapter: Adapter) -> None:
+    """Keep ``adapter`` with ``bridge``, outside of its parameters and modules."""
+    object.__setattr__(bridge, "kc_adapter", adapter)
     # Both are asked for their state before every run, and walking over modules takes its time.
-    modules = (*bridge.original_model.modules(), *anatomy.model.modules())
+    modules = (*bridge.original_model.modules(), *adapter.model.modules())
     object.__setattr__(bridge, "kc_modules", modules)
 
 
-def anatomy_of(bridge: TransformerBridge) -> Anatomy:
-    """The anatomy that :func:`kc_utils.circuits.bridge.boot_bridge` left with ``bridge``."""
-    anatomy = getattr(bridge, "kc_anatomy", None)
-    if anatomy is None:
+def adapter_of(bridge: TransformerBridge) -> Adapter:
+    """The adapter that :func:`kc_utils.circuits.bridge.boot_bridge` left with ``bridge``."""
+    adapter = getattr(bridge, "kc_adapter", None)
+    if adapter is None:
         raise KcError(
             "The bridge was not booted with kc_utils.circuits.bridge.boot_bridge, which keeps "
             "the plain model with it and gives grouped heads a k and v of their own."
         )
-    device = anatomy.device
+    device = adapter.device
     buffers = (b for m in bridge.kc_modules for b in m._buffers.values() if b is not None)
     if any(b.device != device for b in buffers):
-        anatomy.model.to(device)  # the bridge was moved: parameters are shared, buffers not
-    return anatomy
+        adapter.model.to(device)  # the bridge was moved: parameters are shared, buffers not
+    return adapter
 
 
 def graph_of(bridge: TransformerBridge) -> Graph:
     """The computational graph of ``bridge``."""
-    return anatomy_of(bridge).graph
+    return adapter_of(bridge).graph
 
 
 def require_eval(bridge: TransformerBridge) -> None:
     """KcError while the model is in training mode (dropout would be noise in every number)."""
-    anatomy_of(bridge)  # refuses a bridge that was booted elsewhere
+    adapter_of(bridge)  # refuses a bridge that was booted elsewhere
     if any(module.training for module in bridge.kc_modules):
         raise KcError("The model is in training mode; call .eval() on it first.")
 

@@ -17,11 +17,11 @@ differ in the runs that gradients are taken in:
 - ``eap-ig-activations``: for the rows of one embedding, attention layer or MLP, clean runs in which
   its own output lies at k/m of the way (2 L + 1 times as many runs);
 - ``clean-corrupted``: the clean and the corrupted run, averaged;
-- ``relp``: the clean run, with relevance in the place of gradients (:mod:`kc_utils.circuits.relp`);
+- ``relp``: the clean run, with RelP's rules in the backward pass (:mod:`kc_utils.circuits.relp`);
 - ``exact``: no gradients: every edge is patched in turn (:mod:`kc_utils.circuits.exact`), for tiny
 models.
 
-How gradients meet differences is in :mod:`kc_utils.circuits.gradients`.
+How gradients are multiplied with differences is in :mod:`kc_utils.circuits.gradients`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.circuits.adapter import Anatomy, anatomy_of, bias_of, frozen, require_eval, weight_of
+from kc_utils.circuits.adapter import Adapter, adapter_of, bias_of, frozen, require_eval, weight_of
 from kc_utils.circuits.exact import exact_scores
 from kc_utils.circuits.gradients import Backward, Gradients, Leaf, Loss, run_backward
 from kc_utils.circuits.memory import pairs_per_block, pairs_per_product, steps_per_run
@@ -96,8 +96,8 @@ class AttributionSettings:
     def starts_clean(self) -> bool:
         """Whether a step is the plain clean run itself, which then need not run twice.
 
-        KL needs that run's logits before its own loss; relevance changes the run backwards, and
-        the activation path takes it for each writer anew.
+        KL needs that run's logits before its own loss; RelP changes the backward pass, and the
+        activation path takes it for each writer anew.
         """
         plain = self.method not in ("relp", "eap-ig-activations", "exact")
         return plain and self.metric != "kl" and 1.0 in self.shares_of_clean
@@ -147,21 +147,21 @@ def check_pairs(batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
 def _scores(
     bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings, by_position: bool
 ) -> Float[Tensor, "parts n_forward n_backward"]:
-    anatomy = anatomy_of(bridge)
+    adapter = adapter_of(bridge)
     require_eval(bridge)
     check_pairs(batch, settings.metric)
-    batch = batch.to(anatomy.device)
+    batch = batch.to(adapter.device)
     if settings.method == "exact":
-        return exact_scores(anatomy, batch, settings.metric, settings.batch_size)[None].cpu()
-    shape = (len(POSITIONS) if by_position else 1, *anatomy.graph.real_edges.shape)
-    scores = torch.zeros(shape, dtype=anatomy.score_dtype, device=anatomy.device)
+        return exact_scores(adapter, batch, settings.metric, settings.batch_size)[None].cpu()
+    shape = (len(POSITIONS) if by_position else 1, *adapter.graph.real_edges.shape)
+    scores = torch.zeros(shape, dtype=adapter.score_dtype, device=adapter.device)
     steps = len(settings.shares_of_clean)
-    size = pairs_per_block(anatomy, batch, steps, settings.max_bytes, settings.batch_size)
-    with frozen(anatomy.model):
+    size = pairs_per_block(adapter, batch, steps, settings.max_bytes, settings.batch_size)
+    with frozen(adapter.model):
         for start in range(0, len(batch), size):
             block = batch.slice(start, start + size)
             log.debug("attribution of pairs %d-%d of %d", start, start + len(block), len(batch))
-            _Block(anatomy, block, settings, by_position, scores).add()
+            _Block(adapter, block, settings, by_position, scores).add()
     return (scores / (len(batch) * steps)).cpu()
 
 
@@ -170,32 +170,32 @@ class _Block:
 
     def __init__(
         self,
-        anatomy: Anatomy,
+        adapter: Adapter,
         batch: PairBatch,
         settings: AttributionSettings,
         by_position: bool,
         scores: Tensor,
     ) -> None:
-        self.anatomy, self.batch, self.settings, self.scores = anatomy, batch, settings, scores
+        self.adapter, self.batch, self.settings, self.scores = adapter, batch, settings, scores
         self.by_position = by_position
-        _, self.corrupted = record(anatomy, batch.corrupted_ids, at=batch.read_at)
+        _, self.corrupted = record(adapter, batch.corrupted_ids, at=batch.read_at)
         self.clean_run: Backward | None = None
         if settings.starts_clean:
-            self.loss: Loss = partial(_loss, anatomy, settings.metric, None)
+            self.loss: Loss = partial(_loss, adapter, settings.metric, None)
             self.clean = self._run_clean()
         else:
-            hidden, self.clean = record(anatomy, batch.clean_ids, at=batch.read_at)
+            hidden, self.clean = record(adapter, batch.clean_ids, at=batch.read_at)
             with torch.no_grad():
-                known = anatomy.logits(hidden, batch.read_at) if settings.metric == "kl" else None
-            self.loss = partial(_loss, anatomy, settings.metric, known)
+                known = adapter.logits(hidden, batch.read_at) if settings.metric == "kl" else None
+            self.loss = partial(_loss, adapter, settings.metric, known)
         self.difference = self.corrupted.minus(self.clean)
 
     def _run_clean(self) -> Written:
         """Run the clean prompts once, for what they write and for the gradients there."""
-        leaf = Leaf(self.anatomy.embed(self.batch.clean_ids))
+        leaf = Leaf(self.adapter.embed(self.batch.clean_ids))
         with Hooks() as hooks:
-            recording = Recording(self.anatomy, hooks)
-            self.clean_run = run_backward(self.anatomy, self.batch, leaf, self.loss)
+            recording = Recording(self.adapter, hooks)
+            self.clean_run = run_backward(self.adapter, self.batch, leaf, self.loss)
         return recording.written()
 
     def add(self) -> None:
@@ -203,7 +203,7 @@ class _Block:
         if self.settings.method != "eap-ig-activations":
             self._add_rows("embed", 0, slice(None))
             return
-        graph = self.anatomy.graph
+        graph = self.adapter.graph
         self._add_rows("embed", 0, slice(0, 1))
         for layer in range(graph.n_layers):
             self._add_rows("heads", layer, graph.heads(layer))
@@ -211,28 +211,28 @@ class _Block:
 
     def _add_rows(self, kind: str, layer: int, rows: slice) -> None:
         """Score the writers ``rows`` with runs along the path of one writer's output."""
-        relevance = self.settings.method == "relp"
-        gradients = Gradients(self.anatomy, constant_scale=relevance)
+        relp = self.settings.method == "relp"
+        gradients = Gradients(self.adapter, constant_scale=relp)
         clean, corrupted = (_output(w, kind, layer) for w in (self.clean, self.corrupted))
         shares = list(self.settings.shares_of_clean)
         if self.clean_run is not None:
             gradients.add(self.clean_run)
             shares.remove(1.0)
             self.clean_run = None  # its memory is for the other steps
-        at_once = steps_per_run(self.anatomy, self.batch, len(shares), self.settings.max_bytes)
+        at_once = steps_per_run(self.adapter, self.batch, len(shares), self.settings.max_bytes)
         for start in range(0, len(shares), at_once):
             some = shares[start : start + at_once]
             values = torch.cat([corrupted + share * (clean - corrupted) for share in some])
             batch = self.batch.repeated(len(some))
             leaf = Leaf(values, kind, layer)
-            gradients.add(run_backward(self.anatomy, batch, leaf, self.loss, relevance), len(some))
-        size = pairs_per_product(self.anatomy, self.batch, self.settings.max_bytes)
+            gradients.add(run_backward(self.adapter, batch, leaf, self.loss, relp), len(some))
+        size = pairs_per_product(self.adapter, self.batch, self.settings.max_bytes)
         pos = self.batch.clean_ids.shape[1]
         for start in range(0, len(self.batch), size):
             some = self.batch.slice(start, start + size)
             written = self.difference.slice(start, start + size)
-            rows_written = written.outputs(self.anatomy, self.anatomy.score_dtype)
-            centred = self.anatomy.centre(rows_written).flatten(1, 2)
+            rows_written = written.outputs(self.adapter, self.adapter.score_dtype)
+            centred = self.adapter.centre(rows_written).flatten(1, 2)
             parts = _position_tokens(some, pos) if self.by_position else [slice(None)]
             gradients.score(centred, start * pos, parts, self.scores, rows)
 
@@ -244,7 +244,7 @@ def _output(written: Written, kind: str, layer: int) -> Tensor:
 
 
 def _loss(
-    anatomy: Anatomy,
+    adapter: Adapter,
     metric: str | Metric,
     clean_logits: Tensor | None,
     read: Float[Tensor, "n k d_model"],
@@ -252,11 +252,11 @@ def _loss(
 ) -> Float[Tensor, " n"]:
     """Minus the metric, from the hidden states that are read."""
     if metric == "logit_diff":  # needs two rows of the unembedding, not all of the vocabulary
-        weight, bias = weight_of(anatomy.unembed), bias_of(anatomy.unembed)
+        weight, bias = weight_of(adapter.unembed), bias_of(adapter.unembed)
         towards = weight[batch.right_ids] - weight[batch.wrong_ids]
         constant = bias[batch.right_ids] - bias[batch.wrong_ids]
         return -((read[:, -1] * towards).sum(-1) + constant)
-    logits = anatomy.unembed(read.flatten(0, 1)).unflatten(0, read.shape[:2])
+    logits = adapter.unembed(read.flatten(0, 1)).unflatten(0, read.shape[:2])
     if clean_logits is not None:
         clean_logits = clean_logits.repeat(len(read) // len(clean_logits), 1, 1)
     return -evaluate_metric(metric, logits, batch, clean_logits)

@@ -2,11 +2,10 @@
 
 TransformerLens 4 wraps a model in place. So the bridge gets modules of its own, and the plain model
 stays beside it for the circuit code (:mod:`kc_utils.circuits.adapter`). All of them share the
-parameters of
-the model that was given: nothing is copied, and training that model changes its bridge. Grouped
-key/value heads are ungrouped first: each query head gets its own copy of its group's k and v
-projection, which leaves the function of the model unchanged and gives every query head its own k
-and v edges. No weight is folded, centred or otherwise processed.
+parameters of the model that was given: nothing is copied, and training that model changes its
+bridge. Grouped key/value heads are ungrouped first: each query head gets its own copy of its
+group's k and v projection, which leaves the function of the model unchanged and gives every query
+head its own k and v edges. No weight is folded, centred or otherwise processed.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kc_utils.circuits.adapter import Anatomy, attach, dissect
+from kc_utils.circuits.adapter import Adapter, attach, build_adapter
 from kc_utils.circuits.written import check_decomposition
 from kc_utils.errors import KcError
 from kc_utils.kernels import causal_attention
@@ -53,12 +52,12 @@ def boot_bridge(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> T
     plain.eval()
     bridge.eval()
     _speed_up(plain)
-    anatomy = dissect(bridge, plain)
+    adapter = build_adapter(bridge, plain)
     with torch.no_grad():
         _check_logits(model, bridge(ids, return_type="logits", use_cache=False), expected)
-        _check_logits(model, _unembedded(anatomy, ids), expected)
-    check_decomposition(anatomy, ids)
-    attach(bridge, anatomy)
+        _check_logits(model, _unembedded(adapter, ids), expected)
+    check_decomposition(adapter, ids)
+    attach(bridge, adapter)
     return bridge
 
 
@@ -118,9 +117,9 @@ def _repeat_heads(linear: nn.Linear, kv_heads: int, times: int) -> nn.Linear:
     return repeated
 
 
-def _unembedded(anatomy: Anatomy, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos v"]:
+def _unembedded(adapter: Adapter, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos v"]:
     every = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
-    return anatomy.logits(anatomy.hidden(ids), every)
+    return adapter.logits(adapter.hidden(ids), every)
 
 
 def _check_logits(model: PreTrainedModel, actual: Tensor, expected: Tensor) -> None:

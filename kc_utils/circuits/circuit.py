@@ -158,7 +158,7 @@ def prune(
     while True:
         alive = np.zeros(graph.n_forward + 1, dtype=bool)
         alive[node] = True
-        alive[0] = True  # the embedding hears tokens
+        alive[0] = True  # the embedding reads tokens
         writes = np.zeros_like(alive)
         writes[writer] = True
         alive &= writes

@@ -4,7 +4,7 @@ Metrics are taken at the last token of the clean prompts: the logit difference (
 answer), the rank of the right answer, and
 faithfulness = (circuit - corrupted) / (clean - corrupted) of mean logit differences.
 
-Many circuits on one batch: the plain runs, the means and every result are computed once.
+For many circuits on one batch, :class:`BatchEvaluation` makes the plain runs and every result once.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kc_utils.circuits.adapter import Anatomy, Block
+from kc_utils.circuits.adapter import Adapter, Block
 from kc_utils.circuits.metrics import Metric, evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import record
@@ -25,7 +25,7 @@ PROMPTS_AT_ONCE = 512
 
 @torch.no_grad()
 def exact_scores(
-    anatomy: Anatomy,
+    adapter: Adapter,
     batch: PairBatch,
     metric: str | Metric,
     batch_size: int,
@@ -36,21 +36,21 @@ def exact_scores(
     ``readers``: columns of the graph whose edges are patched (None: all); the others stay 0.
     """
     scores = torch.zeros(
-        anatomy.graph.real_edges.shape, dtype=anatomy.score_dtype, device=anatomy.device
+        adapter.graph.real_edges.shape, dtype=adapter.score_dtype, device=adapter.device
     )
-    columns = range(anatomy.graph.n_backward) if readers is None else readers
+    columns = range(adapter.graph.n_backward) if readers is None else readers
     for start in range(0, len(batch), batch_size):
-        patching = _Patching(anatomy, batch.slice(start, start + batch_size), metric)
+        patching = _Patching(adapter, batch.slice(start, start + batch_size), metric)
         for column in columns:
-            heard = int(anatomy.graph.real_edges[:, column].sum())
-            effects = patching.effects(column, patching.difference[:heard])
-            scores[:heard, column] += effects.sum(1)
+            n_writers = int(adapter.graph.real_edges[:, column].sum())
+            effects = patching.effects(column, patching.difference[:n_writers])
+            scores[:n_writers, column] += effects.sum(1)
     return scores / len(batch)
 
 
 @torch.no_grad()
 def edge_response(
-    anatomy: Anatomy,
+    adapter: Adapter,
     batch: PairBatch,
     edge: tuple[int, int],
     shares: Float[Tensor, " share"],
@@ -60,11 +60,11 @@ def edge_response(
 
     Share 0 is the clean run, share 1 the exact patch. KcError if there is no such edge.
     """
-    names = anatomy.graph
+    names = adapter.graph
     if not names.real_edges[edge]:
         writer, reader = names.rows[edge[0]], names.columns[edge[1]]
         raise KcError(f"{writer}->{reader} is not a possible edge: the reader comes first.")
-    patching = _Patching(anatomy, batch, metric)
+    patching = _Patching(adapter, batch, metric)
     change = shares.to(patching.difference)[:, None, None, None] * patching.difference[edge[0]]
     return patching.effects(edge[1], change).mean(1)
 
@@ -72,19 +72,19 @@ def edge_response(
 class _Patching:
     """The plain runs of a block of pairs, and the patched ones."""
 
-    def __init__(self, anatomy: Anatomy, batch: PairBatch, metric: str | Metric) -> None:
-        self.anatomy, self.batch, self.metric = anatomy, batch, metric
-        hidden, clean = record(anatomy, batch.clean_ids, streams=True)
+    def __init__(self, adapter: Adapter, batch: PairBatch, metric: str | Metric) -> None:
+        self.adapter, self.batch, self.metric = adapter, batch, metric
+        hidden, clean = record(adapter, batch.clean_ids, streams=True)
         self.streams = clean.streams
-        _, corrupted = record(anatomy, batch.corrupted_ids)
-        self.difference = corrupted.minus(clean).outputs(anatomy)
-        self.clean_logits = anatomy.logits(hidden, batch.read_at)
+        _, corrupted = record(adapter, batch.corrupted_ids)
+        self.difference = corrupted.minus(clean).outputs(adapter)
+        self.clean_logits = adapter.logits(hidden, batch.read_at)
         self.clean = evaluate_metric(metric, self.clean_logits, batch, self.clean_logits)
 
     def effects(
         self, column: int, changes: Float[Tensor, "changes batch pos d_model"]
     ) -> Float[Tensor, "changes batch"]:
-        """metric(clean) - metric where the reader ``column`` alone hears its stream changed.
+        """metric(clean) - metric where the reader ``column`` alone reads a changed stream.
 
         One run per change, several of them at once.
         """
@@ -96,11 +96,11 @@ class _Patching:
         return torch.cat(found)
 
     def _replace(self, hooks: Hooks, column: int, changes: Tensor) -> None:
-        graph, blocks = self.anatomy.graph, self.anatomy.blocks
+        graph, blocks = self.adapter.graph, self.adapter.blocks
         layer = int(graph.column_layer[column])
         if layer == graph.n_layers:
             values = self.streams[-1] + changes
-            _replace_input(self.anatomy.final_norm.module)(hooks, values.flatten(0, 1))
+            _replace_input(self.adapter.final_norm.module)(hooks, values.flatten(0, 1))
             return
         block, first = blocks[layer], graph.attention_columns(layer).start
         if column == graph.mlp_column(layer):
@@ -114,8 +114,8 @@ class _Patching:
 
     def _run(self, times: int) -> Float[Tensor, "times batch"]:
         ids: Int[Tensor, "prompts pos"] = self.batch.clean_ids.repeat(times, 1)
-        hidden = self.anatomy.hidden(ids)
-        logits = self.anatomy.logits(hidden, self.batch.read_at.repeat(times, 1))
+        hidden = self.adapter.hidden(ids)
+        logits = self.adapter.logits(hidden, self.batch.read_at.repeat(times, 1))
         logits = logits.unflatten(0, (times, -1))
         return torch.stack(
             [evaluate_metric(self.metric, x, self.batch, self.clean_logits) for x in logits]

@@ -1,9 +1,9 @@
-"""One forward pass in which every reader hears only the kept edges.
+"""One forward pass in which every reader reads from the kept edges only.
 
-The plain model runs with hooks that replace what its readers read. Heads that nobody hears are not
-computed, and neither are the projections that the hooks make superfluous: those are handed an empty
-tensor. Every reader centres its input (or none does), so what is written is centred once, and a
-head's normalisation is one scale per token behind its projection.
+The plain model runs with hooks that replace what its readers read. Heads that nobody reads from are
+not computed, and neither are the projections that the hooks make superfluous: those are handed an
+empty tensor. Every reader centres its input (or none does), so what is written is centred once, and
+a head's normalisation is one scale per token behind its projection.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from kc_utils.circuits.ablation import Baseline
-from kc_utils.circuits.adapter import Anatomy, zero_input
+from kc_utils.circuits.adapter import Adapter, zero_input
 from kc_utils.circuits.norms import Norm
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import write_heads
@@ -30,32 +30,32 @@ class CircuitRun:
 
     def __init__(
         self,
-        anatomy: Anatomy,
+        adapter: Adapter,
         edges: Bool[np.ndarray, "n_forward n_backward"],
         baseline: Baseline,
     ) -> None:
-        self.anatomy, self.graph, self.baseline = anatomy, anatomy.graph, baseline
+        self.adapter, self.graph, self.baseline = adapter, adapter.graph, baseline
         self.rows = np.flatnonzero(edges.any(axis=1))
         self.edges = edges[self.rows]
         self.embed, self.change = torch.empty(0), torch.empty(0)
 
     def logits(self, batch: PairBatch) -> Float[Tensor, "batch k vocab"]:
         """Logits where ``batch`` is read, on its clean prompts."""
-        anatomy = self.anatomy
+        adapter = self.adapter
         with torch.no_grad(), Hooks() as hooks:
-            hooks.output(anatomy.embed, self._start)
-            hooks.input(anatomy.blocks[0].attention_norm.module, self._find_positions)
-            for layer, block in enumerate(anatomy.blocks):
+            hooks.output(adapter.embed, self._start)
+            hooks.input(adapter.blocks[0].attention_norm.module, self._find_positions)
+            for layer, block in enumerate(adapter.blocks):
                 self._skip(hooks, block.attention_norm.module)
                 self._hook_attention(hooks, layer)
                 if not block.shares_norm:
                     self._skip(hooks, block.mlp_norm.module)
                 self._hook_mlp(hooks, layer)
-            hooks.input(anatomy.final_norm.module, lambda _: self._final())
-            # Nobody hears the last MLP at positions that are not read.
+            hooks.input(adapter.final_norm.module, lambda _: self._final())
+            # Nobody reads from the last MLP at positions that are not read.
             runs = self.graph.mlp(self.graph.n_layers - 1) in self.rows
-            hidden = anatomy.hidden(batch.clean_ids, batch.read_at if runs else None)
-            return anatomy.logits(hidden, batch.read_at)
+            hidden = adapter.hidden(batch.clean_ids, batch.read_at if runs else None)
+            return adapter.logits(hidden, batch.read_at)
 
     def _start(self, embed: Tensor) -> None:
         self.embed = embed
@@ -66,7 +66,7 @@ class CircuitRun:
         self.baseline.start(stream - self.embed)
 
     def _hook_attention(self, hooks: Hooks, layer: int) -> None:
-        block = self.anatomy.blocks[layer]
+        block = self.adapter.blocks[layer]
         outputs: list[Tensor] = []
 
         def read(_: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class CircuitRun:
         hooks.output(block.o, lambda _: self.embed)
 
     def _hook_mlp(self, hooks: Hooks, layer: int) -> None:
-        mlp, row = self.anatomy.blocks[layer].mlp, self.graph.mlp(layer)
+        mlp, row = self.adapter.blocks[layer].mlp, self.graph.mlp(layer)
         if row in self.rows:
             hooks.input(mlp, lambda _: self._mlp_read(layer))
             hooks.output(mlp, lambda output: self._write(row, output))
@@ -94,19 +94,19 @@ class CircuitRun:
         hooks.output(module, lambda _: self.embed)
 
     def _head_reads(self, layer: int) -> list[Tensor]:
-        """Outputs of the q, k, v projections; zero for heads that nobody hears."""
-        block, heads = self.anatomy.blocks[layer], self._heads(layer)
+        """Outputs of the q, k, v projections; zero for heads that nobody reads from."""
+        block, heads = self.adapter.blocks[layer], self._heads(layer)
         readers = np.concatenate([part * block.n_heads + heads for part in range(3)])
         weights, constants = block.w_qkv.flatten(0, 1), zero_input(block)
         width = constants.shape[-1]
         found = self.embed.new_zeros(3 * block.n_heads, *self.embed.shape[:2], width)
-        heard = np.searchsorted(self.rows, self.graph.before_attention(layer))
-        columns = self.edges[:heard, self.graph.attention_columns(layer).start + readers]
+        n_writers = np.searchsorted(self.rows, self.graph.before_attention(layer))
+        columns = self.edges[:n_writers, self.graph.attention_columns(layer).start + readers]
         distinct, which = np.unique(columns, axis=1, return_inverse=True)
         inputs = self._inputs(distinct, 2 * layer)
         scales = self._scales(inputs, block.attention_norm)
         for i, (x, scale) in enumerate(zip(inputs, scales, strict=True)):
-            same = readers[which.ravel() == i]  # readers that hear the same share a projection
+            same = readers[which.ravel() == i]  # readers of the same edges share a projection
             projection = (weights[same] * block.attention_norm.weight).flatten(0, 1)
             outputs = (x @ projection.T).div_(scale).unflatten(-1, (len(same), width))
             found[same] = (outputs + constants[same]).movedim(-2, 0)
@@ -114,29 +114,29 @@ class CircuitRun:
 
     def _scales(self, centred: Tensor, norm: Norm) -> Float[Tensor, "readers batch pos 1"]:
         size = torch.linalg.vector_norm(
-            centred, dim=-1, keepdim=True, dtype=self.anatomy.score_dtype
+            centred, dim=-1, keepdim=True, dtype=self.adapter.score_dtype
         )
         return (size.square() / centred.shape[-1] + norm.eps).sqrt().to(centred.dtype)
 
     def _mlp_read(self, layer: int) -> Tensor:
-        heard = np.searchsorted(self.rows, self.graph.before_mlp(layer))
-        column = self.edges[:heard, self.graph.mlp_column(layer), None]
-        return self.anatomy.blocks[layer].mlp_norm.apply(self._inputs(column, 2 * layer + 1)[0])
+        n_writers = np.searchsorted(self.rows, self.graph.before_mlp(layer))
+        column = self.edges[:n_writers, self.graph.mlp_column(layer), None]
+        return self.adapter.blocks[layer].mlp_norm.apply(self._inputs(column, 2 * layer + 1)[0])
 
     def _final(self) -> Tensor:
         return self._inputs(self.edges[:, -1:], 2 * self.graph.n_layers)[0]
 
     def _inputs(
-        self, kept: Bool[np.ndarray, "heard readers"], stream: int
+        self, kept: Bool[np.ndarray, "writers readers"], stream: int
     ) -> Float[Tensor, "readers batch pos d_model"]:
-        """Centred inputs of readers that hear the ``kept`` of the first written rows."""
+        """Centred inputs of readers that read from the ``kept`` of the first written rows."""
         chosen = torch.from_numpy(np.ascontiguousarray(kept.T)).to(self.change)
         sums = chosen @ self.change[: len(kept)].flatten(1)
-        constant = self.anatomy.centre(self.baseline.constant(stream))
+        constant = self.adapter.centre(self.baseline.constant(stream))
         return sums.unflatten(1, self.embed.shape).add_(constant)
 
     def _heads(self, layer: int) -> np.ndarray:
-        """Heads of ``layer`` that somebody hears."""
+        """Heads of ``layer`` that somebody reads from."""
         rows = self.graph.heads(layer)
         return self.rows[(self.rows >= rows.start) & (self.rows < rows.stop)] - rows.start
 
@@ -152,7 +152,7 @@ class CircuitRun:
         if len(heads):
             start = np.searchsorted(self.rows, self.graph.heads(layer).start)
             out = self.change[start : start + len(heads)]
-            block = self.anatomy.blocks[layer]
+            block = self.adapter.blocks[layer]
             chosen = slice(None) if len(heads) == block.n_heads else heads
             change = self.baseline.head_change(layer, z.unflatten(-1, (block.n_heads, -1)))
             write_heads(change[:, :, chosen], block.w_o[chosen], out)
@@ -161,7 +161,7 @@ class CircuitRun:
         return _nothing(z)
 
     def _centre(self, written: Tensor) -> None:
-        if self.anatomy.final_norm.centred:
+        if self.adapter.final_norm.centred:
             written -= written.mean(-1, keepdim=True)
 
 

@@ -1,8 +1,9 @@
 """Gradients at the inputs of all readers, in the factored form that makes attribution cheap.
 
-All heads of a layer read the same residual x through the same normalisation y = w x^ + bias, with
-x^ = c(x) / s, c the centring (or nothing) and s the scale. With g the gradient at a head's q (or k,
-v) and W its projection, the gradient at that head's input is
+One run forwards and backwards of the plain model (:func:`run_backward`) leaves gradients at the
+outputs of all projections. All heads of a layer read the same residual x through the same
+normalisation y = w x^ + bias, with x^ = c(x) / s, c the centring (or nothing) and s the scale. With
+g the gradient at a head's q (or k, v) and W its projection, the gradient at that head's input is
 
     [ c(w W'g) - x^ mean(x^ . w W'g) ] / s.
 
@@ -14,8 +15,6 @@ leaves one number per token and head, and x^. Against a writer's difference D th
 
 one matrix product per layer for the first term, and a small one for the second. Per-head copies of
 the residual stream are never made.
-
-One run forwards and backwards of the plain model, and the gradients it leaves at all readers.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kc_utils.circuits.adapter import Anatomy, zero_input
+from kc_utils.circuits.adapter import Adapter, zero_input
 from kc_utils.circuits.norms import Norm
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.circuits.relp import propagate_relevance
+from kc_utils.circuits.relp import apply_relp_rules
 from kc_utils.kernels.hooks import Hooks
 
 
@@ -42,7 +41,7 @@ class Readers:
     for the one reader that takes the normalisation's output itself.
     ``shares`` and ``normalised``: of each step, the factor of the rank-one part [tokens, readers]
     and x^ [tokens, d_model]. ``constant_scale``: the normalisation's scale is taken as a constant
-    (the LN rule of relevance propagation), which leaves only the first term.
+    (the LN rule of RelP), which leaves only the first term.
     """
 
     norm: Norm
@@ -119,12 +118,12 @@ class Backward:
 class Gradients:
     """All readers' gradients: per layer those of the heads and of the MLP, and those of logits."""
 
-    def __init__(self, anatomy: Anatomy, constant_scale: bool = False) -> None:
-        self.anatomy = anatomy
-        blocks = anatomy.blocks
+    def __init__(self, adapter: Adapter, constant_scale: bool = False) -> None:
+        self.adapter = adapter
+        blocks = adapter.blocks
         self.heads = [Readers(b.attention_norm, constant_scale) for b in blocks]
         self.mlps = [Readers(b.mlp_norm, constant_scale) for b in blocks]
-        self.logits = Readers(anatomy.final_norm, constant_scale)
+        self.logits = Readers(adapter.final_norm, constant_scale)
         self.read = torch.empty(0, dtype=torch.long)
         self.constants = [zero_input(block) for block in blocks]
 
@@ -134,7 +133,7 @@ class Gradients:
         The run is of as many steps as ``steps`` says, one behind another along the batch. ``read``,
         the tokens at which the final residual stream was read, must not change from step to step.
         """
-        for i, block in enumerate(self.anatomy.blocks):
+        for i, block in enumerate(self.adapter.blocks):
             if (grads := run.qkv_grads[i]) is not None:
                 grad = block.split(grads).flatten(2, 3).flatten(0, 1)
                 qkv = block.split(run.qkv[i]).flatten(2, 3).flatten(0, 1)
@@ -161,9 +160,9 @@ class Gradients:
         ``start`` of the gradients. ``parts``: groups of its tokens, scored apart. ``rows``: writers
         to score.
         """
-        graph = self.anatomy.graph
-        for readers, heard, columns, weights in self._groups():
-            first, last, _ = rows.indices(heard)
+        graph = self.adapter.graph
+        for readers, n_writers, columns, weights in self._groups():
+            first, last, _ = rows.indices(n_writers)
             if first >= last:
                 continue
             for part, tokens in enumerate(parts):
@@ -179,11 +178,11 @@ class Gradients:
             scores[part, first:last, -1:] += self.logits.score(some, reads, None)
 
     def _groups(self) -> Iterator[tuple[Readers, int, slice, Tensor | None]]:
-        """Groups of readers: how many writers they hear, their columns, their weights."""
-        graph = self.anatomy.graph
-        for i, block in enumerate(self.anatomy.blocks):
+        """Groups of readers: how many writers they read from, their columns, their weights."""
+        graph = self.adapter.graph
+        for i, block in enumerate(self.adapter.blocks):
             if self.heads[i].scaled is not None:
-                weights = block.w_qkv.flatten(0, 1).to(self.anatomy.score_dtype)
+                weights = block.w_qkv.flatten(0, 1).to(self.adapter.score_dtype)
                 weights = weights * block.attention_norm.weight
                 yield self.heads[i], graph.before_attention(i), graph.attention_columns(i), weights
             if self.mlps[i].scaled is not None:
@@ -208,15 +207,15 @@ class Leaf:
 
 
 def run_backward(
-    anatomy: Anatomy, batch: PairBatch, leaf: Leaf, loss: Loss, relevance: bool = False
+    adapter: Adapter, batch: PairBatch, leaf: Leaf, loss: Loss, relp: bool = False
 ) -> Backward:
     """Gradients of the summed loss of the clean prompts of ``batch``, run with ``leaf``.
 
     ``loss`` maps the final hidden states that are read, [batch, k, d_model], to a number per pair.
-    ``relevance``: propagate relevance
-    (:mod:`kc_utils.circuits.relp`) in the place of gradients. Parameters must not take gradients.
+    ``relp``: with RelP's rules (:mod:`kc_utils.circuits.relp`). Parameters must not take
+    gradients.
     """
-    blocks = anatomy.blocks
+    blocks = adapter.blocks
     given = leaf.value.detach().requires_grad_(True)
     qkv: list[list[Tensor]] = [[] for _ in blocks]
     attention_in: list[Tensor] = []
@@ -225,7 +224,7 @@ def run_backward(
     final: list[Tensor] = []
     with Hooks() as hooks:
         if leaf.kind == "embed":
-            hooks.output(anatomy.embed, lambda _: given)
+            hooks.output(adapter.embed, lambda _: given)
         elif leaf.kind == "heads":
             hooks.input(blocks[leaf.layer].o, lambda _: given)
         else:
@@ -237,11 +236,11 @@ def run_backward(
             for module in block.qkv:
                 hooks.output(module, _track(outputs))
             hooks.input(block.mlp, _track(mlp))
-        hooks.input(anatomy.final_norm.module, _note(final))
-        if relevance:
-            propagate_relevance(anatomy, hooks)
+        hooks.input(adapter.final_norm.module, _note(final))
+        if relp:
+            apply_relp_rules(adapter, hooks)
         at = batch.read_at
-        hidden = anatomy.hidden(batch.clean_ids, at)
+        hidden = adapter.hidden(batch.clean_ids, at)
         rows = torch.arange(len(batch), device=hidden.device)[:, None]
         read = hidden[rows, at]
         total = loss(read, batch).sum()

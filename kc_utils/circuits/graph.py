@@ -27,7 +27,7 @@ class Graph:
     Rows are writers: ``input``, then per layer ``a<L>.h<H>`` for every head, then ``m<L>``.
     Columns are readers: per layer ``a<L>.h<H><q>`` of all heads, ``<k>`` of all, ``<v>`` of all,
     then ``m<L>``; ``logits`` is last. ``parallel`` is for blocks whose MLP reads the same residual
-    stream as the attention (GPT-NeoX, Phi): there the MLP does not hear the heads of its own layer.
+    stream as the attention (GPT-NeoX, Phi): there the MLP does not read from its layer's heads.
     """
 
     n_layers: int
@@ -70,11 +70,11 @@ class Graph:
         return self.attention_columns(layer).stop
 
     def before_attention(self, layer: int) -> int:
-        """Number of writers that the heads of ``layer`` hear: always the first rows."""
+        """Number of writers that the heads of ``layer`` read from: always the first rows."""
         return self.heads(layer).start
 
     def before_mlp(self, layer: int) -> int:
-        """Number of writers that the MLP of ``layer`` hears: always the first rows."""
+        """Number of writers that the MLP of ``layer`` reads from: always the first rows."""
         return self.before_attention(layer) if self.parallel else self.heads(layer).stop
 
     @cached_property
@@ -129,11 +129,12 @@ class Graph:
     @cached_property
     def real_edges(self) -> Bool[np.ndarray, "n_forward n_backward"]:
         """True where the writer comes before the reader."""
-        heard = []
+        n_writers = []
         for layer in range(self.n_layers):
-            heard += [self.before_attention(layer)] * (3 * self.n_heads) + [self.before_mlp(layer)]
-        heard.append(self.n_forward)
-        return _fixed(np.arange(self.n_forward)[:, None] < np.array(heard)[None, :])
+            n_writers += [self.before_attention(layer)] * (3 * self.n_heads)
+            n_writers.append(self.before_mlp(layer))
+        n_writers.append(self.n_forward)
+        return _fixed(np.arange(self.n_forward)[:, None] < np.array(n_writers)[None, :])
 
     @property
     def n_edges(self) -> int:

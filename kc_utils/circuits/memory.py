@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
-from kc_utils.circuits.adapter import Anatomy
+from kc_utils.circuits.adapter import Adapter
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
 
 SHARED_BYTES = 2**29  # what runs that are joined may hold; larger ones gain nothing from it
 
 
-def bytes_per_pair(anatomy: Anatomy, pos: int, steps: int) -> int:
+def bytes_per_pair(adapter: Adapter, pos: int, steps: int) -> int:
     """Bytes that a pair of ``pos`` tokens needs in the runs of one block, the model apart.
 
     Activations that a backward pass keeps, the readers' gradients summed over steps, each step's
     normalised residual streams, and both plain runs.
     """
-    config, layers = anatomy.model.config, anatomy.graph.n_layers
+    config, layers = adapter.model.config, adapter.graph.n_layers
     width = config.hidden_size
     hidden = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None)
     hidden = hidden or 4 * width
-    heads = 3 * sum(x.numel() for x in anatomy.blocks[0].b_qkv) // 3
-    kept = layers * (12 * width + 3 * heads + 5 * hidden + 2 * anatomy.graph.n_heads * pos)
+    heads = 3 * sum(x.numel() for x in adapter.blocks[0].b_qkv) // 3
+    kept = layers * (12 * width + 3 * heads + 5 * hidden + 2 * adapter.graph.n_heads * pos)
     summed = layers * (2 * heads + 2 * width)
-    streams = steps * (2 * layers + 1) * width + steps * layers * 3 * anatomy.graph.n_heads
+    streams = steps * (2 * layers + 1) * width + steps * layers * 3 * adapter.graph.n_heads
     plain = 3 * layers * (width + heads // 3 + width)
-    token = kept * anatomy.dtype.itemsize + (summed + streams + plain) * _size(anatomy)
-    return pos * token + 4 * config.vocab_size * _size(anatomy)
+    token = kept * adapter.dtype.itemsize + (summed + streams + plain) * _size(adapter)
+    return pos * token + 4 * config.vocab_size * _size(adapter)
 
 
-def product_bytes_per_pair(anatomy: Anatomy, pos: int) -> int:
+def product_bytes_per_pair(adapter: Adapter, pos: int) -> int:
     """Bytes of a pair's centred writer outputs (twice, while they are made) and of the gradients at
     one layer's head inputs."""
-    rows = 2 * anatomy.graph.n_forward + 2 * 3 * anatomy.graph.n_heads
-    return rows * pos * anatomy.model.config.hidden_size * _size(anatomy)
+    rows = 2 * adapter.graph.n_forward + 2 * 3 * adapter.graph.n_heads
+    return rows * pos * adapter.model.config.hidden_size * _size(adapter)
 
 
 def pairs_per_block(
-    anatomy: Anatomy, batch: PairBatch, steps: int, max_bytes: int, most: int
+    adapter: Adapter, batch: PairBatch, steps: int, max_bytes: int, most: int
 ) -> int:
     """Pairs that one block of runs may hold; KcError if not even one fits into ``max_bytes``."""
     pos = batch.clean_ids.shape[1]
-    needed = bytes_per_pair(anatomy, pos, steps)
-    least = needed + product_bytes_per_pair(anatomy, pos)
+    needed = bytes_per_pair(adapter, pos, steps)
+    least = needed + product_bytes_per_pair(adapter, pos)
     if least > max_bytes:
         raise KcError(
             f"max_bytes={max_bytes} is less than the {least} bytes that attribution needs for one "
@@ -50,17 +50,17 @@ def pairs_per_block(
     return max(1, min(most, max_bytes // 2 // needed))
 
 
-def steps_per_run(anatomy: Anatomy, batch: PairBatch, steps: int, max_bytes: int) -> int:
+def steps_per_run(adapter: Adapter, batch: PairBatch, steps: int, max_bytes: int) -> int:
     """Steps that may run as one: few pairs of a small model take longer to call than to compute."""
-    needed = bytes_per_pair(anatomy, batch.clean_ids.shape[1], 1) * len(batch)
+    needed = bytes_per_pair(adapter, batch.clean_ids.shape[1], 1) * len(batch)
     return max(1, min(steps, min(SHARED_BYTES, max_bytes // 2) // needed))
 
 
-def pairs_per_product(anatomy: Anatomy, batch: PairBatch, max_bytes: int) -> int:
+def pairs_per_product(adapter: Adapter, batch: PairBatch, max_bytes: int) -> int:
     """Pairs whose differences may be multiplied with gradients at once."""
-    needed = product_bytes_per_pair(anatomy, batch.clean_ids.shape[1])
+    needed = product_bytes_per_pair(adapter, batch.clean_ids.shape[1])
     return max(1, min(len(batch), max_bytes // 2 // needed))
 
 
-def _size(anatomy: Anatomy) -> int:
-    return anatomy.score_dtype.itemsize
+def _size(adapter: Adapter) -> int:
+    return adapter.score_dtype.itemsize

@@ -86,7 +86,7 @@ class _Draw:
                 return edges
             step = np.maximum(missing, taken // 8)
             more = np.minimum(taken + step * (missing > 0), possible)
-            if (more == taken).all():  # what is missing leads to nodes that no other layer hears
+            if (more == taken).all():  # what is missing leads to nodes that nothing else reads from
                 more = np.minimum(taken + np.maximum(step, wanted > 0), possible)
             taken = more
 
@@ -97,16 +97,16 @@ class _Draw:
         if not (surplus > 0).any():
             return edges
         writes = edges.sum(axis=1)
-        hears = np.zeros(graph.n_forward + 1, dtype=int)  # the last, at -1, is of logits
-        np.add.at(hears, graph.column_row, edges.sum(axis=0))
+        n_inputs = np.zeros(graph.n_forward + 1, dtype=int)  # the last, at -1, is of logits
+        np.add.at(n_inputs, graph.column_row, edges.sum(axis=0))
         for flat in self._last_first(edges):
             u, v = divmod(int(flat), graph.n_backward)
             layer, node = graph.column_layer[v], graph.column_row[v]
-            if surplus[layer] > 0 and writes[u] > 1 and (node < 0 or hears[node] > 1):
+            if surplus[layer] > 0 and writes[u] > 1 and (node < 0 or n_inputs[node] > 1):
                 edges[u, v] = False
                 surplus[layer] -= 1
                 writes[u] -= 1
-                hears[node] -= 1
+                n_inputs[node] -= 1
         return edges
 
     def _improve(self, edges: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ def view_edges(
 ) -> Bool[np.ndarray, "n_forward n_backward"]:
     """The edges kept in a view, not pruned; KcError for a class or view of another name.
 
-    With corrupted values pruning would change nothing: a node that hears nothing writes what it
+    With corrupted values pruning would change nothing: a node that reads nothing writes what it
     writes in the corrupted run, which is also what replaces it.
     """
     edges = class_edges(circuit.graph, reader_class)

@@ -1,4 +1,4 @@
-"""Rules of relevance propagation: what RelP puts in the place of gradients.
+"""The rules of RelP, which change the backward pass.
 
 Layer-wise relevance propagation with one backward pass (Jafari et al. 2025, arXiv 2508.21258). The
 backward pass of the model is changed, its output is not:
@@ -17,21 +17,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from kc_utils.circuits.adapter import Anatomy, Block
+from kc_utils.circuits.adapter import Adapter, Block
 from kc_utils.circuits.norms import Norm
 from kc_utils.errors import KcError
 from kc_utils.kernels.activation import SigmoidGelu
 from kc_utils.kernels.hooks import Hooks
 
 
-def propagate_relevance(anatomy: Anatomy, hooks: Hooks) -> None:
-    """Change how ``anatomy``'s model runs backwards, until ``hooks`` end."""
-    for block in anatomy.blocks:
+def apply_relp_rules(adapter: Adapter, hooks: Hooks) -> None:
+    """Change how ``adapter``'s model runs backwards, until ``hooks`` end."""
+    for block in adapter.blocks:
         for norm in {id(n.module): n for n in (block.attention_norm, block.mlp_norm)}.values():
             hooks.input(norm.module, _constant_scale(norm, hooks))
         _constant_pattern(block, hooks)
         _linear_activation(block, hooks)
-    final = anatomy.final_norm
+    final = adapter.final_norm
     hooks.input(final.module, _constant_scale(final, hooks))
 
 

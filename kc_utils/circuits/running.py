@@ -1,4 +1,4 @@
-"""Running a circuit: a forward pass in which every reader hears only the kept edges.
+"""Running a circuit: a forward pass in which every reader reads from the kept edges only.
 
 A circuit runs on the clean prompts. The input of each reader v is
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.ablation import Baseline, CorruptedRun, FixedOutputs, Stacked
-from kc_utils.circuits.adapter import Anatomy, anatomy_of, require_eval
+from kc_utils.circuits.adapter import Adapter, adapter_of, require_eval
 from kc_utils.circuits.forward import CircuitRun
 from kc_utils.circuits.metrics import AnswerScores, answer_scores
 from kc_utils.circuits.pair_batch import PairBatch
@@ -76,18 +76,18 @@ class MeanOutputs:
 
 def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64) -> References:
     """Run the clean and the corrupted prompts of ``batch`` plainly."""
-    anatomy = _ready(bridge)
-    batch = batch.to(anatomy.device)
+    adapter = _ready(bridge)
+    batch = batch.to(adapter.device)
     clean, corrupted, written = [], [], []
     width = batch.clean_ids.shape[1]
     with torch.no_grad():
         for start in range(0, len(batch), batch_size):
             block = batch.slice(start, start + batch_size)
             clean.append(
-                anatomy.logits(anatomy.hidden(block.clean_ids, block.read_at), block.read_at)
+                adapter.logits(adapter.hidden(block.clean_ids, block.read_at), block.read_at)
             )
-            hidden, outputs = record(anatomy, block.corrupted_ids, True, block.read_at)
-            corrupted.append(anatomy.logits(hidden, block.read_at))
+            hidden, outputs = record(adapter, block.corrupted_ids, True, block.read_at)
+            corrupted.append(adapter.logits(hidden, block.read_at))
             written.append(outputs.padded(width))
     return References(
         torch.cat(clean), torch.cat(corrupted), Written.joined(written),
@@ -100,15 +100,15 @@ def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 
 
     Take a batch of other people than the ones that are evaluated, or the same for a stricter test.
     """
-    anatomy = _ready(bridge)
-    batch = batch.to(anatomy.device)
+    adapter = _ready(bridge)
+    batch = batch.to(adapter.device)
     total, count = 0.0, 0
     for start in range(0, len(batch), batch_size):
         block = batch.slice(start, start + batch_size)
-        _, written = record(anatomy, block.clean_ids)
+        _, written = record(adapter, block.clean_ids)
         position = torch.arange(block.clean_ids.shape[1], device=block.last.device)
         real = position <= block.last[:, None]
-        outputs = written.outputs(anatomy)
+        outputs = written.outputs(adapter)
         total = total + torch.einsum("ubpd,bp->ud", outputs, real.to(outputs.dtype))
         count += int(real.sum())
     return MeanOutputs(total / count)
@@ -142,7 +142,7 @@ def run_ablations(
 ) -> dict[str, Float[Tensor, "n k vocab"]]:
     """:func:`run_circuit` under several ablations, which share their runs as far as these stay
     small: a small model takes longer to be called than to compute."""
-    anatomy = _ready(bridge)
+    adapter = _ready(bridge)
     for ablation in ablations:
         if ablation not in ABLATIONS:
             raise KcError(f"ablation={ablation!r} is not one of {', '.join(ABLATIONS)}.")
@@ -153,31 +153,31 @@ def run_ablations(
             f"The references are of {len(refs.clean_logits)} pairs and the batch has {len(batch)}; "
             "they have to be of the same batch."
         )
-    anatomy.graph.check_edges(edges)
-    batch = batch.to(anatomy.device)
+    adapter.graph.check_edges(edges)
+    batch = batch.to(adapter.device)
     logits: dict[str, list[Tensor]] = {ablation: [] for ablation in ablations}
     for start in range(0, len(batch), batch_size):
         block = batch.slice(start, start + batch_size)
         corrupted = None if refs is None else refs.written.slice(start, start + batch_size)
-        for some in _shared(anatomy, block, ablations):
-            parts = [_baseline(anatomy, block, ablation, means, corrupted) for ablation in some]
+        for some in _shared(adapter, block, ablations):
+            parts = [_baseline(adapter, block, ablation, means, corrupted) for ablation in some]
             baseline = parts[0] if len(parts) == 1 else Stacked(parts)
-            found = CircuitRun(anatomy, edges, baseline).logits(block.repeated(len(some)))
+            found = CircuitRun(adapter, edges, baseline).logits(block.repeated(len(some)))
             for ablation, values in zip(some, found.chunk(len(some)), strict=True):
                 logits[ablation].append(values)
     return {ablation: torch.cat(values) for ablation, values in logits.items()}
 
 
-def _shared(anatomy: Anatomy, block: PairBatch, ablations: Sequence[str]) -> list[Sequence[str]]:
+def _shared(adapter: Adapter, block: PairBatch, ablations: Sequence[str]) -> list[Sequence[str]]:
     """Groups of ablations that share a run."""
-    rows = anatomy.graph.n_forward * block.clean_ids.numel()
-    bytes_each = rows * anatomy.model.config.hidden_size * anatomy.dtype.itemsize
+    rows = adapter.graph.n_forward * block.clean_ids.numel()
+    bytes_each = rows * adapter.model.config.hidden_size * adapter.dtype.itemsize
     together = max(1, SHARED_BYTES // bytes_each)
     return [ablations[i : i + together] for i in range(0, len(ablations), together)]
 
 
 def _baseline(
-    anatomy: Anatomy,
+    adapter: Adapter,
     block: PairBatch,
     ablation: str,
     means: MeanOutputs | None,
@@ -185,13 +185,13 @@ def _baseline(
 ) -> Baseline:
     if ablation != "corrupted":
         rows = means.rows if means is not None and ablation == "mean" else None
-        return FixedOutputs(anatomy, rows)
+        return FixedOutputs(adapter, rows)
     if corrupted is None:
-        written = record(anatomy, block.corrupted_ids, True, block.read_at)[1]
-        return CorruptedRun(anatomy, written)
-    return CorruptedRun(anatomy, corrupted.slice(0, len(block), block.clean_ids.shape[1]))
+        written = record(adapter, block.corrupted_ids, True, block.read_at)[1]
+        return CorruptedRun(adapter, written)
+    return CorruptedRun(adapter, corrupted.slice(0, len(block), block.clean_ids.shape[1]))
 
 
-def _ready(bridge: TransformerBridge) -> Anatomy:
+def _ready(bridge: TransformerBridge) -> Adapter:
     require_eval(bridge)
-    return anatomy_of(bridge)
+    return adapter_of(bridge)

@@ -4,10 +4,9 @@ Shares, counting and areas are those of MIB (arXiv 2504.13151, section 3): the s
 int(k * number of edges) edges before pruning, the trapezoid rule is applied over k itself (not over
 its logarithm), CPR is the area under f, and CMD the area between f and 1.
 
-How small a circuit may be and still do a wanted part of the work, by bisection over its size.
-
-The size that reaches the same faithfulness makes circuits of different models comparable, which
-circuits of one size are not.
+:func:`minimal_size` turns the question round: how small may a circuit be that reaches a wanted
+faithfulness? That size makes circuits of different models comparable, which circuits of one size
+are not.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ from kc_utils.circuits.random_circuits import random_circuit_per_layer
 from kc_utils.errors import KcError
 
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-#: Own circuits, random ones of the same size, and random ones of the same size in every layer.
+#: Discovered circuits (stored as ``own``), random ones of the same size, and random ones of the
+#: same size in every layer.
 CIRCUITS = ("own", "random", "random_per_layer")
 
 
@@ -58,8 +58,8 @@ def curve_circuits(
 ) -> dict[tuple[float, str], Circuit]:
     """The circuits of a size curve, by share and name (``CIRCUITS``).
 
-    Random circuits follow the own circuit's size after pruning, and share one seed, so that a
-    larger one mostly holds the smaller.
+    Random circuits follow the discovered circuit's size after pruning, and share one seed, so that
+    a larger one mostly holds the smaller.
     """
     found = {}
     for share, own in zip(shares, top_sizes(scores, graph, sizes_of(graph, shares)), strict=True):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kc_utils.circuits.adapter import Anatomy
+from kc_utils.circuits.adapter import Adapter
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 
@@ -66,13 +66,13 @@ class Written:
         return Written(change(self.embed), *parts)
 
     def outputs(
-        self, anatomy: Anatomy, dtype: torch.dtype | None = None
+        self, adapter: Adapter, dtype: torch.dtype | None = None
     ) -> Float[Tensor, "n_forward batch pos d_model"]:
         """Outputs of all writers in the order of the graph's rows, in the model's or ``dtype``."""
-        graph = anatomy.graph
+        graph = adapter.graph
         rows = self.embed.new_empty(graph.n_forward, *self.embed.shape, dtype=dtype)
         rows[0] = self.embed
-        for i, (block, z, mlp) in enumerate(zip(anatomy.blocks, self.z, self.mlp, strict=True)):
+        for i, (block, z, mlp) in enumerate(zip(adapter.blocks, self.z, self.mlp, strict=True)):
             write_heads(z, block.w_o, rows[graph.heads(i)])
             rows[graph.mlp(i)] = mlp
         return rows
@@ -94,34 +94,34 @@ def write_heads(
 class Recording:
     """Notes what every writer writes while the model runs, for as long as ``hooks`` last."""
 
-    def __init__(self, anatomy: Anatomy, hooks: Hooks, streams: bool = False) -> None:
-        self.anatomy = anatomy
+    def __init__(self, adapter: Adapter, hooks: Hooks, streams: bool = False) -> None:
+        self.adapter = adapter
         self._embed: list[Tensor] = []
         self._z: list[Tensor] = []
         self._mlp: list[Tensor] = []
         self._streams: list[Tensor] = []
-        hooks.output(anatomy.embed, _into(self._embed))
-        for block in anatomy.blocks:
+        hooks.output(adapter.embed, _into(self._embed))
+        for block in adapter.blocks:
             hooks.input(block.o, _into(self._z))
             hooks.output(block.mlp, _into(self._mlp))
             if streams:
                 for norm in (block.attention_norm, block.mlp_norm):
                     hooks.input(norm.module, _into(self._streams))  # in Phi twice the same
         if streams:
-            hooks.input(anatomy.final_norm.module, _into(self._streams))
+            hooks.input(adapter.final_norm.module, _into(self._streams))
 
     def written(self) -> Written:
         """The outputs of one run, without gradients."""
-        n = len(self.anatomy.blocks)
+        n = len(self.adapter.blocks)
         if (len(self._embed), len(self._z), len(self._mlp)) != (1, n, n):
-            name = type(self.anatomy.model).__name__
+            name = type(self.adapter.model).__name__
             raise KcError(f"{name} runs its blocks in an unexpected order.")
-        split = tuple(x.unflatten(-1, (self.anatomy.graph.n_heads, -1)) for x in self._z)
+        split = tuple(x.unflatten(-1, (self.adapter.graph.n_heads, -1)) for x in self._z)
         return Written(self._embed[0], split, tuple(self._mlp), tuple(self._streams))
 
 
 def record(
-    anatomy: Anatomy,
+    adapter: Adapter,
     ids: Int[Tensor, "batch pos"],
     streams: bool = False,
     at: Int[Tensor, "batch k"] | None = None,
@@ -132,8 +132,8 @@ def record(
     is 0 elsewhere.
     """
     with torch.no_grad(), Hooks() as hooks:
-        recording = Recording(anatomy, hooks, streams)
-        hidden = anatomy.hidden(ids, at)
+        recording = Recording(adapter, hooks, streams)
+        hidden = adapter.hidden(ids, at)
     return hidden, recording.written()
 
 
@@ -141,15 +141,15 @@ def _into(store: list[Tensor]) -> Callable[[Tensor], None]:
     return lambda x: store.append(x.detach())
 
 
-def check_decomposition(anatomy: Anatomy, ids: Int[Tensor, "batch pos"]) -> None:
+def check_decomposition(adapter: Adapter, ids: Int[Tensor, "batch pos"]) -> None:
     """KcError unless the final residual stream is the sum of its writers and output biases."""
-    written = record(anatomy, ids, streams=True)[1]
+    written = record(adapter, ids, streams=True)[1]
     first, last = written.streams[0], written.streams[-1]
-    biases = sum(block.b_o for block in anatomy.blocks)
-    total = first - written.embed + written.outputs(anatomy).sum(0) + biases
+    biases = sum(block.b_o for block in adapter.blocks)
+    total = first - written.embed + written.outputs(adapter).sum(0) + biases
     error = ((total - last).abs().max() / last.abs().max()).item()
     if not error <= (1e-4 if total.dtype in (torch.float32, torch.float64) else 0.05):
         raise KcError(
-            f"The residual stream of {type(anatomy.model).__name__} is not the sum of its "
+            f"The residual stream of {type(adapter.model).__name__} is not the sum of its "
             f"embedding, heads and MLPs (relative error {error:.1e}), so it has no edges to score."
         )

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kc_utils.circuits.adapter import Anatomy, anatomy_of, graph_of
+from kc_utils.circuits.adapter import Adapter, adapter_of, graph_of
 from kc_utils.circuits.attribution import attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import prune, top_edges
@@ -80,7 +80,7 @@ def _check_set(folder: Path, double: bool) -> list[Agreement]:
     _check_vocabulary(golden, model.config.vocab_size)
     graph = graph_of(bridge)
     results = _check_graph(golden, graph)
-    tolerance = _double_tolerance(anatomy_of(bridge)) if double else SCORE_TOLERANCE
+    tolerance = _double_tolerance(adapter_of(bridge)) if double else SCORE_TOLERANCE
     scores = {}
     for name, settings in SCORE_FILES.items():
         scores[name] = attribute(bridge, golden.batch, settings).double().numpy()
@@ -96,9 +96,9 @@ def _check_set(folder: Path, double: bool) -> list[Agreement]:
     return results + _check_circuits(golden, graph, scores, evaluate, refs)
 
 
-def _double_tolerance(anatomy: Anatomy) -> float:
-    rotary = any(name.endswith("rotary_emb") for name, _ in anatomy.model.named_modules())
-    exact = anatomy.final_norm.centred and not rotary
+def _double_tolerance(adapter: Adapter) -> float:
+    rotary = any(name.endswith("rotary_emb") for name, _ in adapter.model.named_modules())
+    exact = adapter.final_norm.centred and not rotary
     return DOUBLE_TOLERANCE if exact else SINGLE_INSIDE_TOLERANCE
 
 

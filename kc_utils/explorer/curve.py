@@ -38,7 +38,7 @@ def curve_rows(data: RunData, choice: Choice) -> pd.DataFrame:
 
 
 def missing_sizes(data: RunData, choice: Choice) -> list[int]:
-    """Sizes of a whole curve, with the chosen one, at which the own circuit is not known yet."""
+    """Sizes of a whole curve, with the chosen one, whose discovered circuit is not known yet."""
     try:
         rows = curve_rows(data, choice)
         known = set(rows["n"][rows["circuit"] == "own"])
@@ -49,9 +49,9 @@ def missing_sizes(data: RunData, choice: Choice) -> list[int]:
 
 
 def measure(data: RunData, choice: Choice, progress: Callable[[int, int], None]) -> None:
-    """Evaluate the own and a random circuit of every missing size and keep the result.
+    """Evaluate the discovered and a random circuit of every missing size and keep the result.
 
-    ``progress`` hears how many sizes of how many are done. KcError when the model, the scores or
+    ``progress`` is told how many sizes of how many are done. KcError when the model, the scores or
     the pairs are missing.
     """
     todo = missing_sizes(data, choice)

@@ -2,10 +2,9 @@
 
 The queries are cut into blocks, and each block meets the keys up to its own end. So almost half of
 the products and exponentials of plain attention are never made, and what is left are large products
-of batches, which oneDNN (:mod:`kc_utils.kernels.matmul`) computes fastest. Prompts are shorter
-than a block
-and gain from one thing only: PyTorch's softmax is slow over fewer numbers than a vector register
-holds, so these are filled up.
+of batches, which oneDNN (:mod:`kc_utils.kernels.matmul`) computes fastest. Prompts are shorter than
+a block and gain from one thing only: PyTorch's softmax is slow over fewer numbers than a vector
+register holds, so these are filled up.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Hooks(ExitStack):
-    """Listen to modules, or change what goes in and comes out.
+    """See what goes into modules and what comes out, or change it.
 
     ``with Hooks() as hooks: hooks.output(module, function)``. The function gets the tensor; what it
     returns takes the tensor's place, unless it is None.
@@ -23,8 +23,8 @@ class Hooks(ExitStack):
         *,
         first: bool = False,
     ) -> None:
-        """Call ``function`` with what ``module`` puts out, after those that listen already or,
-        with ``first``, before them."""
+        """Call ``function`` with what ``module`` puts out, after the hooks that are there already
+        or, with ``first``, before them."""
 
         def hook(_: nn.Module, __: Any, output: Any) -> Any:
             return function(output)

@@ -1,6 +1,6 @@
 """Running the last block's MLP only where the model's output is read.
 
-What that MLP writes is heard by the final residual stream alone, position by position. When only
+What that MLP writes is read by the final residual stream alone, position by position. When only
 the answer's logits are read, all that it computes elsewhere is for nothing: a tenth of a forward
 pass of six blocks.
 """
@@ -31,7 +31,7 @@ def run_only_at(
 ) -> None:
     """Hand ``mlp`` only the tokens at (row, position), and put zeros at the others.
 
-    Who listens to the module sees inputs and outputs of full shape.
+    Other hooks on the module see inputs and outputs of full shape.
     """
     shapes: list[torch.Size] = []
 

@@ -23,7 +23,7 @@ from kc_utils.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, Look,
 from kc_utils.plots.tables import check
 
 _LOOKS = {
-    "own": Look(BLACK, "o", "own circuit"),
+    "own": Look(BLACK, "o", "discovered circuit"),
     "shuffled labels": Look(PURPLE, "s", "answers shuffled", (0, (5, 1.5))),
     "untrained": Look(ORANGE, "^", "untrained, resampled", (0, (1.5, 1.2))),
     "random": Look(GREY, "x", "random scores", (0, (5, 1.5, 1.5, 1.5))),

@@ -106,7 +106,7 @@ def _texts(part: pd.DataFrame, targets: list[str], sources: list[str]) -> np.nda
 
 @styled
 def aligned_curves(aligned: pd.DataFrame, ylabel: str = "Hit@10 (share)") -> Figure:
-    """Performance of frozen topologies (Init, Before, After, Last), own and random circuits.
+    """Performance of frozen topologies (Init, Before, After, Last), discovered and random circuits.
 
     Columns: epoch, aligned, value; optional kind (rows), band (columns), low, high, chance.
     """

@@ -2,7 +2,7 @@
 
 Colours are those of Okabe and Ito (2008) and, for the ordered frequency bands, of Paul Tol's muted
 scheme; both stay apart for the common kinds of colour blindness. Colour is never the only channel:
-every value also has a marker, and second columns (own or random circuit, trained or held-out
+every value also has a marker, and second columns (discovered or random circuit, trained or held-out
 wording) a line style.
 """
 
@@ -95,7 +95,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "Random": Look(GREY, "x", "Random (same size)", (0, (1.5, 1.2))),
     },
     "circuit": {
-        "own": Look(BLACK, "o", "own circuit"),
+        "own": Look(BLACK, "o", "discovered circuit"),
         "random": Look(GREY, "o", "random circuit", (0, (3, 1.4)), True),
         "random_per_layer": Look(SKY, "s", "random, same size per layer", (0, (1, 1)), True),
     },

@@ -45,7 +45,7 @@ def frequent_accuracy(run: Run) -> Finding:
 
 
 def frequent_hits(run: Run) -> Finding:
-    """Hit@k of own circuits at the last checkpoint, high minus low band within types."""
+    """Hit@k of discovered circuits at the last checkpoint, high minus low band within types."""
     pairs = run.table("circuit_pairs")
     chosen = pairs.query(
         "circuit == 'own' and ablation == 'corrupted' and split == 'evaluate' "

@@ -108,7 +108,7 @@ def aligned_random(run: Run, ablation: str) -> Finding:
 
 
 def held_out_wording(run: Run) -> Finding:
-    """Hit@k of own circuits in the trained minus in the held-out wording, same people."""
+    """Hit@k of discovered circuits in the trained minus in the held-out wording, same people."""
     pairs = _last(run).query("split == 'evaluate' and circuit == 'own'")
     pairs = _with_hits(run, pairs)
     hits = pairs.pivot_table(index="person_id", columns="wording", values="hit", aggfunc="mean")

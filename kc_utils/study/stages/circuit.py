@@ -90,8 +90,8 @@ def circuit_sizes(run: Run) -> pd.DataFrame:
 def evaluate_checkpoint(
     run_path: Path, step: int, phases: pd.DataFrame, out: Path, out_aligned: Path
 ) -> None:
-    """Own and random circuits of every cell at one checkpoint, a row per pair; and the aligned
-    circuits of the first task's cells."""
+    """Discovered and random circuits of every cell at one checkpoint, a row per pair; and
+    the aligned circuits of the first task's cells."""
     run = Run.open(run_path)
     graph, pairs = common.graph_of_run(run), common.read_pairs(run)
     bridge, scores_at = common.open_bridge(run, step), cache(partial(common.load_scores, run))

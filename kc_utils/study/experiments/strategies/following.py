@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.analysis.knowledge import chance_level
 from kc_utils.analysis.topology import entropy
-from kc_utils.circuits.adapter import anatomy_of, graph_of
+from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.pair_batch import PairBatch
@@ -132,7 +132,7 @@ class Follower:
         if self.strategy == "random parts":
             rng = stream(self.settings.seed, "strategy: random parts")
             trained = random_parts(trained, graph, rng)
-        masks = trained_masks(model, anatomy_of(bridge), trained)
+        masks = trained_masks(model, adapter_of(bridge), trained)
         self.trained_parameters = self.freezer.freeze(model, masks)
 
 
@@ -172,7 +172,7 @@ class Asked:
 
     def scores(self, bridge: TransformerBridge) -> Float[Tensor, "n_forward n_backward"]:
         """Edge scores of the circuit."""
-        return attribute(bridge, self.pairs.to(anatomy_of(bridge).device), self.how)
+        return attribute(bridge, self.pairs.to(adapter_of(bridge).device), self.how)
 
 
 def pairs_of(

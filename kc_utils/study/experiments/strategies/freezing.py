@@ -25,26 +25,26 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.pytorch_utils import Conv1D
 
-from kc_utils.circuits.adapter import Anatomy, Block
+from kc_utils.circuits.adapter import Adapter, Block
 from kc_utils.circuits.graph import Graph
 
 
 def trained_masks(
-    model: PreTrainedModel, anatomy: Anatomy, trained: Bool[np.ndarray, " n_forward"]
+    model: PreTrainedModel, adapter: Adapter, trained: Bool[np.ndarray, " n_forward"]
 ) -> dict[str, Bool[Tensor, "*shape"]]:
     """True where a parameter is trained; only parameters of heads and MLPs are named.
 
     Args:
         model: the model that is trained.
-        anatomy: the parts of its bridge, whose modules have the same names.
+        adapter: the parts of its bridge, whose modules have the same names.
         trained: which writers are trained (:mod:`kc_utils.study.experiments.strategies.freezing`).
 
     Grouped key/value heads are trained where any of their query heads is.
     """
-    names = {id(module): name for name, module in anatomy.model.named_modules()}
+    names = {id(module): name for name, module in adapter.model.named_modules()}
     masks: dict[str, Tensor] = {}
-    for layer, block in enumerate(anatomy.blocks):
-        heads = torch.from_numpy(trained[anatomy.graph.heads(layer)])
+    for layer, block in enumerate(adapter.blocks):
+        heads = torch.from_numpy(trained[adapter.graph.heads(layer)])
         width = block.w_qkv.shape[2]
         for module, keep in zip(block.qkv, _qkv_rows(block, heads), strict=True):
             own = model.get_submodule(names[id(module)])
@@ -55,7 +55,7 @@ def trained_masks(
                 masks[f"{names[id(module)]}.bias"] = rows
         columns = heads.repeat_interleave(block.w_o.shape[1])
         masks[f"{names[id(block.o)]}.weight"] = _along(block.o, columns, outputs=False)
-        keep_mlp = bool(trained[anatomy.graph.mlp(layer)])
+        keep_mlp = bool(trained[adapter.graph.mlp(layer)])
         for name, parameter in block.mlp.named_parameters(prefix=names[id(block.mlp)]):
             masks[name] = torch.full(parameter.shape, keep_mlp)
     return masks

@@ -49,7 +49,7 @@ class Plan(Protocol):
         """Blocks of each kind of text in the step ``index`` (from 0)."""
 
     def observe(self, step: int, entropy: float) -> None:
-        """Hear the circuit entropy (nats) after ``step`` steps."""
+        """Take the circuit entropy (nats) after ``step`` steps."""
 
 
 class FixedPlan:
