@@ -121,6 +121,9 @@ def make_pairs(
 ) -> pd.DataFrame:
     """Clean and corrupted prompts of every task, type, band, split and wording.
 
+    The corrupted prompt asks about another person of the same type, band and split
+    (:func:`make_free_pairs` draws from everybody, as the published code does).
+
     Columns: task, kind, band, split, wording, pair_id, person_id, corrupted_person_id, clean,
     corrupted, clean_ids, corrupted_ids, right, wrong, right_id, wrong_id, subject_start,
     subject_stop. A cell without a single pair is an error.
@@ -144,6 +147,39 @@ def make_pairs(
                             raise KcError(_no_pairs(cell, len(chosen), min_fellows))
                         rows += [_row(cell, i, *pair) for i, pair in enumerate(pairs)]
     return pd.DataFrame(rows)
+
+
+def make_free_pairs(
+    people: pd.DataFrame,
+    pairs: pd.DataFrame,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    seed: int,
+    bos: bool = False,
+) -> pd.DataFrame:
+    """The discovery prompts of ``pairs`` with partners drawn from everybody (trained wording).
+
+    The published code takes any subject whose name has as many tokens; type, frequency band and
+    split play no part. A prompt for which nobody fits is left out. Columns: those of ``pairs``.
+    """
+    chosen = pairs[(pairs["split"] == SPLITS[0]) & (pairs["wording"] == WORDINGS[0])]
+    rows = []
+    for task, part in chosen.groupby("task", sort=False):
+        queries = make_queries(people, str(task), WORDINGS[0], tokenizer, bos=bos)
+        by_person = {query.person_id: query for query in queries}
+        groups: dict[tuple[int, tuple[int, int]], list[Query]] = defaultdict(list)
+        for query in queries:
+            groups[len(query.ids), query.subject].append(query)
+        rng = np.random.default_rng([seed, _STREAM, *_numbers((str(task), "everybody"))])
+        for row in part.itertuples(index=False):
+            clean = by_person[row.person_id]
+            fellows = groups[len(clean.ids), clean.subject]
+            fits = [q for q in fellows if q.answer_id != clean.answer_id]
+            if fits:
+                partner = fits[int(rng.integers(len(fits)))]
+                cell = (row.task, row.kind, row.band, row.split, row.wording)
+                rows.append(_row(cell, row.pair_id, clean, partner))
+    return pd.DataFrame(rows, columns=pairs.columns)
 
 
 def pair_queries(

@@ -50,6 +50,7 @@ STAGES = Stages(
         ),
         _stage("size", "04_circuit_evaluation", ("attribution",), settings.size),
         _stage("methods", "11_circuit_engine", ("size",), settings.methods),
+        _stage("ways", "11_circuit_engine", ("size",), settings.ways),
         _stage("circuit", "04_circuit_evaluation", ("size",), settings.circuit, version=3),
         _stage("performance", "05_performance", ("circuit",), settings.performance),
         _stage("unseen", "05_performance", ("training",), settings.unseen),

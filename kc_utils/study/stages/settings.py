@@ -78,6 +78,11 @@ def methods(settings: Config) -> object:
     return [settings.seed, chosen.method_pairs, chosen.exact_max_edges]
 
 
+def ways(settings: Config) -> object:
+    """k of Hit@k."""
+    return [settings.seed, settings.circuit.hit_k]
+
+
 def forgetting(settings: Config) -> object:
     """How the model goes on training on other people."""
     return [settings.seed, settings.forgetting.model_dump(mode="json"),
