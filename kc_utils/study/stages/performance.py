@@ -34,7 +34,7 @@ def compute(work: Workspace) -> None:
     work.table("time_to_knowledge", time_to_knowledge(first))
 
     pairs = run.table("circuit_pairs").assign(hit=lambda t: t["rank"] <= hit_k)
-    pairs["circuit"] = pairs["circuit"].str.partition("-")[0]
+    pairs["circuit"] = pairs["circuit"].str.replace(r"^random-\d+$", "random", regex=True)
     keys = [*AT, *CELL, "split", "wording", "circuit", "ablation"]
     work.table("hits", mean(pairs, keys, "hit"))
     work.table("model_hits", model_hits(pairs, hit_k, n, seed))
