@@ -55,6 +55,7 @@ STAGES = Stages(
         _stage("performance", "05_performance", ("circuit",), settings.performance),
         _stage("unseen", "05_performance", ("training",), settings.unseen),
         _stage("topology", "06_topology", ("performance",), settings.circuit, version=2),
+        _stage("regime", "06_topology", ("knowledge", "topology"), settings.regime),
         _stage("controls", "06_topology", ("size",), settings.controls),
         _stage("components", "07_components", ("size",), settings.components),
         _stage("forgetting", "08_forgetting", ("size",), settings.forgetting),

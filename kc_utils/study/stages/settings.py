@@ -78,6 +78,11 @@ def methods(settings: Config) -> object:
     return [settings.seed, chosen.method_pairs, chosen.exact_max_edges]
 
 
+def regime(settings: Config) -> object:
+    """Nothing of its own."""
+    return []
+
+
 def ways(settings: Config) -> object:
     """k of Hit@k."""
     return [settings.seed, settings.circuit.hit_k]
