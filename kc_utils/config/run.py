@@ -104,6 +104,11 @@ class BaseConfig(Section):
         description="what base texts say: other relations (hobby, pet, ...), the same five "
         "attributes with old values, or both",
     )
+    given: str | None = Field(
+        None,
+        description="null: the run makes its base model; shipped: the one of this shape that comes "
+        "with the package; or a folder that 'kc base' wrote",
+    )
     n_known: PositiveInt = Field(400, description="people in the base corpus")
     texts_per_person: PositiveInt = 30
     sentences_per_text: PositiveInt = 5

@@ -16,7 +16,6 @@ from kc_utils.analysis.knowledge import chance_level
 from kc_utils.models.causal_lm import load_model, load_tokenizer
 from kc_utils.models.devices import device
 from kc_utils.runs.stage import Workspace
-from kc_utils.study.stages.world import known_names
 from kc_utils.training.answers import first_answers
 from kc_utils.world import known_queries
 
@@ -48,8 +47,9 @@ def ask(work: Workspace) -> pd.DataFrame:
     """The base model's answers about every K_rel person, the columns of ``COLUMNS``."""
     run, settings = work.run, work.config
     people = run.read(run.path / "data" / "people.parquet")
+    facts = run.read(run.path / "data" / "known_facts.parquet")
     queries = known_queries(
-        known_names(settings), people, relations=settings.base.relations, seed=settings.seed
+        facts["name"], relations=settings.base.relations, facts=facts, seed=settings.seed
     )
     ids = people.set_index("name")["person_id"]
     queries = queries[queries["name"].isin(ids.index)].reset_index(drop=True)

@@ -14,10 +14,11 @@ def world(settings: Config) -> object:
     return {
         "seed": settings.seed,
         "world": settings.world.model_dump(mode="json"),
-        "corpus": [base.relations, base.n_known, base.texts_per_person, base.sentences_per_text],
+        "corpus": [base.relations, base.n_known, base.texts_per_person, base.sentences_per_text,
+                   base.given],
         "tokenizer": [model.source, model.path, model.vocab_size, settings.circuit.bos],
         "validation": settings.training.validation_people,
-    }
+    }  # fmt: skip
 
 
 def base(settings: Config) -> object:
