@@ -128,7 +128,7 @@ def compute(work: Workspace) -> None:
         )
         work.data("known_facts", facts)
         work.data("base_corpus", corpus)
-        if made:
+        if given is None:
             texts = [*corpus["text"], *biographies["text"], *value_texts(_VALUE_REPEATS)]
             tokenizer = train_bpe(texts, settings.model.vocab_size, bos=settings.circuit.bos)
         else:
