@@ -20,6 +20,7 @@ install_import_hook("kc_utils", "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from fake_clock import Clock  # noqa: E402
 from filelock import FileLock  # noqa: E402
 
 if TYPE_CHECKING:
@@ -34,12 +35,16 @@ torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One file that needs the smoke run comes first, the others that need it come last.
+    """Tests that need the smoke run are marked. One file of them comes first, the others last.
 
     So one worker makes the run while the other has something to do.
     """
-    needing = [i.path for i in items if "smoke_run" in getattr(i, "fixturenames", ())]
+    for item in items:
+        if "smoke_run" in getattr(item, "fixturenames", ()):
+            item.add_marker("run")
+    needing = [i.path for i in items if i.get_closest_marker("run")]
     if needing:
         largest = max(needing, key=needing.count)
         items.sort(key=lambda i: 0 if i.path == largest else 2 if i.path in needing else 1)
@@ -147,6 +152,16 @@ def drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from kc_utils.explorer.app import Throttle
 
     monkeypatch.setattr(Throttle, "__call__", Throttle.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that ratios of running times are measured by."""
+    from kc_utils.cli.doctor import timing
+
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    return clock
 
 
 @pytest.fixture

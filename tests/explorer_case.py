@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kc_utils.explorer.app import TABS, App
 from kc_utils.explorer.html import MESSAGE
 
@@ -26,6 +28,12 @@ def change(app: App, name: str, place: int = 0) -> None:
         return
     offered = [value for _, value in widget.options if value != widget.value]
     widget.value = offered[place]
+
+
+def choose(app: App, name: str, value: Any) -> None:
+    """Set a control and have all views of the open tab drawn."""
+    app.controls.widgets[name].value = value
+    app.soon.now()
 
 
 def sentences(app: App) -> list[str]:

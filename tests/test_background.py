@@ -21,6 +21,8 @@ from kc_utils.background.patching import some_readers, stream_patching
 from kc_utils.background.path import RULES, edge_errors, embedding_path, riemann
 from kc_utils.background.wired import CIRCUIT, linear_model, wired_batch, wired_model
 from kc_utils.book import contents
+from kc_utils.circuits import mean_outputs
+from kc_utils.circuits.ablation import references
 from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
@@ -28,9 +30,8 @@ from kc_utils.circuits.circuit import circuit_from_names, full_circuit
 from kc_utils.circuits.exact import edge_response, exact_scores
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.circuits.running import mean_outputs, references
 from kc_utils.errors import KcError
-from kc_utils.plots import background, background_paths
+from kc_utils.plots import background
 from kc_utils.plots.interactive import schematic
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -227,16 +228,16 @@ def test_a_lesson_opens_on_what_the_model_knows(smoke_run: Path) -> None:
 
 def test_figures_are_drawn_from_their_tables_and_name_what_is_missing() -> None:
     path = pd.DataFrame({"share": [0.0, 0.5, 1.0], "value": [0.0, 1.0, 2.0], "slope": 2.0})
-    assert isinstance(background_paths.path_panels(path, "share", "f"), Figure)
+    assert isinstance(background.path_panels(path, "share", "f"), Figure)
     grid = pd.DataFrame(np.eye(3))
     assert isinstance(background.patching_maps({"a": grid, "b": grid}, ["x", "y", "z"]), Figure)
     with pytest.raises(KcError, match="path_panels lacks the column"):
-        background_paths.path_panels(path.drop(columns="slope"), "share", "f")
+        background.path_panels(path.drop(columns="slope"), "share", "f")
     with pytest.raises(KcError, match="head_tokens lacks the column"):
         background.head_tokens(path, [])
     twice = pd.DataFrame({"rule": "midpoint", "steps": [1, 1], "error": 0.1})
     with pytest.raises(KcError, match="repeated rows"):
-        background_paths.step_errors(twice, "error")
+        background.step_errors(twice, "error")
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,20 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import environment, kc
+from benchmarks import report, sections, sizes
+from benchmarks.floor import attribution_floor, two_forwards
+from benchmarks.memory import high_water_mark
+from conftest import ROOT, environment
+from fake_clock import Clock
 
+from kc_utils.book import benchmark
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.cli.bench import report, sections
-from kc_utils.cli.bench.floor import attribution_floor, two_forwards
-from kc_utils.cli.bench.memory import high_water_mark
-from kc_utils.cli.doctor import shapes
+from kc_utils.cli.doctor import shapes, timing
 from kc_utils.cli.doctor.timing import Rounds, compare, threads
 from kc_utils.errors import KcError
 
@@ -33,18 +36,25 @@ KEYS = (
 )
 
 
+def benchmarks(*arguments: str | Path) -> subprocess.CompletedProcess:
+    """``python -m tests.benchmarks`` from the project's root."""
+    command = [sys.executable, "-m", "tests.benchmarks", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment())
+
+
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
     """The JSON and the output of a quick benchmark run from the command line."""
     folder = tmp_path_factory.mktemp("bench")
-    done = kc("bench", "--quick", "--out", folder)
+    done = benchmarks("--quick", "--out", folder)
+    assert done.returncode == 0, done.stderr
     assert [f.name for f in folder.iterdir()] == ["bench.json"]
     return json.loads((folder / "bench.json").read_text()), done.stdout
 
 
 @pytest.fixture(scope="module")
 def toy():
-    return shapes.random_model(shapes.TOY), shapes.random_batch(shapes.TOY)
+    return shapes.random_model(sizes.TOY), shapes.random_batch(sizes.TOY)
 
 
 @pytest.mark.slow
@@ -60,9 +70,9 @@ def test_a_quick_benchmark_holds_every_value(quick: tuple[dict, str]) -> None:
     assert all(map(math.isfinite, numbers))
     assert "toy shapes" in output
     assert "bench.json" in output
-    table = report.table(result)
+    table = benchmark.table(result)
     assert len(table) == len(KEYS)
-    assert {"eap", "eap-ig", "relp"} <= set(report.methods_table(result)["method"])
+    assert {"eap", "eap-ig", "relp"} <= set(benchmark.methods_table(result)["method"])
     assert all(math.isfinite(x) and x > 0 for x in result["methods"].values())
 
 
@@ -80,9 +90,9 @@ def test_the_benchmark_tells_of_the_machine_but_not_which_one(quick: tuple[dict,
 @pytest.mark.slow
 def test_sizes_of_a_quick_benchmark(quick: tuple[dict, str]) -> None:
     result, _ = quick
-    edges = shapes.TOY.graph.n_edges
+    edges = sizes.TOY.graph.n_edges
     assert 4 * edges <= result["scores_file_bytes"] <= 4 * edges + 500
-    parameters = sum(p.numel() for p in shapes.random_model(shapes.TOY).parameters())
+    parameters = sum(p.numel() for p in shapes.random_model(sizes.TOY).parameters())
     assert result["peak_bytes_gpt2_small_model"] == 4 * parameters
     small, model = result["peak_bytes_gpt2_small_peak"], result["peak_bytes_gpt2_small_model"]
     assert result["peak_bytes_gpt2_small_over_model"] == small - model
@@ -105,8 +115,8 @@ def test_a_wrong_option_is_one_sentence_and_writes_nothing(
     tmp_path: Path, arguments: list[str], words: list[str]
 ) -> None:
     out = tmp_path / "bench"
-    done = kc("bench", "--out", out, *arguments, check=False)
-    assert (done.returncode, out.exists()) == (2, False)
+    done = benchmarks("--out", out, *arguments)
+    assert (done.returncode, out.exists()) == (1, False)
     assert len(done.stderr.strip().splitlines()) == 1
     assert all(word in done.stderr for word in words)
 
@@ -156,68 +166,79 @@ def test_the_floor_refuses_prompts_of_unequal_length(toy) -> None:
 
 
 def test_a_random_model_has_fresh_weights_and_unit_norms() -> None:
-    model = shapes.random_model(shapes.TOY)
+    model = shapes.random_model(sizes.TOY)
     assert not model.training
     assert model.transformer.h[0].mlp.c_fc.weight.std().item() == pytest.approx(0.02, rel=0.1)
     assert (model.transformer.h[1].ln_2.weight == 1).all()
     assert (model.transformer.h[1].ln_2.bias == 0).all()
     assert model.lm_head.weight.data_ptr() == model.transformer.wte.weight.data_ptr()
-    again, other = shapes.random_model(shapes.TOY), shapes.random_model(shapes.TOY, seed=1)
+    again, other = shapes.random_model(sizes.TOY), shapes.random_model(sizes.TOY, seed=1)
     assert torch.equal(again.lm_head.weight, model.lm_head.weight)
     assert not torch.equal(other.lm_head.weight, model.lm_head.weight)
 
 
 def test_shapes_are_the_named_ones() -> None:
-    tiny = shapes.shape("tiny")
+    tiny = sizes.named("tiny")
     assert (tiny.n_layers, tiny.d_model, tiny.n_pairs) == (6, 128, 60)
-    assert shapes.shape("gpt2_xl", quick=True).d_model == shapes.TOY.d_model
+    assert sizes.named("gpt2_xl", quick=True).d_model == sizes.TOY.d_model
     with pytest.raises(KcError, match=r"'gpt3' is not a shape .* gpt2_xl"):
-        shapes.shape("gpt3")
+        sizes.named("gpt3")
 
 
-def test_a_slower_side_raises_the_ratio() -> None:
-    work = torch.randn(200, 200, generator=torch.Generator().manual_seed(0))
-
+def test_a_slower_side_raises_the_ratio(clock: Clock) -> None:
     def floor() -> None:
-        for _ in range(20):
-            work @ work
+        clock.work(0.1)
 
     def slept() -> None:
         floor()
-        time.sleep(0.1)
+        clock.sleep(0.9)
 
-    def twice() -> None:
-        for _ in range(4):
-            floor()
+    def four_times() -> None:
+        clock.work(0.4)
 
     rounds = Rounds(least=5, most=5)
-    with threads(1):
-        same, sleeping, double = (compare(f, floor, rounds) for f in (floor, slept, twice))
-    assert sleeping.median > 3 * same.median
-    assert sleeping.of_least > 3
+    same, sleeping, four = (compare(f, floor, rounds) for f in (floor, slept, four_times))
+    assert [r.median for r in (same, sleeping, four)] == pytest.approx([1, 10, 4])
+    assert [r.of_least for r in (same, sleeping, four)] == pytest.approx([1, 10, 4])
     # sleeping is no work: the CPU time does not see it, but it sees work
-    assert sleeping.of_cpu < 2
-    assert double.of_cpu > 2
-    record = sleeping.record("key")
+    assert [r.of_cpu for r in (same, sleeping, four)] == pytest.approx([1, 1, 4])
+    record = sections.recorded("key", sleeping)
     assert record["key"] == sleeping.median
     assert record["key_rounds"] == 5
 
 
-def test_a_slower_engine_raises_the_measured_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds = Rounds(least=5, most=5)  # one that the machine holds up does not change the median
-    fast = report.measure(["eapig_tiny"], quick=True, rounds=rounds)
+def test_one_round_that_the_machine_holds_up_changes_no_median(clock: Clock) -> None:
+    rounds = iter([1.0, 1.0, 50.0, 1.0, 1.0, 1.0])  # the first one is not counted
+    found = compare(lambda: clock.sleep(next(rounds)), lambda: clock.sleep(0.5), Rounds(5, 5))
+    assert found.median == found.of_least == pytest.approx(2)
+
+
+def test_seconds_are_those_of_the_machines_clocks() -> None:
+    def busy() -> None:
+        start = time.process_time()
+        while time.process_time() - start < 0.02:
+            pass
+
+    assert timing.timed(lambda: time.sleep(0.02))[0] >= 0.02
+    assert timing.timed(busy)[1] >= 0.02
+
+
+def test_a_slower_engine_raises_the_measured_value(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taking(seconds: float, function: Callable) -> Callable:
+        return lambda *a: (clock.work(seconds), function(*a))[1]
+
     attribute = sections.attribute
-
-    def slow(*arguments):
-        time.sleep(0.6)  # far above what another process on the machine can cost
-        return attribute(*arguments)
-
-    monkeypatch.setattr(sections, "attribute", slow)
-    slowed = report.measure(["eapig_tiny"], quick=True, rounds=rounds)
-    key = "eapig_tiny_over_floor"
-    assert slowed[key] > 2 * fast[key]
-    assert slowed["targets"][key]["met"] is False
-    assert set(slowed["targets"]) == {key}
+    monkeypatch.setattr(sections, "attribution_floor", taking(1.0, sections.attribution_floor))
+    key, measured = "eapig_tiny_over_floor", []
+    for seconds in (1.5, 6.0):
+        monkeypatch.setattr(sections, "attribute", taking(seconds, attribute))
+        measured.append(report.measure(["eapig_tiny"], quick=True))
+        assert measured[-1][key] == pytest.approx(seconds)
+    fast, slowed = (result["targets"] for result in measured)
+    assert (fast[key]["met"], slowed[key]["met"]) == (True, False)
+    assert set(slowed) == {key}
 
 
 def test_rounds_are_bounded() -> None:
@@ -236,16 +257,16 @@ def test_threads_are_put_back() -> None:
 
 
 def test_a_process_does_not_inherit_the_peak_of_its_parent() -> None:
-    child = "from kc_utils.cli.bench.memory import high_water_mark; print(high_water_mark())"
+    child = "from tests.benchmarks.memory import high_water_mark; print(high_water_mark())"
     parent = (
         "import subprocess, sys\n"
-        "from kc_utils.cli.bench.memory import high_water_mark\n"
+        "from tests.benchmarks.memory import high_water_mark\n"
         "block = bytearray(b'x') * 300_000_000\n"
         "print(high_water_mark())\n"
         f"print(subprocess.check_output([sys.executable, '-c', {child!r}], text=True))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", parent], capture_output=True, text=True, env=environment()
+        [sys.executable, "-c", parent], capture_output=True, text=True, env=environment(), cwd=ROOT
     )
     large, small = map(int, done.stdout.split())
     assert large > 300_000_000
@@ -255,15 +276,15 @@ def test_a_process_does_not_inherit_the_peak_of_its_parent() -> None:
 
 def test_a_missed_target_is_shown_as_missed() -> None:
     key = "ten_circuits_over_ten_times_one"
-    target = report.TARGETS[key]
+    target = benchmark.TARGETS[key]
     assert target.met(0.99) and not target.met(1.0)
-    assert report.TARGETS["eapig_tiny_over_floor"].met(2.0)
+    assert benchmark.TARGETS["eapig_tiny_over_floor"].met(2.0)
     result = {
         key: 1.5,
         f"{key}_cpu": 1.4,
         "targets": {key: {"most": 1.0, "unit": "x", "met": False}},
     }
-    (row,) = report.table(result).to_dict("records")
+    (row,) = benchmark.table(result).to_dict("records")
     assert row["quantity"] == target.words
     assert (row["measured"], row["target"], row["met"]) == ("1.50 x", "below 1.00 x", "no")
     assert (row["least"], row["CPU"]) == ("", "1.40 x")
@@ -272,7 +293,7 @@ def test_a_missed_target_is_shown_as_missed() -> None:
 def test_a_damaged_benchmark_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     with pytest.raises(KcError, match=r"bench\.json is missing"):
-        report.read(path)
+        benchmark.read(path)
     path.write_text('{"machine": {}}')
     with pytest.raises(KcError, match=r"damaged: it has no targets"):
-        report.read(path)
+        benchmark.read(path)

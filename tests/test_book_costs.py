@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 from kc_utils import artifacts
-from kc_utils.book import cost_tables, generated, records
+from kc_utils.book import cost_tables, reference_tables, run_tables
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
@@ -101,9 +101,9 @@ def test_runs_of_the_sweep_and_of_the_real_model_are_named(run: Run, tmp_path: P
     reference = ROOT / "book" / "reference"
     assert "seed 0 of the sweep" in cost_tables.whole_runs(run, reference)
     assert "`smollm2-mini`" in cost_tables.whole_runs(run, reference)
-    assert "| `tiny` | `0` |" in records.sweep_runs(reference / "sweep")
-    assert "no stored sweep" in records.sweep_runs(tmp_path)
-    assert "`tiny-llama`" in records.stored_runs(reference)
+    assert "| `tiny` | `0` |" in run_tables.sweep_runs(reference / "sweep")
+    assert "no stored sweep" in run_tables.sweep_runs(tmp_path)
+    assert "`tiny-llama`" in run_tables.stored_runs(reference)
 
 
 def test_the_stored_study_of_facts_shows_what_its_parts_took(tmp_path: Path) -> None:
@@ -117,16 +117,16 @@ def test_the_stored_study_of_facts_shows_what_its_parts_took(tmp_path: Path) -> 
 
 
 def test_stages_show_seconds_share_and_memory(run: Run) -> None:
-    text = generated.run_seconds(run)
+    text = run_tables.seconds_of_stages(run)
     assert row(text, "training")[1:4] == ["60.0", f"{1 / len(STAGES.study):.0%}", "100 MiB"]
-    assert row(records.notebooks(run), "08_forgetting") == [
+    assert row(run_tables.notebooks(run), "08_forgetting") == [
         "`08_forgetting`",
         "30.0",
         "",
         "300 MiB",
     ]
     del run.record["stages"]["training"]["peak_bytes"]
-    assert row(generated.run_seconds(run), "training")[3] == "not recorded"
+    assert row(run_tables.seconds_of_stages(run), "training")[3] == "not recorded"
 
 
 def test_every_random_stream_is_found(tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ def test_every_random_stream_is_found(tmp_path: Path) -> None:
         '"""A module."""\nSTREAM = 7\ndef draw(seed):\n    """Draw people. More."""\n'
         "    return np.random.default_rng([seed, STREAM])\ndef fixed():\n    return 4\n"
     )
-    found = list(records.random_sources(tmp_path))
+    found = list(reference_tables.random_sources(tmp_path))
     assert found == [("one.py", "draw", "Draw people", "np.random.default_rng([seed, 7])")]
-    text = records.seeds(ROOT / "kc_utils")
+    text = reference_tables.random_streams(ROOT / "kc_utils")
     assert "`epoch_order`" in text and "`make_model`" in text
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from kc_utils.book import contents, front_page
-from kc_utils.plots.signature import signature
+from kc_utils.plots.controls import signature
 from kc_utils.plots.style import svg_bytes
 from kc_utils.runs.dataset import SweepTables
 from kc_utils.study.claims.ledger import CLAIMS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -190,17 +189,6 @@ def test_the_address_of_the_repository_is_the_same_everywhere() -> None:
         assert set(other.findall((ROOT / name).read_text("utf-8"))) <= {address}, name
 
 
-def test_conda_and_binder_use_the_lock_file() -> None:
-    for name in ("environment.yml", ".binder/environment.yml"):
-        dependencies = _yaml(name)["dependencies"]
-        assert "python=3.11" in dependencies
-        (pip,) = [d["pip"] for d in dependencies if isinstance(d, dict)]
-        (lock,) = [line.removeprefix("-r ") for line in pip if line.startswith("-r ")]
-        assert ((ROOT / name).parent / lock).resolve() == ROOT / "requirements.lock"
-    assert (ROOT / "requirements.lock").is_file()
-    assert os.access(ROOT / ".binder" / "postBuild", os.X_OK)
-
-
 def test_the_workflow_tests_everything_and_publishes_main_only() -> None:
     workflow = _yaml(".github/workflows/book.yml")
     triggers = workflow[True]  # YAML reads the key "on" as true
@@ -220,13 +208,3 @@ def test_commands_in_the_prose_exist() -> None:
     for page in _pages():
         used = re.findall(r"^kc (\w+)", page.read_text("utf-8"), flags=re.MULTILINE)
         assert set(used) <= known, page.name
-
-
-def test_rooms_named_in_the_prose_exist() -> None:
-    text = (ROOT / "book" / "architecture.md").read_text("utf-8")
-    section = text.split("## Who may know what")[1].split("\n## ")[0]
-    rooms = [r for row in re.findall(r"^\| (`[^|]+) \|", section, flags=re.MULTILINE)
-             for r in re.findall(r"`(\w+)`", row)]  # fmt: skip
-    package = ROOT / "kc_utils"
-    missing = [r for r in rooms if not ((package / f"{r}.py").is_file() or (package / r).is_dir())]
-    assert rooms and missing == []

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from kc_utils import config
-from kc_utils.book import build, generated
+from kc_utils.book import build, markdown, reference_tables
 from kc_utils.config import Config, profiles
+from kc_utils.config.sections import Section
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 
@@ -18,6 +18,11 @@ CONFIG = """\
 title: A small book
 only_build_toc_files: true
 execute: {execute_notebooks: "off"}
+"""
+CONTRACTS = """
+[[tool.importlinter.contracts]]
+type = "layers"
+layers = ["one"]
 """
 CONTENTS = """\
 format: jb-book
@@ -50,6 +55,7 @@ def root(tmp_path: Path) -> Path:
     (root / "book").mkdir(parents=True)
     (root / "kc_utils").mkdir()
     (root / "kc_utils" / "one.py").write_text('"""The :mod:`~a.b` and ``c``."""\n')
+    (root / "pyproject.toml").write_text(CONTRACTS)
     (root / "_config.yml").write_text(CONFIG)
     (root / "_toc.yml").write_text(CONTENTS)
     (root / "book" / "index.md").write_text(f"# Small\n\nHello.\n\n{TABLES}")
@@ -171,10 +177,10 @@ def test_a_warning_fails_the_build_every_time(run: Run, root: Path) -> None:
 
 
 def test_parameter_table_has_every_key_and_this_run_in_bold() -> None:
-    text = generated.parameters(profiles.load("smoke", ["training.epochs=3"]))
+    text = reference_tables.parameters(profiles.load("smoke", ["training.epochs=3"]))
     for name, field in Config.model_fields.items():
         section = field.annotation
-        nested = isinstance(section, type) and issubclass(section, config.Section)
+        nested = isinstance(section, type) and issubclass(section, Section)
         for key in [f"{name}.{k}" for k in section.model_fields] if nested else [name]:
             assert f"| `{key}` |" in text
     row = next(line for line in text.splitlines() if "`training.epochs`" in line)
@@ -192,17 +198,18 @@ def test_parameter_table_has_every_key_and_this_run_in_bold() -> None:
     ],
 )
 def test_allowed_values_in_words(schema: dict[str, Any], words: str) -> None:
-    assert generated.allowed(schema) == words
+    assert reference_tables.allowed(schema) == words
 
 
 def test_every_profile_has_a_row() -> None:
-    table = generated.profile_table()
+    table = reference_tables.profile_table()
     assert all(f"| `{name}` |" in table for name in profiles.PROFILES)
 
 
 def test_rooms_show_the_first_sentence_as_markdown(root: Path) -> None:
-    assert "| `kc_utils/one.py` | The `b` and `c`. |" in generated.rooms(root / "kc_utils")
+    text = reference_tables.file_table(root / "kc_utils")
+    assert "| `kc_utils/one.py` | The `b` and `c`. |" in text
 
 
 def test_cells_cannot_break_the_table() -> None:
-    assert "a \\| b c" in generated.table(("x",), [("a | b\nc",)])
+    assert "a \\| b c" in markdown.table(("x",), [("a | b\nc",)])

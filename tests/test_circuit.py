@@ -23,27 +23,23 @@ from tiny_models import (
     tokenizer,
 )
 
-from kc_utils.circuits.adapter import graph_of
-from kc_utils.circuits.attribution import AttributionSettings, attribute
-from kc_utils.circuits.bridge import boot_bridge
-from kc_utils.circuits.circuit import (
+from kc_utils.circuits import (
     circuit_from_edges,
-    circuit_from_names,
-    full_circuit,
-    prune,
+    evaluate_circuit,
+    faithfulness,
+    mean_outputs,
     random_circuit,
     top_n,
 )
-from kc_utils.circuits.evaluation import (
-    evaluate_circuit,
-    faithfulness,
-    hit,
-    mean_outputs,
-    rank,
-    references,
-    run_circuit,
-)
+from kc_utils.circuits.ablation import references
+from kc_utils.circuits.adapter import graph_of
+from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.circuit import circuit_from_names, full_circuit, prune
+from kc_utils.circuits.circuit_run import run_circuit
+from kc_utils.circuits.evaluation import hit
 from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.metrics import rank
 from kc_utils.errors import KcError
 
 graphs = st.builds(Graph, st.integers(1, 4), st.integers(1, 4), st.booleans())

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from kc_utils.analysis.faithfulness import CELL, faithfulness_of
+from kc_utils.circuits import areas
+from kc_utils.circuits.circuit_size import CIRCUITS, SHARES
 from kc_utils.circuits.recovery import READER_CLASSES, VIEWS
-from kc_utils.circuits.size_curve import CIRCUITS, SHARES, areas
 from kc_utils.runs.folder import Run
 
 pytestmark = pytest.mark.slow

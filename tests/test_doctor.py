@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from benchmarks.sizes import TOY
 from conftest import ROOT, environment, kc
+from fake_clock import Clock
 
 from kc_utils import artifacts
-from kc_utils.book import costs
-from kc_utils.book.costs import Costs, Speed
-from kc_utils.cli.doctor import checks as installed
-from kc_utils.cli.doctor import jobs, probe, resources
-from kc_utils.cli.doctor.checks import GIB, Finding, safely
+from kc_utils.cli.doctor import check_installation as installed
+from kc_utils.cli.doctor import check_machine, speed, timing
+from kc_utils.cli.doctor import record as costs
+from kc_utils.cli.doctor.check_installation import GIB, Finding, safely
+from kc_utils.cli.doctor.check_machine import check_run
 from kc_utils.cli.doctor.estimates import EXPERIMENTS, KINDS, estimates
+from kc_utils.cli.doctor.record import Costs, Speed
 from kc_utils.cli.doctor.report import Report, examine
-from kc_utils.cli.doctor.resources import check_run
-from kc_utils.cli.doctor.shapes import TOY
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
@@ -106,13 +109,13 @@ def test_a_kernel_that_is_not_there_or_is_another_python() -> None:
     ("free", "state"), [(GIB // 2, "missing"), (5 * GIB // 4, "warning"), (2 * GIB, "ok")]
 )
 def test_memory_and_disk_against_the_reference_run(free: int, state: str) -> None:
-    assert resources.check_memory(COSTS, free)[0].state == state
-    assert resources.check_disk(COSTS, free=free)[0].state == state
+    assert check_machine.check_memory(COSTS, free)[0].state == state
+    assert check_machine.check_disk(COSTS, free=free)[0].state == state
 
 
 def test_a_busy_machine_is_a_warning() -> None:
-    assert resources.check_cores(2, load=3.5)[0].state == "warning"
-    assert resources.check_cores(2, load=0.3)[0].state == "ok"
+    assert check_machine.check_cores(2, load=3.5)[0].state == "warning"
+    assert check_machine.check_cores(2, load=0.3)[0].state == "ok"
 
 
 def test_no_run_is_missing_and_says_how_to_make_one(tmp_path: Path) -> None:
@@ -229,11 +232,37 @@ def test_seconds_of_a_seed_come_from_the_same_machine(tmp_path: Path) -> None:
     assert costs.sweep_seconds("tiny", "elsewhere", path) is None
 
 
-def test_work_is_timed_and_growth_is_a_ratio() -> None:
-    assert 0 < probe.least(lambda: sum(range(1000)), seconds=0.01) < 1
-    ratios = jobs.measure(TOY, seconds=0.05)
-    assert all(0.2 < ratio < 10 for ratio in ratios.values())
-    assert {"circuit.n_pairs", "circuit.steps", "training.batch_size"} <= set(ratios)
+def test_the_least_time_counts_and_the_first_round_does_not(clock: Clock) -> None:
+    taken = iter([0.1, 0.5, 0.2, 0.4])
+    found = timing.least(lambda: clock.work(next(taken)), seconds=0.0, clock=clock.process_time)
+    assert found == pytest.approx(0.2) and list(taken) == []
+    assert timing.least(lambda: clock.sleep(1), seconds=5.0, clock=clock.process_time) == 0
+
+
+def test_growth_is_the_ratio_of_the_work(clock: Clock, monkeypatch) -> None:
+    def spending(name: str, seconds: Callable[..., int]) -> None:
+        function = getattr(speed, name)
+        monkeypatch.setattr(speed, name, lambda *a: (clock.work(seconds(*a)), function(*a))[1])
+
+    spending("attribute", lambda bridge, batch, how: len(batch) * how.steps)
+    spending("evaluate_circuit", lambda bridge, batch, circuit: circuit.n_edges)
+    fast_kernels = speed.fast_kernels
+
+    @contextmanager
+    def counted(model):
+        def forward(model, arguments):
+            clock.work(arguments[0].numel() * model.config.n_layer)
+
+        hook = model.register_forward_pre_hook(forward)
+        with fast_kernels(model):
+            yield
+        hook.remove()
+
+    monkeypatch.setattr(speed, "fast_kernels", counted)
+    assert speed.growth(replace(TOY, n_layers=3)) == pytest.approx({
+        "circuit.n_pairs": 2, "circuit.steps": 2, "circuit.top_n": 2, "model.n_layers": 2,
+        "training.batch_size": 1,  # as many tokens
+    })  # fmt: skip
 
 
 def test_a_report_is_ok_unless_something_is_missing() -> None:

@@ -12,29 +12,25 @@ from hypothesis import strategies as st
 from tiny_models import golden_batch, golden_bridge, tiny_batch, tiny_model, tokenizer
 
 from kc_utils.analysis.faithfulness import CELL, curve_areas, faithfulness_of, recovery_of
-from kc_utils.circuits.attribution import AttributionSettings, attribute
-from kc_utils.circuits.bridge import boot_bridge
-from kc_utils.circuits.circuit import (
+from kc_utils.circuits import (
+    ABLATIONS,
+    BatchEvaluation,
     Circuit,
-    circuit_from_names,
-    prune,
-    random_circuit,
-    top_n,
-    top_sizes,
-    weighted_edges,
-)
-from kc_utils.circuits.evaluation import ABLATIONS, BatchEvaluation, evaluate_circuit, mean_outputs
-from kc_utils.circuits.graph import Graph
-from kc_utils.circuits.recovery import READER_CLASSES, VIEWS, class_edges, recovery, view_edges
-from kc_utils.circuits.size_curve import (
-    CIRCUITS,
-    SHARES,
     areas,
     curve_circuits,
+    evaluate_circuit,
+    mean_outputs,
     minimal_size,
+    random_circuit,
     size_curve,
-    sizes_of,
+    top_n,
 )
+from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.circuit import prune, top_sizes
+from kc_utils.circuits.circuit_size import CIRCUITS, SHARES, sizes_of
+from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.recovery import READER_CLASSES, VIEWS, class_edges, recovery, view_edges
 from kc_utils.errors import KcError
 
 graphs = st.builds(Graph, st.integers(1, 5), st.integers(1, 4), st.booleans())
@@ -103,23 +99,6 @@ def test_several_sizes_at_once_are_the_sizes_one_by_one(graph: Graph, seed: int)
     for n, circuit in zip(sizes, top_sizes(scores, graph, sizes), strict=True):
         assert circuit.n == n
         assert (circuit.edges == top_n(scores, graph, n).edges).all()
-
-
-def test_weighted_edges_count_the_kept_part_of_the_writer() -> None:
-    graph = Graph(2, 1)
-    names = ["input->m0", "m0->a1.h0<v>", "a1.h0->logits", "m0->logits", "m1->logits"]
-    circuit = circuit_from_names(graph, names)
-    assert circuit.n_edges == weighted_edges(circuit) == 4, "pruned: m1 reads nothing"
-    shares = np.ones(graph.n_forward)
-    assert weighted_edges(circuit, shares) == 4
-    shares[graph.mlp(0)] = 0.25  # two edges start there
-    assert weighted_edges(circuit, shares) == 2.5
-    shares[graph.mlp(1)] = 0.0
-    assert weighted_edges(circuit, shares) == 2.5
-    with pytest.raises(KcError, match=r"1\.5 is not a share"):
-        weighted_edges(circuit, np.full(graph.n_forward, 1.5))
-    with pytest.raises(KcError, match="3 shares of writers"):
-        weighted_edges(circuit, np.ones(3))
 
 
 # Curves on a model

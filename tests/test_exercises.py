@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from kc_utils.book import exercises, generated
+from kc_utils.book import exercises, reference_tables
 from kc_utils.book.exercises import (
     TAGS,
     all_exercises,
@@ -197,7 +197,7 @@ def test_a_page_shows_the_stub_and_folds_the_solution(path: Path) -> None:
 
 
 def test_the_table_has_a_row_for_every_exercise() -> None:
-    rows = generated.exercise_table(ROOT).splitlines()[2:]
+    rows = reference_tables.exercise_table(ROOT).splitlines()[2:]
     assert len(rows) == len(ALL)
     for row, exercise in zip(rows, ALL, strict=True):
         assert f"{{ref}}`{exercise.title} <{exercise.anchor}>`" in row

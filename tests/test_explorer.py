@@ -1,4 +1,4 @@
-"""The explorer: what it offers, what it draws again, what it measures, how long it takes."""
+"""The explorer: what it offers, what it draws again, what it measures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from explorer_case import PROMPT, change, html, look
+from cachetools import LRUCache
+from explorer_case import PROMPT, change, choose, html, look
 from matplotlib.figure import Figure
 
 from kc_utils.circuits.circuit import top_n
@@ -20,16 +21,13 @@ from kc_utils.errors import KcError
 from kc_utils.explorer import explore
 from kc_utils.explorer.app import TABS, App
 from kc_utils.explorer.curve import curve_rows, missing_sizes
-from kc_utils.explorer.data import RunData, sizes
-from kc_utils.explorer.lru import Lru
-from kc_utils.explorer.prompt_views import attention_html, library
+from kc_utils.explorer.data import RunData, cached, sizes
+from kc_utils.explorer.html import attention_html, library
 from kc_utils.explorer.reading import Reading, read_prompt
 from kc_utils.explorer.state import State
-from kc_utils.explorer.timing import milliseconds, time_controls
 from kc_utils.explorer.views import VIEWS
 from kc_utils.models.causal_lm import load_model, load_tokenizer
-from kc_utils.plots.attention_maps import attention_maps
-from kc_utils.plots.components import top_heads
+from kc_utils.plots.components import attention_maps, top_heads
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import common
 
@@ -163,18 +161,15 @@ def test_the_stored_curve_needs_little_measuring(state: State) -> None:
     )
 
 
-def test_a_cache_keeps_the_last_ones_only() -> None:
+def test_what_is_dear_is_made_once_and_an_error_keeps_nothing() -> None:
     made = []
-    cache: Lru[int] = Lru(2)
+    cache = LRUCache(2)
     for key in (1, 2, 1, 3, 2):
-        cache.get(key, lambda key=key: made.append(key) or key)
-        assert len(cache) <= 2
+        assert cached(cache, key, lambda key=key: made.append(key) or key) == key
     assert made == [1, 2, 3, 2] and 1 not in cache and 3 in cache
     with pytest.raises(ZeroDivisionError):
-        cache.get(9, lambda: 1 // 0)
+        cached(cache, 9, lambda: 1 // 0)
     assert 9 not in cache
-    with pytest.raises(KcError, match="at least 1"):
-        Lru(0)
 
 
 def test_models_do_not_pile_up(smoke_run: Path) -> None:
@@ -200,20 +195,12 @@ def test_looking_again_reads_nothing_anew(app: App, monkeypatch: pytest.MonkeyPa
     look(app, "Your prompt")
     first, second = app.state.data.values["step"][:2]
     for step in (first, second):
-        milliseconds(app, "step", step)
+        choose(app, "step", step)
     monkeypatch.setattr("kc_utils.explorer.data.read_prompt", noted)
-    milliseconds(app, "step", first)
+    choose(app, "step", first)
     assert reads == []
-    milliseconds(app, "prompt", "Nobody lives in the city of")
+    choose(app, "prompt", "Nobody lives in the city of")
     assert reads == ["Nobody lives in the city of"]
-
-
-def test_the_times_of_all_controls_are_taken(app: App) -> None:
-    table = time_controls(app)
-    assert set(table["tab"]) == set(TABS)
-    assert set(table["control"]) == set(app.controls.widgets) - {"run"}
-    quiet = table[(table["tab"] == "Edges") & (table["control"] == "layer")]
-    assert quiet["drawn"].item() == 0
 
 
 def test_without_a_front_end_there_is_a_sentence_and_no_widget(

@@ -9,6 +9,7 @@ from pathlib import Path
 import facts_case
 import pandas as pd
 import pytest
+import torch
 from conftest import kc
 from typer.testing import CliRunner
 
@@ -23,12 +24,15 @@ from kc_utils.circuits.score_files import read_scores
 from kc_utils.cli.main import app
 from kc_utils.errors import KcError
 from kc_utils.facts import study
+from kc_utils.facts.figures import write_figures
 from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.record import Study, StudyFolder
 from kc_utils.facts.run import Request, study_facts
 from kc_utils.models.causal_lm import load_model, load_tokenizer
 
-SETTINGS = FactSettings(pairs=8, top_share=0.2, shares=(0.01, 0.2, 1.0), steps=3)
+# Circuits of this size and ten random ones leave a wide gap, whatever the model became.
+SETTINGS = FactSettings(pairs=16, top_share=0.3, shares=(0.01, 0.3, 1.0), steps=3,
+                        random_circuits=10)  # fmt: skip
 TABLES = {"facts", "relations", "pairs", "graph", "sizes", "areas", "transfer", "topology",
           "answers", "overlap", "heads", "role_shares", "logit_lens", "strongest_edges",
           "size_pairs", "transfer_pairs"}  # fmt: skip
@@ -37,7 +41,7 @@ TABLES = {"facts", "relations", "pairs", "graph", "sizes", "areas", "transfer", 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> list[Path]:
     """Before learning, half-way, and when it knows all of the facts."""
-    return facts_case.folders(tmp_path_factory.mktemp("models"), (0, 30, 120))
+    return facts_case.folders(tmp_path_factory.mktemp("models"), (0, 30, None))
 
 
 @pytest.fixture(scope="module")
@@ -87,17 +91,18 @@ def test_the_same_numbers_as_by_hand(done, models) -> None:
     sides = {side: PairBatch.from_frame(part) for side, part in pairs.groupby("split")}
     scores = attribute(bridge, sides["discover"], AttributionSettings(steps=3))
     stored = read_scores(done.path / "scores" / "checkpoint-002.safetensors")
-    assert (stored["capital|known"] == scores).all()
+    stored = stored["capital|known"]
+    torch.testing.assert_close(stored, scores, rtol=1e-4, atol=1e-5 * float(scores.abs().max()))
     n = int(done.table("graph")["top_n"][0])
     graph = study.graph_of(bridge)
-    result = evaluate_circuit(bridge, sides["evaluate"], top_n(scores, graph, n), "zero")
+    result = evaluate_circuit(bridge, sides["evaluate"], top_n(stored, graph, n), "zero")
     row = done.table("transfer").query(
         "source_relation == relation == 'capital' and circuit == 'own' and ablation == 'zero'"
     )
-    assert row["faithfulness"].item() == pytest.approx(result.faithfulness, rel=1e-9)
+    assert row["faithfulness"].item() == pytest.approx(result.faithfulness, rel=1e-4)
     assert row["hit"].item() == result.hit_at(10)
     last = done.table("topology").query("relation == 'capital' and checkpoint == 2")
-    assert last["entropy"].item() == entropy(scores, graph.real_edges)
+    assert last["entropy"].item() == pytest.approx(entropy(scores, graph.real_edges), rel=1e-5)
     assert last["edge_jaccard"].item() == 1.0
 
 
@@ -149,6 +154,14 @@ def test_heads_split_what_they_read(done) -> None:
     parts = heads[["from_subject", "from_relation", "from_bos"]].sum(axis=1)
     assert parts.to_numpy() == pytest.approx(heads["total"].to_numpy(), abs=1e-9)
     assert set(heads["relation"]) == {"capital", "sea"}
+
+
+def test_a_circuit_without_edges_has_no_drawing_and_all_other_figures(done, tmp_path) -> None:
+    tables = {name: done.table(name) for name in TABLES}
+    tables["strongest_edges"] = tables["strongest_edges"].query("relation == 'sea'")
+    write_figures(tmp_path, tables)
+    whole = {path.name for path in (done.path / "figures").iterdir()}
+    assert whole - {path.name for path in tmp_path.iterdir()} == {"circuit-capital.html"}
 
 
 def test_a_second_start_computes_nothing(done, request_, monkeypatch) -> None:
@@ -206,7 +219,7 @@ def test_wrong_facts_are_a_group_of_their_own(models, tmp_path) -> None:
     for row in rows[::2][:8]:  # the model says otherwise
         row["answer"] = "Homs" if row["answer"] != "Homs" else "Bonn"
     path = facts_case.write(tmp_path / "mixed.jsonl", rows)
-    settings = FactSettings(pairs=4, top_share=0.2, shares=(0.2, 1.0), steps=1)
+    settings = FactSettings(pairs=4, top_share=0.3, shares=(0.3, 1.0), steps=1)
     request = Request(str(models[-1]), path, tmp_path / "mixed", settings=settings)
     counts = study_facts(request).table("relations").set_index(["relation", "group"])
     assert counts.loc[("capital", "known"), "facts"] == 10
@@ -230,7 +243,7 @@ def test_the_command_line_says_what_it_found(models, facts_file, tmp_path) -> No
     path = facts_case.write(tmp_path / "plain.jsonl", plain)
     done = kc(
         "facts", "--model", models[-1], "--facts", path, "--out", tmp_path / "out", "--pairs", "3",
-        "--steps", "1", "--template", f"capital={facts_case.CAPITAL}",
+        "--steps", "1", "--top-share", "0.3", "--template", f"capital={facts_case.CAPITAL}",
         "--template", f"sea={facts_case.SEA}",
     )  # fmt: skip
     assert "by the model's own check" in done.stdout and "capital known" in done.stdout

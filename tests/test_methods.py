@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_attribution import error, masked, outputs
+from edge_masks import error, masked, outputs
 from tiny_models import KINDS, tiny_batch, tiny_model, tokenizer
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
@@ -18,6 +18,8 @@ from transformer_lens.tools.analysis.attribution_patching import (
     faithfulness,
 )
 
+from kc_utils.circuits import evaluate_circuit
+from kc_utils.circuits.ablation import references
 from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import (
     METHODS,
@@ -27,7 +29,7 @@ from kc_utils.circuits.attribution import (
 )
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import top_edges
-from kc_utils.circuits.evaluation import evaluate_circuit, references, run_circuit
+from kc_utils.circuits.circuit_run import run_circuit
 from kc_utils.circuits.metrics import evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.relp import apply_relp_rules

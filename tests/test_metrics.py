@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_attribution import error, mask_gradient
+from edge_masks import error, mask_gradient
 from tiny_models import KINDS, golden_batch, golden_bridge, tiny_batch, tiny_model, tokenizer
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from kc_utils.circuits import evaluate_circuit
+from kc_utils.circuits.ablation import references
 from kc_utils.circuits.adapter import graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import top_n
-from kc_utils.circuits.evaluation import evaluate_circuit, references, run_circuit
+from kc_utils.circuits.circuit_run import run_circuit
 from kc_utils.circuits.metrics import evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kc_utils.circuits.size_curve import MinimalSize, minimal_size
+from kc_utils.circuits import minimal_size
+from kc_utils.circuits.circuit_size import MinimalSize
 from kc_utils.errors import KcError
 
 

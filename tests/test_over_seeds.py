@@ -15,11 +15,13 @@ from kc_utils.book.ledger_words import (
     disagreements,
     evidence_table,
     profiles_sentence,
+    seeds_of,
+    strategy_verdict,
     swapped_ledgers,
     verdict_counts,
 )
 from kc_utils.errors import KcError
-from kc_utils.plots.evidence import evidence_forest, in_margins
+from kc_utils.plots.claims import evidence_forest, in_margins
 from kc_utils.study.claims.entries import entries
 from kc_utils.study.claims.over_seeds import UNDECIDED, over_seeds
 
@@ -197,3 +199,18 @@ def test_profiles_agree_contradict_or_leave_open() -> None:
     )
     alone = pd.DataFrame(rows).query("profile == 'tiny'")
     assert "nothing can be compared" in profiles_sentence(between_profiles(alone))
+
+
+def test_the_runs_of_a_data_set_are_counted_by_profile() -> None:
+    runs = pd.DataFrame({"profile": ["tiny", "tiny", "tiny", "llama"], "seed": [0, 0, 1, 0]})
+    assert seeds_of(runs) == "**2** seeds of `tiny` and **1** seed of `llama`"
+
+
+def test_a_strategy_helps_fails_or_stays_open() -> None:
+    ids = ["strategy-phase-efficiency", "strategy-phase-forgetting"]
+    both = pd.Series(["holds", "holds"], index=ids)
+    assert strategy_verdict(both, "phase") == "it learns sooner and forgets less"
+    mixed = strategy_verdict(both.replace({"holds": "does not hold"}).drop(ids[1]), "phase")
+    assert "**it is not shown to help**" in mixed
+    assert "no gain that would matter: learns sooner" in mixed and "undecided: forgets" in mixed
+    assert "undecided: learns sooner and forgets less" in strategy_verdict(both, "circuit")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kc_utils.circuits.circuit import Circuit, circuit_from_edges, prune, random_circuit, top_n
+from kc_utils.circuits import Circuit, circuit_from_edges, random_circuit, top_n
+from kc_utils.circuits.circuit import prune
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.random_circuits import edges_per_layer, random_circuit_per_layer
 

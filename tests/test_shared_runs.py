@@ -10,19 +10,19 @@ import pytest
 import torch
 from tiny_models import KINDS, tiny_batch, tiny_model, tokenizer
 
-from kc_utils.circuits import memory, running
-from kc_utils.circuits.adapter import adapter_of, graph_of
-from kc_utils.circuits.attribution import AttributionSettings, attribute, attribute_by_position
-from kc_utils.circuits.bridge import boot_bridge
-from kc_utils.circuits.circuit import random_circuit
-from kc_utils.circuits.evaluation import (
+from kc_utils.circuits import (
     ABLATIONS,
     BatchEvaluation,
-    evaluate_ablations,
+    batch_sizes,
+    circuit_run,
     evaluate_circuit,
     mean_outputs,
-    references,
+    random_circuit,
 )
+from kc_utils.circuits.ablation import references
+from kc_utils.circuits.adapter import Adapter, adapter_of, graph_of
+from kc_utils.circuits.attribution import AttributionSettings, attribute, attribute_by_position
+from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.metrics import METRICS
 from kc_utils.errors import KcError
 
@@ -35,13 +35,13 @@ def bridge_of(kind: str):
 def runs(monkeypatch):
     """Number of prompts in every run of a plain model."""
     sizes: list[int] = []
-    hidden = running.Adapter.hidden
+    hidden = Adapter.hidden
 
     def counted(self, ids, at=None):
         sizes.append(len(ids))
         return hidden(self, ids, at)
 
-    monkeypatch.setattr(running.Adapter, "hidden", counted)
+    monkeypatch.setattr(Adapter, "hidden", counted)
     return sizes
 
 
@@ -51,7 +51,7 @@ def test_ablations_together_are_those_apart(kind, batch_size):
     bridge, batch = bridge_of(kind), tiny_batch(7)
     means = mean_outputs(bridge, tiny_batch(4, seed=1))
     edges = random_circuit(graph_of(bridge), 60, 0).edges
-    found = evaluate_ablations(bridge, batch, edges, ABLATIONS, means, batch_size)
+    found = BatchEvaluation(bridge, batch, means, batch_size).results(edges)
     assert list(found) == list(ABLATIONS)
     for ablation, result in found.items():
         alone = evaluate_circuit(bridge, batch, edges, ablation, means)
@@ -68,7 +68,7 @@ def test_large_models_do_not_share_runs(room, sizes, runs, monkeypatch):
     evaluation = BatchEvaluation(bridge, batch, mean_outputs(bridge, batch))
     edges = random_circuit(graph_of(bridge), 60, 0).edges
     assert len(evaluation.references.clean_logits) == 5
-    monkeypatch.setattr(running, "SHARED_BYTES", room)
+    monkeypatch.setattr(circuit_run, "SHARED_BYTES", room)
     runs.clear()
     results = evaluation.results(edges)
     assert runs == sizes
@@ -94,9 +94,9 @@ def test_shared_ablations_need_what_each_needs():
     bridge, batch = bridge_of("gpt2"), tiny_batch()
     edges = graph_of(bridge).real_edges
     with pytest.raises(KcError, match="ablation='mean' needs means"):
-        evaluate_ablations(bridge, batch, edges)
+        BatchEvaluation(bridge, batch).results(edges)
     with pytest.raises(KcError, match="'noise' is not one of"):
-        evaluate_ablations(bridge, batch, edges, ("zero", "noise"))
+        BatchEvaluation(bridge, batch).results(edges, ("zero", "noise"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -106,7 +106,7 @@ def test_steps_together_are_those_apart(kind, path, metric, monkeypatch):
     bridge, batch = bridge_of(kind), tiny_batch()
     settings = AttributionSettings(steps=4, path=path, metric=metric)
     together = attribute_by_position(bridge, batch, settings)
-    monkeypatch.setattr(memory, "SHARED_BYTES", 1)
+    monkeypatch.setattr(batch_sizes, "SHARED_BYTES", 1)
     apart = attribute_by_position(bridge, batch, settings)
     assert max(float(x.abs().max()) for x in apart.values()) > 1e-3
     for name, scores in apart.items():
@@ -135,7 +135,7 @@ def test_every_run_is_made_once(settings, sizes, runs):
 def test_a_memory_bound_sets_steps_apart(runs):
     bridge, batch = bridge_of("gpt2"), tiny_batch()
     adapter, pos = adapter_of(bridge), batch.clean_ids.shape[1]
-    one_step = 2 * len(batch) * memory.bytes_per_pair(adapter, pos, 4)
+    one_step = 2 * len(batch) * batch_sizes.bytes_per_pair(adapter, pos, 4)
     settings = AttributionSettings(steps=4, max_bytes=one_step)
     runs.clear()
     few = attribute(bridge, batch, settings)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_attribution import error
+from edge_masks import error
 from tiny_models import tiny_batch, tiny_model, tokenizer
 from transformer_lens.model_bridge import TransformerBridge
 

@@ -1,9 +1,15 @@
 """Trains a small model by MKL's products and by oneDNN's; prints what was used and what came out.
 
+``products``: how many of the matrix products oneDNN computed, as it reports itself.
+
 Run in a process of its own: oneDNN reads which instructions it may use when it starts.
 """
 
+import ctypes
 import json
+import os
+import tempfile
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -38,7 +44,23 @@ def trained(by_onednn: bool) -> dict[str, list]:
     return {"setting": [f[0] for f in found], "loss": [f[1] for f in found]}
 
 
+def reported(work: Callable[[], dict]) -> dict:
+    """What ``work()`` returns, with the number of oneDNN's products: it prints a line for each."""
+    with tempfile.TemporaryFile() as lines:
+        standard_output = os.dup(1)
+        os.dup2(lines.fileno(), 1)
+        try:
+            with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+                result = work()
+        finally:
+            ctypes.CDLL(None).fflush(None)
+            os.dup2(standard_output, 1)
+        lines.seek(0)
+        return result | {"products": sum(b",exec,cpu,matmul" in line for line in lines)}
+
+
 if __name__ == "__main__":
-    result = {"exact": matmul.is_exact(), "mkl": trained(False), "onednn": trained(True)}
+    result = {"exact": matmul.is_exact(), "mkl": reported(lambda: trained(False)),
+              "onednn": reported(lambda: trained(True))}  # fmt: skip
     result["after"] = torch.backends.mkldnn.matmul.fp32_precision
     print(json.dumps(result))

@@ -6,7 +6,7 @@ they estimate. A matrix of random scores is the control.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -105,3 +105,51 @@ def agreement(
     if reader_kind is None:
         found["overlap"] = jaccard(top_edges(score, graph, n), top_edges(exact, graph, n))
     return found
+
+
+def scaled_control(edges: pd.DataFrame) -> pd.DataFrame:
+    """A table of edges in which random scores have the spread of the effects, for each kind.
+
+    ``edges``: rows as of :func:`edge_table`, and the column kind. Other methods stay as they are.
+    """
+    noise = edges["method"] == "random"
+    effects = edges["exact"].groupby(edges["kind"]).transform("std")
+    scores = edges["score"].where(noise).groupby(edges["kind"]).transform("std")
+    scaled = edges["score"] * (effects / scores)
+    return edges.assign(score=edges["score"].where(~noise, scaled))
+
+
+def scores_by_edge(edges: pd.DataFrame) -> pd.DataFrame:
+    """One row per edge, strongest effect first; a column per method, then "effect".
+
+    ``edges``: rows of :func:`edge_table`, of one kind. The index is writer and reader.
+    """
+    index = ["writer", "reader"]
+    effect = edges.drop_duplicates(index).set_index(index)["exact"]
+    wide = edges.pivot(index=index, columns="method", values="score")
+    wide = wide[list(dict.fromkeys(edges["method"]))].assign(effect=effect)
+    return wide.reindex(effect.abs().sort_values(ascending=False).index)
+
+
+def without_strongest(by_edge: pd.DataFrame, drops: Sequence[int]) -> pd.DataFrame:
+    """Pearson correlation of each method with the effects, without the ``drops`` strongest edges.
+
+    ``by_edge`` as of :func:`scores_by_edge`. Rows are methods, columns the numbers in ``drops``.
+    """
+    found = {n: by_edge.iloc[n:].corr()["effect"].drop("effect") for n in drops}
+    return pd.DataFrame(found).rename_axis("method")
+
+
+def queries_against_values(by_reader: pd.DataFrame) -> pd.DataFrame:
+    """Whether edges into queries and keys are followed less well than edges into values.
+
+    ``by_reader``: model, kind, method, reader_kind, pearson, spearman. RelP, which scores edges
+    into q and k with 0, and both controls are left out. One row per model, kind and method with
+    the columns pearson and spearman: True where the mean over q and k is the lower one.
+    """
+    rows = by_reader[~by_reader["method"].isin(["exact", "random", "RelP"])]
+    sides = rows["reader_kind"].map({"q": "q, k", "k": "q, k", "v": "v"})
+    groups = rows.groupby(["model", "kind", "method", sides])
+    means = groups[["pearson", "spearman"]].mean().unstack()
+    lower = {name: means[name]["q, k"] < means[name]["v"] for name in ("pearson", "spearman")}
+    return pd.DataFrame(lower)

@@ -119,3 +119,41 @@ def time_to_knowledge(
     known = first < fails.shape[1]
     epoch = epochs[np.minimum(first, fails.shape[1] - 1)]
     return share.index.to_frame(index=False).assign(epoch=epoch, known=known)
+
+
+def chance_hit(pairs: pd.DataFrame, k: int) -> float:
+    """Hit@k of a model that knows nobody: the share that the ``k`` commonest answers cover.
+
+    The commonest first tokens are those of the discover people, the share is that of the evaluate
+    people, so that the level is not flattered by counting on the same people.
+
+    Args:
+        pairs: a row per query: split (discover, evaluate) and right_id.
+    """
+    found, asked = (pairs.loc[pairs["split"] == s, "right_id"] for s in ("discover", "evaluate"))
+    return float(asked.isin(found.value_counts().index[:k]).mean())
+
+
+def held_shares(capacity: pd.DataFrame) -> pd.DataFrame:
+    """Share of the bits of all facts that is held, per attribute, beside its controls.
+
+    Args:
+        capacity: the rows of one checkpoint in a table ``capacity``: attribute, answers (own,
+            shuffled, guess), wording, n_people, pool_bits, total_bits.
+
+    Returns:
+        attribute, bits in a fact, held, held, other wording, shuffled, guess (shares, trained
+        wording unless another is named).
+    """
+    names = {
+        ("own", "trained"): "held",
+        ("own", "held_out"): "held, other wording",
+        ("shuffled", "trained"): "shuffled",
+        ("guess", "trained"): "guess",
+    }
+    world = capacity.assign(world=capacity["n_people"] * capacity["pool_bits"])
+    bits = world.groupby(["attribute", "answers", "wording"])[["total_bits", "world"]].sum()
+    share = (bits["total_bits"] / bits["world"]).unstack(["answers", "wording"])
+    held = share[list(names)].set_axis(list(names.values()), axis=1)
+    held.insert(0, "bits in a fact", capacity.groupby("attribute")["pool_bits"].first())
+    return held.reset_index()

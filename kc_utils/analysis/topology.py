@@ -20,7 +20,7 @@ from scipy import stats as scipy_stats
 from torch import Tensor
 
 from kc_utils.analysis.stats.intervals import Interval
-from kc_utils.circuits.circuit import Circuit, random_circuit
+from kc_utils.circuits import Circuit, random_circuit
 from kc_utils.circuits.graph import Graph
 from kc_utils.errors import KcError
 

@@ -1,7 +1,4 @@
-"""The model and the pair of prompts that a background chapter shows its idea on.
-
-Several circuits of one model under every ablation.
-"""
+"""The model and the pair of prompts that a background chapter shows its idea on."""
 
 from __future__ import annotations
 
@@ -13,11 +10,12 @@ import pandas as pd
 import torch
 from transformer_lens.model_bridge import TransformerBridge
 
+from kc_utils.circuits import ABLATIONS, evaluate_circuit
+from kc_utils.circuits.ablation import MeanOutputs, references
 from kc_utils.circuits.adapter import Adapter, adapter_of
 from kc_utils.circuits.circuit import Circuit
-from kc_utils.circuits.evaluation import evaluate_circuit, rank, references
+from kc_utils.circuits.metrics import rank
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.circuits.running import ABLATIONS, MeanOutputs
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 from kc_utils.runs.parameters import choose_task

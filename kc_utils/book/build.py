@@ -2,9 +2,8 @@
 
 The notebooks in the repository have no outputs. So the book is built from a staged source tree,
 ``runs/<name>/book/source``: configuration and prose as they are, the notebooks that the run
-executed in the place of the stored ones, and a few generated tables
-(:mod:`kc_utils.book.generated`).
-Pages of exercises show stubs and fold solutions (:mod:`kc_utils.book.exercises`).
+executed in the place of the stored ones, and the parts of :func:`generated_parts`. Pages of
+exercises show stubs and fold solutions (:mod:`kc_utils.book.exercises`).
 """
 
 from __future__ import annotations
@@ -23,9 +22,7 @@ from typing import Any
 import yaml
 
 from kc_utils import ROOT, artifacts
-from kc_utils.book import contents as book_chapters
-from kc_utils.book import cost_tables, records
-from kc_utils.book import generated as book_pages
+from kc_utils.book import contents, cost_tables, front_page, reference_tables, run_tables
 from kc_utils.book.exercises import published_notebook
 from kc_utils.book.whole_book import NAME, write_whole_book
 from kc_utils.errors import KcError
@@ -55,21 +52,35 @@ def stage_book(run_dir: str | Path, root: Path = ROOT, out: Path | None = None) 
     Raises:
         KcError: the run, or an executed notebook, is missing.
     """
-    from kc_utils.plots.interactive import circuitsvis_view
+    from kc_utils.plots.interactive.attention import CIRCUITSVIS, circuitsvis_source
 
     run = Run.open(run_dir)
     out = run.path / "book" / "source" if out is None else out
     wanted = _prose(root) | _notebooks(run, root)
-    generated = (part.pages(run, root) for part in (book_pages, cost_tables, records))
-    for name, text in (item for found in generated for item in found.items()):
+    for name, text in generated_parts(run, root).items():
         wanted[f"book/generated/{name}"] = text.encode()
-    wanted[f"book/_static/{circuitsvis_view.FILE}"] = circuitsvis_view.source().encode()
+    wanted[f"book/_static/{CIRCUITSVIS}"] = circuitsvis_source().encode()
     stale = [p for p in artifacts.files_below(out) if p.relative_to(out).as_posix() not in wanted]
     for path in stale:
         path.unlink()
     for name, content in wanted.items():
         _write_if_changed(out / name, content)
     return out
+
+
+def generated_parts(run: Run, root: Path) -> dict[str, str]:
+    """Every generated part of the book of ``run``: file name -> MyST text, or SVG for a figure.
+
+    What was found is there only if the project has the tables of a sweep.
+    """
+    reference = root / "book" / "reference"
+    return (
+        front_page.pages(reference / "sweep")
+        | contents.pages(root)
+        | reference_tables.pages(run.config, root)
+        | run_tables.pages(run, reference)
+        | cost_tables.pages(run, reference)
+    )
 
 
 def build_book(run_dir: str | Path, root: Path = ROOT) -> Path:
@@ -105,9 +116,9 @@ def build_book(run_dir: str | Path, root: Path = ROOT) -> Path:
 
 def _one_page(source: Path, html: Path) -> None:
     """The whole book in one file, from the pages of ``_toc.yml`` in their order."""
-    contents = yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8"))
+    toc = yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8"))
     title = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))["title"]
-    files = [contents["root"], *(entry["file"] for _, entry in book_chapters.entries(contents))]
+    files = [toc["root"], *(entry["file"] for _, entry in contents.entries(toc))]
     write_whole_book(html, files, title)
 
 

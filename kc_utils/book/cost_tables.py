@@ -1,4 +1,4 @@
-"""Generated tables of costs: what a changed parameter computes again, and what that took here."""
+"""Generated tables of the page "Run it again": what a changed parameter costs, and whole runs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kc_utils.book.costs import read
-from kc_utils.book.generated import table
+from kc_utils import artifacts
+from kc_utils.book.markdown import minutes, peak_memory, table
+from kc_utils.book.run_tables import study_and_experiments
 from kc_utils.book.stored_runs import stored_references
 from kc_utils.errors import KcError
 from kc_utils.facts.record import RECORD, Study
@@ -17,7 +18,6 @@ from kc_utils.runs.folder import Run
 from kc_utils.study import recompute
 from kc_utils.study.stages import STAGES
 
-_MIB = 2**20
 _PER_CHECKPOINT = ("training", "attribution", "circuit", "unseen", "topology", "controls",
                    "components")  # fmt: skip
 _PER_PAIR = ("attribution", "circuit", "controls")
@@ -107,13 +107,13 @@ ROWS: dict[str, Growth] = {
 }  # fmt: skip
 
 
-def pages(run: Run, root: Path) -> dict[str, str]:
-    """The generated parts of the page "Run it again": file name -> MyST text."""
+def pages(run: Run, reference: Path) -> dict[str, str]:
+    """File name -> MyST text; ``reference`` is the folder of results stored with the book."""
     return {
-        "costs.md": costs(run, _growth(root / "book" / "reference" / "costs.json")),
-        "whole_runs.md": whole_runs(run, root / "book" / "reference"),
+        "costs.md": costs(run, _growth(reference / "costs.json")),
+        "whole_runs.md": whole_runs(run, reference),
         "computed_again.md": computed_again(run),
-        "facts_costs.md": facts_costs(root / "book" / "reference" / "capitals"),
+        "facts_costs.md": facts_costs(reference / "capitals"),
     }
 
 
@@ -136,7 +136,7 @@ def costs(run: Run, measured: Mapping[str, float]) -> str:
         share = f"{spent / total:.0%}" if total else "not recorded"
         rows.append(
             (f"`{name}`", _value(run, name), f"`{stages[0]}`" if stages else "nothing",
-             _minutes(spent), share, peak(_steps(run, stages)),
+             minutes(spent), share, peak_memory(_steps(run, stages)),
              _twice(run, growth, measured.get(name)), growth.words)
         )  # fmt: skip
     return table(header, rows)
@@ -162,13 +162,13 @@ def whole_runs(run: Run, reference: Path) -> str:
     """Minutes of whole runs: this one, the stored seeds of the sweep, the stored real model."""
     header = ("profile", "run", "minutes of the study", "of the experiments", "longest stage",
               "machine")  # fmt: skip
-    study = {stage.name for stage in STAGES.study}
 
     def row(profile: str, which: str, seconds: Mapping[str, float], machine: str) -> tuple:
-        groups = ([s for n, s in seconds.items() if (n in study) is own] for own in (True, False))
-        minutes = (_minutes(sum(group)) if group else "not computed" for group in groups)
+        groups = study_and_experiments(
+            seconds, lambda found: minutes(sum(found)) if found else "not computed"
+        )
         longest = max(seconds, key=lambda name: seconds[name])
-        return (f"`{profile}`", which, *minutes, f"`{longest}`", machine)
+        return (f"`{profile}`", which, *groups, f"`{longest}`", machine)
 
     here = {n: s["seconds"] for n, s in run.record["stages"].items()}
     rows = []
@@ -198,21 +198,15 @@ def facts_costs(folder: Path) -> str:
         f"The example has {len(facts)} facts in {facts['relation'].nunique()} relations, up to "
         f"{settings['pairs']} pairs, {len(settings['shares'])} sizes and {settings['steps']} "
         f"steps of EAP-IG, and a model of {graph['n_layers']} layers and {graph['n_edges']:,} "
-        f"edges. It took {_minutes(cost['cpu_seconds'])} minutes of one processor core and "
+        f"edges. It took {minutes(cost['cpu_seconds'])} minutes of one processor core and "
         f"{cost['peak_memory_mib'] / 1024:.1f} GiB of memory:\n\n"
     )
     rows = [
-        (what, _minutes(cost["parts"][part]), f"{cost['parts'][part] / cost['cpu_seconds']:.0%}")
+        (what, minutes(cost["parts"][part]), f"{cost['parts'][part] / cost['cpu_seconds']:.0%}")
         for part, what in _FACTS_PARTS.items()
         if part in cost["parts"]
     ]
     return words + table(("part", "processor minutes", "share"), rows)
-
-
-def peak(steps: list[Mapping[str, Any]]) -> str:
-    """Most memory that one of the recorded steps held, in words."""
-    found = [step["peak_bytes"] for step in steps if "peak_bytes" in step]
-    return f"{max(found) / _MIB:,.0f} MiB" if found else "not recorded"
 
 
 def _steps(run: Run, stages: list[str]) -> list[Mapping[str, Any]]:
@@ -236,13 +230,13 @@ def _twice(run: Run, growth: Growth, ratio: float | None) -> str:
     if not spent:
         return words
     more = spent * ((ratio or 2) - 1)
-    minutes = f"−{spent / 120:.1f} min" if growth.halves else f"{more / 60:+.1f} min"
-    return f"{minutes} ({words})" if words else minutes
+    added = f"−{minutes(spent / 2)} min" if growth.halves else f"{more / 60:+.1f} min"
+    return f"{added} ({words})" if words else added
 
 
 def _growth(path: Path) -> Mapping[str, float]:
-    kept = read(path)
-    return kept.growth if kept else {}
+    """The ratios that ``kc doctor --keep`` has measured."""
+    return artifacts.read_json(path)["growth"] if path.is_file() else {}
 
 
 def _value(run: Run, name: str) -> str:
@@ -250,7 +244,3 @@ def _value(run: Run, name: str) -> str:
     value = getattr(getattr(run.config, section) if section else run.config, key)
     shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
     return f"`{shown}`"
-
-
-def _minutes(seconds: float | int) -> str:
-    return f"{seconds / 60:.1f}"

@@ -7,7 +7,7 @@ from typing import TypeVar
 from matplotlib.figure import Figure
 
 from kc_utils import artifacts
-from kc_utils.plots.interactive.drawing import Drawing
+from kc_utils.plots.interactive.figure import Drawing
 from kc_utils.plots.style import svg_bytes
 from kc_utils.runs.folder import Run
 

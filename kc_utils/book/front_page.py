@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS, seed_means
 from kc_utils.book.ledger_words import VERDICTS, between_profiles, profiles_sentence
-from kc_utils.plots.signature import signature
+from kc_utils.plots.controls import signature
 from kc_utils.plots.style import svg_bytes
-from kc_utils.runs.dataset import SweepTables
+from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.study.claims.entries import ledger_of
 from kc_utils.study.claims.over_seeds import UNDECIDED
 
@@ -113,8 +114,11 @@ CONTROLS = (
 )
 
 
-def pages(sweep: SweepTables) -> dict[str, str]:
-    """Generated parts of the front page: file name -> MyST text, or SVG for the figure."""
+def pages(folder: Path) -> dict[str, str]:
+    """File name -> MyST text, or SVG for the figure; nothing without the tables of a sweep."""
+    if not (folder / PROVENANCE).is_file():
+        return {}
+    sweep = SweepTables.open(folder)
     ledger = ledger_of(sweep)
     return {
         "findings.md": findings(ledger),

@@ -132,6 +132,16 @@ def _numbers(value: float, low: float, high: float) -> str:
     return f"{value:.3g}" if low == value == high else f"{value:.3g} ({low:.3g} to {high:.3g})"
 
 
+def seeds_of(runs: pd.DataFrame) -> str:
+    """Which runs a data set holds: ``**5** seeds of `tiny` and **3** seeds of `tiny-llama```.
+
+    ``runs`` has the columns profile and seed, any number of rows for each.
+    """
+    seeds = runs.groupby("profile", sort=False)["seed"].nunique()
+    words = [f"**{n}** seed{'s' if n > 1 else ''} of `{name}`" for name, n in seeds.items()]
+    return " and ".join(words)
+
+
 def verdict_counts(ledger: pd.DataFrame) -> pd.DataFrame:
     """Claims with each verdict, a row per profile: profile, claims, holds, does not hold, ..."""
     counts = pd.crosstab(ledger["profile"], ledger["verdict"]).reindex(columns=list(VERDICTS))
@@ -205,6 +215,22 @@ def profiles_sentence(compared: pd.DataFrame) -> str:
         f"verdict, **{half}** are decided in one profile and open in another, and **{opposite}** "
         "are decided in opposite ways."
     )
+
+
+def strategy_verdict(verdicts: pd.Series, strategy: str) -> str:
+    """What the ledger says of a strategy of training, in words.
+
+    ``verdicts`` by the claim's id, ``strategy`` as in ``strategy-<strategy>-efficiency`` and
+    ``strategy-<strategy>-forgetting``; a claim that is missing is undecided.
+    """
+    found: dict[str, list[str]] = {name: [] for name in VERDICTS}
+    for what, gain in (("efficiency", "learns sooner"), ("forgetting", "forgets less")):
+        found[verdicts.get(f"strategy-{strategy}-{what}", "undecided")].append(gain)
+    helps, fails, opens = (" and ".join(found[name]) for name in VERDICTS)
+    said = [f"it {helps}" if helps else "**it is not shown to help**"]
+    said += [f"no gain that would matter: {fails}"] if fails else []
+    said += [f"undecided: {opens}"] if opens else []
+    return "; ".join(said)
 
 
 def swapped_ledgers(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:

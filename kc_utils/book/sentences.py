@@ -5,12 +5,15 @@ Notebooks call :func:`say` in folded cells, so that a reader sees the sentence a
 
 from __future__ import annotations
 
+import math
 import string
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pandas as pd
 from IPython.display import Markdown
 
-from kc_utils.analysis.stats.intervals import Interval
+from kc_utils.analysis.stats.intervals import Interval, Trend
 from kc_utils.errors import KcError
 
 
@@ -20,7 +23,7 @@ class _Formatter(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         if isinstance(value, Interval):
             mean, low, high = (format(v, format_spec) for v in (value.mean, value.low, value.high))
-            return f"{mean} ({low} to {high})"
+            return mean if math.isnan(value.low) else f"{mean} ({low} to {high})"
         return super().format_field(value, format_spec)
 
 
@@ -28,18 +31,46 @@ def sentence(template: str, **values: Any) -> str:
     """The ``template`` with ``{name}`` or ``{name:format}`` replaced by the named values.
 
     An :class:`~kc_utils.analysis.stats.intervals.Interval` is written as ``mean (low to high)``,
-    each number in the given format.
+    each number in the given format; one without ends (NaN) as its mean alone.
 
     Raises:
         KcError: if the template names a value that is not given.
     """
-    try:
-        return _Formatter().vformat(template, (), values)
-    except (KeyError, IndexError) as error:
-        given = ", ".join(values) or "none"
-        raise KcError(f"The sentence asks for {error}; given are {given}.") from None
+    return _filled(template, values)
 
 
 def say(template: str, **values: Any) -> Markdown:
     """:func:`sentence` as Markdown for a notebook's page."""
-    return Markdown(sentence(template, **values))
+    return Markdown(_filled(template, values))
+
+
+def listed(
+    template: str, rows: pd.DataFrame | Iterable[Mapping[str, Any]], between: str = "; "
+) -> str:
+    """The ``template`` filled in once per row and joined, to be a value of a sentence.
+
+    A table's values are named by its columns.
+
+    Raises:
+        KcError: as :func:`sentence`.
+    """
+    records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
+    return between.join(_filled(template, row) for row in records)
+
+
+def interval_of(row: Mapping[str, Any] | pd.Series, side: str = "") -> Interval:
+    """The interval in the columns value, low and high of a row; ``side`` goes before each name."""
+    return Interval(*(float(row[f"{side}{name}"]) for name in ("value", "low", "high")))
+
+
+def either(interval: Interval | Trend, above: str, below: str, neither: str) -> str:
+    """The word for an interval that lies above zero, below it, or not clearly on one side."""
+    return above if interval.low > 0 else below if interval.high < 0 else neither
+
+
+def _filled(template: str, values: Mapping[str, Any]) -> str:
+    try:
+        return _Formatter().vformat(template, (), values)
+    except (KeyError, IndexError) as error:
+        given = ", ".join(map(str, values)) or "none"
+        raise KcError(f"The sentence asks for {error}; given are {given}.") from None

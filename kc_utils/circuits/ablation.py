@@ -1,7 +1,15 @@
-"""What a reader gets over an edge that is not kept, for each ablation.
+"""What takes the place of edges that are not kept: another run, nothing, or a mean output.
 
-A reader's input is ``constant + sum over kept edges of change``: the constant is what it would read
-if no edge were kept, and a writer's change is its output in this run minus its replacement. So the
+The input of each reader v is
+
+    (what is in no node) + sum over writers u of [ (u, v) kept ? u's output in this run : r_u ],
+
+where r_u, the replacement, is u's output in the plain corrupted run (``corrupted``, called patching
+elsewhere), nothing (``zero``), or u's mean output (``mean``). What is in no node, learned positions
+and attention output biases, stays in every ablation.
+
+That input is ``constant + sum over kept edges of change``: the constant is what v would read if no
+edge were kept, and a writer's change is its output in this run minus its replacement. So the
 replacements themselves are summed once, or never.
 """
 
@@ -9,15 +17,102 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.circuits.adapter import Adapter
-from kc_utils.circuits.written import Written
+from kc_utils.circuits.adapter import Adapter, require_eval
+from kc_utils.circuits.metrics import AnswerScores, answer_scores
+from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.written import Written, record
+
+ABLATIONS = ("corrupted", "zero", "mean")
+
+
+@dataclass(frozen=True)
+class References:
+    """Plain runs of a batch: logits where they are read, and what the corrupted run wrote.
+
+    Computed once per model and batch, then shared by all circuits that are evaluated there. k = 1,
+    the last token, unless the batch has whole answers.
+    """
+
+    clean_logits: Float[Tensor, "n k vocab"]
+    corrupted_logits: Float[Tensor, "n k vocab"]
+    written: Written
+    right_ids: Int[Tensor, " n"]
+    wrong_ids: Int[Tensor, " n"]
+
+    def of_answers(self, batch: PairBatch) -> References:
+        """These, or the same runs with the answers of ``batch`` if it has others."""
+        own, others = (self.right_ids, self.wrong_ids), (batch.right_ids, batch.wrong_ids)
+        if all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(own, others, strict=True)):
+            return self
+        return replace(self, right_ids=batch.right_ids, wrong_ids=batch.wrong_ids)
+
+    @cached_property
+    def clean(self) -> AnswerScores:
+        """Logit difference and rank per pair of the clean run."""
+        return answer_scores(self.clean_logits[:, -1], self.right_ids, self.wrong_ids)
+
+    @cached_property
+    def corrupted(self) -> AnswerScores:
+        """The same of the corrupted run."""
+        return answer_scores(self.corrupted_logits[:, -1], self.right_ids, self.wrong_ids)
+
+
+@dataclass(frozen=True)
+class MeanOutputs:
+    """Mean output of each writer over prompts and positions of a batch, in the model's dtype."""
+
+    rows: Float[Tensor, "n_forward d_model"]
+
+
+def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64) -> References:
+    """Run the clean and the corrupted prompts of ``batch`` plainly; KcError in training mode."""
+    adapter = require_eval(bridge)
+    batch = batch.to(adapter.device)
+    clean, corrupted, written = [], [], []
+    width = batch.clean_ids.shape[1]
+    with torch.no_grad():
+        for start in range(0, len(batch), batch_size):
+            block = batch.slice(start, start + batch_size)
+            clean.append(
+                adapter.logits(adapter.hidden(block.clean_ids, block.read_at), block.read_at)
+            )
+            hidden, outputs = record(adapter, block.corrupted_ids, True, block.read_at)
+            corrupted.append(adapter.logits(hidden, block.read_at))
+            written.append(outputs.padded(width))
+    return References(
+        torch.cat(clean), torch.cat(corrupted), Written.joined(written),
+        batch.right_ids, batch.wrong_ids,
+    )  # fmt: skip
+
+
+def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64) -> MeanOutputs:
+    """Mean output of each writer over all real positions of all clean prompts of ``batch``.
+
+    Take a batch of other people than the ones that are evaluated, or the same for a stricter test.
+    KcError for a model in training mode.
+    """
+    adapter = require_eval(bridge)
+    batch = batch.to(adapter.device)
+    total, count = 0.0, 0
+    for start in range(0, len(batch), batch_size):
+        block = batch.slice(start, start + batch_size)
+        _, written = record(adapter, block.clean_ids)
+        position = torch.arange(block.clean_ids.shape[1], device=block.last.device)
+        real = position <= block.last[:, None]
+        outputs = written.outputs(adapter)
+        total = total + torch.einsum("ubpd,bp->ud", outputs, real.to(outputs.dtype))
+        count += int(real.sum())
+    return MeanOutputs(total / count)
 
 
 class Baseline(ABC):
@@ -135,6 +230,23 @@ class Stacked(Baseline):
         """Each part with its own of these tensors."""
         chunks = (x.chunk(len(self.parts)) for x in tensors)
         return zip(self.parts, *chunks, strict=True)
+
+
+def baseline_of(
+    adapter: Adapter,
+    block: PairBatch,
+    ablation: str,
+    means: MeanOutputs | None,
+    corrupted: Written | None,
+) -> Baseline:
+    """The baseline of an ablation; ``corrupted`` saves that run if it was recorded already."""
+    if ablation != "corrupted":
+        rows = means.rows if means is not None and ablation == "mean" else None
+        return FixedOutputs(adapter, rows)
+    if corrupted is None:
+        written = record(adapter, block.corrupted_ids, True, block.read_at)[1]
+        return CorruptedRun(adapter, written)
+    return CorruptedRun(adapter, corrupted.slice(0, len(block), block.clean_ids.shape[1]))
 
 
 def _sums_before(

@@ -1,4 +1,4 @@
-"""A language model taken apart: which module embeds, projects q, k and v, writes, normalises.
+"""Which module of a language model embeds, projects q, k and v, writes, normalises.
 
 The circuit code runs the plain ``transformers`` model under a TransformerBridge with torch
 hooks, which costs little more than the model itself. Where things are is read from the
@@ -6,7 +6,7 @@ bridge's own component mapping, so an architecture that TransformerLens knows ne
 serves models whose residual stream is ``embedding (+ positions) + sum of heads (+ biases) + sum of
 MLPs`` with a LayerNorm or RMSNorm in front of every reader: GPT-2, Llama, GPT-NeoX, Phi and their
 relatives. Norms behind a writer (Gemma 2, OLMo 2), residual multipliers and mixtures of heads are
-refused by :func:`kc_utils.circuits.written.check_decomposition`.
+refused by :func:`kc_utils.circuits.bridge.check_decomposition`.
 """
 
 from __future__ import annotations
@@ -138,9 +138,9 @@ class Adapter:
 
 
 def build_adapter(bridge: TransformerBridge, model: PreTrainedModel) -> Adapter:
-    """Find the parts of ``model`` where the mapping of ``bridge`` says they are.
+    """Find the modules of ``model`` where the mapping of ``bridge`` says they are.
 
-    KcError for parts that this code does not know.
+    KcError for modules that this code does not know.
     """
     mapping = bridge.adapter.component_mapping
     n_heads = bridge.cfg.n_heads
@@ -190,15 +190,16 @@ def adapter_of(bridge: TransformerBridge) -> Adapter:
 
 
 def graph_of(bridge: TransformerBridge) -> Graph:
-    """The computational graph of ``bridge``."""
+    """The computational graph of ``bridge``; KcError if it was not booted with ``boot_bridge``."""
     return adapter_of(bridge).graph
 
 
-def require_eval(bridge: TransformerBridge) -> None:
-    """KcError while the model is in training mode (dropout would be noise in every number)."""
-    adapter_of(bridge)  # refuses a bridge that was booted elsewhere
+def require_eval(bridge: TransformerBridge) -> Adapter:
+    """The adapter; KcError in training mode, where dropout would be noise in every number."""
+    adapter = adapter_of(bridge)
     if any(module.training for module in bridge.kc_modules):
         raise KcError("The model is in training mode; call .eval() on it first.")
+    return adapter
 
 
 @contextmanager

@@ -11,13 +11,16 @@ clean prompt. A positive score means: corrupting the edge makes the answer worse
 an input of their own. Writer differences come from the plain clean and corrupted runs. The methods
 differ in the runs that gradients are taken in:
 
-- ``eap``: the clean run (Syed et al. 2023);
+- ``eap``: the clean run (Syed et al. 2023, arXiv 2310.10348);
 - ``eap-ig``: runs whose token embedding lies at k/m of the way from the corrupted to the clean one,
-  k = 1..m or k = 0..m-1 (Hanna et al. 2024);
+  k = 1..m, the published formula, or k = 0..m-1, the published code (Hanna et al. 2024, arXiv
+  2403.17806);
 - ``eap-ig-activations``: for the rows of one embedding, attention layer or MLP, clean runs in which
-  its own output lies at k/m of the way (2 L + 1 times as many runs);
-- ``clean-corrupted``: the clean and the corrupted run, averaged;
-- ``relp``: the clean run, with RelP's rules in the backward pass (:mod:`kc_utils.circuits.relp`);
+  its own output lies at k/m of the way (2 L + 1 times as many runs; Mueller et al. 2025, arXiv
+  2504.13151);
+- ``clean-corrupted``: the clean and the corrupted run, averaged (Hanna et al. 2024);
+- ``relp``: the clean run, with RelP's rules in the backward pass (:mod:`kc_utils.circuits.relp`;
+  Jafari et al. 2025, arXiv 2508.21258);
 - ``exact``: no gradients: every edge is patched in turn (:mod:`kc_utils.circuits.exact`), for tiny
 models.
 
@@ -35,10 +38,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.circuits.adapter import Adapter, adapter_of, bias_of, frozen, require_eval, weight_of
+from kc_utils.circuits.adapter import Adapter, bias_of, frozen, require_eval, weight_of
+from kc_utils.circuits.batch_sizes import pairs_per_block, pairs_per_product, steps_per_run
 from kc_utils.circuits.exact import exact_scores
 from kc_utils.circuits.gradients import Backward, Gradients, Leaf, Loss, run_backward
-from kc_utils.circuits.memory import pairs_per_block, pairs_per_product, steps_per_run
 from kc_utils.circuits.metrics import Metric, check_batch, check_metric, evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import Recording, Written, record
@@ -53,12 +56,12 @@ POSITIONS = ("subject", "relation", "last")
 
 @dataclass(frozen=True)
 class AttributionSettings:
-    """How to score edges.
+    """How to score edges; KcError names a value that is not allowed.
 
-    ``method``: see the module. ``steps`` and ``path``: number m of steps of the two integrated
-    gradients, and which k of the path from corrupted (k = 0) to clean (k = m). ``metric``: a
-    name of :data:`kc_utils.circuits.metrics.METRICS` or a function of last-token logits
-    [n, vocab] and batch.
+    ``method``: one of ``METHODS``, see the module. ``steps`` and ``path``: number m of steps of the
+    two integrated gradients, and which k of the path from corrupted (k = 0) to clean (k = m).
+    ``metric``: a name of :data:`kc_utils.circuits.metrics.METRICS` or a function of last-token
+    logits [n, vocab] and batch.
     ``batch_size``: most pairs in a run. ``max_bytes``: most memory to use beside the model (an
     estimate; runs are made smaller to stay below). Both change memory and speed, never the scores.
     """
@@ -106,10 +109,12 @@ class AttributionSettings:
 def attribute(
     bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings
 ) -> Float[Tensor, "n_forward n_backward"]:
-    """Score every edge of ``bridge`` on ``batch``: metric per pair (mean over pairs), on the CPU.
+    """Score every edge of ``bridge`` on ``batch``, in units of the metric (logits, by default).
 
-    float32, or float64 for a float64 model; exactly 0 where there is no edge. The result does not
-    depend on ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients.
+    A score says how much worse the metric gets when the edge is corrupted, as the mean over pairs:
+    an estimate, or the effect itself with the method ``exact``. On the CPU, in float32, or float64
+    for a float64 model; exactly 0 where there is no edge. The result does not depend on
+    ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients.
 
     KcError for a model in training mode, an empty batch, prompts of unequal shape, pairs that the
     metric cannot tell apart, and a memory bound below what one pair needs.
@@ -147,8 +152,7 @@ def check_pairs(batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
 def _scores(
     bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings, by_position: bool
 ) -> Float[Tensor, "parts n_forward n_backward"]:
-    adapter = adapter_of(bridge)
-    require_eval(bridge)
+    adapter = require_eval(bridge)
     check_pairs(batch, settings.metric)
     batch = batch.to(adapter.device)
     if settings.method == "exact":

@@ -11,15 +11,21 @@ head its own k and v edges. No weight is folded, centred or otherwise processed.
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from kc_utils.circuits.adapter import Adapter, attach, build_adapter
-from kc_utils.circuits.written import check_decomposition
+from kc_utils.circuits.written import record
 from kc_utils.errors import KcError
 from kc_utils.kernels import causal_attention
 from kc_utils.kernels.activation import use_sigmoid_gelu
@@ -27,12 +33,28 @@ from kc_utils.kernels.activation import use_sigmoid_gelu
 TOLERANCE = 1e-4  # largest error of the wrapped model's logits, over the largest logit
 
 
-def boot_bridge(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> TransformerBridge:
-    """Wrap ``model`` (its device and dtype, evaluation mode), heads ungrouped, parameters shared.
+def boot_bridge(
+    model: PreTrainedModel | str | Path, tokenizer: PreTrainedTokenizerBase | None = None
+) -> TransformerBridge:
+    """Wrap a causal language model for all that this package computes.
 
-    Raises KcError if the wrapped model's logits differ from the model's own by more than 1e-4 of
-    the largest logit, or if its residual stream is not the sum of embedding, heads and MLPs.
+    Args:
+        model: a loaded model, whose device and dtype are kept and whose parameters are shared, or
+            a local folder of ``transformers`` files to load, with its tokenizer, on the CPU and in
+            the dtype of the files.
+        tokenizer: the model's; None for a folder.
+
+    Returns:
+        The model in evaluation mode, heads ungrouped; :func:`~kc_utils.circuits.adapter.adapter_of`
+        finds its modules, :func:`~kc_utils.circuits.adapter.graph_of` its graph.
+
+    Raises:
+        KcError: a folder that cannot be loaded; a wrapped model whose logits differ from the
+            model's own by more than 1e-4 of the largest logit; a residual stream that is not the
+            sum of embedding, heads and MLPs.
     """
+    if not isinstance(model, PreTrainedModel):
+        model, tokenizer = _load(Path(model))
     was_training = model.training
     model.eval()
     try:
@@ -59,6 +81,20 @@ def boot_bridge(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> T
     check_decomposition(adapter, ids)
     attach(bridge, adapter)
     return bridge
+
+
+def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    if not folder.is_dir():
+        raise KcError(f"There is no folder {str(folder)!r} to load a model from.")
+    safe = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype="auto", use_safetensors=True, **safe
+        )
+        return model, AutoTokenizer.from_pretrained(folder, **safe)
+    except (OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise KcError(f"No model could be loaded from {str(folder)!r}: {reason}.") from None
 
 
 def _speed_up(plain: PreTrainedModel) -> None:
@@ -115,6 +151,20 @@ def _repeat_heads(linear: nn.Linear, kv_heads: int, times: int) -> nn.Linear:
     if linear.bias is not None:
         repeated.bias = repeat(linear.bias)
     return repeated
+
+
+def check_decomposition(adapter: Adapter, ids: Int[Tensor, "batch pos"]) -> None:
+    """KcError unless the final residual stream is the sum of its writers and output biases."""
+    written = record(adapter, ids, streams=True)[1]
+    first, last = written.streams[0], written.streams[-1]
+    biases = sum(block.b_o for block in adapter.blocks)
+    total = first - written.embed + written.outputs(adapter).sum(0) + biases
+    error = ((total - last).abs().max() / last.abs().max()).item()
+    if not error <= (1e-4 if total.dtype in (torch.float32, torch.float64) else 0.05):
+        raise KcError(
+            f"The residual stream of {type(adapter.model).__name__} is not the sum of its "
+            f"embedding, heads and MLPs (relative error {error:.1e}), so it has no edges to score."
+        )
 
 
 def _unembedded(adapter: Adapter, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos v"]:

@@ -20,12 +20,13 @@ from torch import Tensor
 from kc_utils.circuits.graph import Graph
 from kc_utils.errors import KcError
 
-RANDOM_CIRCUIT = 7301  # stream number of the generator that draws random circuits
-
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """Kept edges of ``graph`` after pruning; ``n`` is the number of edges asked for before it."""
+    """Kept edges of ``graph`` after pruning; ``n`` is the number of edges asked for before it.
+
+    KcError for edges of another shape, or where the graph has none.
+    """
 
     graph: Graph
     edges: Bool[np.ndarray, "n_forward n_backward"]
@@ -55,7 +56,8 @@ class Circuit:
         return self.graph.edge_names(self.edges)
 
     def table(self) -> pd.DataFrame:
-        """One row per kept edge: writer, reader, their layers, and the kind of reader."""
+        """One row per kept edge, in row order: writer, reader, writer_layer, reader_layer (as in
+        the graph: -1 is ``input``, n_layers is ``logits``) and reader_kind."""
         u, v = np.nonzero(self.edges)
         return pd.DataFrame(
             {
@@ -89,8 +91,8 @@ def top_sizes(
     """``top_n`` for several sizes, in their order; the scores are sorted once."""
     order = strongest_first(scores, graph)
     for n in sizes:
-        _check_size(graph, n, "n")
-    return [circuit_from_edges(graph, _from_flat(graph, order[:n]), n) for n in sizes]
+        check_size(graph, n, "n")
+    return [circuit_from_edges(graph, from_flat(graph, order[:n]), n) for n in sizes]
 
 
 def top_edges(
@@ -100,8 +102,8 @@ def top_edges(
 ) -> Bool[np.ndarray, "n_forward n_backward"]:
     """The ``n`` possible edges of largest |score|, not pruned."""
     order = strongest_first(scores, graph)
-    _check_size(graph, n, "n")
-    return _from_flat(graph, order[:n])
+    check_size(graph, n, "n")
+    return from_flat(graph, order[:n])
 
 
 def strongest_first(
@@ -129,7 +131,8 @@ def circuit_from_edges(
 ) -> Circuit:
     """The circuit of given edges, pruned; ``n`` defaults to their number.
 
-    This is how one checkpoint's edges are taken over to another (aligned circuits).
+    This is how one checkpoint's edges are taken over to another (aligned circuits). KcError for
+    edges of another shape, or where the graph has none.
     """
     return Circuit(graph, prune(graph, edges), int(edges.sum()) if n is None else n)
 
@@ -172,84 +175,32 @@ def prune(
     return kept
 
 
-def weighted_edges(
-    circuit: Circuit, writer_shares: Float[np.ndarray, " n_forward"] | None = None
-) -> float:
-    """Size of a circuit as MIB counts it (arXiv 2504.13151): edges weighted by their writer.
+def strongest_edges(
+    scores: Float[Tensor, "n_forward n_backward"], circuit: Circuit, n: int | None = None
+) -> pd.DataFrame:
+    """The circuit's edges by falling |score|: all, or the first ``n``.
 
-    An edge counts as much as the share of its writer's neurons that the circuit keeps
-    (``writer_shares``, 0 to 1). Circuits of edges keep writers whole, so without shares this is
-    ``circuit.n_edges``. KcError if a share is not in 0..1.
+    Columns: source (writer), target (reader), score (in the unit of ``scores``).
     """
-    if writer_shares is None:
-        return float(circuit.n_edges)
-    if writer_shares.shape != (circuit.graph.n_forward,):
-        raise KcError(
-            f"There are {writer_shares.size} shares of writers; the graph has "
-            f"{circuit.graph.n_forward} writers."
-        )
-    outside = ~((writer_shares >= 0) & (writer_shares <= 1))
-    if outside.any():
-        raise KcError(f"{writer_shares[outside][0]} is not a share of neurons between 0 and 1.")
-    return float(circuit.edges.sum(axis=1) @ writer_shares)
-
-
-def random_circuit(graph: Graph, n_edges: int, seed: int) -> Circuit:
-    """A random circuit of ``n_edges`` edges in which, after pruning, every node is alive.
-
-    Edges are put in random order, and the shortest beginning of that order is taken whose pruned
-    part has at least ``n_edges`` edges. Edges in surplus are then removed in reverse order, each
-    only if pruning leaves no fewer than ``n_edges``. If no removal gives the exact number (possible
-    only for a handful of edges), the result has the nearest number that was met.
-
-    KcError if ``n_edges`` is not in 0..graph.n_edges.
-    """
-    _check_size(graph, n_edges, "n_edges")
-    rng = np.random.default_rng([seed, RANDOM_CIRCUIT])
-    order = rng.permutation(np.flatnonzero(graph.real_edges))
-
-    def first(m: int) -> np.ndarray:
-        return prune(graph, _from_flat(graph, order[:m]))
-
-    low, high = 0, graph.n_edges  # pruned size grows with m
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if first(middle).sum() >= n_edges else (middle + 1, high)
-    edges = _remove_surplus(graph, first(low), order[:low], n_edges)
-    below = first(max(low - 1, 0))
-    nearest = min((edges, below), key=lambda e: abs(int(e.sum()) - n_edges))
-    return Circuit(graph, nearest, n_edges)
-
-
-def _remove_surplus(graph: Graph, edges: np.ndarray, order: np.ndarray, n_edges: int) -> np.ndarray:
-    for edge in order[::-1]:
-        if edges.sum() <= n_edges:
-            break
-        if edges.flat[edge]:
-            fewer = edges.copy()
-            fewer.flat[edge] = False
-            fewer = prune(graph, fewer)
-            edges = fewer if fewer.sum() >= n_edges else edges
-    return edges
-
-
-def _check_size(graph: Graph, n: int, name: str) -> None:
-    if not 0 <= n <= graph.n_edges:
-        asked = "edges were" if name == "n" else "was"
-        raise KcError(f"{name}={n} {asked} asked for; the graph allows 0 to {graph.n_edges}.")
-
-
-def _from_flat(graph: Graph, flat: np.ndarray) -> np.ndarray:
-    edges = np.zeros(graph.real_edges.shape, dtype=bool)
-    edges.flat[flat] = True
-    return edges
-
-
-def strongest_edges(scores, circuit: Circuit, n: int) -> pd.DataFrame:
-    """The circuit's ``n`` edges of largest |score|: source, target, score."""
     table = circuit.table()
     rows, columns = circuit.edges.nonzero()
     table["score"] = scores.numpy()[rows, columns].astype(float)
     order = table["score"].abs().sort_values(ascending=False, kind="stable").index[:n]
     table = table.loc[order].rename(columns={"writer": "source", "reader": "target"})
     return table[["source", "target", "score"]].reset_index(drop=True)
+
+
+def check_size(graph: Graph, n: int, name: str) -> None:
+    """KcError unless the graph has ``n`` edges; ``name`` is what the caller calls them."""
+    if not 0 <= n <= graph.n_edges:
+        asked = "edges were" if name == "n" else "was"
+        raise KcError(f"{name}={n} {asked} asked for; the graph allows 0 to {graph.n_edges}.")
+
+
+def from_flat(
+    graph: Graph, flat: Int[np.ndarray, " some"]
+) -> Bool[np.ndarray, "n_forward n_backward"]:
+    """Edges from the flat indices of those that are kept."""
+    edges = np.zeros(graph.real_edges.shape, dtype=bool)
+    edges.flat[flat] = True
+    return edges

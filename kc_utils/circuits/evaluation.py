@@ -1,10 +1,12 @@
 """Measuring what a circuit does: logit difference, rank, Hit@k and faithfulness.
 
 Metrics are taken at the last token of the clean prompts: the logit difference (right minus wrong
-answer), the rank of the right answer, and
-faithfulness = (circuit - corrupted) / (clean - corrupted) of mean logit differences.
+answer, in logits), the rank of the right answer, and
 
-For many circuits on one batch, :class:`BatchEvaluation` makes the plain runs and every result once.
+    faithfulness = (circuit - corrupted) / (clean - corrupted) of mean logit differences
+
+(Hanna et al. 2024, arXiv 2403.17806). For one circuit there is :func:`evaluate_circuit`; for many
+circuits on one batch, :class:`BatchEvaluation` makes the plain runs and every result once.
 """
 
 from __future__ import annotations
@@ -19,26 +21,22 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from transformer_lens.model_bridge import TransformerBridge
 
+from kc_utils.circuits.ablation import ABLATIONS, MeanOutputs, References, references
 from kc_utils.circuits.circuit import Circuit
-from kc_utils.circuits.metrics import answer_scores, logit_diff, rank
+from kc_utils.circuits.circuit_run import run_ablations
+from kc_utils.circuits.metrics import answer_scores
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.circuits.running import (
-    ABLATIONS,
-    MeanOutputs,
-    References,
-    mean_outputs,
-    references,
-    run_ablations,
-    run_circuit,
-)
 from kc_utils.errors import KcError
+
+Edges = Circuit | Bool[np.ndarray, "n_forward n_backward"]
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """What a circuit does on each pair, beside the plain clean and corrupted runs.
+    """What a circuit does on each of n pairs, beside the plain clean and corrupted runs.
 
-    Ranks count the logits that are strictly larger than the right answer's: 0 is the top.
+    Logit differences are right minus wrong answer, in logits. Ranks count the logits that are
+    strictly larger than the right answer's: 0 is the top.
     """
 
     logit_diff: Float[np.ndarray, " n"]
@@ -63,21 +61,24 @@ class EvaluationResult:
 
 
 def hit(ranks: Int[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
-    """Whether fewer than ``k`` logits are strictly larger than the right answer's."""
+    """Whether fewer than ``k`` logits are strictly larger; KcError for a ``k`` below 1."""
     if k < 1:
         raise KcError(f"Hit@k needs k of at least 1, not {k}.")
     return ranks < k
 
 
 def faithfulness(circuit: float, clean: float, corrupted: float) -> float:
-    """(circuit - corrupted) / (clean - corrupted); nan (undefined) if clean equals corrupted."""
+    """(circuit - corrupted) / (clean - corrupted) of mean logit differences: 1 is the model.
+
+    nan (undefined) if clean equals corrupted.
+    """
     return (circuit - corrupted) / (clean - corrupted) if clean != corrupted else float("nan")
 
 
 def evaluate_circuit(
     bridge: TransformerBridge,
     batch: PairBatch,
-    circuit: Circuit | Bool[np.ndarray, "n_forward n_backward"],
+    circuit: Edges,
     ablation: str = "corrupted",
     means: MeanOutputs | None = None,
     batch_size: int = 64,
@@ -85,43 +86,20 @@ def evaluate_circuit(
 ) -> EvaluationResult:
     """Logit difference and rank per pair of a circuit, beside the plain runs.
 
-    Pass ``refs = references(bridge, batch)`` when several circuits are evaluated on one batch.
+    ``circuit``: a circuit, or edges [n_forward, n_backward], which are not pruned here.
+    ``ablation``: what the other edges carry, one of ``ABLATIONS``; ``mean`` needs ``means``, best
+    of other pairs. ``refs``: ``references(bridge, batch)``, if at hand.
+
+    KcError for a model in training mode, an unknown ablation, missing means, edges of another
+    graph, and references of another batch.
     """
-    found = evaluate_ablations(bridge, batch, circuit, (ablation,), means, batch_size, refs)
-    return found[ablation]
-
-
-def evaluate_ablations(
-    bridge: TransformerBridge,
-    batch: PairBatch,
-    circuit: Circuit | Bool[np.ndarray, "n_forward n_backward"],
-    ablations: Sequence[str] = ABLATIONS,
-    means: MeanOutputs | None = None,
-    batch_size: int = 64,
-    refs: References | None = None,
-) -> dict[str, EvaluationResult]:
-    """:func:`evaluate_circuit` under several ablations, sooner than one after the other."""
-    refs = references(bridge, batch, batch_size) if refs is None else refs
-    edges = circuit.edges if isinstance(circuit, Circuit) else circuit
-    found = run_ablations(bridge, batch, edges, ablations, means, batch_size, refs)
-    plain = refs.of_answers(batch)
-    (clean, clean_rank), (corrupted, corrupted_rank) = plain.clean, plain.corrupted
-    results = {}
-    for ablation, logits in found.items():
-        diff, ranks = answer_scores(logits[:, -1], batch.right_ids, batch.wrong_ids)
-        results[ablation] = EvaluationResult(
-            diff, ranks, clean, clean_rank, corrupted, corrupted_rank
-        )
-    return results
-
-
-Edges = Circuit | Bool[np.ndarray, "n_forward n_backward"]
+    return BatchEvaluation(bridge, batch, means, batch_size, refs).result(circuit, ablation)
 
 
 class BatchEvaluation:
     """Evaluates circuits on the pairs of ``batch``; asking twice for one circuit runs it once.
 
-    ``means`` are needed for the ablation ``mean`` only; take them from other people.
+    The arguments are those of :func:`evaluate_circuit`.
     """
 
     def __init__(
@@ -130,14 +108,18 @@ class BatchEvaluation:
         batch: PairBatch,
         means: MeanOutputs | None = None,
         batch_size: int = 64,
+        refs: References | None = None,
     ) -> None:
         self.bridge, self.batch, self.means, self.batch_size = bridge, batch, means, batch_size
+        self._refs = refs
         self._results: dict[tuple[str, bytes], EvaluationResult] = {}
 
     @cached_property
     def references(self) -> References:
         """The plain clean and corrupted runs of the batch."""
-        return references(self.bridge, self.batch, self.batch_size)
+        if self._refs is None:
+            return references(self.bridge, self.batch, self.batch_size)
+        return self._refs.of_answers(self.batch)
 
     @property
     def n_runs(self) -> int:
@@ -145,24 +127,27 @@ class BatchEvaluation:
         return len(self._results)
 
     def result(self, circuit: Edges, ablation: str = "corrupted") -> EvaluationResult:
-        """Logit differences and ranks of a circuit, given as such or as edges (not pruned here).
+        """Logit differences and ranks of a circuit, or of edges, which are not pruned here.
 
-        KcError as ``evaluate_circuit``.
+        KcError as :func:`evaluate_circuit`.
         """
         return self.results(circuit, (ablation,))[ablation]
 
     def results(
         self, circuit: Edges, ablations: Sequence[str] = ABLATIONS
     ) -> dict[str, EvaluationResult]:
-        """The same under several ablations, which share their runs."""
+        """The same under several ablations, sooner than one after the other."""
         edges = _edges(circuit)
-        digest = blake2b(np.packbits(edges).tobytes(), digest_size=16).digest()
+        digest = blake2b(edges.tobytes(), digest_size=16).digest()
         if missing := [a for a in ablations if (a, digest) not in self._results]:
-            found = evaluate_ablations(
-                self.bridge, self.batch, edges, missing, self.means, self.batch_size,
-                self.references,
-            )  # fmt: skip
-            self._results |= {(ablation, digest): result for ablation, result in found.items()}
+            refs, batch = self.references, self.batch
+            logits = run_ablations(
+                self.bridge, batch, edges, missing, self.means, self.batch_size, refs
+            )
+            for ablation in missing:
+                scores = answer_scores(logits[ablation][:, -1], batch.right_ids, batch.wrong_ids)
+                result = EvaluationResult(*scores, *refs.clean, *refs.corrupted)
+                self._results[ablation, digest] = result
         return {ablation: self._results[ablation, digest] for ablation in ablations}
 
     def empty_logit_diff(self, circuit: Edges, ablation: str) -> Float[np.ndarray, " n"]:
@@ -219,21 +204,3 @@ class BatchEvaluation:
 
 def _edges(circuit: Edges) -> Bool[np.ndarray, "n_forward n_backward"]:
     return circuit.edges if isinstance(circuit, Circuit) else circuit
-
-
-__all__ = [
-    "ABLATIONS",
-    "EvaluationResult",
-    "MeanOutputs",
-    "References",
-    "evaluate_ablations",
-    "evaluate_circuit",
-    "faithfulness",
-    "hit",
-    "logit_diff",
-    "mean_outputs",
-    "rank",
-    "references",
-    "run_ablations",
-    "run_circuit",
-]

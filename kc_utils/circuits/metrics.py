@@ -21,6 +21,7 @@ from kc_utils.errors import KcError
 Metric = Callable[[Tensor, PairBatch], Tensor]
 #: Logit difference and rank of the right answer per pair.
 AnswerScores = tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]
+#: Names of the metrics: logits; a difference of probabilities; nats; nats. See `evaluate_metric`.
 METRICS = ("logit_diff", "prob_diff", "kl", "answer_log_prob")
 
 
@@ -60,7 +61,7 @@ def evaluate_metric(
     batch: PairBatch,
     clean_logits: Float[Tensor, "n k vocab"] | None = None,
 ) -> Float[Tensor, " n"]:
-    """The metric of each pair.
+    """The metric of each pair, larger = better.
 
     ``logit_diff`` and ``prob_diff``: right minus wrong answer, at the last token. ``kl``: minus
     KL(clean || this run) of the next token, in nats; it needs ``clean_logits``. Its gradient at the
@@ -94,7 +95,7 @@ def evaluate_metric(
 def logit_diff(
     logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"], wrong: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """Logit of the right answer minus logit of the wrong one."""
+    """Logit of the right answer minus logit of the wrong one, per pair."""
     rows = torch.arange(len(logits), device=logits.device)
     return logits[rows, right] - logits[rows, wrong]
 

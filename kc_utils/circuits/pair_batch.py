@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from kc_utils.errors import KcError
 
@@ -111,6 +112,37 @@ class PairBatch:
             subject_start=torch.tensor([int(i) for i in subject_start or zeros]),
             subject_stop=torch.tensor([int(i) for i in subject_stop or zeros]),
         )
+
+    @classmethod
+    def from_texts(
+        cls,
+        tokenizer: PreTrainedTokenizerBase,
+        clean: Sequence[str],
+        corrupted: Sequence[str],
+        right: Sequence[str],
+        wrong: Sequence[str],
+    ) -> PairBatch:
+        """Build a batch from prompts and answers as text, which are joined by a blank.
+
+        Only an answer's first token counts. KcError names the first pair whose prompts have
+        unequal numbers of tokens, whose answers share their first token, or whose answer the
+        tokenizer joins with the end of its prompt.
+        """
+        ids, firsts = [], []
+        for prompts, answers in ((clean, right), (corrupted, wrong)):
+            if len(prompts) != len(answers):
+                raise KcError(f"There are {len(prompts)} prompts and {len(answers)} answers.")
+            ids.append([list(tokenizer(text)["input_ids"]) for text in prompts])
+            whole = [f"{text} {answer}" for text, answer in zip(prompts, answers, strict=True)]
+            firsts.append([])
+            for i, (text, known) in enumerate(zip(whole, ids[-1], strict=True)):
+                found = list(tokenizer(text)["input_ids"])
+                if found[: len(known)] != known or len(found) == len(known):
+                    raise KcError(
+                        f"Pair {i}: the tokenizer does not split {text!r} where the answer begins."
+                    )
+                firsts[-1].append(found[len(known)])
+        return cls.from_lists(*ids, *firsts)
 
     @classmethod
     def with_answers(

@@ -1,8 +1,10 @@
-"""Random circuits with the same number of edges into each layer as a given circuit.
+"""Random circuits: the control that a discovered circuit has to beat.
 
-A circuit's edges are not spread evenly over depth: most may enter the last layers. A random circuit
-of the same size differs from it in depth, too, and may do worse for that reason alone. The circuits
-here have the depth of the given one and are random in everything else.
+:func:`random_circuit` has the wanted number of edges and nothing else in common with a circuit. But
+a circuit's edges are not spread evenly over depth: most may enter the last layers, so a random
+circuit of the same size differs from it in depth, too, and may do worse for that reason alone.
+:func:`random_circuit_per_layer` has as many edges into each layer as the given circuit and is
+random in everything else.
 """
 
 from __future__ import annotations
@@ -10,11 +12,39 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Int
 
-from kc_utils.circuits.circuit import Circuit, prune
+from kc_utils.circuits.circuit import Circuit, check_size, from_flat, prune
 from kc_utils.circuits.graph import Graph
 
-RANDOM_PER_LAYER = 7302  # stream number of the generator that draws these circuits
+#: Stream numbers of the generators that draw these circuits.
+RANDOM_CIRCUIT, RANDOM_PER_LAYER = 7301, 7302
 ATTEMPTS = 20
+
+
+def random_circuit(graph: Graph, n_edges: int, seed: int) -> Circuit:
+    """A random circuit of ``n_edges`` edges in which, after pruning, every node is alive.
+
+    Edges are put in random order, and the shortest beginning of that order is taken whose pruned
+    part has at least ``n_edges`` edges. Edges in surplus are then removed in reverse order, each
+    only if pruning leaves no fewer than ``n_edges``. If no removal gives the exact number (possible
+    only for a handful of edges), the result has the nearest number that was met.
+
+    KcError if ``n_edges`` is not in 0..graph.n_edges.
+    """
+    check_size(graph, n_edges, "n_edges")
+    rng = np.random.default_rng([seed, RANDOM_CIRCUIT])
+    order = rng.permutation(np.flatnonzero(graph.real_edges))
+
+    def first(m: int) -> np.ndarray:
+        return prune(graph, from_flat(graph, order[:m]))
+
+    low, high = 0, graph.n_edges  # pruned size grows with m
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if first(middle).sum() >= n_edges else (middle + 1, high)
+    edges = _remove_surplus(graph, first(low), order[:low], n_edges)
+    below = first(max(low - 1, 0))
+    nearest = min((edges, below), key=lambda e: abs(int(e.sum()) - n_edges))
+    return Circuit(graph, nearest, n_edges)
 
 
 def edges_per_layer(
@@ -50,6 +80,18 @@ def random_circuit_per_layer(circuit: Circuit, seed: int) -> Circuit:
         if (found := draw.distance(edges)) < distance:
             best, distance = edges, found
     return Circuit(graph, best, circuit.n_edges)
+
+
+def _remove_surplus(graph: Graph, edges: np.ndarray, order: np.ndarray, n_edges: int) -> np.ndarray:
+    for edge in order[::-1]:
+        if edges.sum() <= n_edges:
+            break
+        if edges.flat[edge]:
+            fewer = edges.copy()
+            fewer.flat[edge] = False
+            fewer = prune(graph, fewer)
+            edges = fewer if fewer.sum() >= n_edges else edges
+    return edges
 
 
 class _Draw:

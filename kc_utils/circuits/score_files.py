@@ -84,7 +84,7 @@ def _graph_of(path: Path, metadata: Mapping[str, str]) -> Graph:
     if GRAPH not in metadata:
         raise KcError(
             f"{path} does not say which graph its scores are of; it is no score file, or one of an "
-            "older version: compute it again with '--from attribution'."
+            "older version that has to be computed again."
         )
     try:
         shape = json.loads(metadata[GRAPH])

@@ -139,17 +139,3 @@ def record(
 
 def _into(store: list[Tensor]) -> Callable[[Tensor], None]:
     return lambda x: store.append(x.detach())
-
-
-def check_decomposition(adapter: Adapter, ids: Int[Tensor, "batch pos"]) -> None:
-    """KcError unless the final residual stream is the sum of its writers and output biases."""
-    written = record(adapter, ids, streams=True)[1]
-    first, last = written.streams[0], written.streams[-1]
-    biases = sum(block.b_o for block in adapter.blocks)
-    total = first - written.embed + written.outputs(adapter).sum(0) + biases
-    error = ((total - last).abs().max() / last.abs().max()).item()
-    if not error <= (1e-4 if total.dtype in (torch.float32, torch.float64) else 0.05):
-        raise KcError(
-            f"The residual stream of {type(adapter.model).__name__} is not the sum of its "
-            f"embedding, heads and MLPs (relative error {error:.1e}), so it has no edges to score."
-        )

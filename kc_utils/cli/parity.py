@@ -17,17 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from kc_utils.circuits import EvaluationResult, evaluate_circuit
+from kc_utils.circuits.ablation import References, references
 from kc_utils.circuits.adapter import Adapter, adapter_of, graph_of
 from kc_utils.circuits.attribution import attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import prune, top_edges
-from kc_utils.circuits.evaluation import (
-    EvaluationResult,
-    References,
-    evaluate_circuit,
-    hit,
-    references,
-)
+from kc_utils.circuits.evaluation import hit
 from kc_utils.circuits.graph import Graph
 from kc_utils.cli.golden import SCORE_FILES, GoldenSet, damaged, find_sets, read_set, relative_error
 from kc_utils.errors import KcError

@@ -16,8 +16,7 @@ import ipywidgets as widgets
 from kc_utils.errors import KcError
 from kc_utils.explorer.controls import Controls
 from kc_utils.explorer.curve import missing_sizes
-from kc_utils.explorer.html import MESSAGE, STYLE, message, to_html
-from kc_utils.explorer.prompt_views import library
+from kc_utils.explorer.html import MESSAGE, STYLE, library, message, to_html
 from kc_utils.explorer.state import State
 from kc_utils.explorer.views import VIEWS
 

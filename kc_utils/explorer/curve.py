@@ -7,12 +7,11 @@ from collections.abc import Callable
 import pandas as pd
 
 from kc_utils.analysis.faithfulness import faithfulness_of
-from kc_utils.circuits.circuit import random_circuit, top_n
-from kc_utils.circuits.evaluation import BatchEvaluation, mean_outputs
+from kc_utils.circuits import BatchEvaluation, mean_outputs, random_circuit, top_n
+from kc_utils.circuits.circuit_size import sizes_of
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.circuits.size_curve import sizes_of
 from kc_utils.errors import KcError
-from kc_utils.explorer.data import Choice, RunData
+from kc_utils.explorer.data import Choice, RunData, cached
 from kc_utils.study.stages import common
 
 _COLUMNS = ["n", "share", "circuit", "ablation", "value"]
@@ -22,14 +21,14 @@ _OF = ("task", "kind", "band", "step", "ablation")  # what a curve belongs to
 def curve_rows(data: RunData, choice: Choice) -> pd.DataFrame:
     """Everything that is known of the chosen cell, checkpoint and ablation, a row per circuit.
 
-    Columns: n (edges before pruning), share (of all edges), circuit (own, random,
-    random_per_layer), ablation, value (faithfulness on the evaluation people). KcError when the run
-    has no such tables and nothing has been measured.
+    Columns: n (edges before pruning), share (of all edges), circuit (own, which is the discovered
+    one, random, random_per_layer), ablation, value (faithfulness on the evaluation people). KcError
+    when the run has no such tables and nothing has been measured.
     """
     measured = choice.of(_OF) in data.measured
-    parts = [data.measured.get(choice.of(_OF), pd.DataFrame)] if measured else []
+    parts = [data.measured[choice.of(_OF)]] if measured else []
     try:
-        parts.append(data.curves.get(choice.of(_OF), lambda: _stored(data, choice)))
+        parts.append(cached(data.curves, choice.of(_OF), lambda: _stored(data, choice)))
     except KcError:
         if not measured:
             raise
@@ -64,15 +63,15 @@ def measure(data: RunData, choice: Choice, progress: Callable[[int, int], None])
     evaluation = BatchEvaluation(bridge, PairBatch.from_frame(chosen), means)
     rows = []
     for done, n in enumerate(todo, start=1):
-        own = top_n(scores, data.graph, n)
-        beside = random_circuit(data.graph, own.n_edges, data.run.config.seed)
-        for name, circuit in (("own", own), ("random", beside)):
+        discovered = top_n(scores, data.graph, n)
+        beside = random_circuit(data.graph, discovered.n_edges, data.run.config.seed)
+        for name, circuit in (("own", discovered), ("random", beside)):
             value = evaluation.result(circuit, choice.ablation).faithfulness
             rows.append((n, n / data.graph.n_edges, name, choice.ablation, value))
         progress(done, len(todo))
-    before = data.measured.get(choice.of(_OF), lambda: pd.DataFrame(columns=_COLUMNS))
+    before = data.measured.get(choice.of(_OF), pd.DataFrame(columns=_COLUMNS))
     new = pd.DataFrame(rows, columns=_COLUMNS)
-    data.measured.put(choice.of(_OF), _joined([before, new]))
+    data.measured[choice.of(_OF)] = _joined([before, new])
 
 
 def _stored(data: RunData, choice: Choice) -> pd.DataFrame:

@@ -1,27 +1,26 @@
-"""What is looked at: one circuit of one run, and one prompt.
+"""What is looked at: the runs that hold circuits, what is read of one, and one choice in it.
 
-Which runs can be explored: folders with circuits, found below a folder of runs.
-
-What the explorer reads from one run: tables, scores, circuits and models, each read once.
+Tables, scores, models and readings of a run are dear to read, so the last ones are kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from cachetools import LRUCache
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils import ROOT
+from kc_utils.circuits import ABLATIONS
 from kc_utils.circuits.circuit import Circuit, top_n
-from kc_utils.circuits.running import ABLATIONS
 from kc_utils.errors import KcError
-from kc_utils.explorer.lru import Lru
 from kc_utils.explorer.reading import Reading, read_prompt
 from kc_utils.models.causal_lm import load_tokenizer
 from kc_utils.runs.folder import Run
@@ -60,8 +59,10 @@ class Choice:
 FIELDS = tuple(field.name for field in fields(Choice))
 
 
+Value = TypeVar("Value")
 NEEDED = "attribution"  # the stage without which there is no circuit to look at
 _DEPTHS = ("*/run.json", "*/*/run.json", "*/*/*/run.json")  # runs/tiny, runs/sweep/tiny/seed-0
+_SIZES = 48  # stops of the slider of sizes, besides those that the run has measured
 
 
 def finished_runs(root: Path = ROOT / "runs") -> list[Run]:
@@ -98,9 +99,6 @@ def open_finished(run_dir: str | Path) -> Run:
     return run
 
 
-_SIZES = 48  # stops of the slider of sizes, besides those that the run has measured
-
-
 class RunData:
     """One run, opened for looking. Files are checked and read once and then kept in memory.
 
@@ -117,12 +115,12 @@ class RunData:
         self.run = open_finished(run_dir)
         self.graph = common.graph_of_run(self.run)
         self.checkpoints = common.analysed_checkpoints(self.run)
-        self.models: Lru[TransformerBridge] = Lru(models)
-        self.scores: Lru[dict[str, Tensor]] = Lru(score_files)
-        self.tables: Lru[pd.DataFrame] = Lru(16)
-        self.readings: Lru[Reading] = Lru(8)
-        self.curves: Lru[pd.DataFrame] = Lru(64)
-        self.measured: Lru[pd.DataFrame] = Lru(64)
+        self.models = LRUCache(models)  # checkpoint -> TransformerBridge
+        self.scores = LRUCache(score_files)  # checkpoint -> cell -> Tensor
+        self.tables = LRUCache(16)  # name -> DataFrame
+        self.readings = LRUCache(8)  # checkpoint and prompt -> Reading
+        self.curves = LRUCache(64)  # what a curve belongs to -> DataFrame, as stored
+        self.measured = LRUCache(64)  # the same -> DataFrame, as measured here
         cells = self.table("attribution")
         self.values: dict[str, tuple[Any, ...]] = {
             name: tuple(cells[name].drop_duplicates()) for name in ("task", "kind", "band")
@@ -175,11 +173,11 @@ class RunData:
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of the run; KcError when it is missing or damaged."""
-        return self.tables.get(name, lambda: self.run.table(name))
+        return cached(self.tables, name, lambda: self.run.table(name))
 
     def pairs(self) -> pd.DataFrame:
         """All clean and corrupted pairs of the run."""
-        return self.tables.get("/pairs", lambda: common.read_pairs(self.run))
+        return cached(self.tables, "/pairs", lambda: common.read_pairs(self.run))
 
     def example(self, choice: Choice, number: int) -> str:
         """The prompt of one of the evaluation people of a cell, counted round and round."""
@@ -189,7 +187,8 @@ class RunData:
     def score(self, choice: Choice) -> Float[Tensor, "n_forward n_backward"]:
         """Stored edge scores of the chosen cell and checkpoint."""
         step = choice.step
-        return self.scores.get(step, lambda: common.load_scores(self.run, step))[choice.cell.name]
+        scores = cached(self.scores, step, lambda: common.load_scores(self.run, step))
+        return scores[choice.cell.name]
 
     def circuit(self, choice: Choice) -> Circuit:
         """The chosen circuit, cut from the stored scores."""
@@ -197,18 +196,26 @@ class RunData:
 
     def model(self, step: int) -> TransformerBridge:
         """The model of a checkpoint; KcError when its files are missing or damaged."""
-        return self.models.get(step, lambda: common.open_bridge(self.run, step))
+        return cached(self.models, step, lambda: common.open_bridge(self.run, step))
 
     def reading(self, choice: Choice) -> Reading:
         """The chosen prompt, read by the chosen checkpoint.
 
         KcError for a prompt that cannot be read, see :func:`kc_utils.explorer.reading.token_ids`.
         """
-        return self.readings.get(choice.of(("step", "prompt")), lambda: self._read(choice))
+        key = choice.of(("step", "prompt"))
+        return cached(self.readings, key, lambda: self._read(choice))
 
     def _read(self, choice: Choice) -> Reading:
         tokenizer = load_tokenizer(self.run.verify(self.run.path / "tokenizer"))
         return read_prompt(self.model(choice.step), tokenizer, choice.prompt)
+
+
+def cached(cache: LRUCache, key: Hashable, make: Callable[[], Value]) -> Value:
+    """The value of ``key``; ``make`` is called when it is not there. An error keeps nothing."""
+    if key not in cache:
+        cache[key] = make()
+    return cache[key]
 
 
 def sizes(n_edges: int, top_n: int) -> tuple[int, ...]:

@@ -7,7 +7,6 @@ from typing import Any
 
 from IPython.display import Markdown, display
 
-from kc_utils.explorer.front_end import has_front_end
 from kc_utils.explorer.state import State
 
 _CLOSED = (
@@ -40,3 +39,18 @@ def explore(run_dir: str | Path, **wanted: Any) -> Explorer:
         KcError: there is no run, it holds no circuits yet, or it does not hold a wanted value.
     """
     return Explorer(run_dir, **wanted)
+
+
+def has_front_end() -> bool:
+    """True when the running cell was sent by a front end that can ask its user for input.
+
+    JupyterLab, Notebook, VS Code and Colab say so with every cell (``allow_stdin`` of the Jupyter
+    messages); papermill, nbconvert and nbval say that they cannot. Outside of a kernel: False.
+    """
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    return bool(parent.get("content", {}).get("allow_stdin", False))

@@ -1,18 +1,62 @@
-"""What a view shows as HTML: figures with alt text, tables, sentences for what went wrong."""
+"""What a view shows as HTML: figures with alt text, tables, attention patterns, sentences.
+
+circuitsvis draws attention patterns in the browser. The HTML that it hands to a notebook depends on
+whether a server answers: online it loads its script from elsewhere, offline it repeats 1.3 MB of
+script for every picture. Here the script that comes with the package is put into the page once
+(:func:`library`), and a picture is a few lines that use it.
+"""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from html import escape
 from typing import Any
 
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
+from torch import Tensor
 
-from kc_utils.explorer.prompt_views import Attention, Words
 from kc_utils.plots import Drawing, svg_bytes
+from kc_utils.plots.components import attention_maps
+from kc_utils.plots.interactive.attention import circuitsvis_props, circuitsvis_source
 
 MESSAGE = '<p class="kc-message" role="status">'
+
+
+@dataclass(frozen=True)
+class Words:
+    """A few sentences as HTML."""
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention of one layer on one prompt: as a figure, or for the browser."""
+
+    tokens: tuple[str, ...]
+    pattern: Float[Tensor, "head destination source"]
+    layer: int
+
+    @property
+    def names(self) -> list[str]:
+        """The heads, as circuits call them."""
+        return [f"a{self.layer}.h{head}" for head in range(len(self.pattern))]
+
+    def figure(self) -> Figure:
+        """Maps that need no script."""
+        return attention_maps(self.tokens, self.pattern.numpy(), self.names)
+
+    def html(self, alt: str) -> str:
+        """Patterns that answer to the pointer; the page needs the library of circuitsvis."""
+        return attention_html(self.tokens, self.pattern, self.names, alt)
 
 
 def to_html(shown: Any, alt: str) -> str:
@@ -37,6 +81,48 @@ def to_html(shown: Any, alt: str) -> str:
 def message(text: str) -> str:
     """A sentence in the place of a view; it begins with ``MESSAGE``."""
     return f"{MESSAGE}{escape(text)}</p>"
+
+
+_DRAW = """
+(() => {
+  const draw = left => {
+    const place = document.getElementById("&name");
+    if (!place) return;
+    if (window.CircuitsVis) {
+      place.textContent = "";
+      window.CircuitsVis.render("&name", window.CircuitsVis.AttentionHeads, &props);
+    } else if (left) setTimeout(draw, 100, left - 1);
+    else place.textContent = "The script that draws attention patterns is not there; " +
+      "run the notebook again.";
+  };
+  draw(100);
+})();
+"""
+
+
+def library() -> str:
+    """The script of circuitsvis as an HTML element, to be shown once in a page; 1.3 MB."""
+    source = circuitsvis_source().replace("</script", "<\\/script")
+    return f"<script>{source}\nwindow.CircuitsVis = CircuitsVis;</script>"
+
+
+def attention_html(
+    tokens: Sequence[str],
+    attention: Float[Tensor, "head destination source"],
+    names: Sequence[str],
+    alt: str,
+) -> str:
+    """An element with the patterns of some heads, drawn as soon as :func:`library` is in the page.
+
+    The same patterns give the same bytes.
+    """
+    props = circuitsvis_props(attention.float().cpu().numpy(), tokens, names)
+    name = f"kc-attention-{sha256(props.encode()).hexdigest()[:12]}"
+    script = _DRAW.replace("&name", name).replace("&props", props)
+    return (
+        f'<div id="{name}" class="kc-attention" role="group" aria-label="{escape(alt)}">'
+        f"Drawing attention patterns.</div><script>{script}</script>"
+    )
 
 
 STYLE = """<style>

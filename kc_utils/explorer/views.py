@@ -1,4 +1,4 @@
-"""The views of the explorer: a figure or a table for a choice, from stored files.
+"""The views of the explorer: a figure or a table for a circuit, or for a typed prompt.
 
 Each view names the controls that it depends on, so that a change draws no more than it must.
 """
@@ -7,20 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import pandas as pd
+import torch
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from kc_utils.circuits.circuit import strongest_edges
+from kc_utils.circuits.metrics import rank
 from kc_utils.errors import KcError
-from kc_utils.explorer import prompt_views
 from kc_utils.explorer.curve import curve_rows
 from kc_utils.explorer.data import Choice, RunData
+from kc_utils.explorer.html import Attention, Words
 from kc_utils.plots import Drawing, circuit_drawing, logit_lens_lines, table
 from kc_utils.plots.components import top_heads
 from kc_utils.plots.evaluation import chosen_size_curve
+from kc_utils.plots.heat import ink
+from kc_utils.plots.style import HEAT, SKY
 
 _DRAWN = 40  # edges that a drawing shows at first
 _EDGES = 25  # rows of the table of edges
@@ -134,6 +141,67 @@ def _rows(rows: pd.DataFrame, choice: Choice) -> pd.DataFrame:
     return rows
 
 
+def tokens(data: RunData, choice: Choice) -> Words:
+    """The prompt as the model gets it; the right answer where it is a query of this run."""
+    reading = data.reading(choice)
+    parts = "".join(f"<code>{escape(token)}</code> " for token in reading.tokens)
+    count = "1 token" if len(reading.tokens) == 1 else f"{len(reading.tokens)} tokens"
+    answer = _right_answer(data, choice)
+    return Words(f"<p>{count}: {parts}</p>" + (f"<p>{escape(answer)}</p>" if answer else ""))
+
+
+def next_tokens(data: RunData, choice: Choice) -> Styler:
+    """The ten likeliest next tokens."""
+    styler = table(data.reading(choice).top, 4)
+    return styler.bar(subset=["probability"], color=SKY, vmin=0.0, vmax=1.0, width=90)
+
+
+def _right_answer(data: RunData, choice: Choice) -> str:
+    reading, pairs = data.reading(choice), data.pairs()
+    asked = pairs[pairs["clean"] == choice.prompt]
+    if asked.empty:
+        return ""
+    row = asked.iloc[0]
+    place = int(rank(reading.logits[None], torch.tensor([int(row["right_id"])]))) + 1
+    chance = float(reading.logits.softmax(-1)[int(row["right_id"])])
+    return (
+        f"The biographies say {row['right']!r}; the first token of this answer has rank "
+        f"{place:,} and probability {chance:.4f}."
+    )
+
+
+def prompt_lens(data: RunData, choice: Choice) -> Styler:
+    """The likeliest next token at every position after every layer, deep layers on top.
+
+    Cells are coloured by its probability.
+    """
+    reading = data.reading(choice)
+    cells = [f"{i + 1} {token}" for i, token in enumerate(reading.tokens)]
+    grids = {
+        value: reading.lens.pivot(index="layer", columns="position", values=value)
+        .sort_index(ascending=False)
+        .set_axis(cells, axis=1)
+        for value in ("token", "probability")
+    }
+    colours = grids["probability"].map(_colour)
+    layers = ["embedding" if i == 0 else f"after layer {i}" for i in grids["token"].index]
+    words = grids["token"].assign(layer=layers)[["layer", *cells]].reset_index(drop=True)
+    shades = colours.reset_index(drop=True).assign(layer="")[["layer", *cells]]
+    caption = "Likeliest next token; dark blue: probability near 0, yellow: near 1"
+    return table(words, caption=caption).apply(lambda _: shades, axis=None)
+
+
+def _colour(probability: float) -> str:
+    colour = to_hex(colormaps[HEAT](probability))
+    return f"background-color: {colour}; color: {ink(colour)}"
+
+
+def attention(data: RunData, choice: Choice) -> Attention:
+    """Attention patterns of the chosen layer."""
+    reading = data.reading(choice)
+    return Attention(reading.tokens, reading.attention[choice.layer], choice.layer)
+
+
 VIEWS: dict[str, View] = {
     "circuit": View(circuit, (*_CELL, "n")),
     "curve": View(
@@ -157,11 +225,11 @@ VIEWS: dict[str, View] = {
     ),
     "lens_table": View(lens_table, _CELL),
     "edges": View(edges, (*_CELL, "n")),
-    "tokens": View(prompt_views.tokens, ("step", "prompt")),
-    "next_tokens": View(prompt_views.next_tokens, ("step", "prompt")),
-    "prompt_lens": View(prompt_views.prompt_lens, ("step", "prompt")),
+    "tokens": View(tokens, ("step", "prompt")),
+    "next_tokens": View(next_tokens, ("step", "prompt")),
+    "prompt_lens": View(prompt_lens, ("step", "prompt")),
     "attention": View(
-        prompt_views.attention,
+        attention,
         ("step", "prompt", "layer"),
         "Attention patterns of the heads of layer {choice.layer} on the typed prompt at epoch "
         "{epoch}.",

@@ -11,7 +11,10 @@ from kc_utils.plots.style import svg_bytes
 
 
 def write_figures(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
-    """Write every figure below ``folder``: SVG, and an HTML page per circuit drawing."""
+    """Write every figure below ``folder``: SVG, and an HTML page per circuit drawing.
+
+    A circuit of which pruning left no edge has no drawing.
+    """
     figures = {
         "faithfulness": plots.facts_curves(tables["sizes"]),
         "hits": plots.facts_hits(tables["transfer"]),
@@ -24,7 +27,8 @@ def write_figures(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
     for relation, group in cells.itertuples(index=False):
         name = file_name(relation, {path.removeprefix("heads-") for path in figures})
         figures[f"heads-{name}"] = plots.facts_roles(of(tables["heads"], relation, group))
-        drawing(tables, relation, group).save(folder / f"circuit-{name}.html")
+        if len(of(tables["strongest_edges"], relation, group)):
+            drawing(tables, relation, group).save(folder / f"circuit-{name}.html")
     for name, figure in figures.items():
         content = svg_bytes(figure)
         artifacts.write_atomically(folder / f"{name}.svg", lambda p, c=content: p.write_bytes(c))

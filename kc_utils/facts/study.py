@@ -16,14 +16,22 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.analysis.head_attribution import PARTS, assign_roles, head_attribution
 from kc_utils.analysis.logit_lens import lens_means, logit_lens
+from kc_utils.circuits import (
+    ABLATIONS,
+    BatchEvaluation,
+    Circuit,
+    curve_circuits,
+    mean_outputs,
+    random_circuit,
+    size_curve,
+    top_n,
+)
 from kc_utils.circuits.adapter import graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
-from kc_utils.circuits.circuit import Circuit, random_circuit, top_n
-from kc_utils.circuits.evaluation import ABLATIONS, BatchEvaluation, mean_outputs
+from kc_utils.circuits.circuit_size import sizes_of
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.score_files import read_scores, write_scores
-from kc_utils.circuits.size_curve import curve_circuits, size_curve, sizes_of
 from kc_utils.errors import KcError
 from kc_utils.facts.asking import ask, queries_of
 from kc_utils.facts.lines import Fact

@@ -10,10 +10,10 @@ from kc_utils.analysis.faithfulness import faithfulness_of
 from kc_utils.analysis.head_attribution import role_shares
 from kc_utils.analysis.stats.intervals import bootstrap_mean
 from kc_utils.analysis.topology import expected_jaccard, jaccard, node_jaccard, shape
+from kc_utils.circuits import areas
 from kc_utils.circuits.circuit import Circuit, strongest_edges
 from kc_utils.circuits.evaluation import faithfulness
 from kc_utils.circuits.graph import Graph
-from kc_utils.circuits.size_curve import areas
 from kc_utils.facts.pairing import Cell
 
 HIT_K = 10

@@ -8,12 +8,23 @@ Tables have one row per measurement. ``value`` (or the named column) is drawn as
 columns or has several rows for one point raises :class:`~kc_utils.errors.KcError`.
 """
 
-from kc_utils.plots.activation import activation_ratio_lines, activation_ratio_map, centre_of_mass
-from kc_utils.plots.claims import claims_table, verdict_bars
-from kc_utils.plots.components import mover_layers, role_map, role_shares
+from kc_utils.plots.claims import claims_table, evidence_forest, verdict_bars
+from kc_utils.plots.components import (
+    activation_ratio_lines,
+    centre_of_mass,
+    mover_layers,
+    role_map,
+    role_shares,
+)
 from kc_utils.plots.controls import consistency, control_curves
-from kc_utils.plots.evaluation import faithfulness_curves, recovery_classes, size_curve
-from kc_utils.plots.evidence import evidence_forest
+from kc_utils.plots.evaluation import (
+    aligned_curves,
+    faithfulness_curves,
+    hit_curves,
+    recovery_classes,
+    size_curve,
+    transfer_matrix,
+)
 from kc_utils.plots.exposure import exposure_curves, exposure_means, exposure_retained
 from kc_utils.plots.facts import (
     facts_curves,
@@ -23,31 +34,37 @@ from kc_utils.plots.facts import (
     facts_roles,
     facts_transfer,
 )
-from kc_utils.plots.forgetting import elasticity, forgetting_curves
-from kc_utils.plots.frequency import frequency_curve
-from kc_utils.plots.hits import aligned_curves, hit_curves, rank_curves, transfer_matrix
+from kc_utils.plots.forgetting import (
+    elasticity,
+    forgetting_curves,
+    strategy_curves,
+    strategy_trade_off,
+)
 from kc_utils.plots.interactive.attention import attention_figure
-from kc_utils.plots.interactive.drawing import Drawing, circuit_drawing, circuit_drawing_pair
+from kc_utils.plots.interactive.drawing import circuit_drawing, circuit_drawing_pair
 from kc_utils.plots.interactive.drawing_epochs import circuit_drawing_epochs
-from kc_utils.plots.interactive.slider_activation import activation_slider
-from kc_utils.plots.interactive.slider_entropy import entropy_slider
-from kc_utils.plots.interactive.slider_lens import lens_slider
+from kc_utils.plots.interactive.figure import Drawing
+from kc_utils.plots.interactive.sliders import activation_slider, entropy_slider, lens_slider
 from kc_utils.plots.logit_lens import logit_lens_lines, logit_lens_probability, logit_lens_rank
-from kc_utils.plots.performance import accuracy_curves, lead_curve, published, query_accuracy_bars
+from kc_utils.plots.methods import score_distribution
+from kc_utils.plots.performance import (
+    accuracy_curves,
+    confidence_curves,
+    frequency_curve,
+    lead_curve,
+    published,
+    query_accuracy_bars,
+)
 from kc_utils.plots.relevance import old_answers, relevance_areas, relevance_curves
-from kc_utils.plots.scores import score_distribution
-from kc_utils.plots.strategies import strategy_curves, strategy_trade_off
 from kc_utils.plots.style import set_style, svg_bytes
 from kc_utils.plots.tables import table
 from kc_utils.plots.topology import entropy_curves, jaccard_curves, phase_overview
-from kc_utils.plots.unseen import confidence_curves
 from kc_utils.plots.world import biography_lengths, frequency_histogram, pair_lengths, training_loss
 
 __all__ = [
     "Drawing",
     "accuracy_curves",
     "activation_ratio_lines",
-    "activation_ratio_map",
     "activation_slider",
     "aligned_curves",
     "attention_figure",
@@ -90,7 +107,6 @@ __all__ = [
     "phase_overview",
     "published",
     "query_accuracy_bars",
-    "rank_curves",
     "recovery_classes",
     "relevance_areas",
     "relevance_curves",

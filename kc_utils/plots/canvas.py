@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import Container
@@ -14,11 +17,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from kc_utils.plots.style import BLACK, GREY, WIDTH, Look
+from kc_utils.plots.style import BLACK, GREY, WIDTH, Look, label_of, ordered
+from kc_utils.plots.tables import several
 
 EPOCH = "epoch"
 CHANCE = "chance level"
 INTERVAL = "95 % interval"
+OVER_SEEDS = f"{INTERVAL} over seeds"
 
 
 def panels(
@@ -35,6 +40,32 @@ def panels(
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(n_rows, n_columns, sharex=sharex, sharey=sharey, squeeze=False)
     return figure, axes
+
+
+def split(
+    frame: pd.DataFrame, rows: str | None, columns: str | None, **size: Any
+) -> tuple[Figure, np.ndarray, list[tuple[Axes, pd.DataFrame]]]:
+    """Panels: a row for each value of one column of the table, a column for each of another.
+
+    A column that the table lacks does not split. ``size``: as in :func:`panels`.
+
+    Returns:
+        The figure, its axes, and for every panel its axis (titled) and its part of the table.
+    """
+    keys = [c if c in frame else None for c in (rows, columns)]
+    sides = [ordered(c, frame[c]) if c else [None] for c in keys]
+    figure, axes = panels(*map(len, sides), **size)
+    cells = []
+    for axis, values in zip(axes.flat, product(*sides), strict=True):
+        part, words = frame, []
+        for column, value in zip(keys, values, strict=True):
+            if column:
+                part = part[part[column] == value]
+                words.append(label_of(column, value))
+        title = "\n".join(words)
+        axis.set_title(title.replace(" (", "\n(") if axes.shape[1] > 3 else title)
+        cells.append((axis, part))
+    return figure, axes, cells
 
 
 def label_outer(axes: np.ndarray, xlabel: str, ylabels: Sequence[str]) -> None:
@@ -97,6 +128,11 @@ def line_handle(look: Look, colour: str | None = None) -> Line2D:
     )
 
 
+def mark_handle(look: Look) -> Line2D:
+    """The legend entry of a look's marker, without a line."""
+    return line_handle(replace(look, line=""))
+
+
 def style_handle(look: Look) -> Line2D:
     """The legend entry of a line style, without the colour and marker of a series."""
     return Line2D([], [], color=BLACK, linestyle=look.line, label=look.label)
@@ -112,6 +148,18 @@ def interval_handle(label: str = INTERVAL) -> Patch:
     return Patch(facecolor=GREY, alpha=0.3, linewidth=0, label=label)
 
 
+def seed_handles(frame: pd.DataFrame) -> list[Artist]:
+    """The legend entry of intervals over seeds, when there are several seeds."""
+    return [interval_handle(OVER_SEEDS)] if several(frame, "seed") else []
+
+
 def chance_line(axis: Axes, level: float) -> None:
     """A dotted horizontal line at ``level``."""
     axis.axhline(level, color=GREY, linestyle=":", linewidth=1.4, zorder=1)
+
+
+def chance_curve(axis: Axes, part: pd.DataFrame, column: str) -> None:
+    """A dotted line through the mean of ``column`` at each epoch; nothing without the column."""
+    if column in part:
+        level = part.groupby("epoch")[column].mean()
+        axis.plot(level.index, level, color=GREY, linestyle=":", linewidth=1.4, zorder=1.2)

@@ -1,11 +1,10 @@
-"""The ledger of claims as a forest plot: effect, control, verdict.
-
-How many claims of each topic came out how: one stacked bar per topic, a panel per profile.
-"""
+"""The ledger of claims: effects beside controls, verdicts by topic, and effects over seeds."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,16 +12,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from kc_utils.errors import KcError
-from kc_utils.plots.canvas import legend_below, panels
-from kc_utils.plots.style import GREY, LOOKS, WIDTH, Look, styled
-from kc_utils.plots.tables import check
+from kc_utils.plots.canvas import legend_below, mark_handle, panels
+from kc_utils.plots.style import BLACK, DARK, GREY, LIGHT, LOOKS, WIDTH, Look, looks_for, styled
+from kc_utils.plots.tables import check, check_known
 
-COLUMNS = (
+_CLAIM = (
     "claim", "quantity", "value", "low", "high",
     "control", "control_value", "control_low", "control_high", "verdict",
 )  # fmt: skip
+
+
+_EVIDENCE = (
+    "id", "claim", "profile", "difference", "difference_low", "difference_high", "margin",
+    "direction", "verdict",
+)  # fmt: skip
+_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
+_HATCH = {"holds": "", "does not hold": "///", "undecided": ".."}
+_LINE = 0.27  # inches for one interval
+_GAP = 0.2  # inches between two claims
+_LINEAR = 2.0  # margins up to which the axis is linear
+_TICKS = (-100, -10, -1, 0, 1, 10, 100)
 
 
 @styled
@@ -33,11 +44,8 @@ def claims_table(claims: pd.DataFrame) -> Figure:
     may be empty), control_value, control_low, control_high, verdict (holds, does not hold,
     undecided). Quantities differ in unit, so every line has its own scale.
     """
-    claims = check(claims, COLUMNS, "claims_table")
-    unknown = sorted(set(claims["verdict"]) - set(LOOKS["verdict"]))
-    if unknown:
-        allowed = ", ".join(LOOKS["verdict"])
-        raise KcError(f"claims_table got the verdict {unknown}; allowed are {allowed}.")
+    claims = check(claims, _CLAIM, "claims_table")
+    check_known(claims["verdict"], LOOKS["verdict"], "claims_table")
     n = len(claims)
     figure = Figure(figsize=(WIDTH, 0.92 * n + 0.75))
     top, bottom = 0.1 / (0.92 * n + 0.75), 0.75 / (0.92 * n + 0.75)
@@ -49,7 +57,11 @@ def claims_table(claims: pd.DataFrame) -> Figure:
         _words(figure, claim, base + 0.66 * row)
     axis.set_xlabel("effect and control, in the unit named at the left (own scale per line)")
     axis.xaxis.set_label_coords(0.3, -0.75)
-    _legend(figure)
+    found = [mark_handle(look) for look in LOOKS["verdict"].values()]
+    for handle in found:
+        handle.set_markersize(7)
+    found.append(Line2D([], [], color=GREY, linewidth=2.2, marker="|", label="control"))
+    legend_below(figure, found)
     return figure
 
 
@@ -59,10 +71,10 @@ def _line(axis: Axes, claim: dict) -> None:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
         return
-    look = LOOKS["verdict"][claim["verdict"]]
-    _interval(axis, 1.0, claim["value"], claim["low"], claim["high"], look)
-    control = [claim[f"control_{part}"] for part in ("value", "low", "high")]
-    _interval(axis, 0.0, *control, Look(GREY, "|", "control"))
+    looks = LOOKS["verdict"][claim["verdict"]], Look(GREY, "|", "control")
+    for y, own, look in ((1.0, "", looks[0]), (0.0, "control_", looks[1])):
+        value, *ends = (claim[f"{own}{part}"] for part in ("value", "low", "high"))
+        _interval(axis, y, value, ends, look, markersize=8, markeredgewidth=1.6)
     axis.set_ylim(-0.7, 1.7)
     has_control = np.isfinite(claim["control_value"])
     axis.set_yticks([1.0, 0.0], ["ours", "control" if has_control else "no control"])
@@ -72,16 +84,16 @@ def _line(axis: Axes, claim: dict) -> None:
     axis.margins(x=0.12)
 
 
-def _interval(axis: Axes, y: float, value: float, low: float, high: float, look: Look) -> None:
+def _interval(
+    axis: Axes, y: float, value: float, ends: Sequence[float], look: Look, **size: float
+) -> None:
+    """A mark at ``value`` over the line of its interval, where they are defined."""
     if not np.isfinite(value):
         return
-    if np.isfinite(low) and np.isfinite(high):
-        axis.plot([low, high], [y, y], color=look.colour, linewidth=2.2, solid_capstyle="butt")
-    face = "white" if look.hollow else look.colour
-    axis.plot(
-        [value], [y], marker=look.marker, color=look.colour, markerfacecolor=face,
-        markersize=8, markeredgewidth=1.6,
-    )  # fmt: skip
+    if np.isfinite(ends).all():
+        axis.plot(ends, [y, y], color=look.colour, linewidth=2.2, solid_capstyle="butt")
+    style = {"marker": look.marker, "markerfacecolor": "white" if look.hollow else look.colour}
+    axis.plot([value], [y], color=look.colour, **style, **size)
 
 
 def _words(figure: Figure, claim: dict, y: float) -> None:
@@ -94,23 +106,12 @@ def _words(figure: Figure, claim: dict, y: float) -> None:
     figure.text(0.01, y, lines, va="center", ha="left", size=9, linespacing=1.25)
     verdict = textwrap.fill(look.label, 14)
     style = {"va": "center", "ha": "left", "size": 9.5, "weight": "bold"}
-    figure.text(0.84, y, verdict, color=look.colour if look.marker != "D" else "#444444", **style)
+    figure.text(0.84, y, verdict, color=_ink(look), **style)
 
 
-def _legend(figure: Figure) -> None:
-    found = [
-        Line2D(
-            [], [], marker=look.marker, color=look.colour, linestyle="", label=look.label,
-            markerfacecolor="white" if look.hollow else look.colour, markersize=7,
-        )
-        for look in LOOKS["verdict"].values()
-    ]  # fmt: skip
-    found.append(Line2D([], [], color=GREY, linewidth=2.2, marker="|", label="control"))
-    legend_below(figure, found)
-
-
-_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
-_HATCH = {"holds": "", "does not hold": "///", "undecided": ".."}
+def _ink(look: Look) -> str:
+    """The colour of a verdict's word: a hollow mark's grey is too faint for text."""
+    return DARK if look.hollow else look.colour
 
 
 @styled
@@ -136,12 +137,96 @@ def verdict_bars(table: pd.DataFrame) -> Figure:
         axis.set_xlabel("claims (count)")
         axis.grid(axis="y", visible=False)
     axes[0, 0].invert_yaxis()
-    legend_below(
-        figure,
-        [
-            Patch(facecolor=look.colour, alpha=0.75, hatch=_HATCH[name], edgecolor="white",
-                  label=look.label)
-            for name, look in LOOKS["verdict"].items()
-        ],
-    )  # fmt: skip
+    style = {"alpha": 0.75, "edgecolor": "white"}
+    verdicts = LOOKS["verdict"].items()
+    found = [
+        Patch(facecolor=v.colour, hatch=_HATCH[n], label=v.label, **style) for n, v in verdicts
+    ]
+    legend_below(figure, found)
     return figure
+
+
+@styled
+def evidence_forest(table: pd.DataFrame) -> Figure:
+    """Effect minus control over seeds, with its 95 % interval, one line per claim and profile.
+
+    Columns: those of ``kc_utils.study.claims.over_seeds``. The axis counts margins in the claimed
+    direction: a claim holds when its interval clears 0 and its mean reaches 1, and a claim of
+    equality when the interval stays between the two grey marks at -1 and 1. Beyond two margins
+    the axis is logarithmic.
+    """
+    table = check(table, _EVIDENCE, "evidence_forest", unique=["id", "profile"])
+    claims, profiles = list(dict.fromkeys(table["id"])), list(dict.fromkeys(table["profile"]))
+    step = _LINE * len(profiles) + _GAP
+    height = step * len(claims) + 1.25
+    figure = Figure(figsize=(WIDTH, height))
+    axis = figure.add_axes((0.44, 0.95 / height, 0.36, step * len(claims) / height))
+    places = {name: (len(claims) - 1 - i) * step for i, name in enumerate(claims)}
+    for row in table.to_dict("records"):
+        offset = (len(profiles) - 1 - profiles.index(row["profile"])) * _LINE + _GAP / 2
+        _evidence(axis, row, places[row["id"]] + offset + _LINE / 2, looks_for("profile", profiles))
+    for name, low in places.items():
+        _claim(axis, table[table["id"] == name].iloc[0], low + step / 2, step)
+        axis.axhline(low, color=LIGHT, linewidth=0.6)
+    _axis(axis, table, step * len(claims))
+    _legend(figure, profiles, looks_for("profile", profiles))
+    return figure
+
+
+def in_margins(row: dict) -> np.ndarray:
+    """Difference, low and high in units of the margin, positive in the claimed direction."""
+    numbers = np.array([row["difference"], row["difference_low"], row["difference_high"]], float)
+    scaled = numbers / row["margin"]
+    return -scaled[[0, 2, 1]] if row["direction"] == "below" else scaled
+
+
+def _evidence(axis: Axes, row: dict, y: float, looks: dict) -> None:
+    look, (mean, *ends) = LOOKS["verdict"][row["verdict"]], in_margins(row)
+    if row["direction"] == "equal":
+        axis.plot([-1, -1, np.nan, 1, 1], [y - 0.09, y + 0.09, np.nan, y - 0.09, y + 0.09],
+                  color=GREY, linewidth=1.4)  # fmt: skip
+    if not np.isfinite(mean):
+        axis.text(0, y, "not measured", ha="center", va="center", size=9, color="#555555")
+        return
+    marked = replace(look, marker=looks[row["profile"]].marker)
+    _interval(axis, y, mean, ends, marked, markersize=6.5, markeredgewidth=1.5)
+    style = {"va": "center", "size": 9, "color": _ink(look), "weight": "bold"}
+    axis.text(1.02, y, row["verdict"], transform=axis.get_yaxis_transform(), **style)
+
+
+def _claim(axis: Axes, row: pd.Series, y: float, step: float) -> None:
+    lines = max(1, int(step / 0.155))
+    text = textwrap.fill(str(row["claim"]), 44, max_lines=lines, placeholder=" ...")
+    axis.text(-1.2, y, text, transform=axis.get_yaxis_transform(), va="center", ha="left", size=9,
+              linespacing=1.15)  # fmt: skip
+
+
+def _axis(axis: Axes, table: pd.DataFrame, top: float) -> None:
+    ends = np.array([in_margins(row) for row in table.to_dict("records")]).ravel()
+    reach = max(3.0, float(np.nanmax(np.abs(ends), initial=0.0)) * 1.25)
+    axis.set_xscale("symlog", linthresh=_LINEAR, linscale=1.0)
+    axis.set_xlim(-reach, reach)
+    axis.set_ylim(0, top)
+    axis.axvline(0, color=BLACK, linewidth=0.9)
+    axis.axvline(1, color=GREY, linewidth=1.2, linestyle=":")
+    axis.xaxis.set_major_locator(FixedLocator([t for t in _TICKS if abs(t) < reach]))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(FixedLocator([]))
+    axis.set_yticks([])
+    axis.spines["left"].set_visible(False)
+    axis.grid(axis="y", visible=False)
+    axis.set_xlabel("effect minus control, in margins (right: as claimed)")
+    axis.xaxis.label.set_x(0.1)
+
+
+def _legend(figure: Figure, profiles: list[str], looks: dict) -> None:
+    handles = [
+        Line2D([], [], color=BLACK, marker=looks[name].marker, linestyle="", label=name)
+        for name in profiles
+    ]
+    handles += [
+        Line2D([], [], color=look.colour, linewidth=2.4, label=look.label)
+        for look in LOOKS["verdict"].values()
+    ]
+    handles.append(Line2D([], [], color=GREY, linestyle=":", label="one margin"))
+    legend_below(figure, handles)

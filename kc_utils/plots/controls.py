@@ -9,28 +9,56 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kc_utils.analysis.stats.seeds import seed_means
+from kc_utils.analysis.stats.seeds import LEAST_SEEDS, seed_means
 from kc_utils.plots.canvas import (
+    EPOCH,
+    OVER_SEEDS,
+    chance_curve,
     chance_handle,
     interval_handle,
     label_outer,
     legend_below,
     line_handle,
+    mark_handle,
     panels,
+    seed_handles,
+    split,
 )
-from kc_utils.plots.curves import Curves, draw_curve, finish
-from kc_utils.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, Look, ordered, styled
-from kc_utils.plots.tables import check
+from kc_utils.plots.curves import Curves, draw_curve, draw_means, finish
+from kc_utils.plots.style import (
+    BLACK,
+    BLUE,
+    DASH_DOTTED,
+    DOTTED,
+    GREEN,
+    GREY,
+    LONG_DASHED,
+    LOOKS,
+    ORANGE,
+    PURPLE,
+    Look,
+    present,
+    styled,
+)
+from kc_utils.plots.tables import check, groups
+from kc_utils.plots.topology import LABELS, RANDOM_CIRCUITS
 
-_LOOKS = {
+_CONTROLS = {
     "own": Look(BLACK, "o", "discovered circuit"),
-    "shuffled labels": Look(PURPLE, "s", "answers shuffled", (0, (5, 1.5))),
-    "untrained": Look(ORANGE, "^", "untrained, resampled", (0, (1.5, 1.2))),
-    "random": Look(GREY, "x", "random scores", (0, (5, 1.5, 1.5, 1.5))),
+    "shuffled labels": Look(PURPLE, "s", "answers shuffled", LONG_DASHED),
+    "untrained": Look(ORANGE, "^", "untrained, resampled", DOTTED),
+    "random": Look(GREY, "x", "random scores", DASH_DOTTED),
 }
-_LABELS = {"entropy": "circuit entropy (nats)", "source": "centre of mass (layer)"}
+_LABELS = {"entropy": LABELS["entropy"], "source": "centre of mass (layer)"}
 _NEIGHBOUR = Look(BLUE, "o", "checkpoint before, same people")
 _FLOOR = Look(GREEN, "D", "same checkpoint, two samples of people", "", True)
+SIGNATURE = {"accuracy": "accuracy", "entropy": "entropy (nats)"}
+_SERIES = LOOKS["kind"] | {
+    "own": Look(BLACK, "D", "circuit"),
+    "shuffled labels": Look(PURPLE, "^", "control: answers shuffled", LONG_DASHED),
+    "untrained": Look(ORANGE, "v", "control: untrained model", DOTTED),
+}
+_BEND = {"color": GREEN, "linestyle": (0, (6, 2)), "linewidth": 1.5, "zorder": 1.6}
 
 
 @styled
@@ -43,20 +71,15 @@ def control_curves(curves: pd.DataFrame, quantity: str = "entropy") -> Figure:
     """
     name = "control_curves"
     curves = check(curves, ["epoch", "control", quantity], name)
-    profiles = ordered("profile", curves["profile"]) if "profile" in curves else [None]
-    figure, axes = panels(1, len(profiles), height=2.8)
-    spec = Curves(name, "", from_zero=False)
-    present = [control for control in _LOOKS if control in set(curves["control"])]
-    for axis, profile in zip(axes[0], profiles, strict=True):
-        part = _of(curves, profile)
-        for control in present:
-            line = seed_means(part[part["control"] == control], ["epoch"], quantity)
-            draw_curve(axis, line, spec, _LOOKS[control])
-        axis.set_title(profile or "")
+    figure, axes, cells = split(curves, None, "profile", height=2.8)
+    spec = Curves(name, "", colour="control", from_zero=False)
+    looks = present(_CONTROLS, curves["control"])
+    for axis, part in cells:
+        draw_means(axis, part, spec, looks, quantity)
     finish(axes, spec)
-    label_outer(axes, spec.xlabel, [_LABELS.get(quantity, quantity)])
-    found: list[Artist] = [line_handle(_LOOKS[control]) for control in present]
-    legend_below(figure, found + _interval(curves))
+    label_outer(axes, EPOCH, [_LABELS.get(quantity, quantity)])
+    found: list[Artist] = [line_handle(look) for look in looks.values()]
+    legend_below(figure, found + seed_handles(curves))
     return figure
 
 
@@ -74,38 +97,30 @@ def consistency(curves: pd.DataFrame, floor: pd.DataFrame) -> Figure:
     curves = check(curves, ["epoch", "edge_jaccard_previous"], name)
     floor = check(floor, ["epoch", "edge_jaccard", "node_jaccard"], name)
     kinds = [w for w in ("edge", "node") if f"{w}_jaccard_previous" in curves]
-    profiles = ordered("profile", curves["profile"]) if "profile" in curves else [None]
-    figure, axes = panels(len(profiles), len(kinds), height=2.8)
-    for row, profile in zip(axes, profiles, strict=True):
-        part, level = (_of(t, profile) for t in (curves, floor))
+    rows = [*groups(curves, "profile")]
+    figure, axes = panels(len(rows), len(kinds), height=2.8)
+    for row, (profile, part) in zip(axes, rows, strict=True):
+        level = floor if profile is None else floor[floor["profile"] == profile]
         for axis, what in zip(row, kinds, strict=True):
             _neighbours(axis, part, level, what)
             axis.set_title(f"{what}s, {profile}" if profile else f"{what}s")
-    spec = Curves(name, "")
-    finish(axes, spec)
-    label_outer(axes, spec.xlabel, ["Jaccard similarity (share)"] * len(profiles))
-    found: list[Artist] = [line_handle(_NEIGHBOUR), _floor_handle()]
+    finish(axes, Curves(name, ""))
+    label_outer(axes, EPOCH, ["Jaccard similarity (share)"] * len(rows))
+    found: list[Artist] = [line_handle(_NEIGHBOUR), mark_handle(_FLOOR)]
     if any(f"random_{what}_jaccard" in curves for what in kinds):
-        found.append(chance_handle("random circuits of the same size"))
-    legend_below(figure, found + _interval(curves))
+        found.append(chance_handle(RANDOM_CIRCUITS))
+    legend_below(figure, found + seed_handles(curves))
     return figure
 
 
-def _of(frame: pd.DataFrame, profile: str | None) -> pd.DataFrame:
-    return frame if profile is None else frame[frame["profile"] == profile]
-
-
 def _neighbours(axis: Axes, curves: pd.DataFrame, floor: pd.DataFrame, what: str) -> None:
-    following = curves.dropna(subset=[f"{what}_jaccard_previous"])
-    line = seed_means(following, ["epoch"], f"{what}_jaccard_previous")
-    draw_curve(axis, line, Curves("consistency", ""), _NEIGHBOUR)
+    quantity, spec = f"{what}_jaccard_previous", Curves("consistency", "", colour=None)
+    draw_means(axis, curves.dropna(subset=[quantity]), spec, {what: _NEIGHBOUR}, quantity)
     level = _spread(floor, f"{what}_jaccard")
     bars = np.abs(level[["low", "high"]].T.to_numpy() - level["value"].to_numpy())
     style = {"color": _FLOOR.colour, "marker": _FLOOR.marker, "markerfacecolor": "white"}
     axis.errorbar(level["epoch"], level["value"], bars, linestyle="", zorder=3, **style)
-    if f"random_{what}_jaccard" in curves:
-        chance = curves.groupby("epoch")[f"random_{what}_jaccard"].mean()
-        axis.plot(chance.index, chance, color=GREY, linestyle=":", linewidth=1.4, zorder=1.2)
+    chance_curve(axis, curves, f"random_{what}_jaccard")
 
 
 def _spread(floor: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -117,11 +132,42 @@ def _spread(floor: pd.DataFrame, column: str) -> pd.DataFrame:
     return found.assign(low=bounds[0.025].to_numpy(), high=bounds[0.975].to_numpy())
 
 
-def _interval(frame: pd.DataFrame) -> list[Artist]:
-    several = "seed" in frame and frame["seed"].nunique() > 1
-    return [interval_handle("95 % interval over seeds")] if several else []
+@styled
+def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
+    """Accuracy by type of knowledge above circuit entropy and its controls, a column per profile.
 
-
-def _floor_handle() -> Line2D:
-    style = {"marker": _FLOOR.marker, "markerfacecolor": "white", "linestyle": ""}
-    return Line2D([], [], color=_FLOOR.colour, label=_FLOOR.label, **style)
+    Args:
+        curves: profile, quantity (a key of ``SIGNATURE``), series (K_rel, K_compl, own, shuffled
+            labels, untrained), epoch, value, low, high, n_seeds; low and high are NaN where there
+            are too few seeds for an interval.
+        bends: profile, quantity, value, low, high: epoch of the fitted bend, mean over seeds, and
+            the earliest and latest seed. May be empty.
+    """
+    name = "signature"
+    keys = ["profile", "quantity", "series", "epoch"]
+    curves = check(curves, [*keys, "value", "low", "high", "n_seeds"], name, unique=keys)
+    profiles = list(dict.fromkeys(curves["profile"]))
+    figure, axes = panels(len(SIGNATURE), len(profiles), height=2.3, sharex="col", sharey="row")
+    for i, (quantity, label) in enumerate(SIGNATURE.items()):
+        spec = Curves(name, label, colour="series", columns=None, from_zero=quantity == "accuracy")
+        for axis, profile in zip(axes[i], profiles, strict=True):
+            here = curves[(curves["profile"] == profile) & (curves["quantity"] == quantity)]
+            for series, curve in here.groupby("series", sort=False):
+                draw_curve(axis, curve, spec, _SERIES[str(series)])
+            here = bends[(bends["profile"] == profile) & (bends["quantity"] == quantity)]
+            for bend in here.to_dict("records"):
+                axis.axvline(bend["value"], **_BEND)
+                ends = bend["low"], bend["high"]
+                axis.axvspan(*ends, color=GREEN, alpha=0.13, linewidth=0, zorder=1)
+        finish(axes[i : i + 1], spec)
+    for axis, profile in zip(axes[0], profiles, strict=True):
+        n = int(curves.loc[curves["profile"] == profile, "n_seeds"].max())
+        axis.set_title(f"{profile}, {n} {'seed' if n == 1 else 'seeds'}")
+    label_outer(axes, "epoch of training on new biographies", list(SIGNATURE.values()))
+    handles = [line_handle(look) for look in present(_SERIES, curves["series"]).values()]
+    if len(bends):
+        handles.append(Line2D([], [], **_BEND, label="fitted bend (shaded: all seeds)"))
+    if curves["n_seeds"].max() >= LEAST_SEEDS:
+        handles.append(interval_handle(OVER_SEEDS))
+    legend_below(figure, handles)
+    return figure

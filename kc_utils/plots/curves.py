@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.plots.canvas import (
     CHANCE,
     EPOCH,
@@ -21,11 +23,12 @@ from kc_utils.plots.canvas import (
     line_handle,
     panels,
     plain_log,
+    split,
     style_handle,
     whole_numbers,
 )
-from kc_utils.plots.style import Look, combine, label_of, looks_for, ordered
-from kc_utils.plots.tables import check, check_unique
+from kc_utils.plots.style import BLUE, Look, combine, label_of, looks_for
+from kc_utils.plots.tables import check, groups
 
 
 @dataclass(frozen=True)
@@ -65,20 +68,38 @@ def draw_figure(frame: pd.DataFrame, spec: Curves, required: tuple[str, ...] = (
     Raises KcError for missing columns, an empty table, or several rows for one point.
     """
     frame, spec = prepare(frame, spec, required)
-    rows = ordered(spec.rows, frame[spec.rows]) if spec.rows else [None]
-    columns = ordered(spec.columns, frame[spec.columns]) if spec.columns else [None]
-    figure, axes = panels(len(rows), len(columns), height=spec.height)
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            part = select(select(frame, spec.rows, row), spec.columns, column)
-            draw(axes[i, j], part, spec, frame)
-            names = [(spec.rows, row), (spec.columns, column)]
-            title = "\n".join(label_of(c, v) for c, v in names if c)
-            axes[i, j].set_title(title.replace(" (", "\n(") if len(columns) > 3 else title)
+    figure, axes, cells = split(frame, spec.rows, spec.columns, height=spec.height)
+    for axis, part in cells:
+        draw(axis, part, spec, frame)
     finish(axes, spec)
-    label_outer(axes, spec.xlabel, [spec.ylabel] * len(rows))
+    label_outer(axes, spec.xlabel, [spec.ylabel] * len(axes))
     legend_below(figure, handles(frame, spec))
     return figure
+
+
+def draw_rows(
+    frame: pd.DataFrame,
+    spec: Curves,
+    quantities: Mapping[str, str],
+    more: Callable[[Axes, pd.DataFrame, str], None] = lambda axis, part, quantity: None,
+) -> tuple[Figure, np.ndarray]:
+    """Small multiples with a row for each of the ``quantities`` (column -> label) that are there.
+
+    Without a legend. ``more`` adds to a panel; it gets the axis, its part of the table and the
+    quantity. Entropy needs no axis from zero, and a level of chance is not one of entropy.
+    """
+    shown, parts = [q for q in quantities if q in frame], [*groups(frame, spec.columns)]
+    figure, axes = panels(len(shown), len(parts), height=spec.height, sharey="row")
+    for row, quantity in zip(axes, shown, strict=True):
+        entropy = "entropy" in quantity
+        for axis, (value, part) in zip(row, parts, strict=True):
+            levels = part.drop(columns="chance", errors="ignore") if entropy else part
+            draw(axis, levels, replace(spec, y=quantity), frame)
+            more(axis, part, quantity)
+            axis.set_title(label_of(spec.columns, value) if value and quantity == shown[0] else "")
+        finish(row[None], replace(spec, from_zero=not entropy))
+    label_outer(axes, spec.xlabel, [quantities[q] for q in shown])
+    return figure, axes
 
 
 def prepare(
@@ -86,15 +107,8 @@ def prepare(
 ) -> tuple[pd.DataFrame, Curves]:
     """Check the table and drop the channels that it has no column for."""
     needed = dict.fromkeys([spec.x, *required, spec.y])
-    frame = check(frame, list(needed), spec.figure)
     spec = spec.fitted_to(frame)
-    check_unique(frame, spec.keys, spec.figure)
-    return frame, spec
-
-
-def select(frame: pd.DataFrame, column: str | None, value: object) -> pd.DataFrame:
-    """Rows where ``column`` is ``value``; all rows without a column."""
-    return frame if column is None else frame[frame[column] == value]
+    return check(frame, list(needed), spec.figure, unique=spec.keys), spec
 
 
 def bounds(frame: pd.DataFrame, y: str) -> tuple[str, str] | None:
@@ -125,7 +139,7 @@ def draw(axis: Axes, part: pd.DataFrame, spec: Curves, whole: pd.DataFrame) -> N
         chance_line(axis, level)
 
 
-_PLAIN = Look("#0072B2", "o", "")
+_PLAIN = Look(BLUE, "o", "")
 
 
 def draw_curve(axis: Axes, curve: pd.DataFrame, spec: Curves, look: Look) -> None:
@@ -149,6 +163,24 @@ def draw_curve(axis: Axes, curve: pd.DataFrame, spec: Curves, look: Look) -> Non
         markevery=max(1, len(x) // 12),
         zorder=2 if look.hollow else 2.5,
     )
+
+
+def draw_means(
+    axis: Axes, part: pd.DataFrame, spec: Curves, looks: Mapping[str, Look], value: str
+) -> None:
+    """A curve of means over seeds of ``value``, with t intervals, for each of the ``looks``."""
+    keys = [spec.x, spec.colour] if spec.colour else [spec.x]
+    means = seed_means(part, keys, value)
+    for key, look in looks.items():
+        curve = means[means[spec.colour] == key] if spec.colour else means
+        if len(curve):
+            draw_curve(axis, curve, spec, look)
+
+
+def epoch_looks(epochs: Sequence[float]) -> dict[float, Look]:
+    """A look per checkpoint, from dark to light, that names the epoch."""
+    looks = looks_for("epoch", epochs)
+    return {epoch: replace(look, label=f"epoch {epoch:g}") for epoch, look in looks.items()}
 
 
 def finish(axes: np.ndarray, spec: Curves) -> None:

@@ -1,9 +1,4 @@
-"""How much of the model's behaviour a circuit keeps, over training and over its size.
-
-Faithfulness over circuit size with one size marked.
-
-What the missing edges of each class of readers cost, and what they give back.
-"""
+"""What circuits answer: hits, transfer between bands, frozen topologies, faithfulness by size."""
 
 from __future__ import annotations
 
@@ -16,12 +11,89 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from kc_utils.errors import KcError
-from kc_utils.plots.canvas import chance_line, label_outer, legend_below, line_handle, panels
-from kc_utils.plots.curves import Curves, draw_figure
-from kc_utils.plots.style import BLACK, GREEN, GREY, LOOKS, label_of, ordered, styled
-from kc_utils.plots.tables import check, check_unique, table
+from kc_utils.plots.canvas import chance_line, label_outer, legend_below, mark_handle, split
+from kc_utils.plots.curves import Curves, bounds, draw_figure
+from kc_utils.plots.heat import heat, limits_of
+from kc_utils.plots.style import BLACK, DASHED, GREEN, GREY, LOOKS, ordered, styled
+from kc_utils.plots.tables import check, check_known, table
 
 FAITHFULNESS = "faithfulness (1 = whole model)"
+HIT = "Hit@10 (share)"
+_CUT = (-1.0, 2.0)  # values that an axis shows; single circuits can be far outside
+_CLASSES = {"qk": "q, k", "v": "v", "mlp": "MLP", "logits": "logits"}
+_OFFSET = {"cut": -0.14, "restored": 0.14}
+
+
+@styled
+def hit_curves(
+    evaluation: pd.DataFrame,
+    panel: str = "band",
+    chance: float | None = None,
+    ylabel: str = HIT,
+    line: str = "circuit",
+) -> Figure:
+    """Share of queries whose right first token is among the circuit's ten best.
+
+    Columns: epoch, kind, band, value (share); optional circuit (own, random), low, high, chance.
+    ``panel`` = "band" draws kinds in each band's panel, "kind" draws bands in each kind's panel.
+    ``line`` names the optional column that sets the line style: circuit, split or wording.
+    """
+    if panel not in ("band", "kind"):
+        raise KcError(f"panel is {panel!r}; allowed are 'band' and 'kind'.")
+    colour = "kind" if panel == "band" else "band"
+    spec = Curves("hit_curves", ylabel, colour=colour, columns=panel, line=line, chance=chance)
+    return draw_figure(evaluation, spec, ("kind", "band"))
+
+
+@styled
+def transfer_matrix(transfer: pd.DataFrame, label: str = HIT) -> Figure:
+    """Heat map of the circuit's source band against the band it is run on, one panel per kind.
+
+    Columns: source_band (a band, or "random" for random circuits of the same size), target_band,
+    value; optional kind, low, high (written under the value), and circuit (own, random): rows of
+    random circuits then count as source "random".
+    """
+    needed, name = ["source_band", "target_band", "value"], "transfer_matrix"
+    transfer = check(transfer, needed, name)
+    if "circuit" in transfer:
+        source = transfer["source_band"].mask(transfer["circuit"] == "random", "random")
+        transfer = transfer.assign(source_band=source)
+    check(transfer, needed, name, unique=["source_band", "target_band", "kind"])
+    targets = ordered("band", transfer["target_band"])[::-1]
+    sources = ordered("band", transfer["source_band"])
+    figure, axes, cells = split(transfer, None, "kind", height=2.7)
+    limits = limits_of(transfer["value"], low=min(0.0, float(transfer["value"].min())))
+    for axis, part in cells:
+        grid = part.pivot(index="target_band", columns="source_band", values="value")
+        grid = grid.reindex(index=targets, columns=sources)
+        mesh = heat(axis, grid, limits=limits, labels=_texts(part, targets, sources))
+        axis.set_xlabel("circuit found on (band)")
+        if "random" in sources:
+            axis.axvline(sources.index("random"), color="white", linewidth=4)
+    axes[0, 0].set_ylabel("circuit run on (band)")
+    figure.colorbar(mesh, ax=axes, label=label, shrink=0.9, pad=0.02)
+    return figure
+
+
+def _texts(part: pd.DataFrame, targets: list[str], sources: list[str]) -> np.ndarray:
+    texts = np.full((len(targets), len(sources)), "", dtype=object)
+    limits = bounds(part, "value")
+    for row in part.to_dict("records"):
+        text = f"{row['value']:.2f}"
+        if limits:
+            text += f"\n{row[limits[0]]:.2f}-{row[limits[1]]:.2f}"
+        texts[targets.index(row["target_band"]), sources.index(row["source_band"])] = text
+    return texts
+
+
+@styled
+def aligned_curves(aligned: pd.DataFrame, ylabel: str = HIT) -> Figure:
+    """Performance of frozen topologies (Init, Before, After, Last), own and random circuits.
+
+    Columns: epoch, aligned, value; optional kind (rows), band (columns), low, high, chance.
+    """
+    spec = Curves("aligned_curves", ylabel, colour="aligned", rows="kind", height=2.8)
+    return draw_figure(aligned, spec, ("aligned",))
 
 
 @styled
@@ -32,14 +104,8 @@ def faithfulness_curves(evaluation: pd.DataFrame, cut: tuple[float, float] | Non
     random), low, high. Full lines are the checkpoint's own circuit, dashed ones random circuits.
     ``cut``: lowest and highest value that the axes show.
     """
-    spec = Curves(
-        "faithfulness_curves",
-        FAITHFULNESS,
-        colour="ablation",
-        line="circuit",
-        rows="kind",
-        height=2.4,
-    )
+    look = {"colour": "ablation", "line": "circuit", "rows": "kind", "height": 2.4}
+    spec = Curves("faithfulness_curves", FAITHFULNESS, **look)
     return _with_reference(draw_figure(evaluation, spec, ("ablation",)), cut)
 
 
@@ -52,50 +118,42 @@ def size_curve(sizes: pd.DataFrame, cut: tuple[float, float] | None = None) -> F
     defined value (nan) is named as undefined in its panel. ``cut``: lowest and highest value that
     the axes show.
     """
-    return plain_size_curve(sizes, cut)
+    return _size_curve(sizes, cut)
 
 
-def plain_size_curve(sizes: pd.DataFrame, cut: tuple[float, float] | None = None) -> Figure:
-    """:func:`size_curve` before its layout is frozen, for figures that add to it."""
+@styled
+def chosen_size_curve(sizes: pd.DataFrame, share: float, label: str, smallest: float) -> Figure:
+    """:func:`size_curve` of one cell with a line at ``share`` and the title ``label``.
+
+    ``sizes``: share, ablation, value, circuit. The axis begins at the share ``smallest`` for every
+    table, so that curves of different checkpoints can be compared.
+    """
+    figure = _size_curve(sizes, _CUT)
+    axis = figure.axes[0]
+    axis.axvline(share, color=GREEN, linewidth=2.0, zorder=1.8)
+    axis.set_xlim(smallest / 1.25, 1.25)
+    axis.set_title(label, color=GREEN, weight="bold")
+    return figure
+
+
+def _size_curve(sizes: pd.DataFrame, cut: tuple[float, float] | None) -> Figure:
+    """The figure before its layout is frozen, so that more can be added."""
     sizes = check(sizes, ["share", "ablation", "value"], "size_curve")
     sizes = sizes[sizes["share"] > 0]
     if sizes.empty:
         raise KcError("The table of size_curve has no share above 0, which a log axis needs.")
-    spec = Curves(
-        "size_curve",
-        FAITHFULNESS,
-        x="share",
-        xlabel="share of edges kept (log scale)",
-        colour="ablation",
-        line="circuit",
-        rows="kind",
-        log_x=True,
-        height=2.9,
-    )
+    look = {"colour": "ablation", "line": "circuit", "rows": "kind", "height": 2.9}
+    across = {"x": "share", "xlabel": "share of edges kept (log scale)", "log_x": True}
+    spec = Curves("size_curve", FAITHFULNESS, **look, **across)
     figure = draw_figure(sizes, spec, ("ablation",))
     for axis in figure.axes:
-        mark_undefined(axis)
+        _mark_undefined(axis, [line.get_ydata() for line in axis.lines])
     return _with_reference(figure, cut)
 
 
-def faithfulness_table(
-    frame: pd.DataFrame,
-    digits: int = 2,
-    names: Mapping[str, str] | None = None,
-    caption: str | None = None,
-) -> Styler:
-    """A table for the reader in which a floating-point cell without a value reads "undefined"."""
-    names = names or {}
-    floats = [c for c in frame.columns if frame[c].dtype.kind == "f"]
-    shown = {names.get(c, str(c).replace("_", " ")): f"{{:.{digits}f}}" for c in floats}
-    styler = table(frame, digits, names, caption)
-    return styler.format(shown, subset=list(shown), na_rep="undefined", escape="html")
-
-
-def mark_undefined(axis: Axes) -> None:
+def _mark_undefined(axis: Axes, curves: list) -> None:
     """Say in a panel that a curve is missing because its faithfulness is undefined."""
-    curves = [np.asarray(line.get_ydata(), float) for line in axis.lines]
-    missing = sum(not np.isfinite(curve).any() for curve in curves)
+    missing = sum(not np.isfinite(np.asarray(curve, float)).any() for curve in curves)
     if missing == len(curves):
         place = {"transform": axis.transAxes, "ha": "center", "va": "center", "size": 9}
         axis.text(0.5, 0.5, "undefined", color=GREY, **place)
@@ -114,26 +172,14 @@ def _with_reference(figure: Figure, cut: tuple[float, float] | None) -> Figure:
     return figure
 
 
-_CUT = (-1.0, 2.0)  # values that the axis shows; single circuits can be far outside
-
-
-@styled
-def chosen_size_curve(sizes: pd.DataFrame, share: float, label: str, smallest: float) -> Figure:
-    """:func:`~kc_utils.plots.evaluation.size_curve` of one cell with a line at ``share``.
-
-    ``sizes``: share, ablation, value, circuit. ``label`` is the title. The axis begins at the
-    share ``smallest`` for every table, so that curves of different checkpoints can be compared.
-    """
-    figure = plain_size_curve(sizes, _CUT)
-    axis = figure.axes[0]
-    axis.axvline(share, color=GREEN, linewidth=2.0, zorder=1.8)
-    axis.set_xlim(smallest / 1.25, 1.25)
-    axis.set_title(label, color=GREEN, weight="bold")
-    return figure
-
-
-CLASSES = {"qk": "q, k", "v": "v", "mlp": "MLP", "logits": "logits"}
-_OFFSET = {"cut": -0.14, "restored": 0.14}
+def faithfulness_table(
+    frame: pd.DataFrame,
+    digits: int = 2,
+    names: Mapping[str, str] | None = None,
+    caption: str | None = None,
+) -> Styler:
+    """A table for the reader in which a floating-point cell without a value reads "undefined"."""
+    return table(frame, digits, names, caption, gap="undefined")
 
 
 @styled
@@ -145,52 +191,31 @@ def recovery_classes(recovery: pd.DataFrame) -> Figure:
     (columns). Every mark hangs from where its view starts: the model (1) or the circuit. A value
     that is nan is named as undefined.
     """
-    name = "recovery_classes"
-    recovery = check(recovery, ["reader_class", "view", "faithfulness"], name)
-    split = {c: c if c in recovery else None for c in ("kind", "band")}
-    check_unique(recovery, [*filter(None, split.values()), "reader_class", "view"], name)
-    if unknown := set(recovery["reader_class"]) - {*CLASSES, "all"}:
-        raise KcError(
-            f"{name} got reader_class {sorted(unknown)}; allowed are {[*CLASSES, 'all']}."
-        )
-    if unknown := set(recovery["view"]) - set(_OFFSET):
-        raise KcError(f"{name} got view {sorted(unknown)}; allowed are {list(_OFFSET)}.")
-    rows = ordered("kind", recovery["kind"]) if split["kind"] else [None]
-    columns = ordered("band", recovery["band"]) if split["band"] else [None]
-    figure, axes = panels(len(rows), len(columns), height=2.5)
-    for i, kind in enumerate(rows):
-        for j, band in enumerate(columns):
-            part = recovery if kind is None else recovery[recovery["kind"] == kind]
-            part = part if band is None else part[part["band"] == band]
-            _panel(axes[i, j], part)
-            titles = [("kind", kind), ("band", band)]
-            axes[i, j].set_title("\n".join(label_of(c, v) for c, v in titles if v is not None))
-    label_outer(axes, "edges into", [FAITHFULNESS] * len(rows))
-    handles = [line_handle(look) for look in LOOKS["view"].values()]
-    for handle in handles:
-        handle.set_linestyle("")
-    own = axes[0, 0].plot([], [], color=BLACK, linestyle=(0, (3, 1.4)), label="circuit alone")
-    legend_below(figure, [*handles, *own])
+    name, keys = "recovery_classes", ["reader_class", "view"]
+    recovery = check(recovery, [*keys, "faithfulness"], name, unique=["kind", "band", *keys])
+    check_known(recovery["reader_class"], [*_CLASSES, "all"], name)
+    check_known(recovery["view"], _OFFSET, name)
+    figure, axes, cells = split(recovery, "kind", "band", height=2.5)
+    for axis, part in cells:
+        _recovery(axis, part.set_index(keys)["faithfulness"])
+    label_outer(axes, "edges into", [FAITHFULNESS] * len(axes))
+    own = axes[0, 0].plot([], [], color=BLACK, linestyle=DASHED, label="circuit alone")
+    legend_below(figure, [*map(mark_handle, LOOKS["view"].values()), *own])
     return figure
 
 
-def _panel(axis: Axes, part: pd.DataFrame) -> None:
-    values = part.set_index(["reader_class", "view"])["faithfulness"]
+def _recovery(axis: Axes, values: pd.Series) -> None:
     circuit = float(values.get(("all", "cut"), np.nan))
     for level in (0.0, 1.0):
         chance_line(axis, level)
     if np.isfinite(circuit):
-        axis.axhline(circuit, color=BLACK, linestyle=(0, (3, 1.4)), linewidth=1.2, zorder=1.1)
-    for x, reader_class in enumerate(CLASSES):
+        axis.axhline(circuit, color=BLACK, linestyle=DASHED, linewidth=1.2, zorder=1.1)
+    for x, reader_class in enumerate(_CLASSES):
         for view, offset in _OFFSET.items():
-            y = float(values.get((reader_class, view), np.nan))
-            start = 1.0 if view == "cut" else circuit
-            look = LOOKS["view"][view]
-            at = x + offset
+            y, at = float(values.get((reader_class, view), np.nan)), x + offset
+            look, start = LOOKS["view"][view], 1.0 if view == "cut" else circuit
             axis.plot([at, at], [start, y], color=look.colour, linewidth=2.2, zorder=2)
             axis.plot([at], [y], color=look.colour, marker=look.marker, zorder=2.5)
-    if not np.isfinite(values.to_numpy(float)).any():
-        place = {"transform": axis.transAxes, "ha": "center", "va": "center", "size": 9}
-        axis.text(0.5, 0.5, "undefined", color=GREY, **place)
-    axis.set_xticks(range(len(CLASSES)), CLASSES.values())
-    axis.set_xlim(-0.5, len(CLASSES) - 0.5)
+    _mark_undefined(axis, [values])
+    axis.set_xticks(range(len(_CLASSES)), _CLASSES.values())
+    axis.set_xlim(-0.5, len(_CLASSES) - 0.5)

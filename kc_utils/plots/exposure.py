@@ -20,10 +20,23 @@ from kc_utils.plots.canvas import (
     label_outer,
     legend_below,
     line_handle,
+    mark_handle,
     panels,
+    split,
 )
-from kc_utils.plots.style import BLACK, BLUE, GREY, LOOKS, ORANGE, VERMILLION, Look, ordered, styled
-from kc_utils.plots.tables import check, check_unique
+from kc_utils.plots.style import (
+    BLACK,
+    BLUE,
+    DASHED,
+    GREY,
+    LOOKS,
+    ORANGE,
+    VERMILLION,
+    Look,
+    present,
+    styled,
+)
+from kc_utils.plots.tables import check, groups, several
 
 GROUPS = {
     "once": Look(BLACK, "o", "once"),
@@ -37,7 +50,7 @@ WORDINGS = {
 }
 _COLUMNS = ["group", "wording", "since", "gain"]
 _GAIN = "gain (nats)"
-_DASHED = (0, (3, 1.4))
+_STRANGERS = "people never shown"
 
 
 @styled
@@ -52,22 +65,28 @@ def exposure_curves(gains: pd.DataFrame, fits: pd.DataFrame | None = None) -> Fi
     """
     name = "exposure_curves"
     gains = exposure_means(check(gains, _COLUMNS, name), name)
-    wordings, profiles = _present(WORDINGS, gains["wording"]), _profiles(gains)
-    figure, axes = panels(len(profiles), len(wordings), height=2.7)
-    for row, profile in zip(axes, profiles, strict=True):
-        for axis, wording in zip(row, wordings, strict=True):
+    wordings, looks = present(WORDINGS, gains["wording"]), present(GROUPS, gains["group"])
+    rows = [*groups(gains, "profile")]
+    figure, axes = panels(len(rows), len(wordings), height=2.7)
+    for row, (profile, part) in zip(axes, rows, strict=True):
+        for axis, (wording, title) in zip(row, wordings.items(), strict=True):
             chance_line(axis, 0.0)
-            for group in _present(GROUPS, gains["group"]):
-                curve = _rows(gains, profile=profile, wording=wording, group=group)
-                _curve(axis, curve, GROUPS[group])
+            for group, look in looks.items():
+                _curve(axis, _rows(part, wording=wording, group=group), look)
                 if fits is not None:
-                    _fit(axis, _rows(fits, profile=profile, wording=wording, group=group), group)
-            first = profile is not None and wording == wordings[0]
-            title = WORDINGS[wording].label
-            axis.set_title(f"{profile}\n{title}" if first else title)
+                    _fit(axis, _rows(fits, profile=profile, wording=wording, group=group), look)
+            first = profile is not None and axis is row[0]
+            axis.set_title(f"{profile}\n{title.label}" if first else title.label)
             _log_steps(axis, int(gains["since"].max()))
-    label_outer(axes, "steps since the last exposure", [_GAIN] * len(profiles))
-    legend_below(figure, _handles(gains, fits is not None))
+    label_outer(axes, "steps since the last exposure", [_GAIN] * len(rows))
+    found: list[Artist] = [line_handle(look) for look in looks.values()]
+    if fits is not None:
+        style = {"color": BLACK, "linestyle": DASHED, "linewidth": 1.2}
+        found.append(Line2D([], [], label="fitted law", **style))
+    found.append(chance_handle(_STRANGERS))
+    if {"low", "high"} <= set(gains):
+        found.append(interval_handle())
+    legend_below(figure, found)
     return figure
 
 
@@ -80,22 +99,22 @@ def exposure_retained(gains: pd.DataFrame) -> Figure:
     name = "exposure_retained"
     gains = check(gains, _COLUMNS, name)
     last = gains[gains["since"] == gains["since"].max()]
-    means, profiles = exposure_means(last, name), _profiles(last)
-    groups, wordings = _present(GROUPS, last["group"]), _present(WORDINGS, last["wording"])
-    figure, axes = panels(1, len(profiles), height=2.6)
-    for axis, profile in zip(axes[0], profiles, strict=True):
+    means = exposure_means(last, name)
+    looks, wordings = present(GROUPS, last["group"]), present(WORDINGS, last["wording"])
+    figure, axes, cells = split(last, None, "profile", height=2.6)
+    for (axis, part), (_, mean) in zip(cells, groups(means, "profile"), strict=True):
         chance_line(axis, 0.0)
-        for (i, group), (j, wording) in product(enumerate(groups), enumerate(wordings)):
+        for (i, group), (j, (wording, look)) in product(
+            enumerate(looks), enumerate(wordings.items())
+        ):
             at = i + 0.2 * (j - (len(wordings) - 1) / 2)
-            place = {"profile": profile, "group": group, "wording": wording}
-            _dot(axis, at, _rows(means, **place), _rows(last, **place), WORDINGS[wording])
-        axis.set_xticks(range(len(groups)), [GROUPS[group].label for group in groups])
-        axis.set_xlim(-0.5, len(groups) - 0.5)
+            place = {"group": group, "wording": wording}
+            _dot(axis, at, _rows(mean, **place), _rows(part, **place), look)
+        axis.set_xticks(range(len(looks)), [look.label for look in looks.values()])
+        axis.set_xlim(-0.5, len(looks) - 0.5)
         axis.grid(axis="x", visible=False)
-        axis.set_title(profile or "")
     label_outer(axes, "", [f"retained {_GAIN}"])
-    marks = [line_handle(replace(WORDINGS[w], line="")) for w in wordings]
-    legend_below(figure, [*marks, chance_handle("people never shown")])
+    legend_below(figure, [*map(mark_handle, wordings.values()), chance_handle(_STRANGERS)])
     return figure
 
 
@@ -108,14 +127,10 @@ def exposure_means(gains: pd.DataFrame, name: str = "exposure_means") -> pd.Data
         KcError: several rows for one point of one seed.
     """
     keys = [c for c in ("profile", "group", "wording", "since") if c in gains]
-    check_unique(gains, [*keys, *(["seed"] if "seed" in gains else [])], name)
-    if "seed" not in gains or gains["seed"].nunique() < 2:
+    gains = check(gains, keys, name, unique=[*keys, "seed"])
+    if not several(gains, "seed"):
         return gains
     return seed_means(gains, keys, "gain").rename(columns={"value": "gain"})
-
-
-def _profiles(frame: pd.DataFrame) -> list[str | None]:
-    return ordered("profile", frame["profile"]) if "profile" in frame else [None]
 
 
 def _rows(frame: pd.DataFrame, **values: str | None) -> pd.DataFrame:
@@ -126,11 +141,6 @@ def _rows(frame: pd.DataFrame, **values: str | None) -> pd.DataFrame:
     return frame.sort_values("since")
 
 
-def _present(looks: dict[str, Look], values: pd.Series) -> list[str]:
-    here = set(values)
-    return [value for value in looks if value in here]
-
-
 def _curve(axis: Axes, curve: pd.DataFrame, look: Look) -> None:
     x = 1 + curve["since"].to_numpy(float)
     if {"low", "high"} <= set(curve):
@@ -139,8 +149,8 @@ def _curve(axis: Axes, curve: pd.DataFrame, look: Look) -> None:
     axis.plot(x, curve["gain"], color=look.colour, marker=look.marker, linestyle=look.line)
 
 
-def _fit(axis: Axes, curve: pd.DataFrame, group: str) -> None:
-    style = {"color": GROUPS[group].colour, "linestyle": _DASHED, "linewidth": 1.2, "zorder": 3}
+def _fit(axis: Axes, curve: pd.DataFrame, look: Look) -> None:
+    style = {"color": look.colour, "linestyle": DASHED, "linewidth": 1.2, "zorder": 3}
     axis.plot(1 + curve["since"], curve["gain"], **style)
 
 
@@ -164,14 +174,3 @@ def _dot(axis: Axes, at: float, mean: pd.DataFrame, seeds: pd.DataFrame, look: L
         axis.plot([at + 0.06] * len(seeds), seeds["gain"], color=GREY, marker=".", linestyle="")
     face = "white" if look.hollow else look.colour
     axis.plot([at], [row["gain"]], markersize=6, markerfacecolor=face, **style)
-
-
-def _handles(gains: pd.DataFrame, fitted: bool) -> list[Artist]:
-    found: list[Artist] = [line_handle(GROUPS[g]) for g in _present(GROUPS, gains["group"])]
-    if fitted:
-        dashed = Line2D([], [], color=BLACK, linestyle=_DASHED, linewidth=1.2, label="fitted law")
-        found.append(dashed)
-    found.append(chance_handle("people never shown"))
-    if {"low", "high"} <= set(gains):
-        found.append(interval_handle())
-    return found

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kc_utils.plots.canvas import label_outer, legend_below, line_handle, panels
+from kc_utils.plots.canvas import label_outer, legend_below, line_handle, mark_handle, panels
 from kc_utils.plots.components import role_map
 from kc_utils.plots.curves import Curves, draw, finish, handles, prepare
 from kc_utils.plots.evaluation import size_curve
 from kc_utils.plots.heat import heat, limits_of
-from kc_utils.plots.style import BLACK, BLUE, GREY, VERMILLION, Look, styled
-from kc_utils.plots.tables import check, check_unique
+from kc_utils.plots.logit_lens import LABELS, LAYER
+from kc_utils.plots.style import BLACK, BLUE, DASHED, GREY, VERMILLION, Look, styled
+from kc_utils.plots.tables import check
 
 #: Group and kind of answer of a logit lens: known facts, unknown ones, and the wrong answer.
 LENS = {
     ("known", "right"): Look(BLUE, "o", "known facts"),
     ("all", "right"): Look(BLUE, "o", "all facts"),
     ("unknown", "right"): Look(VERMILLION, "s", "facts the model gets wrong"),
-    ("known", "wrong"): Look(GREY, "x", "known facts, another subject's answer", (0, (3, 1.4))),
-    ("all", "wrong"): Look(GREY, "x", "all facts, another subject's answer", (0, (3, 1.4))),
+    ("known", "wrong"): Look(GREY, "x", "known facts, another subject's answer", DASHED),
+    ("all", "wrong"): Look(GREY, "x", "all facts, another subject's answer", DASHED),
 }
 _TRANSFER = ["source_relation", "source_group", "relation", "group", "circuit", "ablation"]
 _SIDES = {"evaluate": "held-out facts", "discover": "facts of the discovery"}
@@ -76,10 +78,7 @@ def facts_hits(transfer: pd.DataFrame) -> Figure:
         axis.set_yticks(range(len(names)), names)
         axis.set_ylim(len(names) - 0.5, -0.5)
     label_outer(axes, "Hit@10 (share)", [""])
-    found = [line_handle(look) for look in looks.values()]
-    for handle in found:
-        handle.set_linestyle("none")
-    legend_below(figure, found)
+    legend_below(figure, [mark_handle(look) for look in looks.values()])
     return figure
 
 
@@ -92,30 +91,28 @@ def facts_transfer(
     Columns: source_relation, source_group, relation, group, circuit (own, random), ablation and
     ``value``; intervals <value>_low and <value>_high are written under it.
     """
-    name = "facts_transfer"
-    transfer = check(transfer, [*_TRANSFER, value, f"{value}_low", f"{value}_high"], name)
-    rows = transfer[transfer["ablation"] == ablation]
+    ends = [f"{value}_low", f"{value}_high"]
+    transfer = check(transfer, [*_TRANSFER, value, *ends], "facts_transfer")
+    rows, random = transfer[transfer["ablation"] == ablation], "random\ncircuits"
     source = rows["source_relation"] + "\n" + rows["source_group"]
-    target = rows["relation"] + "\n" + rows["group"]
-    rows = rows.assign(source=source.mask(rows["circuit"] == "random", "random\ncircuits"),
-                       target=target)  # fmt: skip
-    check_unique(rows, ["source", "target"], name)
+    source = source.mask(rows["circuit"] == "random", random)
+    rows = rows.assign(source=source, target=rows["relation"] + "\n" + rows["group"])
+    check(rows, [], "facts_transfer", unique=["source", "target"])
     targets = list(dict.fromkeys(rows["target"]))
-    sources = [*targets, "random\ncircuits"]
-    grid = rows.pivot(index="target", columns="source", values=value)
-    grid = grid.reindex(index=targets[::-1], columns=sources)
-    bounds = [
-        rows.pivot(index="target", columns="source", values=f"{value}_{end}")
-        .reindex(index=targets[::-1], columns=sources)
-        .to_numpy()
-        for end in ("low", "high")
+    grid, low, high = (
+        rows.pivot(index="target", columns="source", values=column).reindex(
+            index=targets[::-1], columns=[*targets, random]
+        )
+        for column in (value, *ends)
+    )
+    texts = [
+        [f"{v:z.2f}\n{a:z.2f} to {b:z.2f}" for v, a, b in zip(*row, strict=True)]
+        for row in zip(*(part.to_numpy() for part in (grid, low, high)), strict=True)
     ]
-    texts = grid.map(lambda v: f"{v:z.2f}").to_numpy(dtype=object)
-    texts += [[f"\n{a:z.2f} to {b:z.2f}" for a, b in zip(*r, strict=True)]
-              for r in zip(*bounds, strict=True)]  # fmt: skip
     figure, axes = panels(height=0.75 * len(targets) + 1.0)
-    low, high = limits_of(rows[value], low=0.0)
-    mesh = heat(axes[0, 0], grid, limits=(low, min(high, 1.2)), labels=texts)
+    limits = limits_of(rows[value], low=0.0)
+    shown = (limits[0], min(limits[1], 1.2))
+    mesh = heat(axes[0, 0], grid, limits=shown, labels=np.array(texts, dtype=object))
     axes[0, 0].axvline(len(targets), color="white", linewidth=4)
     label_outer(axes, "circuit found on", ["run on held-out facts of"])
     figure.colorbar(mesh, ax=axes, label=value.replace("_", " "), pad=0.02)
@@ -156,8 +153,8 @@ def facts_lens(lens: pd.DataFrame, quantity: str = "probability") -> Figure:
                 style = {"color": look.colour, "marker": look.marker, "linestyle": look.line}
                 axis.plot(curve["layer"], curve[quantity], markevery=3, **style)
             axis.set_title(f"{relation}, {'last' if position == 'last' else 'best subject'} token")
-    words = {"probability": "probability (share)", "log10_rank": "log10 of rank (0 = best)"}
-    label_outer(axes, "after layer (0 = embedding)", [words[quantity]] * len(relations))
+    words = {"probability": LABELS["probability"], "log10_rank": "log10 of rank (0 = best)"}
+    label_outer(axes, LAYER, [words[quantity]] * len(relations))
     legend_below(figure, [line_handle(look) for look in shown.values()])
     return figure
 
@@ -172,12 +169,9 @@ def facts_evolution(topology: pd.DataFrame) -> Figure:
              "edge_jaccard_previous": "overlap with previous"}  # fmt: skip
     topology = check(topology, ["checkpoint", "relation", "group", *names], "facts_evolution")
     facts = topology["relation"] + " " + topology["group"]
-    frames = [
-        pd.DataFrame({"checkpoint": topology["checkpoint"], "facts": facts, "quantity": words,
-                      "value": topology[column]})
-        for column, words in names.items()
-    ]  # fmt: skip
-    frame = pd.concat(frames, ignore_index=True)
+    keys = ["checkpoint", "facts", "quantity", "value"]
+    frame = topology.rename(columns=names).assign(facts=facts)
+    frame = frame.melt(keys[:2], [*names.values()], *keys[2:])
     spec = Curves("facts_evolution", "", x="checkpoint", colour="facts", columns=None)
     figure, axes = panels(1, len(names), height=2.6, sharey=False)
     for axis, quantity in zip(axes[0], names.values(), strict=True):

@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.colorbar import Colorbar
+from matplotlib.figure import Figure
 
+from kc_utils.plots.canvas import EPOCH, label_outer, split
 from kc_utils.plots.style import HEAT
 
 
@@ -33,6 +36,30 @@ def heat(
                 colour = ink(mpl.colors.to_hex(mesh.cmap(mesh.norm(values[i, j]))))
                 axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=colour, size=9)
     return mesh
+
+
+def layer_maps(
+    frame: pd.DataFrame,
+    column: str | None,
+    value: str,
+    *,
+    ylabel: str,
+    label: str,
+    row: float = 0.3,
+    cmap: str = HEAT,
+) -> tuple[Figure, Colorbar]:
+    """Maps of ``value``: layers upwards, epochs across, a panel for each value of ``column``.
+
+    ``label`` is that of the colour bar, ``row`` the height of a layer in inches.
+    """
+    height = min(5.0, max(2.4, row * frame["layer"].nunique()))
+    figure, axes, cells = split(frame, None, column, height=height)
+    limits = limits_of(frame[value], low=0.0)
+    for axis, part in cells:
+        grid = part.pivot(index="layer", columns="epoch", values=value).sort_index()
+        mesh = heat(axis, grid, limits=limits, cmap=cmap)
+    label_outer(axes, EPOCH, [ylabel])
+    return figure, figure.colorbar(mesh, ax=axes, label=label, pad=0.02)
 
 
 def ink(colour: str) -> str:

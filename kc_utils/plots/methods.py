@@ -1,8 +1,9 @@
-"""Attribution methods against exact patching, and where in a prompt the scores lie."""
+"""Edge scores: how they are distributed, how right each method is, where in a prompt they lie."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from kc_utils.errors import KcError
-from kc_utils.plots.canvas import label_outer, legend_below, line_handle, panels
+from kc_utils.plots.canvas import (
+    label_outer,
+    legend_below,
+    line_handle,
+    panels,
+    plain_log,
+    split,
+)
 from kc_utils.plots.heat import heat
 from kc_utils.plots.style import (
     BLACK,
@@ -25,10 +33,10 @@ from kc_utils.plots.style import (
     VERMILLION,
     Look,
     label_of,
-    ordered,
+    looks_for,
     styled,
 )
-from kc_utils.plots.tables import check, check_unique
+from kc_utils.plots.tables import check, check_known, groups
 
 EXACT, SCORE = "exact effect (logits)", "score (logits)"
 READERS = {
@@ -41,9 +49,53 @@ READERS = {
 NAMES = {"mlp": "MLP"}
 POSITIONS = {"subject": (SKY, ""), "relation": (ORANGE, "//"), "last": (GREY, "..")}
 WHOLE = {"all": "all edges", "tokens": "tokens of the prompt"}
-_COLUMNS = 4
+_COLUMNS = 4  # of panels
+_POINTS = 400  # of a curve
 _DECADES = 4
 _DPI = 200  # of the marks
+
+
+@styled
+def score_distribution(
+    scores: pd.DataFrame, series: str = "epoch", top_n: int | None = None
+) -> Figure:
+    """Share of the total |score| that the k strongest edges carry, for k on a log axis.
+
+    Columns: score (one row per edge); optional ``series`` (one curve each; the legend names a
+    number as "epoch 5", a text as it is). ``top_n`` marks the size of the circuit.
+    """
+    scores = check(scores, ["score"], "score_distribution")
+    looks = {None: Look(BLUE, "o", "all edges")}
+    if series in scores:
+        looks = looks_for(series, scores[series])
+    figure, axes = panels(height=3.0)
+    axis = axes[0, 0]
+    found = []
+    for name, part in groups(scores, series):
+        look = looks[name]
+        x, y = _cumulative(part["score"].to_numpy(float))
+        style = {"color": look.colour, "marker": look.marker, "linestyle": look.line}
+        axis.plot(x, y, markevery=max(1, len(x) // 10), **style)
+        text = f"{series} {look.label}" if isinstance(name, (int, float)) else look.label
+        found.append(line_handle(replace(look, label=text)))
+    if top_n is not None:
+        found.append(axis.axvline(top_n, color=BLACK, linestyle="--", linewidth=1.1))
+        found[-1].set_label(f"circuit: {top_n:,} edges")
+    plain_log(axis, "x")
+    axis.set_ylim(0, 1.02)
+    axis.set_xlabel("k strongest edges (count, log scale)")
+    axis.set_ylabel("share of total |score|")
+    legend_below(figure, found)
+    return figure
+
+
+def _cumulative(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    sizes = np.sort(np.abs(scores[np.isfinite(scores)]))[::-1]
+    if not sizes.sum() > 0:
+        raise KcError("score_distribution needs at least one edge with a score other than 0.")
+    share = np.cumsum(sizes) / sizes.sum()
+    points = np.unique(np.geomspace(1, len(sizes), _POINTS).round().astype(int))
+    return points, share[points - 1]
 
 
 @styled
@@ -56,7 +108,7 @@ def method_scatter(edges: pd.DataFrame) -> Figure:
     """
     name = "method_scatter"
     edges = check(edges, ["method", "reader_kind", "score", "exact"], name)
-    _known(edges["reader_kind"], READERS, "reader_kind", name)
+    check_known(edges["reader_kind"], READERS, name)
     largest = float(np.nanmax(np.abs(edges[["score", "exact"]].to_numpy(float))))
     if not largest > 0:
         raise KcError(f"{name} needs at least one edge with a score or effect other than 0.")
@@ -87,17 +139,15 @@ def method_readers(by_reader: pd.DataFrame) -> Figure:
     number: no correlation, as all scores of that group are equal.
     """
     name = "method_readers"
-    by_reader = check(by_reader, ["method", "reader_kind", "pearson", "spearman"], name)
-    _known(by_reader["reader_kind"], READERS, "reader_kind", name)
-    column = "kind" if "kind" in by_reader else None
-    check_unique(by_reader, [*filter(None, [column]), "method", "reader_kind"], name)
-    kinds = ordered("kind", by_reader["kind"]) if column else [None]
+    needed, keys = ["method", "reader_kind", "pearson", "spearman"], ["method", "reader_kind"]
+    by_reader = check(by_reader, needed, name, unique=["kind", *keys])
+    check_known(by_reader["reader_kind"], READERS, name)
+    kinds = [*groups(by_reader, "kind")]
     methods = list(dict.fromkeys(by_reader["method"]))[::-1]
     readers = ordered_readers(by_reader["reader_kind"])
     figure, axes = panels(2, len(kinds), height=0.5 + 0.26 * len(methods))
     for row, measure in zip(axes, ("pearson", "spearman"), strict=True):
-        for axis, kind in zip(row, kinds, strict=True):
-            part = by_reader if kind is None else by_reader[by_reader["kind"] == kind]
+        for axis, (kind, part) in zip(row, kinds, strict=True):
             cells = part.pivot(index="method", columns="reader_kind", values=measure)
             cells = cells.reindex(index=methods, columns=readers).rename(columns=NAMES)
             texts = np.array([[f"{v:.2f}" for v in line] for line in cells.to_numpy(float)])
@@ -118,17 +168,13 @@ def position_shares(shares: pd.DataFrame) -> Figure:
     Columns: position (subject, relation, last), reader_kind (also "all" for all edges and "tokens"
     for the number of tokens), value; optional kind (panels).
     """
-    name = "position_shares"
-    shares = check(shares, ["position", "reader_kind", "value"], name)
-    _known(shares["position"], POSITIONS, "position", name)
-    _known(shares["reader_kind"], {**READERS, **WHOLE}, "reader_kind", name)
-    column = "kind" if "kind" in shares else None
-    check_unique(shares, [*filter(None, [column]), "reader_kind", "position"], name)
-    kinds = ordered("kind", shares["kind"]) if column else [None]
+    name, keys = "position_shares", ["reader_kind", "position"]
+    shares = check(shares, [*keys, "value"], name, unique=["kind", *keys])
+    check_known(shares["position"], POSITIONS, name)
+    check_known(shares["reader_kind"], {**READERS, **WHOLE}, name)
     rows = ordered_readers(shares["reader_kind"])[::-1]
-    figure, axes = panels(1, len(kinds), height=0.9 + 0.27 * len(rows))
-    for axis, kind in zip(axes[0], kinds, strict=True):
-        part = shares if kind is None else shares[shares["kind"] == kind]
+    figure, axes, parts = split(shares, None, "kind", height=0.9 + 0.27 * len(rows))
+    for axis, part in parts:
         cells = part.pivot(index="reader_kind", columns="position", values="value").reindex(rows)
         left = np.zeros(len(rows))
         for position, (colour, hatch) in POSITIONS.items():
@@ -137,10 +183,9 @@ def position_shares(shares: pd.DataFrame) -> Figure:
                 style = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.5}
                 axis.barh(range(len(rows)), width, left=left, **style)
                 left = left + width
-        axis.set_yticks(range(len(rows)), [_row_name(row) for row in rows])
+        axis.set_yticks(range(len(rows)), [WHOLE.get(row, NAMES.get(row, row)) for row in rows])
         axis.set_xlim(0, 1)
         axis.grid(axis="y", visible=False)
-        axis.set_title(label_of("kind", kind) if kind else "")
         axis.set_xlabel("share of |score|, or of tokens")
     axes[0, 0].set_ylabel("edges into")
     legend_below(figure, [_bar_handle(position) for position in POSITIONS])
@@ -151,10 +196,6 @@ def ordered_readers(kinds: Iterable[str]) -> list[str]:
     """Distinct kinds of readers as they follow each other in a block, then the wholes."""
     distinct = set(kinds)
     return [kind for kind in (*READERS, *WHOLE) if kind in distinct]
-
-
-def _row_name(row: str) -> str:
-    return WHOLE.get(row, NAMES.get(row, row))
 
 
 def _bar_handle(position: str) -> Patch:
@@ -191,8 +232,3 @@ def _points(axis: Axes, part: pd.DataFrame) -> None:
             markerfacecolor="none",
             rasterized=True,
         )
-
-
-def _known(values: pd.Series, allowed: Iterable[str], column: str, figure: str) -> None:
-    if unknown := set(values) - set(allowed):
-        raise KcError(f"{figure} got {column} {sorted(unknown)}; allowed are {list(allowed)}.")

@@ -1,9 +1,4 @@
-"""First-token accuracy while training, and query accuracy at the end.
-
-How far known subjects are ahead of new ones.
-
-The curves that the paper's authors published, as a tidy table.
-"""
+"""How well a model answers: while it trains, at the end, by frequency, and about strangers."""
 
 from __future__ import annotations
 
@@ -13,25 +8,59 @@ from importlib.resources import files
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from statsmodels.stats.proportion import proportion_confint
 
-from kc_utils.plots.canvas import label_outer, legend_below, panels
+from kc_utils.analysis.stats.frequency import predict
+from kc_utils.analysis.stats.seeds import seed_means
+from kc_utils.plots.canvas import (
+    EPOCH,
+    OVER_SEEDS,
+    chance_handle,
+    chance_line,
+    label_outer,
+    legend_below,
+    line_handle,
+    panels,
+    seed_handles,
+    split,
+)
 from kc_utils.plots.curves import (
     Curves,
     bounds,
     draw,
     draw_curve,
     draw_figure,
+    draw_means,
     finish,
     handles,
     prepare,
-    select,
 )
-from kc_utils.plots.style import LOOKS, label_of, looks_for, ordered, styled
-from kc_utils.plots.tables import check, check_unique
+from kc_utils.plots.style import (
+    BLACK,
+    GREY,
+    LOOKS,
+    Look,
+    label_of,
+    looks_for,
+    ordered,
+    present,
+    styled,
+)
+from kc_utils.plots.tables import check, groups, several
 
 ACCURACY = "first-token accuracy (share)"
+_SHORT = {"high": "high (> 5)", "medium": "medium (2-5)", "low": "low (1)"}
+_ABOVE = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 9}
+_GROUPS = {**LOOKS["kind"], "unseen": Look(BLACK, "^", "never written about")}
+_CONFIDENCE = {  # what is drawn, and the level of a guesser who knows the values
+    "entropy": ("entropy (nats)", "guess_entropy"),
+    "accuracy": ("accuracy (share)", "guess_accuracy"),
+    "confident_wrong": ("confident and wrong (share)", None),
+}
 
 
 @styled
@@ -52,17 +81,16 @@ def accuracy_curves(
         return draw_figure(acc, spec, ("kind",))
     acc, spec = prepare(acc, spec, ("kind",))
     published = check(published, ["model", "kind", "epoch", "accuracy"], "accuracy_curves")
-    bands = ordered(spec.columns, acc[spec.columns]) if spec.columns else [None]
-    n_rows = 2 if len(bands) > 1 else 1
-    n_columns = -(-(len(bands) + 1) // n_rows)
-    figure, axes = panels(n_rows, n_columns, sharex=False)
-    for axis, band in zip(axes.flat, bands, strict=False):
-        draw(axis, select(acc, spec.columns, band), spec, acc)
+    parts = [*groups(acc, spec.columns)]
+    n_rows = 2 if len(parts) > 1 else 1
+    figure, axes = panels(n_rows, -(-(len(parts) + 1) // n_rows), sharex=False)
+    for axis, (band, part) in zip(axes.flat, parts, strict=False):
+        draw(axis, part, spec, acc)
         axis.set_title(label_of("band", band) if band else "this run")
         axis.set_xlabel("epoch of this run")
-    _published_panel(axes.flat[len(bands)], published[published["model"] == model], model)
+    _published_panel(axes.flat[len(parts)], published[published["model"] == model], model)
     finish(axes, spec)
-    for spare in axes.flat[len(bands) + 1 :]:
+    for spare in axes.flat[len(parts) + 1 :]:
         spare.set_visible(False)
     for row in axes:
         row[0].set_ylabel(ACCURACY)
@@ -86,27 +114,20 @@ def query_accuracy_bars(queries: pd.DataFrame) -> Figure:
 
     Columns: kind, band, value (share); optional wording, low, high.
     """
-    name = "query_accuracy_bars"
-    queries = check(queries, ["kind", "band", "value"], name)
-    wordings = ordered("wording", queries["wording"]) if "wording" in queries else [None]
-    keys = ["kind", "band"] + (["wording"] if "wording" in queries else [])
-    check_unique(queries, keys, name)
-    bands = ordered("band", queries["band"])
-    figure, axes = panels(1, len(wordings))
-    for axis, wording in zip(axes[0], wordings, strict=True):
-        part = select(queries, "wording" if wording else None, wording)
-        _bars(axis, part, bands, looks_for("kind", queries["kind"]))
-        axis.set_title(label_of("wording", wording) if wording else "")
+    keys = ["kind", "band", "wording"]
+    queries = check(queries, ["kind", "band", "value"], "query_accuracy_bars", unique=keys)
+    bands, looks = ordered("band", queries["band"]), looks_for("kind", queries["kind"])
+    figure, axes, cells = split(queries, None, "wording")
+    for axis, part in cells:
+        _bars(axis, part, bands, looks)
     axes[0, 0].set_ylim(0, max(0.05, min(1.08, axes[0, 0].get_ylim()[1] * 1.06)))
     label_outer(axes, "frequency band (biographies per person)", ["query accuracy (share)"])
-    _, labels = axes[0, 0].get_legend_handles_labels()
-    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0] if labels else [])
+    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0])
     return figure
 
 
 def _bars(axis: Axes, part: pd.DataFrame, bands: list[str], looks: dict) -> None:
     width = 0.8 / len(looks)
-    short = {"high": "high (> 5)", "medium": "medium (2-5)", "low": "low (1)"}
     for i, (kind, look) in enumerate(looks.items()):
         rows = part[part["kind"] == kind].set_index("band").reindex(bands)
         x = np.arange(len(bands)) + (i - (len(looks) - 1) / 2) * width
@@ -123,13 +144,9 @@ def _bars(axis: Axes, part: pd.DataFrame, bands: list[str], looks: dict) -> None
             axis.errorbar(x, value, errors, fmt="none", ecolor="#333333", capsize=3, linewidth=1.1)
         for xi, yi, vi in zip(x, top, value, strict=True):
             if np.isfinite(vi):
-                at = (0, 2)
-                axis.annotate(f"{vi:.2f}", (xi, yi), at, textcoords="offset points", **_CENTRED)
-    axis.set_xticks(np.arange(len(bands)), [short.get(b, b) for b in bands])
+                axis.annotate(f"{vi:.2f}", (xi, yi), (0, 2), **_ABOVE)
+    axis.set_xticks(np.arange(len(bands)), [_SHORT.get(b, b) for b in bands])
     axis.grid(axis="x", visible=False)
-
-
-_CENTRED = {"ha": "center", "va": "bottom", "fontsize": 9}
 
 
 @styled
@@ -140,6 +157,104 @@ def lead_curve(lead: pd.DataFrame, ylabel: str = "K_rel minus K_compl (share)") 
     """
     look = {"colour": None, "from_zero": False, "chance": 0.0, "chance_label": "no lead"}
     return draw_figure(lead, Curves("lead_curve", ylabel, **look))
+
+
+@styled
+def frequency_curve(curve: pd.DataFrame, fits: pd.DataFrame | None = None) -> Figure:
+    """First-token accuracy against the biographies of a person, a panel per wording (and profile).
+
+    Columns: kind, frequency (the largest stands for that and more), accuracy (share), n_people;
+    optional mean_frequency, wording, profile, seed. One run has Wilson intervals in which a person
+    counts once, several seeds their mean with a 95 % t-interval. ``fits`` (the columns of
+    ``kc_utils.analysis.stats.frequency.fit_each`` over kind, and wording and profile where there
+    are any) adds the best curve of each group.
+    """
+    needed, name = ["kind", "frequency", "accuracy", "n_people"], "frequency_curve"
+    keys = ["kind", "frequency", "profile", "wording", "seed"]
+    curve = check(curve, needed, name, unique=keys)
+    figure, axes, cells = split(curve, "profile", "wording")
+    for axis, part in cells:
+        _points_and_fits(axis, part, None if fits is None else _alike(fits, part))
+    axes[0, 0].set_ylim(0, min(1.05, axes[0, 0].get_ylim()[1]))
+    label_outer(axes, "biographies per person", [ACCURACY] * len(axes))
+    over = OVER_SEEDS if several(curve, "seed") else "95 % interval over people"
+    looks = looks_for("kind", curve["kind"]).values()
+    whisker = Line2D([], [], color=GREY, marker="|", markersize=11, linestyle="", label=over)
+    legend_below(figure, [*(line_handle(look) for look in looks), whisker])
+    return figure
+
+
+def _alike(fits: pd.DataFrame, part: pd.DataFrame) -> pd.DataFrame:
+    """The fits of the profile and wording of a panel."""
+    for column in ("profile", "wording"):
+        if column in fits and column in part:
+            fits = fits[fits[column].isin(part[column])]
+    return fits
+
+
+def _points_and_fits(axis: Axes, part: pd.DataFrame, fits: pd.DataFrame | None) -> None:
+    for kind, rows in groups(part, "kind"):
+        look = LOOKS["kind"][kind]
+        points = _points(rows)
+        x, y = points["x"].to_numpy(float), points["value"].to_numpy(float)
+        errors = np.clip([y - points["low"], points["high"] - y], 0, None)
+        style = {"color": look.colour, "marker": look.marker, "linestyle": "", "capsize": 2}
+        axis.errorbar(x, y, np.nan_to_num(errors), linewidth=1.0, **style)
+        if fits is None or not (fits["kind"] == kind).any():
+            axis.plot(x, y, color=look.colour, linewidth=1.0)
+            continue
+        best = fits[fits["kind"] == kind].sort_values("qaic").iloc[0]
+        grid = np.geomspace(x.min(), x.max(), 100)
+        axis.plot(grid, predict(best, grid), color=look.colour)
+    axis.set_xscale("log", base=2)
+    levels = [1, 2, 4, 8]
+    axis.set_xticks(levels, [str(level) for level in levels])
+
+
+def _points(rows: pd.DataFrame) -> pd.DataFrame:
+    """Where each point stands: x (mean frequency), value, low, high."""
+    x = "mean_frequency" if "mean_frequency" in rows else "frequency"
+    where = rows.groupby("frequency")[x].mean().rename("x").reset_index()
+    points = seed_means(rows, ["frequency"], "accuracy").merge(where, on="frequency")
+    if several(rows, "seed"):
+        return points.sort_values("x")
+    counts = rows.set_index("frequency")["n_people"].reindex(points["frequency"]).to_numpy()
+    right = points["value"].to_numpy() * counts
+    low, high = proportion_confint(right, counts, method="wilson")
+    return points.assign(low=low, high=high).sort_values("x")
+
+
+@styled
+def confidence_curves(unseen: pd.DataFrame) -> Figure:
+    """Entropy, accuracy and confident wrong answers of the next token, a line per group.
+
+    Columns: epoch, group (K_rel, K_compl, unseen), entropy (nats), accuracy, confident_wrong
+    (shares); optional attribute (averaged), guess_entropy, guess_accuracy (dotted: a guesser who
+    knows which values there are), profile (a row each), seed (mean and 95 % t-interval).
+    """
+    name, keys = "confidence_curves", ["epoch", "group", "profile", "seed", "attribute"]
+    unseen = check(unseen, ["epoch", "group", *_CONFIDENCE], name, unique=keys)
+    profiles = several(unseen, "profile")
+    rows = list(dict.fromkeys(unseen["profile"])) if profiles else [None]
+    figure, axes = panels(len(rows), len(_CONFIDENCE), sharey=False)
+    spec, looks = Curves(name, "", colour="group"), present(_GROUPS, unseen["group"])
+    for row, profile in zip(axes, rows, strict=True):
+        part = unseen if profile is None else unseen[unseen["profile"] == profile]
+        for axis, (quantity, (label, level)) in zip(row, _CONFIDENCE.items(), strict=True):
+            draw_means(axis, part, spec, looks, quantity)
+            if level in part:
+                chance_line(axis, part[level].mean())
+            title = label.replace(" (", "\n(")
+            axis.set_title(title if profile is None else f"{profile}\n{title}")
+    finish(axes, spec)
+    for axis in axes.flat:
+        axis.set_ylim(bottom=0)
+    label_outer(axes, EPOCH, [""] * len(axes))
+    found: list[Artist] = [line_handle(look) for look in looks.values()]
+    if "guess_entropy" in unseen:
+        found.append(chance_handle("guess that knows the values"))
+    legend_below(figure, found + seed_handles(unseen))
+    return figure
 
 
 def published() -> pd.DataFrame:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ParamSpec
 
@@ -20,10 +20,12 @@ from matplotlib.figure import Figure
 P = ParamSpec("P")
 _NO_DATE = {"Date": None, "Creator": None}
 WIDTH = 7.2  # inches, one column of the book
-BLACK, GREY, LIGHT = "#000000", "#7F7F7F", "#D9D9D9"
+BLACK, DARK, GREY, LIGHT = "#000000", "#444444", "#7F7F7F", "#D9D9D9"
 ORANGE, SKY, GREEN, BLUE = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
 VERMILLION, PURPLE = "#D55E00", "#CC79A7"
 POSITIVE, NEGATIVE = BLUE, VERMILLION
+DASHED, LONG_DASHED, DOTTED = (0, (3, 1.4)), (0, (5, 1.5)), (0, (1.5, 1.2))
+DASH_DOTTED = (0, (5, 1.5, 1.5, 1.5))
 HEAT = "cividis"
 
 RC: dict[str, Any] = {
@@ -87,16 +89,16 @@ LOOKS: dict[str, dict[str, Look]] = {
         "mean": Look(PURPLE, "^", "mean"),
     },
     "aligned": {
-        "Init": Look(SKY, "v", "Init", (0, (5, 1.5))),
-        "Before": Look(ORANGE, "s", "Before", (0, (5, 1.5))),
+        "Init": Look(SKY, "v", "Init", LONG_DASHED),
+        "Before": Look(ORANGE, "s", "Before", LONG_DASHED),
         "After": Look(GREEN, "^", "After"),
         "Last": Look(BLUE, "D", "Last"),
         "Own": Look(BLACK, "o", "Own (each checkpoint's circuit)"),
-        "Random": Look(GREY, "x", "Random (same size)", (0, (1.5, 1.2))),
+        "Random": Look(GREY, "x", "Random (same size)", DOTTED),
     },
     "circuit": {
         "own": Look(BLACK, "o", "discovered circuit"),
-        "random": Look(GREY, "o", "random circuit", (0, (3, 1.4)), True),
+        "random": Look(GREY, "o", "random circuit", DASHED, True),
         "random_per_layer": Look(SKY, "s", "random, same size per layer", (0, (1, 1)), True),
     },
     "view": {
@@ -105,11 +107,11 @@ LOOKS: dict[str, dict[str, Look]] = {
     },
     "wording": {
         "trained": Look(BLACK, "o", "trained wording"),
-        "held_out": Look(GREY, "o", "held-out wording", (0, (3, 1.4)), True),
+        "held_out": Look(GREY, "o", "held-out wording", DASHED, True),
     },
     "split": {
         "evaluate": Look(BLACK, "o", "held-out people"),
-        "discover": Look(GREY, "o", "people of the discovery", (0, (3, 1.4)), True),
+        "discover": Look(GREY, "o", "people of the discovery", DASHED, True),
     },
     "position": {
         "last": Look(BLACK, "o", "last position"),
@@ -127,7 +129,7 @@ LOOKS: dict[str, dict[str, Look]] = {
 }
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
+_LINES = ("-", LONG_DASHED, DOTTED, DASH_DOTTED)
 
 
 def ordered(column: str, values: Iterable[Any]) -> list[Any]:
@@ -150,6 +152,12 @@ def looks_for(column: str, values: Iterable[Any]) -> dict[Any, Look]:
         marker, line = _MARKERS[i % len(_MARKERS)], _LINES[i // 3 % len(_LINES)]
         result[value] = Look(colour, marker, text, line)
     return result
+
+
+def present(looks: Mapping[str, Look], values: Iterable[Any]) -> dict[str, Look]:
+    """Those of ``looks`` that are among the ``values``, in the order of ``looks``."""
+    here = set(values)
+    return {value: look for value, look in looks.items() if value in here}
 
 
 def combine(first: Look, second: Look | None) -> Look:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from kc_utils.errors import KcError
+from kc_utils.plots.style import ordered
 
 
-def check(frame: pd.DataFrame, columns: Sequence[str], figure: str) -> pd.DataFrame:
-    """Return ``frame`` with a fresh index; KcError when it lacks ``columns`` or is empty."""
+def check(
+    frame: pd.DataFrame, columns: Sequence[str], figure: str, unique: Sequence[str | None] = ()
+) -> pd.DataFrame:
+    """Return ``frame`` with a fresh index.
+
+    Raises:
+        KcError: it lacks one of ``columns``, is empty, or has several rows for the same values of
+            the columns ``unique`` (of those that it has).
+    """
     missing = [c for c in columns if c not in frame.columns]
     if missing:
         raise KcError(
@@ -21,12 +30,13 @@ def check(frame: pd.DataFrame, columns: Sequence[str], figure: str) -> pd.DataFr
         )
     if frame.empty:
         raise KcError(f"The table of {figure} is empty; it needs rows of {', '.join(columns)}.")
+    if keys := [c for c in unique if c in frame]:
+        _check_unique(frame, keys, figure)
     return frame.reset_index(drop=True)
 
 
-def check_unique(frame: pd.DataFrame, keys: Sequence[str], figure: str) -> None:
-    """Refuse tables with several rows for one point, and name the columns to choose from."""
-    repeated = frame.duplicated(list(keys))
+def _check_unique(frame: pd.DataFrame, keys: list[str], figure: str) -> None:
+    repeated = frame.duplicated(keys)
     if not repeated.any():
         return
     others = [c for c in frame.columns if c not in keys and frame[c].dtype.kind not in "f"]
@@ -36,6 +46,26 @@ def check_unique(frame: pd.DataFrame, keys: Sequence[str], figure: str) -> None:
         f"The table of {figure} has {int(repeated.sum())} repeated rows for the same "
         f"{', '.join(keys)}{hint}."
     )
+
+
+def check_known(values: pd.Series, allowed: Iterable[str], figure: str) -> None:
+    """KcError when a column holds something that ``figure`` cannot draw; gaps are left alone."""
+    if unknown := set(values.dropna()) - set(allowed):
+        raise KcError(f"{figure} got {values.name} {sorted(unknown)}; allowed are {[*allowed]}.")
+
+
+def groups(frame: pd.DataFrame, column: str | None) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """The parts of ``frame`` in the palette's order; None and all of it without the column."""
+    if column not in frame:
+        yield None, frame
+        return
+    for value in ordered(column, frame[column]):
+        yield value, frame[frame[column] == value]
+
+
+def several(frame: pd.DataFrame, column: str) -> str | None:
+    """``column`` when the table has more than one value of it."""
+    return column if column in frame and frame[column].nunique() > 1 else None
 
 
 def choose(frame: pd.DataFrame, column: str, values: Sequence | float | None, figure: str) -> list:
@@ -58,24 +88,24 @@ def table(
     digits: int | Mapping[str, int] = 3,
     names: Mapping[str, str] | None = None,
     caption: str | None = None,
+    gap: str = "-",
 ) -> Styler:
     """A neat table: rounded numbers, readable column names, no index, empty cells as a dash.
 
-    ``digits`` after the decimal point for floating-point columns, one number or one per column.
+    ``digits`` after the decimal point for floating-point columns, one number or one per column;
+    ``gap`` is how these show a cell without a value.
     The element identifiers follow from the content: the same table gives the same HTML, and the
     styles of two tables on one page do not mix.
     """
     frame = check(frame, [], "table")
-    names = names or {}
-    shown = frame.rename(columns=lambda c: names.get(c, str(c).replace("_", " ")))
-    floats = [c for c in frame.columns if frame[c].dtype.kind == "f"]
-    places = {c: digits if isinstance(digits, int) else digits.get(c, 3) for c in floats}
-    formats = {names.get(c, str(c).replace("_", " ")): f"{{:z.{places[c]}f}}" for c in floats}
-    styler = (
-        Styler(shown, uuid=_identifier(shown), cell_ids=False)
-        .format(formats, na_rep="-", escape="html")
-        .hide(axis="index")
-    )
+    names = {c: (names or {}).get(c, str(c).replace("_", " ")) for c in frame.columns}
+    shown = frame.rename(columns=names)
+    floats = {names[c]: c for c in frame.columns if frame[c].dtype.kind == "f"}
+    places = {n: digits if isinstance(digits, int) else digits.get(c, 3) for n, c in floats.items()}
+    styler = Styler(shown, uuid=_identifier(shown), cell_ids=False)
+    styler = styler.format(na_rep="-", escape="html").hide(axis="index")
+    formats = {name: f"{{:z.{n}f}}" for name, n in places.items()}
+    styler = styler.format(formats, subset=[*floats], na_rep=gap, escape="html")
     numbers = [c for c in shown.columns if shown[c].dtype.kind in "iuf"]
     styler = styler.set_properties(subset=numbers, **{"text-align": "right"})
     return styler.set_caption(caption) if caption else styler

@@ -1,7 +1,8 @@
-"""Entropy and similarity of circuits over training, with the bend and its interval."""
+"""How circuits change over training: entropy and similarity, with the bend and its interval."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from kc_utils.plots.canvas import chance_handle, label_outer, legend_below, panels
-from kc_utils.plots.curves import Curves, draw, finish, handles, prepare, select
-from kc_utils.plots.style import BLUE, GREY, LOOKS, label_of, ordered, styled
+from kc_utils.plots.canvas import chance_curve, chance_handle, label_outer, legend_below, panels
+from kc_utils.plots.curves import Curves, draw, draw_rows, finish, handles, prepare
+from kc_utils.plots.style import BLUE, DARK, GREY, LOOKS, styled
 from kc_utils.plots.tables import check
 
 LABELS = {
@@ -27,6 +28,7 @@ LABELS = {
     "hit": "Hit@10 (share)",
 }
 BEND = ["breakpoint_epoch", "low", "high"]
+RANDOM_CIRCUITS = "random circuits of the same size"
 _DASHES = (0, (5, 2))
 
 
@@ -40,9 +42,8 @@ def entropy_curves(entropy: pd.DataFrame, phase: pd.DataFrame | None = None) -> 
     band, decision (rows with "no bend" are not marked, "undecided" ones are dotted).
     """
     check(entropy, ["epoch", "entropy"], "entropy_curves")
-    rows = [q for q in ("entropy", "normalised_entropy") if q in entropy]
-    noise = "scores of pure noise"
-    return _stack(entropy, rows, phase, "entropy_curves", from_zero=False, level=noise)
+    rows = ("entropy", "normalised_entropy")
+    return _stack(entropy, rows, phase, "entropy_curves", "scores of pure noise")
 
 
 @styled
@@ -55,38 +56,25 @@ def jaccard_curves(jaccard: pd.DataFrame, phase: pd.DataFrame | None = None) -> 
     ``phase``: breakpoint_epoch, low, high; optional quantity, kind, band.
     """
     check(jaccard, ["epoch", "edge_jaccard"], "jaccard_curves")
-    quantities = ("node_jaccard", "edge_jaccard", "edge_jaccard_previous")
-    rows = [q for q in quantities if q in jaccard]
-    level = "random circuits of the same size"
-    return _stack(jaccard, rows, phase, "jaccard_curves", from_zero=True, level=level)
+    rows = ("node_jaccard", "edge_jaccard", "edge_jaccard_previous")
+    return _stack(jaccard, rows, phase, "jaccard_curves", RANDOM_CIRCUITS)
 
 
 def _stack(
-    frame: pd.DataFrame,
-    rows: list[str],
-    phase: pd.DataFrame | None,
-    name: str,
-    *,
-    from_zero: bool,
-    level: str,
+    frame: pd.DataFrame, rows: Sequence[str], phase: pd.DataFrame | None, name: str, level: str
 ) -> Figure:
-    spec = Curves(name, "", y=rows[0], from_zero=from_zero)
+    """A row of panels per quantity with its bends, and its dotted ``level`` (random_<quantity>)."""
+    spec = Curves(name, "", y=next(q for q in rows if q in frame), height=2.5)
     frame, spec = prepare(frame, spec)
-    phase = _checked_bends(phase, BEND, name)
-    bands = ordered("band", frame["band"]) if spec.columns else [None]
-    figure, axes = panels(len(rows), len(bands), height=2.5, sharey="row")
-    for i, quantity in enumerate(rows):
-        for axis, band in zip(axes[i], bands, strict=True):
-            part = select(frame, spec.columns, band)
-            draw(axis, part, replace(spec, y=quantity), frame)
-            _random_level(axis, part, f"random_{quantity}")
-            _mark(axis, _matching(phase, quantity, band))
-            axis.set_title(label_of("band", band) if band and not i else "")
-    for row in axes:
-        finish(row[None], spec)
-    label_outer(axes, spec.xlabel, [LABELS.get(q, q) for q in rows])
+    phase = checked_bends(phase, name)
+
+    def level_and_bends(axis: Axes, part: pd.DataFrame, quantity: str) -> None:
+        chance_curve(axis, part, f"random_{quantity}")
+        _mark(axis, bends_of(phase, quantity, part["band"].iloc[0] if spec.columns else None))
+
+    figure, _ = draw_rows(frame, spec, {q: LABELS[q] for q in rows}, level_and_bends)
     found = handles(frame, spec)
-    if any(f"random_{q}" in frame for q in rows):
+    if any(f"random_{q}" in frame for q in rows if q in frame):
         found.append(chance_handle(level))
     legend_below(figure, found + _mark_handles(phase))
     return figure
@@ -104,18 +92,21 @@ def phase_overview(series: pd.DataFrame, phase: pd.DataFrame | None = None) -> F
     """
     name = "phase_overview"
     series = check(series, ["quantity", "epoch", "value"], name)
-    phase = _checked_bends(phase, ["quantity", *BEND], name)
+    phase = checked_bends(phase, name, ["quantity", *BEND])
     quantities = list(dict.fromkeys(series["quantity"]))
     figure, axes = panels(len(quantities), 1, height=2.0, sharey=False)
     spec = Curves(name, "", columns=None)
     for axis, quantity in zip(axes[:, 0], quantities, strict=True):
         part, fitted = prepare(series[series["quantity"] == quantity], spec)
-        marks = _matching(phase, quantity, None)
-        _points(axis, part, fitted)
+        marks = bends_of(phase, quantity, None)
+        draw(axis, part, fitted, part)
+        for line in axis.lines:  # the fit is the only line
+            line.set_linestyle("none")
+            line.set_markevery(1)
         _mark(axis, marks)
         for mark in marks.to_dict("records"):
             _fit(axis, part, mark)
-        finish(np.array([[axis]]), replace(spec, from_zero=quantity != "entropy"))
+        finish(np.array([[axis]]), replace(spec, from_zero="entropy" not in quantity))
     label_outer(axes, spec.xlabel, [LABELS.get(q, q) for q in quantities])
     found = handles(series, spec.fitted_to(series)) + _mark_handles(phase)
     if "kind" not in series:
@@ -124,14 +115,6 @@ def phase_overview(series: pd.DataFrame, phase: pd.DataFrame | None = None) -> F
         found.append(Line2D([], [], color=GREY, linewidth=1.4, label="fitted two segments"))
     legend_below(figure, found)
     return figure
-
-
-def _points(axis: Axes, part: pd.DataFrame, spec: Curves) -> None:
-    """The measured values as points, so that the fit is the only line."""
-    draw(axis, part, spec, part)
-    for line in axis.lines:
-        line.set_linestyle("none")
-        line.set_markevery(1)
 
 
 def _fit(axis: Axes, part: pd.DataFrame, mark: dict) -> None:
@@ -156,15 +139,15 @@ def _design(x: np.ndarray, at: float) -> np.ndarray:
     return np.stack([np.ones_like(x), x, np.maximum(0, x - at)], axis=1)
 
 
-def _checked_bends(
-    phase: pd.DataFrame | None, columns: list[str], name: str
+def checked_bends(
+    phase: pd.DataFrame | None, name: str, columns: Sequence[str] = BEND
 ) -> pd.DataFrame | None:
     """``phase`` after a check of its columns; None when there is no fit to mark."""
     return None if phase is None or phase.empty else check(phase, columns, name)
 
 
-def _matching(phase: pd.DataFrame | None, quantity: str, band: str | None) -> pd.DataFrame:
-    """The bends of this panel; tables without quantity or band columns count for every panel."""
+def bends_of(phase: pd.DataFrame | None, quantity: str, band: str | None) -> pd.DataFrame:
+    """The bends of a panel, undecided ones too; without the column, rows count for every panel."""
     if phase is None:
         return pd.DataFrame(columns=BEND)
     if "decision" in phase:
@@ -189,13 +172,7 @@ def _mark(axis: Axes, marks: pd.DataFrame) -> None:
 
 def _colour(mark: dict) -> str:
     look = LOOKS["kind"].get(mark.get("kind"))
-    return look.colour if look else "#444444"
-
-
-def _random_level(axis: Axes, part: pd.DataFrame, column: str) -> None:
-    if column in part:
-        level = part.groupby("epoch")[column].mean()
-        axis.plot(level.index, level, color=GREY, linestyle=":", linewidth=1.4, zorder=1.2)
+    return look.colour if look else DARK
 
 
 def _mark_handles(phase: pd.DataFrame | None) -> list[Artist]:
@@ -204,11 +181,11 @@ def _mark_handles(phase: pd.DataFrame | None) -> list[Artist]:
     decisions = set(phase["decision"]) if "decision" in phase else {"bend"}
     names = {"bend": (_DASHES, "bend"), "undecided": (":", "best bend, undecided")}
     found: list[Artist] = [
-        Line2D([], [], color="#444444", linestyle=line, linewidth=1.3, label=label)
+        Line2D([], [], color=DARK, linestyle=line, linewidth=1.3, label=label)
         for decision, (line, label) in names.items()
         if decision in decisions
     ]
     if found:
         label = "95 % interval of the bend"
-        found.append(Patch(facecolor="#444444", alpha=0.2, linewidth=0, label=label))
+        found.append(Patch(facecolor=DARK, alpha=0.2, linewidth=0, label=label))
     return found

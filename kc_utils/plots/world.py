@@ -1,7 +1,4 @@
-"""The made-up world: how often people appear and how long the texts are.
-
-The loss of a training run.
-"""
+"""The made-up world and training on it: frequencies of people, lengths of texts, the loss."""
 
 from __future__ import annotations
 
@@ -10,10 +7,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from kc_utils.plots.canvas import label_outer, legend_below, panels, whole_numbers
-from kc_utils.plots.style import BLUE, LOOKS, label_of, looks_for, ordered, styled
-from kc_utils.plots.tables import check
+from kc_utils.plots.canvas import label_outer, legend_below, panels, split, whole_numbers
+from kc_utils.plots.style import BLUE, LOOKS, looks_for, styled
+from kc_utils.plots.tables import check, groups
 
+_BARS = {"color": BLUE, "edgecolor": "white", "linewidth": 0.6}
 _HATCHES = {"high": "", "medium": "///", "low": "..."}
 
 
@@ -24,18 +22,16 @@ def frequency_histogram(people: pd.DataFrame) -> Figure:
     Columns: kind, frequency (biographies), band.
     """
     people = check(people, ["kind", "frequency", "band"], "frequency_histogram")
-    kinds = ordered("kind", people["kind"])
-    figure, axes = panels(1, len(kinds), sharey=False)
+    figure, axes, cells = split(people, None, "kind", sharey=False)
     looks = looks_for("band", people["band"])
-    for axis, kind in zip(axes[0], kinds, strict=True):
-        part = people[people["kind"] == kind]
+    for axis, part in cells:
         for band, look in looks.items():
             counts = part.loc[part["band"] == band, "frequency"].value_counts()
-            style = {"color": look.colour, "edgecolor": "white", "linewidth": 0.6}
-            axis.bar(counts.index, counts, width=0.9, hatch=_HATCHES.get(band, ""), **style)
+            style = {**_BARS, "color": look.colour, "hatch": _HATCHES.get(band, "")}
+            axis.bar(counts.index, counts, width=0.9, **style)
         whole_numbers(axis)
         mean = part["frequency"].mean()
-        axis.set_title(f"{label_of('kind', kind)}\n{len(part):,} people, mean {mean:.2f}")
+        axis.set_title(f"{axis.get_title()}\n{len(part):,} people, mean {mean:.2f}")
     label_outer(axes, "frequency (biographies per person)", ["people (count)"])
     found = [
         Patch(facecolor=look.colour, edgecolor="white", hatch=_HATCHES.get(b, ""), label=look.label)
@@ -74,21 +70,15 @@ def pair_lengths(pairs: pd.DataFrame) -> Figure:
     """
     column = "n_tokens" if "n_tokens" in pairs else "clean_ids"
     pairs = check(pairs, [column], "pair_lengths")
-    lengths = pairs[column] if column == "n_tokens" else pairs[column].map(len)
-    kinds = ordered("kind", pairs["kind"]) if "kind" in pairs else [None]
-    figure, axes = panels(1, len(kinds))
-    for axis, kind in zip(axes[0], kinds, strict=True):
-        counts = lengths if kind is None else lengths[pairs["kind"] == kind]
-        counts = counts.value_counts()
-        look = LOOKS["kind"].get(kind)
+    pairs = pairs.assign(length=pairs[column].map(len) if column == "clean_ids" else pairs[column])
+    figure, axes, cells = split(pairs, None, "kind")
+    looks = [LOOKS["kind"].get(kind) for kind, _ in groups(pairs, "kind")]
+    for (axis, part), look in zip(cells, looks, strict=True):
+        counts = part["length"].value_counts()
         colour = {"color": look.colour} if look else {}
         axis.bar(counts.index, counts, width=0.9, **{**_BARS, **colour})
-        axis.set_title(label_of("kind", kind) if kind else "")
     label_outer(axes, "prompt length (tokens)", ["pairs (count)"])
     return figure
-
-
-_BARS = {"color": "#0072B2", "edgecolor": "white", "linewidth": 0.6}
 
 
 @styled

@@ -98,7 +98,8 @@ class BendModels:
             return self._smooth.design(model, self._y)
         away = self._x[:, None] - self._bends[model]
         columns = np.column_stack([np.ones_like(self._x), self._x, np.maximum(0, away)])
-        return columns, (away > 0).astype(float)
+        # A bend on a point has two one-sided derivatives there; their mean is taken.
+        return columns, np.where(np.abs(away) < 1e-9, 0.5, away > 0)
 
 
 class Simulation:
@@ -120,13 +121,13 @@ class Simulation:
             self._bics[truth] = self._models.bics(self._models.curve(truth) + self._noise)
         bic = self._bics[truth]
         found = np.min([bic[m] for m in rivals], axis=0) - np.min([bic[m] for m in models], axis=0)
-        hits = np.count_nonzero(found >= self._models.difference(rivals, models))
+        hits = int((found >= self._models.difference(rivals, models)).sum())
         return (1 + hits) / (1 + len(self._noise))
 
     def intervals(self, model: str, level: float) -> np.ndarray:
         """Lower and upper ends [2, n_bends] of the epochs of the bends of ``model``.
 
-        Percentiles over series from ``model``, widened to the curve's own bends if they lie outside.
+        Percentiles over series from ``model``, widened to hold the curve's own bends.
         """
         found = self._models.refitted(model, self._models.curve(model) + self._noise)
         found = found[np.isfinite(found).all(axis=1)]

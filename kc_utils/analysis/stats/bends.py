@@ -63,9 +63,9 @@ _NOWHERE = (_NAN, _NAN, _NAN)
 class Bend:
     """One bend; ``epoch``, ``low`` and ``high`` are NaN unless it is decided.
 
-    ``delta_bic`` is BIC(best other model) - BIC(winner) under rule 2, negative or 0 where the winner
-    lacks the bend. ``p_value`` is NaN where ``delta_bic`` does not reach the margin and nothing was
-    simulated. ``reason`` says why it is not decided, and is empty if it is.
+    ``delta_bic`` is BIC(best model without the bend) - BIC(best with it), by rule 2; -inf if no
+    such bend fits. ``p_value`` is NaN where ``delta_bic`` does not reach the margin: nothing
+    was simulated. ``reason`` says why the bend is not decided, and is empty if it is.
     """
 
     epoch: float
@@ -115,7 +115,7 @@ class Bends:
         lead = min(self.bic[m] for m in BENT) - min(self.bic[m] for m in UNBENT)
         return "no bend" if lead > MARGIN else "undecided"
 
-    def row(self) -> dict[str, float | str | bool]:
+    def row(self) -> dict[str, float | int | str | bool]:
         """The result as one flat row of a table."""
         ends = ("epoch", "low", "high", "delta_bic", "p_value", "reason")
         bends = {
@@ -201,7 +201,9 @@ class _Test:
 
     @property
     def reason(self) -> str:
-        if not self.delta_bic > MARGIN:
+        if self.delta_bic == -math.inf:
+            return "no bend of this kind fits"
+        if self.delta_bic <= MARGIN:
             return f"a fit without it is as good (BIC differs by {self.delta_bic:.1f})"
         return "" if self.p_value < ALPHA else f"p = {self.p_value:.2f}"
 

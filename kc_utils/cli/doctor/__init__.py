@@ -2,6 +2,5 @@
 
 What is looked at before anything is installed needs the standard library only, so
 ``python -m kc_utils.cli.doctor`` works in a fresh checkout. A package that is missing is a line of
-the
-report, never a traceback.
+the report, never a traceback.
 """

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kc_utils.book.costs import Costs, Speed
+from kc_utils.cli.doctor.record import Costs, Speed
 from kc_utils.runs.machine import notebooks_at_once
 
 Kind = Literal["training", "training jobs", "jobs", "alone"]

@@ -7,12 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kc_utils.book.costs import Costs, Speed, read, sweep_seconds
-from kc_utils.cli.doctor import checks as environment
-from kc_utils.cli.doctor import resources
-from kc_utils.cli.doctor.checks import Finding, safely
+from kc_utils.cli.doctor import check_installation, check_machine
+from kc_utils.cli.doctor.check_installation import Finding, safely
 from kc_utils.cli.doctor.estimates import Estimate, estimates
-from kc_utils.cli.doctor.resources import check_run
+from kc_utils.cli.doctor.record import Costs, Speed, read, sweep_seconds
 from kc_utils.errors import KcError
 
 
@@ -40,17 +38,17 @@ def examine(
     """Look at everything; ``progress`` is called with the name of each check before it starts."""
     costs, findings = _record()
     checks: dict[str, Callable[[], list[Finding]]] = {
-        "Python": environment.check_python,
-        "packages": environment.check_packages,
-        "library": environment.check_library,
-        "PyTorch": environment.check_torch,
-        "kernel": environment.check_kernel,
-        "offline files": environment.check_offline,
-        "tools": environment.check_tools,
-        "cores": resources.check_cores,
-        "memory": lambda: resources.check_memory(costs),
-        "disk": lambda: resources.check_disk(costs),
-        f"run {run_dir}": lambda: check_run(run_dir),
+        "Python": check_installation.check_python,
+        "packages": check_installation.check_packages,
+        "library": check_installation.check_library,
+        "PyTorch": check_installation.check_torch,
+        "kernel": check_installation.check_kernel,
+        "offline files": check_installation.check_offline,
+        "tools": check_installation.check_tools,
+        "cores": check_machine.check_cores,
+        "memory": lambda: check_machine.check_memory(costs),
+        "disk": lambda: check_machine.check_disk(costs),
+        f"run {run_dir}": lambda: check_machine.check_run(run_dir),
     }
     for name, check in checks.items():
         progress(name)
@@ -78,9 +76,9 @@ def _speed() -> tuple[Speed | None, Finding]:
     found: list[Speed] = []
 
     def measured() -> list[Finding]:
-        from kc_utils.cli.doctor.probe import measure
+        from kc_utils.cli.doctor.speed import speed as measured_speed
 
-        speed = measure()
+        speed = measured_speed()
         found.append(speed)
         words = (
             f"training steps {speed.training:.3f} s, on one thread "

@@ -1,8 +1,8 @@
-"""Models with random weights and pairs of random tokens, of the sizes that are measured."""
+"""Models with random weights and pairs of random tokens, to measure how long things take."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
@@ -11,7 +11,6 @@ from transformers.initialization import no_init_weights
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.config import profiles
-from kc_utils.errors import KcError
 from kc_utils.models.tokenizers import train_bpe
 
 SEED = 0
@@ -42,11 +41,6 @@ class Shape:
         return Graph(self.n_layers, self.n_heads)
 
 
-GPT2_SMALL = Shape(12, 12, 768, 50257, n_pairs=32, n_tokens=12, batch_size=16)
-GPT2_XL = Shape(48, 25, 1600, 50257, n_pairs=4, n_tokens=12, batch_size=4)
-TOY = Shape(2, 2, 32, 600, n_pairs=6, n_tokens=5, batch_size=4, steps=2)
-
-
 def tiny_profile() -> Shape:
     """The shape and settings of profile ``tiny``, 60 pairs of 16 tokens."""
     settings = profiles.load("tiny")
@@ -62,14 +56,6 @@ def tiny_profile() -> Shape:
         steps=circuit.steps,
         activation="gelu_pytorch_tanh",
     )
-
-
-def shape(name: str, quick: bool = False) -> Shape:
-    """The shape called ``name``, or a toy that stands for it; KcError for an unknown name."""
-    known = {"gpt2_small": GPT2_SMALL, "gpt2_xl": GPT2_XL, "tiny": tiny_profile()}
-    if name not in known:
-        raise KcError(f"{name!r} is not a shape of the benchmark; allowed are {', '.join(known)}.")
-    return replace(TOY, activation=known[name].activation) if quick else known[name]
 
 
 def random_model(shape: Shape, seed: int = SEED) -> GPT2LMHeadModel:

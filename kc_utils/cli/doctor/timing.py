@@ -59,17 +59,6 @@ class Ratio:
         """Median over rounds of the ratio of CPU times."""
         return median(a / b for a, b in zip(self.cpu, self.floor_cpu, strict=True))
 
-    def record(self, key: str) -> dict[str, float | int]:
-        """Values for ``bench.json``: ``key`` is the median of the ratios of wall times."""
-        return {
-            key: self.median,
-            f"{key}_min": self.of_least,
-            f"{key}_cpu": self.of_cpu,
-            f"{key}_seconds": median(self.wall),
-            f"{key}_floor_seconds": median(self.floor_wall),
-            f"{key}_rounds": len(self.wall),
-        }
-
 
 def compare(ours: Callable[[], Any], floor: Callable[[], Any], rounds: Rounds) -> Ratio:
     """Time ``ours`` and ``floor`` in turns, after one round of each that is not counted."""
@@ -93,6 +82,24 @@ def timed(function: Callable[[], Any]) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     function()
     return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def least(
+    job: Callable[[], Any],
+    seconds: float,
+    clock: Callable[[], float] = time.process_time,
+    at_least: int = 3,
+) -> float:
+    """Least time of a job over ``at_least`` rounds or more, for about ``seconds``; the first round
+    is not counted."""
+    job()
+    taken: list[float] = []
+    started = time.perf_counter()
+    while len(taken) < at_least or time.perf_counter() - started < seconds:
+        start = clock()
+        job()
+        taken.append(clock() - start)
+    return round(min(taken), 5)
 
 
 @contextmanager

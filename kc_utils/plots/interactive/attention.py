@@ -1,22 +1,29 @@
-"""Attention of single heads for one prompt, with a slider over the tokens that read."""
+"""Attention of single heads for one prompt, with a slider over the tokens that read.
+
+The reader may also see it as CircuitsVis draws it, from the copy in its package. CircuitsVis itself
+asks the network first and then writes a page that loads its script from there, or one with the
+script inside, under a random id. Its script has 1.3 MB and its view answers to the mouse only. So
+the book has the script once, among its static files, and a page loads it when the reader wants it;
+the view is marked as an image, and the figure above it says the same to all.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 
 from kc_utils.errors import KcError
-from kc_utils.plots.interactive import circuitsvis_view
-from kc_utils.plots.interactive.drawing import Drawing
-from kc_utils.plots.interactive.slider import Slides, line_key
-from kc_utils.plots.interactive.slider_axes import panel, title
-from kc_utils.plots.style import HEAT
+from kc_utils.plots.interactive.axes import cells, cells_key, line_key, title
+from kc_utils.plots.interactive.figure import Drawing, as_json
+from kc_utils.plots.interactive.slides import Slides
 
+CIRCUITSVIS = "circuitsvis.js"  # below _static
 _NAME = "attention_figure"
-_SHADES, _MOST = 24, 64  # colours of a map; tokens of a prompt
+_MOST = 64  # tokens of a prompt
 _NAMED = 3  # source tokens in the sentence about a head
 _WIDTH, _LEFT, _TOP, _MAP, _BELOW = 290.0, 76.0, 22.0, 206.0, 58.0  # SVG units
 
@@ -56,45 +63,27 @@ def attention_figure(
     shown = [_token(t) for t in tokens]
     steps = [f"{i + 1}: {t}" for i, t in enumerate(shown)]
     slides = Slides(steps=steps, label="token that reads")
-    panels = [
+    for pattern, head in zip(patterns, heads, strict=True):
         _panel(slides, pattern, shown, head, subject)
-        for pattern, head in zip(patterns, heads, strict=True)
-    ]
-    told = [
+    slides.tell([
         f"From “{shown[row]}” (token {row + 1}): "
         + "; ".join(_words(p[row], shown, h) for p, h in zip(patterns, heads, strict=True))
         + "."
         for row in range(n)
-    ]
-    alt = alt or f"Attention maps of {len(heads)} heads for one prompt, with a slider. {told[-1]}"
-    more = circuitsvis_view.block(patterns, tokens, heads)
-    return slides.drawing(
-        panels,
-        _keys(subject),
-        told,
-        alt,
-        least=260,
-        extra=more,
-        extra_script=circuitsvis_view.script,
-    )
+    ])  # fmt: skip
+    words = f"Attention maps of {len(heads)} heads for one prompt, with a slider."
+    more = _circuitsvis(patterns, tokens, heads)
+    return slides.drawing(_keys(subject), words, alt, 260, more, ["attention"])
 
 
 def _panel(
     slides: Slides, pattern: np.ndarray, tokens: list[str], head: str, subject: tuple[int, int]
-) -> str:
+) -> None:
     n = len(tokens)
     size = min(22.0, _MAP / n)
     bottom = _TOP + n * size
-    shades: dict[int, list[str]] = {}
-    for row in range(n):
-        for column in range(row + 1):  # later tokens cannot be read
-            x, y = _LEFT + column * size, _TOP + row * size
-            cell = f"M{x:.1f} {y:.1f}h{size:.1f}v{size:.1f}h{-size:.1f}z"
-            shades.setdefault(_shade(pattern[row, column]), []).append(cell)
-    cells = "".join(
-        f'<path fill="{_colour(shade)}" d="{"".join(found)}"></path>'
-        for shade, found in sorted(shades.items())
-    )
+    left, upper = (start + size * np.arange(n) for start in (_LEFT, _TOP))
+    read = np.where(np.tri(n, dtype=bool), pattern, np.nan).T  # later tokens cannot be read
     labels = []
     for i, token in enumerate(tokens):
         middle = (i + 0.5) * size
@@ -104,12 +93,12 @@ def _panel(
         labels.append(f'<text class="r" transform="{place}">{escape(token)}</text>')
     start, stop = (_LEFT + edge * size for edge in subject)
     line = f'<path class="cursor" d="M{start:.1f} {bottom + 3:.1f}H{stop:.1f}"></path>'
-    inside = [title(head), *labels, f'<g class="cells">{cells}</g>']
+    inside = [title(head), *labels, cells(read, left, upper, size, size, 1.0)]
     inside.append(line if subject[1] > subject[0] else "")
     box = f'<rect class="frame" width="{n * size:.1f}" height="{size:.1f}"></rect>'
-    inside.append(slides.move(box * 2, [_LEFT] * n, [_TOP + row * size for row in range(n)]))
+    inside.append(slides.move(box * 2, [_LEFT] * n, upper))
     words = f"Attention of {head}: rows are the tokens that read, columns those that are read."
-    return panel(_WIDTH, bottom + _BELOW, words, "".join(inside))
+    slides.panel(_WIDTH, bottom + _BELOW, words, inside)
 
 
 def _words(row: np.ndarray, tokens: list[str], head: str) -> str:
@@ -119,12 +108,7 @@ def _words(row: np.ndarray, tokens: list[str], head: str) -> str:
 
 
 def _keys(subject: tuple[int, int]) -> list[tuple[str, str]]:
-    steps = "".join(
-        f'<rect x="{5 * i}" y="1" width="5" height="10" fill="{_colour(_SHADES * i // 5)}"></rect>'
-        for i in range(6)
-    )
-    bar = f'<svg class="key" viewBox="0 0 30 12" aria-hidden="true">{steps}</svg>'
-    found = [(bar, "share of attention, 0 to 1; rows read from columns")]
+    found = [(cells_key(), "share of attention, 0 to 1; rows read from columns")]
     if subject[1] > subject[0]:
         found.append((line_key("", css="cursor"), "the subject's tokens"))
     return found
@@ -134,9 +118,52 @@ def _token(text: str) -> str:
     return text.strip() or "␣"
 
 
-def _shade(share: float) -> int:
-    return min(_SHADES, max(0, round(_SHADES * share)))
+def _circuitsvis(patterns: np.ndarray, tokens: Sequence[str], heads: Sequence[str]) -> str:
+    """The button, the place for the view, and what it is drawn from."""
+    return (
+        '<div class="more" hidden="hidden"><button type="button">Show these heads in CircuitsVis'
+        '</button><div class="image" hidden="hidden" role="img" aria-label="The same attention '
+        'patterns drawn by CircuitsVis, for the mouse."><div class="view"></div></div>'
+        '<script type="application/json">'
+        f"{circuitsvis_props(patterns, tokens, heads)}</script></div>"
+    )
 
 
-def _colour(shade: int) -> str:
-    return mpl.colors.to_hex(mpl.colormaps[HEAT](shade / _SHADES))
+def circuitsvis_props(patterns: np.ndarray, tokens: Sequence[str], heads: Sequence[str]) -> str:
+    """JSON for CircuitsVis' AttentionHeads that is safe inside a script element.
+
+    Args:
+        patterns: [head destination source].
+        heads: their names; what follows a comma is left out.
+    """
+    values = {
+        "attention": np.round(np.asarray(patterns, dtype=float), 3).tolist(),
+        "attentionHeadNames": [head.partition(",")[0] for head in heads],
+        "tokens": list(tokens),
+        "minValue": 0,
+        "maxValue": 1,
+    }
+    return as_json(values)
+
+
+def circuitsvis_source() -> str:
+    """The script of CircuitsVis, for a file that pages load; it defines ``CircuitsVis``.
+
+    Raises:
+        KcError: CircuitsVis is not installed or lacks the script.
+    """
+    found = importlib.util.find_spec("circuitsvis")
+    path = Path(found.origin).parent / "dist/cdn/iife.js" if found and found.origin else None
+    if path is None or not path.is_file():
+        raise KcError("The package circuitsvis with its file dist/cdn/iife.js is not installed.")
+    return path.read_text(encoding="utf-8").partition("//# sourceMappingURL")[0]
+
+
+def block(patterns: np.ndarray, tokens: Sequence[str], heads: Sequence[str]) -> str:
+    """The button, the place for the view, and what it is drawn from."""
+    return (
+        '<div class="more" hidden="hidden"><button type="button">Show these heads in CircuitsVis'
+        '</button><div class="image" hidden="hidden" role="img" aria-label="The same attention '
+        'patterns drawn by CircuitsVis, for the mouse."><div class="view"></div></div>'
+        f'<script type="application/json">{props(patterns, tokens, heads)}</script></div>'
+    )

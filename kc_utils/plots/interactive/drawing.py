@@ -1,28 +1,19 @@
-"""Circuits drawn so that a person can read them: inline SVG that answers to pointer and keyboard.
-
-A drawing needs no kernel, no network and no library: it works in JupyterLab, in a published page
-and as a file of its own.
-"""
+"""Circuits that a person can read: inline SVG that answers to pointer and keyboard."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from html import escape
-from pathlib import Path
 
 import pandas as pd
 
-from kc_utils import artifacts
 from kc_utils.errors import KcError
 from kc_utils.plots.interactive.drawing_plan import Plan
-from kc_utils.plots.interactive.drawing_script import script
 from kc_utils.plots.interactive.drawing_svg import Edge, Panel, Role, key
-from kc_utils.plots.interactive.drawing_theme import css
+from kc_utils.plots.interactive.figure import Drawing, assemble, legend
 from kc_utils.plots.style import LOOKS
-from kc_utils.plots.tables import check, check_unique
+from kc_utils.plots.tables import check
 
 _MOST = 200  # edges that the slider reaches
 _WIDE, _NARROW = 720.0, 420.0  # SVG user units
@@ -30,31 +21,6 @@ _COLOURS = ("sign", "reader")
 _READERS = {"q": "into q", "k": "into k", "v": "into v", "mlp": "into MLP", "logits": "into logits"}
 _PORTS = "Edges arrive at a head as q, k, v from left to right."
 _HINT = "Point at, tap or focus a node or an edge to see its numbers here."
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A finished drawing: an HTML element with its own style and script, and its alt text."""
-
-    html: str = field(repr=False)
-    alt: str
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-    def page(self) -> str:
-        """A whole HTML page that shows the drawing alone."""
-        return (
-            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            '<meta name="color-scheme" content="light dark">'
-            f"<title>{escape(self.alt)}</title></head><body>\n{self.html}\n</body></html>\n"
-        )
-
-    def save(self, path: str | Path) -> None:
-        """Write :meth:`page` to ``path``, whole or not at all."""
-        text = self.page()
-        artifacts.write_atomically(Path(path), lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def circuit_drawing(
@@ -152,8 +118,7 @@ def circuit_drawing_pair(
 
 def ranked_edges(edges: pd.DataFrame, plan: Plan, strongest: int, name: str) -> list[Edge]:
     """The edges that the slider reaches, by rank."""
-    edges = check(edges, ["source", "target", "score"], name)
-    check_unique(edges, ["source", "target"], name)
+    edges = check(edges, ["source", "target", "score"], name, unique=["source", "target"])
     if strongest < 1:
         raise KcError(f"strongest is {strongest}; it must be at least 1.")
     scores = edges["score"].astype(float)
@@ -205,8 +170,7 @@ def _role_keys(panel: Panel) -> list[tuple[str, str]]:
 def _roles(nodes: pd.DataFrame | None, plan: Plan, name: str) -> dict[str, tuple[str, Role]]:
     if nodes is None:
         return {}
-    nodes = check(nodes, ["node", "role"], name)
-    check_unique(nodes, ["node"], name)
+    nodes = check(nodes, ["node", "role"], name, unique=["node"])
     roles = {}
     for node, role in zip(nodes["node"], nodes["role"], strict=True):
         plan.spot(node)
@@ -241,32 +205,19 @@ def assembled(
     alt: str,
     before: str = "",
     frames: str = "",
-    sheet: Callable[[str], str] = css,
-    scripts: Sequence[Callable[[str], str]] = (script,),
 ) -> Drawing:
-    """Put the parts together; the id is a digest of them, so it is the same for the same tables.
-
-    ``before`` stands on top, ``frames`` at the end; ``sheet`` and ``scripts`` get the id.
-    """
-    most = max(len(p.edges) for p in panels)
-    shown = max(p.shown for p in panels)
-    items = "".join(f"<li>{sample}{escape(words)}</li>" for sample, words in keys)
+    """Put the parts together; ``before`` stands on top, an epoch slider's ``frames`` at the end."""
+    most, shown = max(len(p.edges) for p in panels), max(p.shown for p in panels)
     controls = (
         f'<label class="slide" hidden="hidden">strongest edges <input type="range" min="1" '
         f'max="{min(most, max(_MOST, shown))}" value="{shown}"/>'
         f'<b class="count">{shown}</b></label>'
     )
     inside = (
-        f'{before}{controls}{body}<ul class="keys">{items}</ul><p>{_PORTS}</p>'
+        f"{before}{controls}{body}{legend(keys)}<p>{_PORTS}</p>"
         f'<p class="say" hidden="hidden">{_HINT}</p>{frames}'
     )
-    digits = panels[0].digits
-    known = hashlib.sha256(f"{kind}{digits}{alt}{inside}".encode()).hexdigest()[:12]
-    name, classes = f"kc-{known}", f"kc-drawing {kind}".strip()
-    # JupyterLab takes arrow keys as its own unless an element says otherwise.
-    return Drawing(
-        f'<div id="{name}" class="{classes}" role="group" aria-label="{escape(alt)}" '
-        f'data-digits="{digits}" data-lm-suppress-shortcuts="true"><style>{sheet(name)}</style>'
-        f"{inside}<script>{''.join(s(name) for s in scripts)}</script></div>",
-        alt,
-    )
+    sheets = ("drawing", "controls") if frames else ("drawing",)
+    scripts = ("drawing", "slides") if frames else ("drawing",)
+    data = {"digits": panels[0].digits}
+    return assemble(f"kc-drawing {kind}".strip(), inside, alt, sheets, scripts, data)

@@ -7,29 +7,16 @@ from dataclasses import replace
 import pandas as pd
 
 from kc_utils.errors import KcError
-from kc_utils.plots.interactive import slider_script
-from kc_utils.plots.interactive.drawing import (
-    Drawing,
-    assembled,
-    digits_of,
-    edge_name,
-    ranked_edges,
-)
+from kc_utils.plots.interactive.drawing import assembled, digits_of, edge_name, ranked_edges
 from kc_utils.plots.interactive.drawing_plan import Plan
-from kc_utils.plots.interactive.drawing_script import script
 from kc_utils.plots.interactive.drawing_svg import Edge, Panel, key
-from kc_utils.plots.interactive.drawing_theme import COLOURS, LAYOUT, themed
-from kc_utils.plots.interactive.slider import controls, embedded, readout
-from kc_utils.plots.interactive.slider_theme import CONTROLS
+from kc_utils.plots.interactive.figure import Drawing, sample
+from kc_utils.plots.interactive.slides import controls, embedded, readout
 from kc_utils.plots.tables import check
 
 _NAME = "circuit_drawing_epochs"
 _REACH = 100  # edges of a checkpoint that the other slider reaches
 _WIDE = 720.0  # SVG user units
-_NODES = """
-& .came>.box{stroke:var(--new);stroke-width:2.6}
-& .went>.box{stroke:var(--gone);stroke-dasharray:2.5 2.5}
-"""
 
 
 def circuit_drawing_epochs(
@@ -86,8 +73,6 @@ def circuit_drawing_epochs(
         panel.alt,
         before=controls(frames["steps"]),
         frames=embedded(frames),
-        sheet=_css,
-        scripts=(script, slider_script.script),
     )
 
 
@@ -150,10 +135,4 @@ def _alt(panel: Panel, epochs: list[float], told: str) -> str:
 
 def _node_key(css: str) -> str:
     box = '<rect class="box" x="3" y="1.5" width="24" height="9" rx="4.5"></rect>'
-    return (
-        f'<svg class="key" viewBox="0 0 30 12" aria-hidden="true"><g class="{css}">{box}</g></svg>'
-    )
-
-
-def _css(name: str) -> str:
-    return themed(name, COLOURS | {"act": COLOURS["pos"]}, LAYOUT + _NODES + CONTROLS)
+    return sample(f'<g class="{css}">{box}</g>')

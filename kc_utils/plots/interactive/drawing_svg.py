@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from kc_utils.plots.interactive.drawing_plan import Plan, Spot, num
+from kc_utils.plots.interactive.figure import sample
 
 _WIDEST, _THINNEST = 6.0, 0.8  # SVG user units
 _SHAPES = {"^": "M0-{s}L{s} {s}H-{s}Z", "s": "M-{s}-{s}H{s}V{s}H-{s}Z"}
@@ -165,7 +166,7 @@ def key(css: str, look: Role | None = None) -> str:
     if look:
         marker = _marker(look.marker, 5.0)
         mark = f'<g class="role {look.css}" transform="translate(15 6)">{marker}</g>'
-    return f'<svg class="key" viewBox="0 0 30 12" aria-hidden="true">{mark}</svg>'
+    return sample(mark)
 
 
 def _box(half_width: float, half_height: float, corner: float) -> str:

@@ -1,24 +1,13 @@
-"""A small drawing board for schematic figures: boxes, arrows and words as inline SVG.
-
-One schematic per background chapter.
-"""
+"""A schematic for each background chapter: boxes, arrows and words as inline SVG."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from html import escape
 
-from kc_utils.plots.interactive.drawing import Drawing
 from kc_utils.plots.interactive.drawing_plan import num as plain
-from kc_utils.plots.interactive.drawing_theme import css
+from kc_utils.plots.interactive.figure import Drawing, assemble
 
-_SHEET = """
-&.plain{max-width:600px}
-& .word{fill:var(--ink);font-size:12.5px;text-anchor:middle}
-& .note{fill:var(--mute);font-size:11.5px;text-anchor:middle}
-& .stream{fill:none;stroke:var(--edge);stroke-width:5;stroke-linecap:round}
-"""
 _TIP = 6.0
 Units = int | float  # SVG user units
 
@@ -75,15 +64,9 @@ class Board:
 
     def drawing(self, alt: str) -> Drawing:
         """The finished drawing; the same marks give the same HTML."""
-        inside = "".join(self.marks)
-        name = f"kc-{hashlib.sha256((alt + inside).encode()).hexdigest()[:12]}"
         box = f"0 0 {num(self.size[0])} {num(self.size[1])}"
-        return Drawing(
-            f'<div id="{name}" class="kc-drawing plain"><style>{css(name)}'
-            f'{_SHEET.replace("&", f"#{name}")}</style><svg class="circuit" viewBox="{box}" '
-            f'role="img" aria-label="{escape(alt)}">{inside}</svg></div>',
-            alt,
-        )
+        svg = f'<svg class="circuit" viewBox="{box}" role="img" aria-label="{escape(alt)}">'
+        return assemble("kc-drawing plain", f"{svg}{''.join(self.marks)}</svg>", alt, ["drawing"])
 
 
 #: Writers of the little network, their place, and the edges between them.

@@ -17,7 +17,7 @@ from torch import Tensor
 from kc_utils.analysis.stats.bend_models import BendModels
 from kc_utils.analysis.stats.bends import MIN_POINTS
 from kc_utils.analysis.topology import entropy
-from kc_utils.circuits.circuit import Circuit, random_circuit, top_n
+from kc_utils.circuits import Circuit, random_circuit, top_n
 from kc_utils.circuits.graph import Graph
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import common

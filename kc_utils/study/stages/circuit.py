@@ -9,8 +9,14 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.analysis.faithfulness import curve_areas, recovery_of
-from kc_utils.circuits.circuit import Circuit, random_circuit, top_n
-from kc_utils.circuits.evaluation import ABLATIONS, BatchEvaluation, mean_outputs
+from kc_utils.circuits import (
+    ABLATIONS,
+    BatchEvaluation,
+    Circuit,
+    mean_outputs,
+    random_circuit,
+    top_n,
+)
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import run_jobs

@@ -12,11 +12,20 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.analysis.faithfulness import CELL
-from kc_utils.circuits.circuit import Circuit, random_circuit, top_n
-from kc_utils.circuits.evaluation import ABLATIONS, BatchEvaluation, mean_outputs
+from kc_utils.circuits import (
+    ABLATIONS,
+    BatchEvaluation,
+    Circuit,
+    curve_circuits,
+    mean_outputs,
+    minimal_size,
+    random_circuit,
+    size_curve,
+    top_n,
+)
+from kc_utils.circuits.circuit_size import TARGETS
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.recovery import recovery
-from kc_utils.circuits.size_curve import TARGETS, curve_circuits, minimal_size, size_curve
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import common
 

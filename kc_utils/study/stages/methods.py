@@ -8,8 +8,9 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.analysis.agreement import agreement, backward_runs, edge_table, score_all, variants
+from kc_utils.circuits import evaluate_circuit
+from kc_utils.circuits.ablation import references
 from kc_utils.circuits.circuit import top_n
-from kc_utils.circuits.evaluation import evaluate_circuit, references
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import run_jobs
 from kc_utils.runs.stage import Workspace

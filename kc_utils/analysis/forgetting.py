@@ -1,0 +1,74 @@
+"""What is lost while training goes on with other text, and what of it comes back."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from kc_utils.analysis.stats.intervals import bootstrap_difference
+
+
+def accuracy_paths(forgetting: pd.DataFrame) -> pd.DataFrame:
+    """Start, lowest point and end of the accuracy on old facts.
+
+    Args:
+        forgetting: a row per variant, ratio and step: accuracy_old, accuracy_new.
+
+    Returns:
+        One row per variant and ratio: variant, ratio, start, dip, at step, end, recovered (the
+        part of the loss that came back; NaN where nothing was lost), new facts at end.
+    """
+    rows = []
+    for keys, curve in forgetting.groupby(["variant", "ratio"]):
+        curve = curve.sort_values("step")
+        old, low = curve["accuracy_old"], curve.loc[curve["accuracy_old"].idxmin()]
+        start, dip, end = old.iloc[0], low["accuracy_old"], old.iloc[-1]
+        recovered = (end - dip) / (start - dip) if start > dip else float("nan")
+        new = curve["accuracy_new"].iloc[-1]
+        rows.append((*keys, start, dip, int(low["step"]), end, recovered, new))
+    names = ["start", "dip", "at step", "end", "recovered", "new facts at end"]
+    return pd.DataFrame(rows, columns=["variant", "ratio", *names])
+
+
+def returns(people: pd.DataFrame, paths: pd.DataFrame, *, n: int, seed: int) -> pd.DataFrame:
+    """Are the same people answered better at the end than at the deepest point?
+
+    Args:
+        people: a row per person, ratio and step of one variant: person_id, correct.
+        paths: rows of :func:`accuracy_paths` of that variant.
+
+    Returns:
+        One row per ratio: ratio, end minus dip, from, to (95 % interval over people).
+    """
+    rows = []
+    for ratio, dip in zip(paths["ratio"], paths["at step"], strict=True):
+        curve = people[people["ratio"] == ratio]
+        low, end = (curve[curve["step"] == step] for step in (dip, curve["step"].max()))
+        sides = [end["correct"], low["correct"], end["person_id"], low["person_id"]]
+        gap = bootstrap_difference(*sides, paired=True, n=n, seed=seed)
+        rows.append((ratio, gap.mean, gap.low, gap.high))
+    return pd.DataFrame(rows, columns=["ratio", "end minus dip", "from", "to"])
+
+
+def circuit_paths(forgetting: pd.DataFrame) -> pd.DataFrame:
+    """Entropy and similarity of the circuit at both ends, and how far similarity came back.
+
+    Args:
+        forgetting: a row per ratio and step of one variant: entropy, edge_jaccard (with the
+            circuit at step 0).
+
+    Returns:
+        One row per ratio: ratio, entropy start, entropy end, similarity end, lowest similarity
+        (after step 0), rises by (end minus lowest).
+    """
+    curves = forgetting.sort_values("step").groupby("ratio")
+    shape = pd.DataFrame(
+        {
+            "entropy start": curves["entropy"].first(),
+            "entropy end": curves["entropy"].last(),
+            "similarity end": curves["edge_jaccard"].last(),
+        }
+    )
+    trained = forgetting[forgetting["step"] > 0].groupby("ratio")
+    shape["lowest similarity"] = trained["edge_jaccard"].min()
+    shape["rises by"] = shape["similarity end"] - shape["lowest similarity"]
+    return shape.reset_index()

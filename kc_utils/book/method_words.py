@@ -1,0 +1,100 @@
+"""Attribution methods for readers: the table of all measures, and what papers expect of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from kc_utils.config import KINDS
+from kc_utils.plots.tables import table
+
+MEASURES = {"pearson": "r", "spearman": "ρ", "overlap": "J", "faithfulness": "F"}
+BEST_OTHER = "the best other"
+_IG = "EAP-IG, k = 1..m"
+#: Which method should be ahead of which, in what. "As good as" allows for a margin.
+EXPECTED = pd.DataFrame(
+    [
+        ("1", _IG, "EAP", "faithfulness", False),
+        ("2", _IG, "EAP", "pearson", False),
+        ("3", _IG, "EAP", "spearman", False),
+        ("4", "RelP", "EAP", "pearson", False),
+        ("5", "RelP", "EAP", "spearman", False),
+        ("6", "RelP", _IG, "faithfulness", True),
+        ("7", "exact", BEST_OTHER, "faithfulness", False),
+    ],
+    columns=["number", "method", "against", "measure", "as_good_as"],
+)
+_UNKNOWN = "not measured"
+
+
+def method_table(agreement: pd.DataFrame, model: str) -> Styler:
+    """All measures of one model, both types of knowledge side by side.
+
+    ``agreement``: the table ``method_agreement`` of a run.
+    """
+    order = list(dict.fromkeys(agreement["method"]))
+    wide = agreement.pivot(index="method", columns="kind", values=list(MEASURES)).reindex(order)
+    wide = wide[[(measure, kind) for measure in MEASURES for kind in KINDS]]
+    wide.columns = [f"{MEASURES[m]} {kind.removeprefix('K_')}" for m, kind in wide.columns]
+    runs = agreement.drop_duplicates("method").set_index("method")["backward_runs"]
+    wide.insert(0, "runs back", runs.astype("Int64").astype(str).replace("<NA>", "-"))
+    pairs, n = agreement["n_pairs"].max(), agreement["n"].max()
+    caption = (
+        f"{model}: n = {n:,} edges, scored on up to {pairs} pairs of each type, K_rel and K_compl"
+    )
+    return table(wide.reset_index(), 2, {name: name for name in wide}, caption)
+
+
+def expectations(agreement: Mapping[str, pd.DataFrame], margin: float) -> pd.DataFrame:
+    """What papers expect, and what each model says: "yes" or "no" with both numbers.
+
+    ``agreement``: model to its table ``method_agreement``. Faithfulness is better the nearer it is
+    to 1; ``margin`` is how much further from 1 "as good as" may be.
+
+    Returns:
+        number, method, against, measure, then a column for each model and type of knowledge.
+    """
+    found = EXPECTED.drop(columns="as_good_as").assign(measure=EXPECTED["measure"].map(MEASURES))
+    for model, rows in agreement.items():
+        for kind, part in rows.set_index("method").groupby("kind", sort=False):
+            answers = [_answer(row, part, margin) for row in EXPECTED.itertuples()]
+            found[f"{model}, {kind}"] = answers
+    return found
+
+
+def _answer(row: tuple, measures: pd.DataFrame, margin: float) -> str:
+    """``measures``: of one model and type, a row per method."""
+    values = measures[row.measure]
+    against = row.against
+    if against == BEST_OTHER:
+        against = (values.drop(["exact", "random"], errors="ignore") - 1).abs().idxmin()
+    one, two = (float(values.get(method, np.nan)) for method in (row.method, against))
+    if np.isnan(one - two):
+        return _UNKNOWN
+    ahead = abs(two - 1) - abs(one - 1) if row.measure == "faithfulness" else one - two
+    right = ahead >= (-margin if row.as_good_as else 0)
+    return f"{'yes' if right else 'no'}: {one:.2f}, {two:.2f}"
+
+
+def which_come_true(answers: pd.DataFrame) -> str:
+    """The numbers of the expectations that come true always, never and sometimes.
+
+    ``answers`` as of :func:`expectations`; what was not measured is left out.
+    """
+    given = answers.set_index("number").iloc[:, 3:]
+    yes = given.apply(lambda column: column.str.startswith("yes")).sum(axis=1)
+    total = given.ne(_UNKNOWN).sum(axis=1)
+    always, never = (yes == total) & (total > 0), (yes == 0) & (total > 0)
+    groups = {
+        "in every case": always,
+        "in no case": never,
+        "in some cases and not in others": ~always & ~never & (total > 0),
+    }
+    return "; ".join(
+        f"**{', '.join(yes.index[where])}** {words}"
+        for words, where in groups.items()
+        if where.any()
+    )

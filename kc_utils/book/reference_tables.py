@@ -1,0 +1,236 @@
+"""Generated tables of what the project offers and is made of: parameters, profiles, rooms, streams.
+
+They are read from the configuration, the contracts in ``pyproject.toml`` and the source itself, so
+they cannot go stale. Prose pages include them from ``book/generated/``.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from kc_utils.book.exercises import MOST_DOTS, all_exercises
+from kc_utils.book.markdown import as_markdown, table, written
+from kc_utils.config import Config, profiles
+from kc_utils.config.sections import Section
+
+PACKAGE = "kc_utils"
+#: Calls that start a stream of random numbers.
+_STREAMS = {"default_rng", "stream", "manual_seed"}
+#: Files whose randomness is in no result of a run.
+_NO_RESULT = "cli/doctor/"
+
+
+def pages(settings: Config, root: Path) -> dict[str, str]:
+    """File name -> MyST text, for the parameters of a run and the project in ``root``."""
+    package = root / PACKAGE
+    return {
+        "exercises.md": exercise_table(root),
+        "files.md": file_table(package),
+        "parameters.md": parameters(settings),
+        "profiles.md": profile_table(),
+        "rooms.md": room_table(root),
+        "run_seeds.md": random_streams(package),
+    }
+
+
+def parameters(settings: Config) -> str:
+    """A table per section of the configuration: key, default, value in this run, meaning."""
+    default = Config().model_dump(mode="json")
+    here = settings.model_dump(mode="json")
+    fields = Config.model_fields
+    sections = {
+        name: field.annotation
+        for name, field in fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    }
+    plain = [name for name in fields if name not in sections]
+    schema = Config.model_json_schema()["properties"]
+    header = ("key", "default", "this run", "meaning; what is allowed")
+    top = [_parameter(n, schema[n], default[n], here[n]) for n in plain]
+    text = ["### The run as a whole\n", table(header, top)]
+    for name, section in sections.items():
+        schema = section.model_json_schema()["properties"]
+        rows = [
+            _parameter(f"{name}.{key}", schema[key], default[name][key], here[name][key])
+            for key in section.model_fields
+        ]
+        text += [f"### `{name}`\n", as_markdown(section.__doc__) + "\n", table(header, rows)]
+    return "\n".join(text)
+
+
+def _parameter(key: str, schema: dict[str, Any], default: Any, here: Any) -> tuple[Any, ...]:
+    words = key.rpartition(".")[2].replace("_", " ")
+    changed = f"**`{written(here)}`**" if here != default else f"`{written(here)}`"
+    meaning = f"{schema.get('description', words)}; *{allowed(schema)}*"
+    return f"`{key}`", f"`{written(default)}`", changed, meaning
+
+
+def allowed(schema: dict[str, Any]) -> str:
+    """The values that a JSON schema allows, in words."""
+    if options := schema.get("anyOf"):
+        return " or ".join(allowed(option) for option in options)
+    if values := schema.get("enum"):
+        return ", ".join(map(written, values))
+    if "const" in schema:
+        return written(schema["const"])
+    kind = schema.get("type", "any")
+    if kind == "array":
+        return "list of " + allowed(schema["items"])
+    names = {"number": "number", "integer": "whole number", "boolean": "true, false",
+             "string": "text", "null": "null"}  # fmt: skip
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema]
+    return " ".join([names.get(kind, kind), ", ".join(limits)]).strip()
+
+
+def profile_table() -> str:
+    """What each profile is for, and the numbers that matter most."""
+    header = ("profile", "what", "machine", "people", "epochs", "rate", "top-n", "pairs")
+    rows = []
+    for name, profile in profiles.PROFILES.items():
+        c = profiles.load(name)
+        numbers = (c.world.n_people, c.training.epochs, c.training.learning_rate)
+        numbers += (c.circuit.top_n, c.circuit.n_pairs)
+        shown = (f"{n:,}" if isinstance(n, int) else f"{n:g}" for n in numbers)
+        rows.append((f"`{name}`", profile.summary, profile.machine, *shown))
+    return table(header, rows)
+
+
+def exercise_table(root: Path) -> str:
+    """Every exercise with its chapter, difficulty and minutes; links are from ``book/``."""
+    header = ("exercise", "title", "chapter", "difficulty", "minutes")
+    rows = []
+    for e in all_exercises(root):
+        dots = f'<span aria-hidden="true">{e.dots}</span>'
+        difficulty = f"{dots}&nbsp;{e.difficulty}&nbsp;of&nbsp;{MOST_DOTS}"
+        title = f"{{ref}}`{e.title} <{e.anchor}>`"
+        chapter = f"[{int(e.chapter.partition('_')[0])}](../notebooks/{e.chapter}.ipynb)"
+        rows.append((e.number, title, chapter, difficulty, str(e.minutes)))
+    return table(header, rows) if rows else "There are no exercises.\n"
+
+
+def room_table(root: Path) -> str:
+    """Every room with what it holds, the rooms that it may import, and its rule, if it has one."""
+    contracts = _contracts(root)
+    rows = []
+    for room, names in may_import(root).items():
+        package = root / PACKAGE
+        file = package / f"{room}.py"
+        holds = _sentence(file if file.is_file() else package / room / "__init__.py")
+        may = ", ".join(f"`{name}`" for name in names) or "nothing"
+        rules = "; ".join(c["name"] for c in _forbidding(contracts, room))
+        rows.append((f"`{room}`", holds, may, rules))
+    return table(("room", "what it holds", "may import", "rule"), rows)
+
+
+def may_import(root: Path) -> dict[str, tuple[str, ...]]:
+    """The rooms that each room may import: all in lower layers but those that are forbidden.
+
+    Args:
+        root: project root; its ``pyproject.toml`` holds the contracts that ``lint-imports`` checks.
+    """
+    contracts = _contracts(root)
+    layers = next(c["layers"] for c in contracts if c["type"] == "layers")
+    lines = [re.split(r"\s*[|:]\s*", layer) for layer in layers]
+    found = {}
+    for i, line in enumerate(lines):
+        below = [room for lower in lines[i + 1 :] for room in lower]
+        for room in line:
+            forbidden = {m for c in _forbidding(contracts, room) for m in c["forbidden_modules"]}
+            found[room] = tuple(r for r in below if f"{PACKAGE}.{r}" not in forbidden)
+    return found
+
+
+def _contracts(root: Path) -> list[dict[str, Any]]:
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["tool"]["importlinter"]["contracts"]
+
+
+def _forbidding(contracts: Sequence[dict[str, Any]], room: str) -> list[dict[str, Any]]:
+    """The contracts that forbid a room to import something."""
+    forbidding = (c for c in contracts if c["type"] == "forbidden")
+    return [c for c in forbidding if f"{PACKAGE}.{room}" in c["source_modules"]]
+
+
+def file_table(package: Path) -> str:
+    """The modules of the package and the first sentence of their docstrings."""
+    rows = []
+    for path in sorted(package.rglob("*.py")):
+        sentence = _sentence(path)
+        if sentence and path.name != "__main__.py":
+            name = path.relative_to(package.parent).as_posix().removesuffix("/__init__.py")
+            rows.append((f"`{name}`", sentence))
+    return table(("file", "what it is"), rows)
+
+
+def _sentence(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return as_markdown(docstring.split("\n\n")[0])
+
+
+def random_streams(package: Path) -> str:
+    """Every place of the library that draws random numbers, and what its stream is made from."""
+    rows = [
+        (f"`{file}`", f"`{name}`", what, f"`{source}`")
+        for file, name, what, source in sorted(set(random_sources(package)))
+    ]
+    return table(("file", "function", "what it does", "stream"), rows)
+
+
+def random_sources(package: Path) -> Iterator[tuple[str, str, str, str]]:
+    """(file, function, first sentence of its docstring, call) for every random stream."""
+    for path in sorted(package.rglob("*.py")):
+        file = path.relative_to(package).as_posix()
+        if file.startswith(_NO_RESULT):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        numbers = _constants(tree)
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                said = ast.get_docstring(function) or ast.get_docstring(tree) or ""
+                what = as_markdown(said.split("\n\n")[0].split(". ")[0])
+                for call in _streams_of(function):
+                    source = ast.unparse(_Named(numbers).visit(call))
+                    yield file, function.name, what.rstrip("."), source
+
+
+def _streams_of(function: ast.FunctionDef) -> Iterator[ast.Call]:
+    """Calls of the function itself that start a stream, not of functions inside it."""
+    todo: list[ast.AST] = list(function.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef):
+            continue
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if name in _STREAMS and node.args:
+                yield node
+                continue
+        todo += ast.iter_child_nodes(node)
+
+
+class _Named(ast.NodeTransformer):
+    """Puts the numbers of a module's constants in the place of their names."""
+
+    def __init__(self, numbers: dict[str, int]) -> None:
+        self.numbers = numbers
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """A constant's number, or the name as it is."""
+        return ast.Constant(self.numbers[node.id]) if node.id in self.numbers else node
+
+
+def _constants(tree: ast.Module) -> dict[str, int]:
+    """Module-level names whose value is a whole number."""
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and isinstance(node.value.value, int):
+                    found[target.id] = node.value.value
+    return found

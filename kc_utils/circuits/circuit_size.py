@@ -1,0 +1,206 @@
+"""Faithfulness over circuit size, f(k), and the two areas that sum it up.
+
+Shares, counting and areas are those of MIB (arXiv 2504.13151, section 3): the share k keeps
+int(k * number of edges) edges before pruning, the trapezoid rule is applied over k itself (not over
+its logarithm), CPR is the area under f, and CMD the area between f and 1.
+
+:func:`minimal_size` turns the question round: how small may a circuit be that reaches a wanted
+faithfulness? That size makes circuits of different models comparable, which circuits of one size
+are not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
+
+from kc_utils.circuits.ablation import ABLATIONS
+from kc_utils.circuits.circuit import Circuit, top_sizes
+from kc_utils.circuits.evaluation import BatchEvaluation
+from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.random_circuits import random_circuit, random_circuit_per_layer
+from kc_utils.errors import KcError
+
+SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+#: Discovered circuits (stored as ``own``), random ones of the same size, and random ones of the
+#: same size in every layer.
+CIRCUITS = ("own", "random", "random_per_layer")
+
+
+class Areas(NamedTuple):
+    """CPR, the area under f (higher is better), and CMD, that of |1 - f| (lower is better)."""
+
+    cpr: float
+    cmd: float
+
+
+def sizes_of(graph: Graph, shares: Sequence[float] = SHARES) -> list[int]:
+    """Number of edges that each share keeps before pruning, rounded down as MIB does.
+
+    KcError for a share outside of 0..1.
+    """
+    for share in shares:
+        _check_share(share)
+    return [int(share * graph.n_edges) for share in shares]
+
+
+def curve_circuits(
+    scores: Float[Tensor, "n_forward n_backward"] | Float[np.ndarray, "n_forward n_backward"],
+    graph: Graph,
+    seed: int,
+    shares: Sequence[float] = SHARES,
+) -> dict[tuple[float, str], Circuit]:
+    """The circuits of a size curve, by share and name (``CIRCUITS``).
+
+    Random circuits follow the discovered circuit's size after pruning, and share one seed, so that
+    a larger one mostly holds the smaller.
+    """
+    found = {}
+    for share, own in zip(shares, top_sizes(scores, graph, sizes_of(graph, shares)), strict=True):
+        found[share, "own"] = own
+        found[share, "random"] = random_circuit(graph, own.n_edges, seed)
+        found[share, "random_per_layer"] = random_circuit_per_layer(own, seed)
+    return found
+
+
+def size_curve(
+    evaluation: BatchEvaluation,
+    circuits: dict[tuple[float, str], Circuit],
+    ablations: Sequence[str] = ABLATIONS,
+) -> pd.DataFrame:
+    """Evaluate the circuits of a size curve on one batch, a row per pair.
+
+    Columns: share, circuit, weighted_edges (the size after pruning as MIB counts it: edges, each
+    by the share of its writer that is kept, which is all of it here), and those of
+    ``BatchEvaluation.table``. f of a share is a ratio of means over its rows.
+    """
+    tables = [
+        evaluation.tables(circuit, ablations).assign(
+            share=share, circuit=name, weighted_edges=float(circuit.n_edges)
+        )
+        for (share, name), circuit in circuits.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def areas(
+    shares: Sequence[float] | np.ndarray | pd.Series, f: Sequence[float] | np.ndarray | pd.Series
+) -> Areas:
+    """CPR and CMD of a curve by the trapezoid rule over shares, in any order.
+
+    Shares from the smallest to the largest one given: over ``SHARES``, f = 1 everywhere gives a
+    CPR of 0.999. A value of f that is nan (undefined) makes both areas nan.
+
+    KcError for fewer than two shares, a repeated one, or one outside of 0..1.
+    """
+    k, values = np.asarray(shares, dtype=float), np.asarray(f, dtype=float)
+    if k.ndim != 1 or k.shape != values.shape or len(k) < 2:
+        raise KcError(
+            f"Areas need one value for each of at least two shares; there are shares of shape "
+            f"{k.shape} and values of shape {values.shape}."
+        )
+    for share in k:
+        _check_share(share)
+    order = np.argsort(k)
+    k, values = k[order], values[order]
+    if (np.diff(k) == 0).any():
+        raise KcError(f"The share {k[1:][np.diff(k) == 0][0]:g} is given more than once.")
+    return Areas(float(np.trapezoid(values, k)), float(np.trapezoid(np.abs(1 - values), k)))
+
+
+def _check_share(share: float) -> None:
+    if not 0 <= share <= 1:
+        raise KcError(f"{share} is not a share of edges between 0 and 1.")
+
+
+TARGETS = (0.5, 0.8, 0.9)
+
+
+@dataclass(frozen=True)
+class MinimalSize:
+    """A size that reaches ``target``, and the next smaller size that was tested and does not.
+
+    ``status`` is ``reached``; ``not reached`` if no tested size does, all edges included; or
+    ``undefined`` if a tested size has no faithfulness. Without ``reached``, ``n`` is None and
+    ``faithfulness`` nan. ``below`` is None if 0 edges reach the target.
+    """
+
+    target: float
+    status: Literal["reached", "not reached", "undefined"]
+    n: int | None
+    faithfulness: float
+    below: int | None
+    faithfulness_below: float
+    n_evaluations: int
+
+
+def minimal_size(
+    evaluate: Callable[[int], float],
+    target: float,
+    n_max: int,
+    known: Mapping[int, float] | None = None,
+    tolerance: float = 0.0,
+) -> MinimalSize:
+    """Bisection for a size n in 0..n_max with ``evaluate(n) >= target``.
+
+    Faithfulness need not rise with n. What is returned is therefore the smallest size among those
+    *tested* that reaches the target; every smaller tested size falls short, and ``below``, the
+    largest of these, is no farther away than ``max(1, tolerance * n)``. Sizes that were never
+    tested may reach it with fewer edges.
+
+    ``known`` holds values that need no evaluation, such as those of a size curve; they make the
+    search start closer and count as tested. At most 3 + log2(n_max) evaluations are made.
+
+    KcError for a target outside of 0 < target < 1, a negative ``n_max``, a known size outside of
+    0..n_max, or a tolerance outside of 0 <= tolerance < 1.
+    """
+    known = {} if known is None else known
+    _check(target, n_max, known, tolerance)
+    tested: dict[int, float] = dict(known)
+    n_evaluations = 0
+
+    def value(n: int) -> float:
+        nonlocal n_evaluations
+        if n not in tested:
+            tested[n] = float(evaluate(n))
+            n_evaluations += 1
+        return tested[n]
+
+    def found(status: Literal["reached", "not reached", "undefined"]) -> MinimalSize:
+        if status != "reached":
+            return MinimalSize(target, status, None, math.nan, None, math.nan, n_evaluations)
+        n = min(size for size, f in tested.items() if f >= target)
+        below = max((size for size in tested if size < n), default=None)
+        beside = math.nan if below is None else tested[below]
+        return MinimalSize(target, status, n, tested[n], below, beside, n_evaluations)
+
+    for n in (0, n_max):
+        value(n)
+    while not any(map(math.isnan, tested.values())):
+        reached = [n for n, f in tested.items() if f >= target]
+        if not reached:
+            return found("not reached")
+        high = min(reached)
+        low = max((n for n in tested if n < high), default=high)
+        if high - low <= max(1, tolerance * high):
+            return found("reached")
+        value((low + high) // 2)
+    return found("undefined")
+
+
+def _check(target: float, n_max: int, known: Mapping[int, float], tolerance: float) -> None:
+    if not 0 < target < 1:
+        raise KcError(f"target={target} is not a faithfulness above 0 and below 1.")
+    if n_max < 0:
+        raise KcError(f"n_max={n_max} is not a number of edges of at least 0.")
+    if outside := [n for n in known if not 0 <= n <= n_max]:
+        raise KcError(f"The known size {outside[0]} is not in 0 to {n_max}.")
+    if not 0 <= tolerance < 1:
+        raise KcError(f"tolerance={tolerance} is not at least 0 and below 1.")

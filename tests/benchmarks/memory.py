@@ -1,0 +1,80 @@
+"""Peak memory of attribution, taken in a process of its own.
+
+The kernel's high-water mark of a process (``VmHWM``) starts anew when a program is started, unlike
+``ru_maxrss``, which a child inherits from its parent on Linux. It counts everything: the
+interpreter, the libraries, the model, its wrapped copy, and what attribution holds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from kc_utils import ROOT
+from kc_utils.errors import KcError
+
+STATUS = Path("/proc/self/status")
+
+
+def peak_bytes(name: str, quick: bool = False) -> dict[str, int]:
+    """Bytes of a fresh process that attributes once with the shape called ``name``, one thread.
+
+    ``model``: parameters of the model. ``libraries``, ``booted`` and ``peak``: high-water mark
+    after the imports, after the model was made and wrapped, and after attribution.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.memory",
+        name,
+        *(["quick"] if quick else []),
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise KcError(
+            f"The process that measures the memory of {name} ended with code {done.returncode}: "
+            f"{lines[-1] if lines else 'it was killed, most likely for want of memory'}."
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def high_water_mark() -> int:
+    """Largest number of bytes that this process held in memory so far; KcError beside Linux."""
+    if not STATUS.is_file():
+        raise KcError(f"Peak memory is read from {STATUS}, which this system does not have.")
+    for line in STATUS.read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise KcError(f"{STATUS} has no line VmHWM, so peak memory cannot be read.")
+
+
+def measure(name: str, quick: bool) -> dict[str, int]:
+    """Attribute once in this process; see :func:`peak_bytes`."""
+    import torch  # counted as libraries
+
+    from kc_utils.circuits.attribution import AttributionSettings, attribute
+    from kc_utils.circuits.bridge import boot_bridge
+    from kc_utils.cli.doctor import shapes
+
+    from .sizes import named
+
+    torch.set_num_threads(1)
+    peak = {"libraries": high_water_mark()}
+    shape = named(name, quick)
+    model = shapes.random_model(shape)
+    peak["model"] = sum(p.numel() * p.element_size() for p in model.parameters())
+    bridge = boot_bridge(model, shapes.any_tokenizer())
+    del model
+    peak["booted"] = high_water_mark()
+    settings = AttributionSettings("eap-ig", shape.steps, batch_size=shape.batch_size)
+    attribute(bridge, shapes.random_batch(shape), settings)
+    return peak | {"peak": high_water_mark()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1], "quick" in sys.argv[2:])))

@@ -1,0 +1,96 @@
+"""The public face of the circuits: the README's example as it stands, and what it can refuse."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny_models import GOLDEN
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from kc_utils import circuits
+from kc_utils.circuits import PairBatch, boot_bridge
+from kc_utils.errors import KcError
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def readme_example() -> str:
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    return code
+
+
+def word_tokenizer(text: str) -> PreTrainedTokenizerBase:
+    """One token for every word of ``text``."""
+    words = {word: i for i, word in enumerate(dict.fromkeys(["?", *re.findall(r"\w+", text)]))}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?", eos_token="?")
+
+
+def test_the_example_of_the_readme_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    code, folder = readme_example(), tmp_path / "path" / "to" / "model"
+    shutil.copytree(GOLDEN / "gpt2_tiny" / "model", folder)
+    word_tokenizer(code).save_pretrained(folder)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(code, names)
+    imports = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Import | ast.ImportFrom)]
+    assert len(imports) == 1 and imports[0].module == "kc_utils.circuits"
+    graph = names["graph_of"](names["bridge"])
+    assert names["scores"].shape == (graph.n_forward, graph.n_backward)
+    assert 0 < names["circuit"].n_edges <= 300 and names["circuit"].n == 300
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in printed] == ["circuit", "random"]
+    assert all(re.search(r"\d+ edges, faithfulness -?\d+\.\d\d$", line) for line in printed)
+
+
+def test_every_public_name_is_there_and_says_what_it_is() -> None:
+    assert len(circuits.__all__) <= 30
+    for name in circuits.__all__:
+        value = getattr(circuits, name)
+        assert isinstance(value, tuple) or len(value.__doc__) > 40, name
+        assert name in circuits.__doc__, f"{name} is missing in the guide"
+    with pytest.raises(AttributeError, match="evaluate_model"):
+        circuits.evaluate_model  # noqa: B018
+
+
+def test_texts_become_the_pairs_of_their_tokens() -> None:
+    text = "The capital of France Japan is Paris Tokyo"
+    tokenizer = word_tokenizer(text)
+    made = PairBatch.from_texts(
+        tokenizer, ["The capital of France is"], ["The capital of Japan is"], ["Paris"], ["Tokyo"]
+    )
+    ids = [tokenizer.convert_tokens_to_ids(f"The capital of {x} is".split())
+           for x in ("France", "Japan")]  # fmt: skip
+    right, wrong = tokenizer.convert_tokens_to_ids(["Paris", "Tokyo"])
+    expected = PairBatch.from_lists(ids[:1], ids[1:], [right], [wrong])
+    for name in ("clean_ids", "corrupted_ids", "last", "right_ids", "wrong_ids"):
+        assert getattr(made, name).tolist() == getattr(expected, name).tolist()
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ((["a b"], ["a"], ["c"], ["d"]), "Pair 0: the clean prompt has 2 tokens"),
+        ((["a b"], ["a c"], ["d"], ["d"]), "share their first token"),
+        ((["a b"], ["a c"], ["d", "d"], ["e"]), "1 prompts and 2 answers"),
+        ((["a b"], ["a c"], [""], ["d"]), "Pair 0: the tokenizer does not split 'a b '"),
+    ],
+)
+def test_texts_that_make_no_pair_are_named(texts: tuple, words: str) -> None:
+    with pytest.raises(KcError, match=words):
+        PairBatch.from_texts(word_tokenizer("a b c d e"), *texts)
+
+
+def test_folders_without_a_model_are_named(tmp_path: Path) -> None:
+    with pytest.raises(KcError, match="There is no folder"):
+        boot_bridge(tmp_path / "absent")
+    with pytest.raises(KcError, match="No model could be loaded"):
+        boot_bridge(tmp_path)
