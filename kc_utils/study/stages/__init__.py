@@ -48,7 +48,7 @@ STAGES = Stages(
             settings.attribution,
             version=2,
         ),
-        _stage("size", "04_circuit_evaluation", ("attribution",), settings.size),
+        _stage("size", "03_circuit_discovery", ("attribution",), settings.size),
         _stage("methods", "11_circuit_engine", ("size",), settings.methods),
         _stage("ways", "11_circuit_engine", ("size",), settings.ways),
         _stage("circuit", "04_circuit_evaluation", ("size",), settings.circuit, version=3),

@@ -27,7 +27,7 @@ def compute(work: Workspace) -> None:
     run = work.run
     rows = [
         *_knowledge(run.table("prior_knowledge")),
-        *_accuracy(run.table("accuracy")),
+        *_accuracy(pd.concat([run.table("accuracy"), run.table("accuracy_read")])),
         *_shift(run.table("shift"), work.config.circuit.tasks[0]),
     ]
     work.table("regime", pd.DataFrame(rows, columns=COLUMNS))

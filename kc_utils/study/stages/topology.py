@@ -47,7 +47,7 @@ def compute(work: Workspace) -> None:
     work.table("centre_of_mass", pd.DataFrame(centres))
     work.table("strongest_edges", pd.concat(edges, ignore_index=True))
     work.table("phase_shift", bends(topology, run.table("accuracy"), work.config))
-    work.table("shift", shifts(topology, run.table("accuracy"), work.config))
+    work.table("shift", shifts(topology, run.table("accuracy_read"), work.config))
 
 
 def _centre(circuit: Circuit, seed: int) -> dict[str, float]:
@@ -62,7 +62,7 @@ def _centre(circuit: Circuit, seed: int) -> dict[str, float]:
     )
 
 
-def shifts(topology: pd.DataFrame, accuracy: pd.DataFrame, settings: Config) -> pd.DataFrame:
+def shifts(topology: pd.DataFrame, read: pd.DataFrame, settings: Config) -> pd.DataFrame:
     """Onset and knee of every cell's curves (:func:`kc_utils.analysis.stats.bends.fit_bends`).
 
     Quantities: entropy (over all edges) and entropy_kept, which fall; edge_jaccard with the last
@@ -70,7 +70,6 @@ def shifts(topology: pd.DataFrame, accuracy: pd.DataFrame, settings: Config) -> 
     training read, which rise. Formation is onset to knee, optimisation what follows. Columns:
     task, kind, band, quantity, and those of :meth:`~kc_utils.analysis.stats.bends.Bends.row`.
     """
-    read = accuracy[accuracy["wording"] == "read"]
     rows = []
     for cell, part in topology.groupby(["task", "kind", "band"], sort=False):
         task, kind, band = (str(name) for name in cell)

@@ -48,12 +48,17 @@ def compute(work: Workspace) -> None:
     measured = [artifacts.read_parquet(path).assign(step=step) for _, step, path in jobs]
     work.table("checkpoints", steps)
     work.table("training_loss", result.losses)
-    work.table("first_token", pd.concat(measured).merge(steps, on="step"))
+    first = pd.concat(measured).merge(steps, on="step")
+    read = first["wording"] == "read"
+    work.table("first_token", first[~read].reset_index(drop=True))
+    work.table("first_token_read", first[read].reset_index(drop=True))
     last = jobs[-1][1]
     asked = [(run.path, s, s == last, p.with_name(f"query-{p.name}")) for _, s, p in jobs]
     run_jobs(answer_queries, [j for j in asked if not j[3].is_file()], "whole answers")
     answered = [artifacts.read_parquet(path).assign(step=step) for _, step, _, path in asked]
-    work.table("query_answers", pd.concat(answered).merge(steps, on="step"))
+    answers = pd.concat(answered).merge(steps, on="step")
+    work.table("query_answers", answered[-1].drop(columns="step"))
+    work.table("query_answers_by_step", answers[answers["wording"] == WORDINGS[0]])
 
 
 def epoch_plan(run: Run, tokenizer: PreTrainedTokenizerBase) -> EpochPlan:
