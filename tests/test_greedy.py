@@ -83,8 +83,8 @@ def test_published_sums_are_those_of_head_results_projected_one_by_one(name: str
     d = z.shape[-1]
     rows = w_o[head * d : (head + 1) * d] if gpt2 else w_o[:, head * d : (head + 1) * d].T
     pattern = cache[f"blocks.{layer}.attn.hook_pattern"][0, head, int(batch.last[pair])]
-    logits = (z * pattern[:, None]) @ rows @ bridge.W_U + bridge.b_U
-    total = logits.sum(-1)
+    logits = (z * pattern[:, None]) @ rows @ bridge.W_U + bridge.b_U  # [pos, vocabulary]
+    total = logits.detach().sum(-1)
     alone = published_head_sums(bridge, batch.slice(0, 1)).set_index(["layer", "head"])
     assert alone.loc[(layer, head), "subject"] == pytest.approx(float(total[1:3].sum()), rel=1e-3)
     rest = float(total[3 : int(batch.last[pair]) + 1].sum())

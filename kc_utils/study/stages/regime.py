@@ -14,7 +14,7 @@ import pandas as pd
 from kc_utils.runs.stage import Workspace
 
 #: Criteria: name of the quantity, and the least value it needs.
-ACCURACY, LOW_BAND, BETWEEN, LATE = 0.9, 0.8, 4, 1 / 3
+ACCURACY, LOW_BAND, BETWEEN, LATE = 0.9, 0.8, 4.0, 1 / 3
 COLUMNS = ["quantity", "kind", "band", "value", "low", "high", "needed", "passed"]
 
 
@@ -62,7 +62,7 @@ def _accuracy(table: pd.DataFrame) -> Iterator[dict[str, object]]:
                        interval=(row.low, row.high), needed=least)  # fmt: skip
     read = table[(table["wording"] == "read") & (table["band"] == "all")]
     curve = read.groupby("step")["value"].mean()
-    yield _row("checkpoints at 0.1 to 0.6", int(curve.between(0.1, 0.6).sum()), needed=BETWEEN)
+    yield _row("checkpoints at 0.1 to 0.6", float(curve.between(0.1, 0.6).sum()), needed=BETWEEN)
     yield _row("share of checkpoints above 0.8", float((curve > 0.8).mean()), needed=LATE)
 
 
@@ -70,5 +70,5 @@ def _shift(table: pd.DataFrame, task: str) -> Iterator[dict[str, object]]:
     for row in table[table["task"] == task].itertuples(index=False):
         for bend in ("onset", "knee"):
             ends = (getattr(row, f"{bend}_low"), getattr(row, f"{bend}_high"))
-            yield _row(f"{bend} of {row.quantity} (epoch)", getattr(row, bend),
+            yield _row(f"{bend} of {row.quantity} (epoch)", float(getattr(row, bend)),
                        kind=row.kind, band=row.band, interval=ends)  # fmt: skip
