@@ -88,6 +88,39 @@ def chance_level(
     )
 
 
+def time_to_knowledge(
+    rows: pd.DataFrame, *, texts: str = "read", needed: float = 0.8
+) -> pd.DataFrame:
+    """When is a person known? The first checkpoint from which on enough of the values are right.
+
+    A person counts as known at a checkpoint when at least ``needed`` of the attributes' first
+    tokens are right in the text asked about; known *from* the first checkpoint after which that
+    never fails again. Those who are not known at the last checkpoint are censored there.
+
+    Args:
+        rows: a row per checkpoint, person and attribute: epoch, person_id, kind, band, wording,
+            correct.
+        texts: which texts count (column ``wording``).
+        needed: share of the attributes.
+
+    Returns:
+        person_id, kind, band, epoch (of knowledge, or of the last checkpoint), known (False:
+        censored).
+    """
+    chosen = rows[rows["wording"] == texts]
+    share = chosen.pivot_table(
+        index=["person_id", "kind", "band"], columns="epoch", values="correct", aggfunc="mean",
+        observed=True,
+    )  # fmt: skip
+    fails = share.to_numpy(float) < needed
+    epochs = share.columns.to_numpy(float)
+    # One past the last failure; equal to the number of checkpoints where the last one fails.
+    first = np.where(fails.any(axis=1), fails.shape[1] - fails[:, ::-1].argmax(axis=1), 0)
+    known = first < fails.shape[1]
+    epoch = epochs[np.minimum(first, fails.shape[1] - 1)]
+    return share.index.to_frame(index=False).assign(epoch=epoch, known=known)
+
+
 def chance_hit(pairs: pd.DataFrame, k: int) -> float:
     """Hit@k of a model that knows nobody: the share that the ``k`` commonest answers cover.
 

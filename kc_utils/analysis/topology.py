@@ -225,13 +225,19 @@ def _real_values(scores: np.ndarray | Tensor, real_edges: np.ndarray) -> np.ndar
 
 
 def shape(scores, circuit: Circuit, last: Circuit, before: Circuit | None, seed: int) -> dict:
-    """Entropy of a score matrix, size of its circuit, overlap with the last and the previous."""
+    """Entropy of a score matrix, size of its circuit, overlap with the last and the previous.
+
+    ``entropy`` is over all edges; ``entropy_kept`` over the circuit's, which is what the published
+    code computes (so it is at most ln(n_edges)). Each also comes divided by its maximum.
+    """
     graph = circuit.graph
     control = random_circuit(graph, circuit.n_edges, seed)
     other = random_circuit(graph, last.n_edges, seed + 1)
     return {
         "entropy": entropy(scores, graph.real_edges),
         "normalised_entropy": normalised_entropy(scores, graph.real_edges),
+        "entropy_kept": entropy(scores, circuit.edges),
+        "normalised_entropy_kept": normalised_entropy(scores, circuit.edges),
         "noise_entropy": noise_entropy(graph.n_edges),
         "n_edges": circuit.n_edges,
         "n_nodes": len(circuit.nodes),

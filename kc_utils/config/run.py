@@ -89,6 +89,11 @@ class WorldConfig(Section):
         description="text file with a K_rel name on each line, or the base_corpus.parquet of a "
         "run, instead of the shipped names",
     )
+    answers: Literal["fixed", "shuffled"] = Field(
+        "fixed",
+        description="fixed: a person's values are the same in every text; shuffled: in every "
+        "epoch they are other people's, so that there is nothing to learn about persons (control)",
+    )
 
 
 class BaseConfig(Section):
@@ -98,6 +103,11 @@ class BaseConfig(Section):
         "mixed",
         description="what base texts say: other relations (hobby, pet, ...), the same five "
         "attributes with old values, or both",
+    )
+    given: str | None = Field(
+        None,
+        description="null: the run makes its base model; shipped: the one of this shape that comes "
+        "with the package; or a folder that 'kc base' wrote",
     )
     n_known: PositiveInt = Field(400, description="people in the base corpus")
     texts_per_person: PositiveInt = 30
@@ -128,9 +138,25 @@ class TrainingConfig(Section):
     checkpoint_every: Annotated[int, Field(ge=0)] = Field(
         0, description="optimiser steps between checkpoints; 0 = one checkpoint per epoch"
     )
+    checkpoint_epochs: tuple[PositiveFloat, ...] = Field(
+        (),
+        description="epochs (fractions allowed) after which checkpoints are kept, ascending, "
+        "instead of one per epoch; the start and the end are always kept",
+    )
     validation_people: PositiveInt = Field(
         200, description="people per type whose biographies measure first-token accuracy"
     )
+
+    @model_validator(mode="after")
+    def _ascending(self) -> TrainingConfig:
+        wanted = self.checkpoint_epochs
+        if list(wanted) != sorted(set(wanted)) or (wanted and wanted[-1] > self.epochs):
+            raise ValueError(
+                f"checkpoint_epochs={list(wanted)} must ascend and end by epochs={self.epochs}"
+            )
+        if wanted and self.checkpoint_every:
+            raise ValueError("checkpoint_epochs and checkpoint_every exclude each other")
+        return self
 
 
 class CircuitConfig(Section):
@@ -156,7 +182,22 @@ class CircuitConfig(Section):
     steps: PositiveInt = Field(5, description="integration steps m")
     path: Literal["1..m", "0..m-1"] = Field("1..m", description="which k of the integration path")
     batch_size: PositiveInt = 64
-    top_n: PositiveInt = Field(300, description="edges kept, by |score|")
+    bos: bool = Field(
+        True,
+        description="prompts start with the model's beginning-of-text token; a model made here "
+        "reads it at the start of every text",
+    )
+    top_n: PositiveInt | None = Field(
+        None,
+        description="edges kept, by |score|; null: the smallest number that restores "
+        "`restore` of the logit difference of the discovery people at the last checkpoint",
+    )
+    restore: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.85, description="mean faithfulness over cells that the number of edges is chosen for"
+    )
+    most_edges: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.05, description="largest share of all edges that this rule may choose"
+    )
     random_circuits: PositiveInt = Field(
         5, description="random circuits of equal size, the control"
     )

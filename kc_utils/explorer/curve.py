@@ -101,7 +101,7 @@ def _of_checkpoint(data: RunData, choice: Choice) -> pd.DataFrame:
         return pd.DataFrame(columns=_COLUMNS)
     random = table["circuit"].str.startswith("random")
     table = table.assign(circuit=table["circuit"].mask(random, "random"))
-    n = min(data.run.config.circuit.top_n, data.graph.n_edges)
+    n = min(common.circuit_size(data.run), data.graph.n_edges)
     rows = faithfulness_of(table, ["circuit", "ablation"])
     return rows.assign(n=n, share=n / data.graph.n_edges)[_COLUMNS]
 

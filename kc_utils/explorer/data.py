@@ -126,7 +126,7 @@ class RunData:
             name: tuple(cells[name].drop_duplicates()) for name in ("task", "kind", "band")
         } | {
             "step": tuple(int(step) for step in self.checkpoints["step"]),
-            "n": sizes(self.graph.n_edges, self.run.config.circuit.top_n),
+            "n": sizes(self.graph.n_edges, common.circuit_size(self.run)),
             "ablation": ABLATIONS,
             "layer": tuple(range(self.graph.n_layers)),
         }
@@ -147,7 +147,7 @@ class RunData:
         defaults = {name: values[0] for name, values in self.values.items()}
         defaults |= {
             "step": self.values["step"][-1],
-            "n": min(self.run.config.circuit.top_n, self.graph.n_edges),
+            "n": min(common.circuit_size(self.run), self.graph.n_edges),
             "layer": self.graph.n_layers // 2,
         }
         for name, value in wanted.items():

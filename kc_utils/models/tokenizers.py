@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from kc_utils.errors import KcError
@@ -14,40 +14,52 @@ from kc_utils.models.loading import first_line
 
 EOS = "<|endoftext|>"
 PAD = "<|pad|>"
+BOS = "<|bos|>"
 SAVED_CLASS = "PreTrainedTokenizerFast"
 
 
-def train_bpe(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+def train_bpe(
+    texts: Iterable[str], vocab_size: int, *, bos: bool = False
+) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer; the same texts give the same tokenizer, byte for byte.
 
     Args:
         texts: training texts, in a fixed order.
-        vocab_size: tokens including the 256 bytes and two special ones; a small corpus may
+        vocab_size: tokens including the 256 bytes and the special ones; a small corpus may
             give fewer.
+        bos: put a beginning-of-text token in front of every text, as Llama's tokenizers do.
 
     Returns:
         A tokenizer with end-of-text token ``<|endoftext|>`` (id 0), padding token ``<|pad|>``
-        (id 1) and right padding. It adds no token at the start or end of a text.
+        (id 1), with ``bos`` beginning-of-text token ``<|bos|>`` (id 2), and right padding. It adds
+        no token at the end of a text.
 
     Raises:
-        KcError: ``vocab_size`` is below 258.
+        KcError: ``vocab_size`` is below 258, or 259 with ``bos``.
     """
-    if vocab_size < 258:
+    special = [EOS, PAD, BOS] if bos else [EOS, PAD]
+    if vocab_size < 256 + len(special):
         raise KcError(
-            f"vocab_size={vocab_size} is too small: 256 bytes and 2 special tokens need 258."
+            f"vocab_size={vocab_size} is too small: 256 bytes and {len(special)} special tokens "
+            f"need {256 + len(special)}."
         )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[EOS, PAD],
+        special_tokens=special,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    if bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{BOS} $A", special_tokens=[(BOS, special.index(BOS))]
+        )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
+        bos_token=BOS if bos else None,
         eos_token=EOS,
         pad_token=PAD,
         padding_side="right",

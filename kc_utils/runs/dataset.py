@@ -28,7 +28,9 @@ SWEEP_TABLES = (
     "sizes", "transfer", "aligned", "topology", "phase_shift", "centre_of_mass",
     "activation_ratio", "role_shares", "forgetting", "control_curves", "noise_floor", "unseen",
     "capacity", "frequency_curve", "relevance", "relevance_people", "relevance_known", "exposure",
-    "strategies", "strategies_summary", "checkpoints", "graph",
+    "strategies", "strategies_summary", "checkpoints", "graph", "prior_knowledge", "circuit_size",
+    "accuracy_read", "query_curve", "time_to_knowledge", "shift", "regime", "ways",
+    "role_shares_published",
 )  # fmt: skip
 PROVENANCE = "sweep.json"
 KEYS = ("profile", "seed")

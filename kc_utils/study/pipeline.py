@@ -135,7 +135,7 @@ def _execute(run: Run, names: list[str]) -> None:
 def check(settings: Config) -> None:
     """Refuse a circuit larger than the graph, an empty band and a missing model folder."""
     graph = graph_of(settings)
-    if graph is not None and settings.circuit.top_n > graph.n_edges:
+    if graph is not None and (settings.circuit.top_n or 0) > graph.n_edges:
         raise KcError(
             f"Impossible configuration value circuit.top_n = {settings.circuit.top_n}: the model "
             f"has {graph.n_edges} edges."

@@ -152,6 +152,48 @@ def next_tokens(
     return pd.DataFrame({"entropy": entropy, "top_id": top, "top_probability": probability})
 
 
+def first_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    answers: Sequence[str],
+    batch_size: int = 64,
+) -> pd.DataFrame:
+    """Is the first token of each answer the most likely one after its prompt?
+
+    Args:
+        model: any causal language model in eval mode; its own device is used.
+        tokenizer: its tokenizer; an answer follows its prompt after one space.
+        prompts: texts without the answer and without a space at the end.
+        answers: one for each prompt.
+        batch_size: prompts per forward pass.
+
+    Returns:
+        One row per prompt: right_id, predicted_id (tokens), correct (bool).
+
+    Raises:
+        KcError: as :func:`answer_log_probabilities`.
+    """
+    texts = [f"{prompt} {answer}" for prompt, answer in zip(prompts, answers, strict=True)]
+    asked, whole = _split(tokenizer, prompts, texts)
+    right = np.array([row[len(begin)] for begin, row in zip(asked, whole, strict=True)], np.int64)
+    predicted = next_tokens(model, asked, batch_size)["top_id"].to_numpy()
+    table = {"right_id": right, "predicted_id": predicted, "correct": right == predicted}
+    return pd.DataFrame(table)
+
+
+def _split(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], texts: Sequence[str]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Token ids of prompts and of the texts that they begin, which must be split at their end."""
+    asked = [list(tokenizer(prompt)["input_ids"]) for prompt in prompts]
+    whole = [list(tokenizer(text)["input_ids"]) for text in texts]
+    for text, begin, row in zip(texts, asked, whole, strict=True):
+        if row[: len(begin)] != begin or len(row) == len(begin):
+            raise KcError(f"The tokenizer does not split {text!r} where the prompt ends.")
+    return asked, whole
+
+
 def answer_log_probabilities(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -178,12 +220,10 @@ def answer_log_probabilities(
     if len(prompts) != len(answers):
         raise KcError(f"{len(prompts)} prompts came with {len(answers)} answers; each needs one.")
     texts = [f"{prompt} {answer}." for prompt, answer in zip(prompts, answers, strict=True)]
-    asked = [list(tokenizer(prompt)["input_ids"]) for prompt in prompts]
-    starts, ids = [len(row) for row in asked], [list(tokenizer(t)["input_ids"]) for t in texts]
-    for text, begin, row in zip(texts, asked, ids, strict=True):
-        if row[: len(begin)] != begin or len(row) == len(begin):
-            raise KcError(f"The tokenizer does not split {text!r} where the prompt ends.")
-    spans = np.array([(i, n, len(row)) for i, (n, row) in enumerate(zip(starts, ids, strict=True))])
+    asked, ids = _split(tokenizer, prompts, texts)
+    spans = np.array(
+        [(i, len(p), len(row)) for i, (p, row) in enumerate(zip(asked, ids, strict=True))]
+    )
     return recall(model, ids, spans.reshape(-1, 3), batch_size).log_prob
 
 

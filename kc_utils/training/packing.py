@@ -170,6 +170,27 @@ def plan_epochs(
     return EpochPlan(documents, plans, block_size, pad_id)
 
 
+def plan_changing(
+    by_epoch: Sequence[Sequence[Sequence[int] | np.ndarray]],
+    *,
+    block_size: int,
+    eos_id: int,
+    pad_id: int,
+    seed: int,
+    look_ahead: int = 64,
+) -> EpochPlan:
+    """Like :func:`plan_epochs` for texts that differ from epoch to epoch: one list for each."""
+    documents: list[np.ndarray] = []
+    plans = []
+    for epoch, token_lists in enumerate(by_epoch):
+        first, here = len(documents), _close(token_lists, block_size, eos_id)
+        order = epoch_order(len(here), seed, epoch)
+        blocks = fit_blocks([len(document) for document in here], order, block_size, look_ahead)
+        plans.append(tuple(tuple(first + d for d in block) for block in blocks))
+        documents += here
+    return EpochPlan(tuple(documents), tuple(plans), block_size, pad_id)
+
+
 class StepDataset(torch.utils.data.Dataset):
     """Micro-batches of a plan: item i belongs to optimiser step ``i // accumulation``.
 

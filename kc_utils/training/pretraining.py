@@ -131,7 +131,7 @@ def train(
             gradient_checkpointing=gradient_checkpointing,
         )
         trainer = StepTrainer(model, arguments, dataset)
-        epochs = _save_steps(dataset, training.checkpoint_every)
+        epochs = save_steps(dataset.epoch_ends, training)
         trainer.write = _Writer(trainer, tokenizer, out_dir, settings, keep, epochs)
         trainer.add_callback(Saver(epochs, trainer.write if _starts(newest, keep) else None))
         trainer.add_callback(ProgressBar(description))
@@ -212,10 +212,23 @@ def _starts(newest: Checkpoint | None, keep: str) -> bool:
     return newest is None and keep == "all"
 
 
-def _save_steps(dataset: StepDataset, every: int) -> dict[int, float]:
-    """Steps after which a checkpoint is written (0: before training), with the epoch reached."""
-    ends = dataset.epoch_ends
-    steps = sorted({0, *range(every, ends[-1], every), ends[-1]} if every else {0, *ends})
+def save_steps(ends: Sequence[int], training: TrainingConfig) -> dict[int, float]:
+    """Steps after which a checkpoint is written (0: before training), with the epoch reached.
+
+    ``ends``: optimiser steps done when each epoch ends. Checkpoints come every
+    ``checkpoint_every`` steps, or at the steps nearest to ``checkpoint_epochs``, or at the end of
+    every epoch; the first and the last step have one in any case.
+    """
+    every, epochs = training.checkpoint_every, training.checkpoint_epochs
+    if every:
+        inner = set(range(every, ends[-1], every))
+    elif epochs:
+        inner = set(
+            np.interp(epochs, range(len(ends) + 1), [0, *ends]).round().astype(int).tolist()
+        )
+    else:
+        inner = set(ends)
+    steps = sorted({0, *inner, ends[-1]})
     marks = np.interp(steps, [0, *ends], range(len(ends) + 1))
     return dict(zip(steps, marks.tolist(), strict=True))
 

@@ -1,6 +1,13 @@
 """The made-up world: people, what is written about them, and what a base model read before."""
 
-from kc_utils.world.base_corpus import base_relations, known_facts, known_queries, make_base_corpus
+from kc_utils.world.base_corpus import (
+    base_relations,
+    known_facts,
+    known_queries,
+    make_base_corpus,
+    placed,
+    with_old_values,
+)
 from kc_utils.world.biographies import make_biographies, make_validation
 from kc_utils.world.people import (
     SPLITS,
@@ -13,6 +20,7 @@ from kc_utils.world.people import (
     make_people,
     require_bands,
     thin,
+    with_shuffled_answers,
 )
 from kc_utils.world.pools import (
     ATTRIBUTE_POOLS,
@@ -64,6 +72,7 @@ __all__ = [
     "make_new_people",
     "make_people",
     "make_validation",
+    "placed",
     "query_prompt",
     "redraw",
     "require_bands",
@@ -72,4 +81,6 @@ __all__ = [
     "stream",
     "thin",
     "value_texts",
+    "with_old_values",
+    "with_shuffled_answers",
 ]

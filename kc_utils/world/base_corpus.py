@@ -15,7 +15,7 @@ import pandas as pd
 
 from kc_utils.config import ATTRIBUTES
 from kc_utils.errors import KcError
-from kc_utils.world.pools import attribute_pool, draw, stream
+from kc_utils.world.pools import attribute_pool, draw, redraw, stream
 from kc_utils.world.templates import OTHER_RELATIONS, load_base_templates, load_relation, prompts_of
 
 RELATIONS = {
@@ -62,6 +62,32 @@ def known_facts(names: Sequence[str], people: pd.DataFrame | None, seed: int) ->
     return facts
 
 
+def placed(facts: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
+    """Given facts (name and ten values per known person) with the person_id of each, -1 if none."""
+    ids = people.set_index("name")["person_id"]
+    found = facts["name"].map(ids).fillna(-1).astype(np.int32)
+    columns = ["name", *OTHER_RELATIONS, *ATTRIBUTES]
+    return facts[columns].assign(person_id=found)[["name", "person_id", *columns[1:]]]
+
+
+def with_old_values(people: pd.DataFrame, facts: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """People whose ``old_*`` columns hold what given facts say of them ("" for all others).
+
+    A new value that happens to be the old one is drawn again, so that every fact is new.
+    """
+    changed, rng = people.copy(), stream(seed, "values that differ from given facts")
+    known = facts.set_index("name")
+    inside = people["name"].isin(known.index).to_numpy()
+    for name in ATTRIBUTES:
+        old = np.full(len(people), "", dtype=object)
+        old[inside] = known.loc[people.loc[inside, "name"], name].to_numpy(dtype=object)
+        new = people[name].to_numpy(dtype=object).copy()
+        same = new == old
+        new[same] = redraw(new[same], attribute_pool(name), rng)
+        changed[f"old_{name}"], changed[name] = old, new
+    return changed
+
+
 def make_base_corpus(
     names: Sequence[str],
     people: pd.DataFrame | None = None,
@@ -69,6 +95,7 @@ def make_base_corpus(
     relations: str = "mixed",
     texts_per_person: int = 30,
     sentences_per_text: int = 5,
+    facts: pd.DataFrame | None = None,
     seed: int,
 ) -> pd.DataFrame:
     """``texts_per_person`` texts about each of ``names``: columns text, name, person_id.
@@ -82,13 +109,14 @@ def make_base_corpus(
         relations: "other", "same" or "mixed" (module docstring).
         texts_per_person: texts about each person.
         sentences_per_text: sentences in each text.
-        seed: same seed, same bytes; facts are those of :func:`known_facts` with this seed.
+        facts: what is known, from :func:`placed`; those of :func:`known_facts` when None.
+        seed: same seed, same bytes.
 
     Raises:
         KcError: if old values are to be taught but a person of ``people`` has none.
     """
     kinds = base_relations(relations)
-    facts = known_facts(names, people, seed)
+    facts = known_facts(names, people, seed) if facts is None else facts
     _require_values(facts, kinds)
     rng = stream(seed, "base corpus")
     n_texts = len(facts) * texts_per_person
@@ -109,6 +137,7 @@ def known_queries(
     people: pd.DataFrame | None = None,
     *,
     relations: str = "mixed",
+    facts: pd.DataFrame | None = None,
     seed: int,
 ) -> pd.DataFrame:
     """Questions to test that a base model knows its subjects: name, relation, prompt, answer.
@@ -116,7 +145,7 @@ def known_queries(
     One row per known person and relation; the prompt is the first template of the relation that has
     its value last. Facts are those of :func:`make_base_corpus` with the same seed.
     """
-    facts = known_facts(names, people, seed)
+    facts = known_facts(names, people, seed) if facts is None else facts
     kinds = base_relations(relations)
     _require_values(facts, kinds)
     parts = []

@@ -99,6 +99,19 @@ def conflicting(people: pd.DataFrame, seed: int) -> pd.DataFrame:
     return changed
 
 
+def with_shuffled_answers(people: pd.DataFrame, seed: int, epoch: int) -> pd.DataFrame:
+    """The same people with each attribute's values permuted over all of them, anew every epoch.
+
+    How often each value occurs stays, so what can be learned of attributes in general can still be
+    learned; nothing about persons can.
+    """
+    rng = stream(seed, f"shuffled answers of epoch {epoch}")
+    changed = people.copy()
+    for name in ATTRIBUTES:
+        changed[name] = rng.permutation(people[name].to_numpy())
+    return changed
+
+
 def require_bands(
     people: pd.DataFrame, bands: Sequence[str] = BANDS, kinds: Sequence[str] = KINDS
 ) -> None:

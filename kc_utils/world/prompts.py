@@ -43,14 +43,23 @@ class Query:
 
 
 def make_queries(
-    people: pd.DataFrame, task: str, wording: str, tokenizer: PreTrainedTokenizerBase
+    people: pd.DataFrame,
+    task: str,
+    wording: str,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    bos: bool = False,
 ) -> list[Query]:
-    """One query per person. ``subject`` is the half-open token range of the name."""
+    """One query per person. ``subject`` is the half-open token range of the name.
+
+    ``bos``: the beginning-of-text token stands in front, also where the tokenizer adds none.
+    """
     template = query_prompt(task, wording)
     before = template.index("{name}")
     texts = [template.replace("{name}", name) for name in people["name"]]
     spans = [(before, before + len(name)) for name in people["name"]]
-    queries = tokenise(people["person_id"], texts, spans, people[task].tolist(), tokenizer)
+    answers = people[task].tolist()
+    queries = tokenise(people["person_id"], texts, spans, answers, tokenizer, bos=bos)
     for query, text, answer in zip(queries, texts, people[task], strict=True):
         if query is None:
             raise KcError(
@@ -67,12 +76,17 @@ def tokenise(
     answers: Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
     forms: Sequence[str] | None = None,
+    *,
+    bos: bool = False,
 ) -> list[Query | None]:
     """A query per prompt, None where the tokenizer joins the end of the prompt and the answer.
 
     ``spans``: characters of the subject in each text, half open. One space is put between prompt
-    and answer.
+    and answer. ``bos``: see :func:`make_queries`; a tokenizer without such a token uses its
+    end-of-text token, which GPT-2 has in both places.
     """
+    first_id = tokenizer.bos_token_id
+    first_id = tokenizer.eos_token_id if first_id is None else first_id
     prompts = tokenizer(list(texts), return_offsets_mapping=True)
     whole = tokenizer([f"{text} {answer}" for text, answer in zip(texts, answers, strict=True)])
     queries: list[Query | None] = []
@@ -86,8 +100,10 @@ def tokenise(
             for t, (a, b) in enumerate(prompts["offset_mapping"][i])
             if a < span[1] and b > span[0]
         ]
-        subject, form = (inside[0], inside[-1] + 1), forms[i] if forms else ""
-        first = int(full[len(ids)])
+        form, first = forms[i] if forms else "", int(full[len(ids)])
+        added = bos and ids[0] != first_id
+        ids = (first_id, *ids) if added else ids
+        subject = (inside[0] + added, inside[-1] + 1 + added)
         queries.append(Query(int(number), texts[i], ids, subject, answers[i], first, form))
     return queries
 
@@ -101,8 +117,12 @@ def make_pairs(
     n_pairs: int,
     min_fellows: int,
     seed: int,
+    bos: bool = False,
 ) -> pd.DataFrame:
     """Clean and corrupted prompts of every task, type, band, split and wording.
+
+    The corrupted prompt asks about another person of the same type, band and split
+    (:func:`make_free_pairs` draws from everybody, as the published code does).
 
     Columns: task, kind, band, split, wording, pair_id, person_id, corrupted_person_id, clean,
     corrupted, clean_ids, corrupted_ids, right, wrong, right_id, wrong_id, subject_start,
@@ -116,7 +136,9 @@ def make_pairs(
                     for split in SPLITS:
                         chosen = people.query("kind == @kind and band == @band and split == @split")
                         queries = (
-                            make_queries(chosen, task, wording, tokenizer) if len(chosen) else []
+                            make_queries(chosen, task, wording, tokenizer, bos=bos)
+                            if len(chosen)
+                            else []
                         )
                         cell = (task, kind, band, split, wording)
                         rng = np.random.default_rng([seed, _STREAM, *_numbers(cell)])
@@ -125,6 +147,39 @@ def make_pairs(
                             raise KcError(_no_pairs(cell, len(chosen), min_fellows))
                         rows += [_row(cell, i, *pair) for i, pair in enumerate(pairs)]
     return pd.DataFrame(rows)
+
+
+def make_free_pairs(
+    people: pd.DataFrame,
+    pairs: pd.DataFrame,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    seed: int,
+    bos: bool = False,
+) -> pd.DataFrame:
+    """The discovery prompts of ``pairs`` with partners drawn from everybody (trained wording).
+
+    The published code takes any subject whose name has as many tokens; type, frequency band and
+    split play no part. A prompt for which nobody fits is left out. Columns: those of ``pairs``.
+    """
+    chosen = pairs[(pairs["split"] == SPLITS[0]) & (pairs["wording"] == WORDINGS[0])]
+    rows = []
+    for task, part in chosen.groupby("task", sort=False):
+        queries = make_queries(people, str(task), WORDINGS[0], tokenizer, bos=bos)
+        by_person = {query.person_id: query for query in queries}
+        groups: dict[tuple[int, tuple[int, int]], list[Query]] = defaultdict(list)
+        for query in queries:
+            groups[len(query.ids), query.subject].append(query)
+        rng = np.random.default_rng([seed, _STREAM, *_numbers((str(task), "everybody"))])
+        for row in part.itertuples(index=False):
+            clean = by_person[row.person_id]
+            fellows = groups[len(clean.ids), clean.subject]
+            fits = [q for q in fellows if q.answer_id != clean.answer_id]
+            if fits:
+                partner = fits[int(rng.integers(len(fits)))]
+                cell = (row.task, row.kind, row.band, row.split, row.wording)
+                rows.append(_row(cell, row.pair_id, clean, partner))
+    return pd.DataFrame(rows, columns=pairs.columns)
 
 
 def pair_queries(

@@ -58,6 +58,11 @@ ALPHA = 0.05
 MARGIN = 2.0
 STEEPER = 2.0
 
+#: Columns of :meth:`Bends.row`.
+ROW = ("n_points", "rising", "winner", "verdict", "sharp", "sharp_delta_bic", "sharp_p_value",
+       "slope_before", "slope_steep", "slope_after", "rho",
+       *(f"{name}{end}" for name in ("onset", "knee")
+         for end in ("", "_low", "_high", "_delta_bic", "_p_value", "_reason")))  # fmt: skip
 _NAN = math.nan
 _NOWHERE = (_NAN, _NAN, _NAN)
 
@@ -126,9 +131,8 @@ class Bends:
             for name in ("onset", "knee")
             for end in ends
         }
-        names = ("n_points", "rising", "winner", "verdict", "sharp", "sharp_delta_bic",
-                 "sharp_p_value", "slope_before", "slope_steep", "slope_after", "rho")  # fmt: skip
-        return {name: getattr(self, name) for name in names} | bends
+        plain = {name: getattr(self, name) for name in ROW if hasattr(self, name)}
+        return {name: {**plain, **bends}[name] for name in ROW}
 
 
 def fit_bends(

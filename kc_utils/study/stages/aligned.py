@@ -1,8 +1,9 @@
 """Aligned circuits: one checkpoint's edges, run inside every other checkpoint.
 
-Init, Before, After and Last are the first checkpoint, the two around the bend of the entropy curve,
-and the last one (paper, section 6.4). They are studied for the first task of the configuration. The
-last checkpoint also has a random circuit as large as Last, and mean outputs outside of circuits.
+Init, Before, After and Last are the first checkpoint, the two around the knee of the entropy curve
+(the phase shift, where the steep fall turns slow), and the last one (paper, section 6.4). They are
+studied for the first task of the configuration. The last checkpoint also has a random circuit as
+large as Last, and mean outputs outside of circuits.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from kc_utils.analysis.stats.breakpoint import MIN_POINTS, fit_breakpoint
+from kc_utils.analysis.stats.bend_models import BendModels
+from kc_utils.analysis.stats.bends import MIN_POINTS
 from kc_utils.analysis.topology import entropy
 from kc_utils.circuits import Circuit, random_circuit, top_n
 from kc_utils.circuits.graph import Graph
@@ -24,7 +26,7 @@ NAMES = ("Init", "Before", "After", "Last")
 
 
 def find_phases(run: Run) -> pd.DataFrame:
-    """The bend of each cell's entropy curve: epoch, and the checkpoints before and after it."""
+    """The knee of each cell's entropy curve: epoch, and the checkpoints before and after it."""
     graph = common.graph_of_run(run)
     curve = pd.DataFrame(
         [
@@ -36,13 +38,13 @@ def find_phases(run: Run) -> pd.DataFrame:
     rows = []
     for names, part in curve.groupby(["task", "kind", "band"], sort=False):
         part = part.sort_values("step").reset_index(drop=True)
-        bend = bend_epoch(part["epoch"], part["entropy"], run.config.seed)
+        bend = knee_epoch(part["epoch"], part["entropy"])
         after = int(np.searchsorted(part["epoch"], bend, side="right"))
         after = min(max(after, 1), len(part) - 1)
         rows.append(
             dict(zip(["task", "kind", "band"], names, strict=True))
             | {
-                "bend_epoch": bend,
+                "knee_epoch": bend,
                 "Init": part["step"].iloc[0],
                 "Before": part["step"].iloc[after - 1],
                 "After": part["step"].iloc[after],
@@ -52,10 +54,16 @@ def find_phases(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def bend_epoch(epochs: pd.Series, values: pd.Series, seed: int) -> float:
-    """Epoch of the fitted bend; with too few checkpoints, the middle of the largest step."""
+def knee_epoch(epochs: pd.Series, values: pd.Series) -> float:
+    """Epoch of the fitted knee, decided or not: circuits are frozen on either side of it.
+
+    With too few checkpoints, or without a knee of the right sign, the middle of the largest step.
+    """
     if len(epochs) >= MIN_POINTS:
-        return fit_breakpoint(epochs, values, n=200, seed=seed).breakpoint
+        x, y = epochs.to_numpy(float), values.to_numpy(float)
+        knee = float(BendModels(x, y, rising=False).epochs("onset and knee")[1])
+        if np.isfinite(knee):
+            return knee
     steps = values.diff().abs().fillna(0.0)
     at = int(steps.argmax())
     return float(epochs.iloc[max(at - 1, 0) : at + 1].mean())
@@ -84,7 +92,7 @@ def aligned_circuits(
     found = []
     for name in NAMES:
         origin = int(at[name])
-        circuit = top_n(scores_at(origin)[cell.name], graph, run.config.circuit.top_n)
+        circuit = top_n(scores_at(origin)[cell.name], graph, common.circuit_size(run))
         found.append((name, origin, circuit, under))
     if "mean" in under:
         # Another draw than the random circuits that stand beside own ones.

@@ -7,6 +7,7 @@ import pandas as pd
 from kc_utils.config import Config, TrainingConfig
 from kc_utils.models.causal_lm import load_tokenizer, make_model, resolve_model, save_model
 from kc_utils.runs.stage import Workspace
+from kc_utils.study import given_base
 from kc_utils.training.packing import plan_epochs
 from kc_utils.training.pretraining import train
 
@@ -18,7 +19,10 @@ def compute(work: Workspace) -> None:
     target = folder / "model"
     tokenizer = load_tokenizer(run.verify(run.path / "tokenizer"))
     losses = pd.DataFrame(columns=["step", "epoch", "loss", "grad_norm", "learning_rate"])
-    if settings.model.source == "made":
+    if given_base.folder(settings) is not None:
+        if not target.exists():
+            model, tokenizer = given_base.load(settings)
+    elif settings.model.source == "made":
         texts = run.read(run.path / "data" / "base_corpus.parquet")["text"].tolist()
         plan = plan_epochs(
             tokenizer(texts).input_ids,

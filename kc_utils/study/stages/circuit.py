@@ -77,7 +77,7 @@ def _write_last(work: Workspace, parts: list[tuple[int, Path]]) -> None:
 
 def own_circuit(run: Run, scores, graph) -> Circuit:
     """The circuit of a score matrix at the configured size."""
-    return top_n(scores, graph, run.config.circuit.top_n)
+    return top_n(scores, graph, common.circuit_size(run))
 
 
 def circuit_sizes(run: Run) -> pd.DataFrame:
@@ -118,6 +118,10 @@ def evaluate_checkpoint(
             if (split, wording) == ("evaluate", "trained"):
                 todo += [(f"random-{i}", r, ("corrupted", "zero")) for i, r in enumerate(randoms)]
                 frozen = aligned_circuits(run, graph, number, step, phases, scores_at)
+                for band in run.config.circuit.bands if _is_first(run, cell) else ():
+                    if band != cell.band:
+                        other = own_circuit(run, scores[cell._replace(band=band).name], graph)
+                        todo.append((f"band-{band}", other, ("corrupted", "zero")))
                 for name, source, kept, under in frozen:
                     rows = pair_rows(evaluation, chosen, kept, under)
                     aligned.append(rows.assign(aligned=name, aligned_step=source, step=step))
@@ -126,6 +130,11 @@ def evaluate_checkpoint(
                 frames.append(rows.assign(circuit=name, split=split, wording=wording, step=step))
     artifacts.write_parquet(out_aligned, pd.concat(aligned, ignore_index=True))
     artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
+
+
+def _is_first(run: Run, cell: common.Cell) -> bool:
+    """Transfer between bands over training is measured for the first task."""
+    return cell.task == run.config.circuit.tasks[0]
 
 
 def _parts(work: Workspace, name: str, numbers) -> list[tuple[int, Path]]:

@@ -106,6 +106,12 @@ def graph_of_run(run: Run) -> Graph:
     return Graph(int(row["n_layers"]), int(row["n_heads"]), bool(row["parallel"]))
 
 
+def circuit_size(run: Run) -> int:
+    """Edges that circuits of this run keep: configured, or chosen by the rule of stage ``size``."""
+    table = run.table("circuit_size")
+    return int(table.loc[table["chosen"], "n"].iloc[0])
+
+
 def each_score(run: Run) -> Iterator[tuple[pd.Series, Cell, Tensor]]:
     """Checkpoint row, cell and score matrix, for all of them."""
     for _, row in analysed_checkpoints(run).iterrows():

@@ -9,6 +9,7 @@ import pandas as pd
 from kc_utils import artifacts
 from kc_utils.analysis.head_attribution import assign_roles, head_attribution, role_shares
 from kc_utils.analysis.logit_lens import lens_means, logit_lens
+from kc_utils.analysis.published_roles import published_head_sums, published_roles
 from kc_utils.circuits.circuit import top_n
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.runs.folder import Run
@@ -18,7 +19,8 @@ from kc_utils.study.stages import common
 
 
 def compute(work: Workspace) -> None:
-    """Tables ``head_roles``, ``role_shares``, ``mover_layers``, ``logit_lens``."""
+    """Tables ``head_roles``, ``role_shares`` (by the answer's logit), ``role_shares_published``
+    (by the published statistic), ``mover_layers``, ``logit_lens``."""
     run = work.run
     checkpoints = common.analysed_checkpoints(run)
     jobs = [(run.path, int(s), work.parts / f"{int(s):06d}.parquet") for s in checkpoints["step"]]
@@ -31,6 +33,7 @@ def compute(work: Workspace) -> None:
     work.table("head_roles", heads)
     work.table("logit_lens", lens)
     work.table("role_shares", shares(heads))
+    work.table("role_shares_published", shares(heads.assign(role=heads["published_role"])))
     movers = heads[heads["in_circuit"]].assign(count=lambda t: (t["role"] == "mover").astype(int))
     keys = ["step", "epoch", "task", "kind", "band", "layer"]
     work.table("mover_layers", movers.groupby(keys, as_index=False)["count"].sum())
@@ -51,16 +54,20 @@ def read_checkpoint(run_path: Path, step: int, out: Path) -> None:
     """Head attributions and logit lens of every cell at one checkpoint."""
     run = Run.open(run_path)
     settings = run.config
-    graph, pairs = common.graph_of_run(run), common.read_pairs(run)
+    graph, pairs, n = common.graph_of_run(run), common.read_pairs(run), common.circuit_size(run)
     bridge, scores = common.open_bridge(run, step), common.load_scores(run, step)
     frames = []
     for cell in common.cells(settings):
         chosen = common.select(pairs, cell, "evaluate").head(settings.analysis.lens_people)
         batch = PairBatch.from_frame(chosen)
-        circuit = top_n(scores[cell.name], graph, settings.circuit.top_n)
+        circuit = top_n(scores[cell.name], graph, n)
         heads = assign_roles(head_attribution(bridge, batch), settings.analysis.role_ratio)
         names = "a" + heads["layer"].astype(str) + ".h" + heads["head"].astype(str)
         heads["in_circuit"] = names.isin(set(circuit.nodes))
+        published = published_roles(
+            published_head_sums(bridge, batch), settings.analysis.role_ratio
+        )
+        heads["published_ratio"], heads["published_role"] = published["ratio"], published["role"]
         frames.append(heads.assign(what="head", **cell._asdict()))
         frames.append(lens_means(logit_lens(bridge, batch)).assign(what="lens", **cell._asdict()))
     artifacts.write_parquet(out, pd.concat(frames, ignore_index=True).assign(step=step))

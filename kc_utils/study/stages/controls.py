@@ -57,7 +57,7 @@ def compute(work: Workspace) -> None:
     jobs = [(run.path, step, None, path) for step, path in scored.items()]
     jobs += [(run.path, *at, path) for at, path in draws.items()]
     run_jobs(measure, [j for j in jobs if not j[3].is_file()], "controls")
-    graph, top = common.graph_of_run(run), work.config.circuit.top_n
+    graph, top = common.graph_of_run(run), common.circuit_size(run)
     curves = control_curves([(s, read_scores(p, graph)) for s, p in scored.items()], graph, top)
     floor = pd.concat([artifacts.read_parquet(p) for p in draws.values()], ignore_index=True)
     work.table("control_curves", checkpoints.merge(curves, on="step"))
@@ -116,7 +116,7 @@ def resample_checkpoint(run_path: Path, step: int, draw: int, out: Path) -> None
         batch = common.batch_of(pairs, cell, "discover")
         rng = stream(run.config.seed, f"noise floor {cell.name} {step} {draw}")
         one, two = (attribute(bridge, resampled(batch, rng), how) for _ in range(2))
-        found = compare(one, two, graph, run.config.circuit.top_n)
+        found = compare(one, two, graph, common.circuit_size(run))
         rows.append({"step": step, **cell._asdict(), "draw": draw} | found)
     artifacts.write_parquet(out, pd.DataFrame(rows))
 

@@ -2,7 +2,8 @@
 
 From the final checkpoint, training goes on with biographies of new people, or with conflicting
 facts about known people. At replay ratio r each step holds r old blocks for each new one, at the
-same number of blocks in all, so every ratio costs the same (paper, section 6.7).
+same number of blocks in all, so every ratio costs the same (paper, section 6.7). Whether a circuit
+*returns* can only be said beside a run that goes on with the old texts alone ("drift").
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel
 
 from kc_utils import artifacts
+from kc_utils.analysis.head_attribution import assign_roles, head_attribution, role_shares
 from kc_utils.analysis.stats.intervals import bootstrap_mean
 from kc_utils.analysis.topology import entropy, jaccard
 from kc_utils.circuits.attribution import attribute
@@ -39,19 +42,23 @@ from kc_utils.world import (
 )
 
 _KEYS = ["variant", "ratio", "step"]
+#: Training that goes on with the old texts alone: how far circuits move without anything new.
+DRIFT = "drift"
+ROLES = ("mover", "mixture", "relation")
+_SHAPE = ("entropy", "edge_jaccard", *ROLES)
 
 
 def compute(work: Workspace) -> None:
     """Tables ``forgetting_people`` (a row per person and measurement) and ``forgetting``."""
     run, settings = work.run, work.config
     variants, ratios = settings.forgetting.variants, settings.forgetting.replay_ratios
-    starts = {variant: work.parts / f"start-{variant}.parquet" for variant in variants}
+    starts = {variant: work.parts / f"start-{variant}.parquet" for variant in (*variants, DRIFT)}
     missing = [(run.path, v, path) for v, path in starts.items() if not path.is_file()]
     run_jobs(measure_start, missing, "before forgetting")
     jobs = [
         (run.path, variant, ratio, starts[variant], work.parts / f"{variant}-{ratio:.3f}.parquet")
-        for variant in variants
-        for ratio in ratios
+        for variant in (*variants, DRIFT)
+        for ratio in (ratios if variant != DRIFT else (1.0,))
     ]
     run_jobs(forget, [j for j in jobs if not j[-1].is_file()], "forgetting")
     frame = pd.concat([artifacts.read_parquet(j[-1]) for j in jobs], ignore_index=True)
@@ -76,7 +83,7 @@ def summary(frame: pd.DataFrame, people: pd.DataFrame, settings: Config) -> pd.D
             }
         rows.append(row)
     shapes = frame.dropna(subset=["entropy"]).groupby(_KEYS, as_index=False)
-    return pd.DataFrame(rows).merge(shapes[["entropy", "edge_jaccard"]].mean(), on=_KEYS)
+    return pd.DataFrame(rows).merge(shapes[list(_SHAPE)].mean(), on=_KEYS)
 
 
 def measure_start(run_path: Path, variant: str, out: Path) -> None:
@@ -115,6 +122,8 @@ def forget(run_path: Path, variant: str, ratio: float, start: Path, out: Path) -
 def other_people(people: pd.DataFrame, variant: str, settings: Config) -> pd.DataFrame:
     """Whom training goes on about."""
     n, seed = settings.forgetting.n_people, settings.seed + 1
+    if variant == DRIFT:
+        return people
     if variant == "new_people":
         return make_new_people(
             n, set(people["name"]), seed, settings.world.mean_frequency, first_id=len(people)
@@ -192,18 +201,22 @@ class _Case:
         # Conflicting facts overwrite those of the same people, so these are the ones to ask about.
         if variant == "conflicting":
             old = old[old["person_id"].isin(self.new_people["person_id"])]
+        asked = {"old": old} if variant == DRIFT else {"old": old, "new": self.new_people}
         self.questions = {
             facts: FirstTokens.find(
                 self.tokenizer, _validation(people, self.templates, self.settings)
             )
-            for facts, people in (("old", old), ("new", self.new_people))
+            for facts, people in asked.items()
         }
+        self.variant, self.n_edges = variant, common.circuit_size(run)
         self.graph = common.graph_of_run(run)
         scores = common.load_scores(run, self.last)
         task, band = run.config.circuit.tasks[0], run.config.circuit.bands[0]
         cells = [common.Cell(task, kind, band) for kind in KINDS]
         pairs = common.read_pairs(run)
         self.batches = {c: common.batch_of(pairs, c, "discover") for c in cells}
+        n_people = self.settings.analysis.lens_people
+        self.held_out = {c: common.batch_of(pairs, c, "evaluate").slice(0, n_people) for c in cells}
         self.start_scores = {c: scores[c.name] for c in cells}
 
     def load(self) -> PreTrainedModel:
@@ -213,6 +226,8 @@ class _Case:
     def texts(self) -> dict[str, list[str]]:
         """Biographies to train on, about the old facts and about the new ones."""
         old = self.run.read(self.run.path / "data" / "biographies.parquet")
+        if self.variant == DRIFT:
+            return {"old": old["text"].tolist(), "new": old["text"].tolist()}
         new = make_biographies(self.new_people, self.templates, self.settings.seed + 2)
         return {"old": old["text"].tolist(), "new": new["text"].tolist()}
 
@@ -227,20 +242,27 @@ class _Case:
 
     def start_shape(self) -> pd.DataFrame:
         """Shape of the circuits of the final checkpoint, from the scores that it already has."""
-        return self._shape(self.start_scores)
+        return self._shape(self.start_scores, boot_bridge(self.load(), self.tokenizer))
 
     def shape(self, model: PreTrainedModel) -> pd.DataFrame:
-        """Entropy, and edge Jaccard with the start, of the first task's and band's circuits."""
+        """Entropy, edge Jaccard with the start and shares of head roles, of the circuits of the
+        first task and band."""
         bridge = boot_bridge(model, self.tokenizer)
         how = common.attribution_settings(self.settings)
-        return self._shape({c: attribute(bridge, b, how) for c, b in self.batches.items()})
+        return self._shape({c: attribute(bridge, b, how) for c, b in self.batches.items()}, bridge)
 
-    def _shape(self, scores: dict[common.Cell, Tensor]) -> pd.DataFrame:
+    def _shape(self, scores: dict[common.Cell, Tensor], bridge: TransformerBridge) -> pd.DataFrame:
         rows = []
         for cell, found in scores.items():
-            before, now = (self._edges(x) for x in (self.start_scores[cell], found))
-            rows.append((cell.kind, entropy(found, self.graph.real_edges), jaccard(before, now)))
-        return pd.DataFrame(rows, columns=["kind", "entropy", "edge_jaccard"])
-
-    def _edges(self, scores: Tensor) -> np.ndarray:
-        return top_n(scores, self.graph, self.settings.circuit.top_n).edges
+            before, now = (
+                top_n(x, self.graph, self.n_edges) for x in (self.start_scores[cell], found)
+            )
+            heads = head_attribution(bridge, self.held_out[cell])
+            roles = assign_roles(heads, self.settings.analysis.role_ratio)
+            shares = role_shares(roles, now.nodes).set_index("role")["share"]
+            rows.append(
+                {"kind": cell.kind, "entropy": entropy(found, self.graph.real_edges),
+                 "edge_jaccard": jaccard(before.edges, now.edges)}
+                | {role: shares[role] for role in ROLES}
+            )  # fmt: skip
+        return pd.DataFrame(rows)

@@ -44,7 +44,7 @@ def evaluate_last(run_path: Path, step: int, number: int, out: Path) -> None:
     run = Run.open(run_path)
     settings = run.config.circuit
     cell = common.cells(run.config)[number]
-    graph, pairs = common.graph_of_run(run), common.read_pairs(run)
+    graph, pairs, n = common.graph_of_run(run), common.read_pairs(run), common.circuit_size(run)
     bridge, scores = common.open_bridge(run, step), common.load_scores(run, step)
     chosen = common.select(pairs, cell, "evaluate")
     means = mean_outputs(bridge, common.batch_of(pairs, cell, "discover"))
@@ -53,14 +53,14 @@ def evaluate_last(run_path: Path, step: int, number: int, out: Path) -> None:
     frames = []
     if cell.task == settings.tasks[0]:
         circuits = curve_circuits(scores[cell.name], graph, seed)
-        own = top_n(scores[cell.name], graph, settings.top_n)
+        own = top_n(scores[cell.name], graph, n)
         frames.append(size_curve(evaluation, circuits))
         frames.append(recovery(evaluation, own).assign(circuit="own"))
         sizes = [circuit.n for (_, name), circuit in circuits.items() if name == "own"]
         found = minimal_sizes(evaluation, scores[cell.name], graph, sizes)
         artifacts.write_parquet(minimal_path(out), found.assign(**cell._asdict(), step=step))
     for band in settings.bands:
-        source = top_n(scores[cell._replace(band=band).name], graph, settings.top_n)
+        source = top_n(scores[cell._replace(band=band).name], graph, n)
         sides = [("own", source)]
         if band == cell.band:
             sides.append(("random", random_circuit(graph, source.n_edges, seed)))

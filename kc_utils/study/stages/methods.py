@@ -57,7 +57,7 @@ def compare_cell(run_path: Path, step: int, number: int, out: Path) -> None:
     held_out = common.batch_of(pairs, cell, "evaluate")
     refs, known = references(bridge, held_out), variants(circuit.steps)
     rows, by_reader = [], []
-    n = min(circuit.top_n, graph.n_edges)
+    n = common.circuit_size(run)
     for name, score in scores.items():
         result = evaluate_circuit(bridge, held_out, top_n(score, graph, n), refs=refs)
         runs = backward_runs(known[name], graph) if name in known else float("nan")

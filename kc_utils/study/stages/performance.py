@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kc_utils.analysis.faithfulness import CELL, faithfulness_of
+from kc_utils.analysis.knowledge import time_to_knowledge
 from kc_utils.analysis.stats.resample import means
 from kc_utils.runs.stage import Workspace
 
@@ -12,8 +13,9 @@ AT = ["step", "epoch"]
 
 
 def compute(work: Workspace) -> None:
-    """Tables ``accuracy``, ``query_accuracy``, ``hits``, ``faithfulness``, ``aligned``,
-    ``transfer``, ``sizes``."""
+    """Tables ``accuracy`` (new texts), ``accuracy_read`` (texts that training read),
+    ``query_accuracy`` (last checkpoint), ``query_curve``,
+    ``time_to_knowledge``, ``hits``, ``faithfulness``, ``aligned``, ``transfer``, ``sizes``."""
     run, n, seed = work.run, work.config.analysis.bootstrap, work.config.seed
     hit_k = work.config.circuit.hit_k
 
@@ -21,14 +23,20 @@ def compute(work: Workspace) -> None:
         return means(frame, by, value, n=n, seed=seed)
 
     first = run.table("first_token")
-    by_band = mean(first, [*AT, "kind", "band", "wording"], "correct")
-    over_bands = mean(first, [*AT, "kind", "wording"], "correct").assign(band="all")
-    work.table("accuracy", pd.concat([by_band, over_bands], ignore_index=True))
+    read = run.table("first_token_read")
+    for name, frame in (("accuracy", first), ("accuracy_read", read)):
+        by_band = mean(frame, [*AT, "kind", "band", "wording"], "correct")
+        over_bands = mean(frame, [*AT, "kind", "wording"], "correct").assign(band="all")
+        work.table(name, pd.concat([by_band, over_bands], ignore_index=True))
+    work.table("time_to_knowledge", time_to_knowledge(read))
     answers = run.table("query_answers")
     work.table("query_accuracy", mean(answers, ["kind", "band", "wording", "attribute"], "correct"))
+    asked = run.table("query_answers_by_step")
+    asked = asked[asked["attribute"].isin(work.config.circuit.tasks)]
+    work.table("query_curve", mean(asked, [*AT, "kind", "band", "attribute"], "correct"))
 
     pairs = run.table("circuit_pairs").assign(hit=lambda t: t["rank"] <= hit_k)
-    pairs["circuit"] = pairs["circuit"].str.partition("-")[0]
+    pairs["circuit"] = pairs["circuit"].str.replace(r"^random-\d+$", "random", regex=True)
     keys = [*AT, *CELL, "split", "wording", "circuit", "ablation"]
     work.table("hits", mean(pairs, keys, "hit"))
     work.table("model_hits", model_hits(pairs, hit_k, n, seed))

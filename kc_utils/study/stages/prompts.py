@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from kc_utils.models.causal_lm import load_tokenizer
 from kc_utils.runs.stage import Workspace
-from kc_utils.world.prompts import make_pairs
+from kc_utils.world.prompts import make_free_pairs, make_pairs
 
 
 def compute(work: Workspace) -> None:
-    """``data/pairs.parquet``."""
+    """``data/pairs.parquet``, and ``data/free_pairs.parquet`` with partners from everybody."""
     run, settings = work.run, work.config.circuit
     tokenizer = load_tokenizer(run.verify(run.path / "tokenizer"))
     people = run.read(run.path / "data" / "people.parquet")
@@ -20,5 +20,8 @@ def compute(work: Workspace) -> None:
         n_pairs=settings.n_pairs,
         min_fellows=settings.min_fellows,
         seed=work.config.seed,
+        bos=settings.bos,
     )
     work.data("pairs", pairs)
+    free = make_free_pairs(people, pairs, tokenizer, seed=work.config.seed, bos=settings.bos)
+    work.data("free_pairs", free)

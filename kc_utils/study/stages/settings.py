@@ -14,10 +14,11 @@ def world(settings: Config) -> object:
     return {
         "seed": settings.seed,
         "world": settings.world.model_dump(mode="json"),
-        "corpus": [base.relations, base.n_known, base.texts_per_person, base.sentences_per_text],
-        "tokenizer": [model.source, model.path, model.vocab_size],
+        "corpus": [base.relations, base.n_known, base.texts_per_person, base.sentences_per_text,
+                   base.given],
+        "tokenizer": [model.source, model.path, model.vocab_size, settings.circuit.bos],
         "validation": settings.training.validation_people,
-    }
+    }  # fmt: skip
 
 
 def base(settings: Config) -> object:
@@ -28,6 +29,11 @@ def base(settings: Config) -> object:
     return [*values, settings.base.model_dump(mode="json"), optimiser] if made else values
 
 
+def knowledge(settings: Config) -> object:
+    """Nothing of its own: people and base model decide."""
+    return []
+
+
 def training(settings: Config) -> object:
     """Continued training."""
     return [settings.seed, settings.training.model_dump(mode="json")]
@@ -36,7 +42,8 @@ def training(settings: Config) -> object:
 def prompts(settings: Config) -> object:
     """Tasks, bands and numbers of pairs."""
     chosen = settings.circuit
-    return [settings.seed, chosen.tasks, chosen.bands, chosen.n_pairs, chosen.min_fellows]
+    return [settings.seed, chosen.tasks, chosen.bands, chosen.n_pairs, chosen.min_fellows,
+            chosen.bos]  # fmt: skip
 
 
 def attribution(settings: Config) -> object:
@@ -45,9 +52,15 @@ def attribution(settings: Config) -> object:
     return [chosen.every, chosen.method, chosen.metric, chosen.steps, chosen.path]
 
 
+def size(settings: Config) -> object:
+    """The number of edges, or the rule that chooses it."""
+    chosen = settings.circuit
+    return [chosen.top_n, chosen.restore, chosen.most_edges]
+
+
 def circuit(settings: Config) -> object:
-    """Size of the circuits and number of random ones."""
-    return [settings.seed, settings.circuit.top_n, settings.circuit.random_circuits]
+    """Number of random circuits."""
+    return [settings.seed, settings.circuit.random_circuits]
 
 
 def performance(settings: Config) -> object:
@@ -57,24 +70,34 @@ def performance(settings: Config) -> object:
 
 def components(settings: Config) -> object:
     """Thresholds of the roles and people of the logit lens."""
-    return [settings.circuit.top_n, settings.analysis.role_ratio, settings.analysis.lens_people]
+    return [settings.analysis.role_ratio, settings.analysis.lens_people]
 
 
 def methods(settings: Config) -> object:
     """Pairs, and the largest graph for exact patching."""
     chosen = settings.analysis
-    return [settings.seed, chosen.method_pairs, chosen.exact_max_edges, settings.circuit.top_n]
+    return [settings.seed, chosen.method_pairs, chosen.exact_max_edges]
+
+
+def regime(settings: Config) -> object:
+    """Nothing of its own."""
+    return []
+
+
+def ways(settings: Config) -> object:
+    """k of Hit@k."""
+    return [settings.seed, settings.circuit.hit_k]
 
 
 def forgetting(settings: Config) -> object:
     """How the model goes on training on other people."""
-    return [settings.seed, settings.forgetting.model_dump(mode="json"), settings.circuit.top_n,
+    return [settings.seed, settings.forgetting.model_dump(mode="json"),
             settings.analysis.bootstrap]  # fmt: skip
 
 
 def controls(settings: Config) -> object:
     """Number of resamples."""
-    return [settings.seed, settings.controls.resamples, settings.circuit.top_n]
+    return [settings.seed, settings.controls.resamples]
 
 
 def unseen(settings: Config) -> object:

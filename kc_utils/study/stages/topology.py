@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kc_utils.analysis.stats.bends import MIN_POINTS as MIN_BEND_POINTS
+from kc_utils.analysis.stats.bends import ROW, fit_bends
 from kc_utils.analysis.stats.breakpoint import MIN_POINTS, fit_breakpoint, rising_part
 from kc_utils.analysis.topology import (
     centre_of_mass,
@@ -12,16 +14,18 @@ from kc_utils.analysis.topology import (
     shape,
 )
 from kc_utils.circuits.circuit import Circuit, strongest_edges, top_n
+from kc_utils.config import Config
 from kc_utils.runs.stage import Workspace
 from kc_utils.study.stages import common
+from kc_utils.world import stream
 
 QUANTITIES = ("entropy", "edge_jaccard", "accuracy")
 
 
 def compute(work: Workspace) -> None:
     """Tables ``topology``, ``activation_ratio``, ``centre_of_mass``, ``phase_shift``,
-    ``strongest_edges``."""
-    run, top = work.run, work.config.circuit.top_n
+    ``shift`` (onset and knee), ``strongest_edges``."""
+    run, top = work.run, common.circuit_size(work.run)
     graph = common.graph_of_run(run)
     found = [
         (int(row["step"]), float(row["epoch"]), cell, scores, top_n(scores, graph, top))
@@ -43,6 +47,7 @@ def compute(work: Workspace) -> None:
     work.table("centre_of_mass", pd.DataFrame(centres))
     work.table("strongest_edges", pd.concat(edges, ignore_index=True))
     work.table("phase_shift", bends(topology, run.table("accuracy"), work.config))
+    work.table("shift", shifts(topology, run.table("accuracy_read"), work.config))
 
 
 def _centre(circuit: Circuit, seed: int) -> dict[str, float]:
@@ -55,6 +60,34 @@ def _centre(circuit: Circuit, seed: int) -> dict[str, float]:
     return {"source": own.source, "destination": own.destination} | dict(
         zip(("random_source", "random_low", "random_high"), chance, strict=True)
     )
+
+
+def shifts(topology: pd.DataFrame, read: pd.DataFrame, settings: Config) -> pd.DataFrame:
+    """Onset and knee of every cell's curves (:func:`kc_utils.analysis.stats.bends.fit_bends`).
+
+    Quantities: entropy (over all edges) and entropy_kept, which fall; edge_jaccard with the last
+    checkpoint (without that one, where it is 1 by definition) and accuracy on the texts that
+    training read, which rise. Formation is onset to knee, optimisation what follows. Columns:
+    task, kind, band, quantity, and those of :meth:`~kc_utils.analysis.stats.bends.Bends.row`.
+    """
+    rows = []
+    for cell, part in topology.groupby(["task", "kind", "band"], sort=False):
+        task, kind, band = (str(name) for name in cell)
+        known = read[(read["kind"] == kind) & (read["band"] == band)]
+        curves = {
+            "entropy": (part["epoch"], part["entropy"], False),
+            "entropy_kept": (part["epoch"], part["entropy_kept"], False),
+            "edge_jaccard": (part["epoch"].iloc[:-1], part["edge_jaccard"].iloc[:-1], True),
+            "accuracy": (known["epoch"], known["value"], True),
+        }
+        for quantity, (epochs, values, rising) in curves.items():
+            if len(epochs) >= MIN_BEND_POINTS:
+                rng = stream(settings.seed, f"bends {task} {kind} {band} {quantity}")
+                found = fit_bends(epochs, values, rising=rising, rng=rng).row()
+                rows.append(
+                    {"task": task, "kind": kind, "band": band, "quantity": quantity} | found
+                )
+    return pd.DataFrame(rows, columns=["task", "kind", "band", "quantity", *ROW])
 
 
 def bends(topology: pd.DataFrame, accuracy: pd.DataFrame, settings) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from transformers import PreTrainedTokenizerBase
 
 from kc_utils import artifacts
 from kc_utils.config import ATTRIBUTES, TrainingConfig
@@ -14,11 +15,12 @@ from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import run_jobs
 from kc_utils.runs.stage import Workspace
 from kc_utils.study.stages import common
+from kc_utils.study.stages.world import trained_templates
 from kc_utils.training.accuracy import first_token_accuracy, generate_answers
-from kc_utils.training.packing import plan_epochs
+from kc_utils.training.packing import EpochPlan, plan_changing, plan_epochs
 from kc_utils.training.pretraining import train
 from kc_utils.training.trainer import fast_kernels
-from kc_utils.world import query_prompt
+from kc_utils.world import make_biographies, query_prompt, with_shuffled_answers
 from kc_utils.world.prompts import WORDINGS
 
 
@@ -29,15 +31,7 @@ def compute(work: Workspace) -> None:
     folder = work.folder("checkpoints")
     base = run.verify(run.path / "base") / "model"
     tokenizer = load_tokenizer(base)
-    texts = run.read(run.path / "data" / "biographies.parquet")["text"].tolist()
-    plan = plan_epochs(
-        tokenizer(texts).input_ids,
-        epochs=settings.training.epochs,
-        block_size=settings.training.block_size,
-        eos_id=tokenizer.eos_token_id,
-        pad_id=tokenizer.pad_token_id,
-        seed=settings.seed,
-    )
+    plan = epoch_plan(run, tokenizer)
     result = train(
         load_model(base, attention="sdpa"),
         tokenizer,
@@ -54,10 +48,43 @@ def compute(work: Workspace) -> None:
     measured = [artifacts.read_parquet(path).assign(step=step) for _, step, path in jobs]
     work.table("checkpoints", steps)
     work.table("training_loss", result.losses)
-    work.table("first_token", pd.concat(measured).merge(steps, on="step"))
-    work.table(
-        "query_answers", work.piece("query_answers", lambda: answer_queries(run, jobs[-1][1]))
-    )
+    first = pd.concat(measured).merge(steps, on="step")
+    read = first["wording"] == "read"
+    work.table("first_token", first[~read].reset_index(drop=True))
+    work.table("first_token_read", first[read].reset_index(drop=True))
+    last = jobs[-1][1]
+    asked = [(run.path, s, s == last, p.with_name(f"query-{p.name}")) for _, s, p in jobs]
+    run_jobs(answer_queries, [j for j in asked if not j[3].is_file()], "whole answers")
+    answered = [artifacts.read_parquet(path).assign(step=step) for _, step, _, path in asked]
+    answers = pd.concat(answered).merge(steps, on="step")
+    work.table("query_answers", answered[-1].drop(columns="step"))
+    work.table("query_answers_by_step", answers[answers["wording"] == WORDINGS[0]])
+
+
+def epoch_plan(run: Run, tokenizer: PreTrainedTokenizerBase) -> EpochPlan:
+    """What training reads, epoch by epoch.
+
+    With shuffled answers every epoch has texts of its own, in which people hold other people's
+    values; wordings and frequencies are those of the biographies.
+    """
+    settings = run.config
+    how = {
+        "block_size": settings.training.block_size,
+        "eos_id": tokenizer.eos_token_id,
+        "pad_id": tokenizer.pad_token_id,
+        "seed": settings.seed,
+    }
+    epochs = settings.training.epochs
+    if settings.world.answers == "fixed":
+        texts = run.read(run.path / "data" / "biographies.parquet")["text"].tolist()
+        return plan_epochs(tokenizer(texts).input_ids, epochs=epochs, **how)
+    people = run.read(run.path / "data" / "people.parquet")
+    templates = trained_templates(settings)
+    read = [
+        make_biographies(with_shuffled_answers(people, settings.seed, e), templates, settings.seed)
+        for e in range(epochs)
+    ]
+    return plan_changing([tokenizer(r["text"].tolist()).input_ids for r in read], **how)
 
 
 def on_this_machine(training: TrainingConfig) -> TrainingConfig:
@@ -82,20 +109,27 @@ def measure_checkpoint(run_path: Path, step: int, out: Path) -> None:
     artifacts.write_parquet(out, measured)
 
 
-def answer_queries(run: Run, step: int) -> pd.DataFrame:
-    """Whole answers by greedy generation, for the validation people, in both wordings."""
+def answer_queries(run_path: Path, step: int, everything: bool, out: Path) -> None:
+    """Whole answers by greedy generation, for the validation people.
+
+    With ``everything`` for all attributes in both wordings, else for the tasks of circuits in the
+    trained one.
+    """
+    run = Run.open(run_path)
+    tasks = run.config.circuit.tasks
+    attributes, wordings = (ATTRIBUTES, WORDINGS) if everything else (tasks, WORDINGS[:1])
     path = common.checkpoint_path(run, step)
     model, tokenizer = load_model(path, attention="sdpa").to(device()), load_tokenizer(path)
     chosen = run.read(run.path / "data" / "validation.parquet")["person_id"].unique()
     people = run.read(run.path / "data" / "people.parquet")
     people = people[people["person_id"].isin(chosen)]
     frames = []
-    for attribute in ATTRIBUTES:
-        for wording in WORDINGS:
+    for attribute in attributes:
+        for wording in wordings:
             template = query_prompt(attribute, wording)
             prompts = [template.replace("{name}", name) for name in people["name"]]
             answers = generate_answers(model, tokenizer, prompts, people[attribute].tolist())
             who = people[["person_id", "kind", "band"]].reset_index(drop=True)
             named = who.assign(attribute=attribute, wording=wording)
             frames.append(pd.concat([named, answers.reset_index(drop=True)], axis=1))
-    return pd.concat(frames, ignore_index=True)
+    artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))

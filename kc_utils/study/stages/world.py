@@ -15,15 +15,19 @@ from kc_utils.errors import KcError
 from kc_utils.models.causal_lm import load_package_model
 from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer, train_bpe
 from kc_utils.runs.stage import Workspace
+from kc_utils.study import given_base
 from kc_utils.world import (
+    known_facts,
     make_base_corpus,
     make_biographies,
     make_known_names,
     make_people,
     make_validation,
+    placed,
     require_bands,
     split_all,
     value_texts,
+    with_old_values,
 )
 
 #: How often each attribute value is read by the tokenizer, so that first tokens of answers differ.
@@ -33,6 +37,9 @@ _VALUE_REPEATS = 100
 def known_names(settings: Config) -> Sequence[str] | None:
     """Names of the people that the base model knows; None for the shipped real people."""
     world = settings.world
+    given = given_base.facts(settings)
+    if given is not None:
+        return given["name"].tolist()
     if world.known_names_file:
         return read_names(Path(world.known_names_file))
     if settings.model.source == "made":
@@ -62,14 +69,28 @@ def read_names(path: Path) -> tuple[str, ...]:
 def world_people(settings: Config) -> pd.DataFrame:
     """The people of a configuration; an empty band is an error."""
     made = settings.model.source == "made"
-    old = made and settings.base.relations != "other"
+    given = given_base.facts(settings)
+    old = made and settings.base.relations != "other" and given is None
     people = make_people(settings.world, settings.seed, known_names(settings), old_values=old)
+    if given is not None:
+        people = with_old_values(people, given, settings.seed)
     require_bands(people, settings.circuit.bands)
     return people
 
 
+def trained_templates(settings: Config) -> dict[str, Sequence[str]]:
+    """For each attribute the templates that training may use."""
+    split = split_all(settings.world.held_out_templates, settings.seed)
+    return {attribute: split[attribute].trained for attribute in ATTRIBUTES}
+
+
 def compute(work: Workspace) -> None:
-    """``data/{people,biographies,validation,base_corpus}.parquet`` and ``tokenizer/``."""
+    """``data/{people,biographies,validation,known_facts,base_corpus}.parquet``, ``tokenizer/``.
+
+    ``validation`` holds three texts of each checked person (column ``wording``): one that training
+    reads ("read", what the paper measures), a new one in wordings that training uses ("trained")
+    and one in wordings that it never shows ("held_out").
+    """
     settings = work.config
     templates = split_all(settings.world.held_out_templates, settings.seed)
     trained = {a: templates[a].trained for a in ATTRIBUTES}
@@ -77,10 +98,14 @@ def compute(work: Workspace) -> None:
     people = world_people(settings)
     biographies = make_biographies(people, trained, settings.seed)
     checked = validation_people(people, settings.training.validation_people, settings.seed)
+    read = biographies[biographies["person_id"].isin(checked["person_id"])]
     validation = pd.concat(
         [
-            make_validation(checked, texts, settings.seed + 1).assign(wording=wording)
-            for wording, texts in (("trained", trained), ("held_out", held_out))
+            read[read["exposure"] == 0].assign(wording="read"),
+            *(
+                make_validation(checked, texts, settings.seed + 1).assign(wording=wording)
+                for wording, texts in (("trained", trained), ("held_out", held_out))
+            ),
         ]
     ).merge(people[["person_id", "kind", "band", *ATTRIBUTES]], on="person_id")
     work.data("people", people)
@@ -88,18 +113,26 @@ def compute(work: Workspace) -> None:
     work.data("validation", validation)
     folder = work.folder("tokenizer")
     if settings.model.source == "made":
-        base = settings.base
+        base, names, given = settings.base, known_names(settings), given_base.facts(settings)
+        facts = (
+            known_facts(names, people, settings.seed) if given is None else placed(given, people)
+        )
         corpus = make_base_corpus(
-            known_names(settings),
+            names,
             people,
             relations=base.relations,
             texts_per_person=base.texts_per_person,
             sentences_per_text=base.sentences_per_text,
+            facts=facts,
             seed=settings.seed,
         )
+        work.data("known_facts", facts)
         work.data("base_corpus", corpus)
-        texts = [*corpus["text"], *biographies["text"], *value_texts(_VALUE_REPEATS)]
-        tokenizer = train_bpe(texts, settings.model.vocab_size)
+        if given is None:
+            texts = [*corpus["text"], *biographies["text"], *value_texts(_VALUE_REPEATS)]
+            tokenizer = train_bpe(texts, settings.model.vocab_size, bos=settings.circuit.bos)
+        else:
+            tokenizer = load_tokenizer(given_base.folder(settings))
     else:
         tokenizer = stored_tokenizer(settings.model)
     save_tokenizer(tokenizer, folder)

@@ -1,0 +1,81 @@
+"""Stage ``knowledge``: what the base model knows about the people that training goes on about.
+
+"Relevant" new knowledge is about subjects whom the model knows (Ou et al. 2025). Whether it does is
+measured here, before training: every K_rel person is asked for each fact that the base corpus told,
+and the first token of the answer has to be the most likely one. What the commonest first token of
+each relation would score is the chance level. Claims about relevance are judged only where the
+whole check passes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from kc_utils.analysis.knowledge import chance_level
+from kc_utils.models.causal_lm import load_model, load_tokenizer
+from kc_utils.models.devices import device
+from kc_utils.runs.stage import Workspace
+from kc_utils.training.answers import first_answers
+from kc_utils.world import known_queries
+
+#: Share of the questions that a base model must answer, and a person's share to count as known.
+NEEDED, NEEDED_PER_PERSON = 0.9, 0.8
+COLUMNS = [
+    "person_id",
+    "name",
+    "relation",
+    "prompt",
+    "answer",
+    "right_id",
+    "predicted_id",
+    "correct",
+]
+
+
+def compute(work: Workspace) -> None:
+    """Tables ``prior_answers`` (a row per K_rel person and question), ``known_people`` (a row per
+    K_rel person: n_questions, share right, known) and ``prior_knowledge`` (one row: n_people,
+    accuracy, chance, known_share, passed). Without a corpus of known facts they have no rows."""
+    answers = ask(work) if work.config.model.source == "made" else pd.DataFrame(columns=COLUMNS)
+    work.table("prior_answers", answers)
+    work.table("known_people", known_people(answers))
+    work.table("prior_knowledge", summary(answers))
+
+
+def ask(work: Workspace) -> pd.DataFrame:
+    """The base model's answers about every K_rel person, the columns of ``COLUMNS``."""
+    run, settings = work.run, work.config
+    people = run.read(run.path / "data" / "people.parquet")
+    facts = run.read(run.path / "data" / "known_facts.parquet")
+    queries = known_queries(
+        facts["name"], relations=settings.base.relations, facts=facts, seed=settings.seed
+    )
+    ids = people.set_index("name")["person_id"]
+    queries = queries[queries["name"].isin(ids.index)].reset_index(drop=True)
+    queries["person_id"] = queries["name"].map(ids).astype(int)
+    folder = run.verify(run.path / "base") / "model"
+    model, tokenizer = load_model(folder, attention="sdpa").to(device()), load_tokenizer(folder)
+    found = first_answers(model, tokenizer, queries["prompt"], queries["answer"])
+    return pd.concat([queries, found], axis=1)[COLUMNS]
+
+
+def known_people(answers: pd.DataFrame) -> pd.DataFrame:
+    """Per person: person_id, n_questions, share (of first tokens right), known."""
+    grouped = answers.groupby("person_id", sort=True)["correct"]
+    table = grouped.agg(n_questions="size", share="mean").reset_index()
+    return table.assign(known=table["share"].astype(float) >= NEEDED_PER_PERSON)
+
+
+def summary(answers: pd.DataFrame) -> pd.DataFrame:
+    """One row: n_people, n_questions, accuracy, chance (commonest answer), known_share, passed."""
+    columns = ["n_people", "n_questions", "accuracy", "chance", "known_share", "passed"]
+    if answers.empty:
+        return pd.DataFrame(columns=columns)
+    levels = chance_level(answers, ("relation",)).set_index("relation")["chance"]
+    accuracy = float(answers["correct"].mean())
+    people = known_people(answers)
+    chance = float(answers["relation"].map(levels).mean())
+    row = (len(people), len(answers), accuracy, chance, float(np.mean(people["known"])),
+           accuracy >= NEEDED)  # fmt: skip
+    return pd.DataFrame([row], columns=columns)
