@@ -164,7 +164,6 @@ def test_a_curve_with_a_knee_alone_reports_no_onset():
     ],
 )
 def test_bends_of_the_wrong_kind_are_not_reported(curve, why):
-    assert rates(fits(curve, 0.02, draws=40))["both"] <= 5, why
     assert rates(fits(curve, 0.02, draws=40))["knee"] <= 5, why
 
 
