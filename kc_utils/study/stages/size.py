@@ -11,9 +11,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from kc_utils.circuits.circuit import top_n
-from kc_utils.circuits.evaluation import BatchEvaluation, mean_outputs
-from kc_utils.circuits.size_curve import minimal_size
+from kc_utils.circuits import (
+    BatchEvaluation,
+    mean_outputs,
+    minimal_size,
+    top_n,
+)
 from kc_utils.runs.folder import Run
 from kc_utils.runs.stage import Workspace
 from kc_utils.study.stages import common

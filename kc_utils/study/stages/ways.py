@@ -14,11 +14,16 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.analysis.topology import jaccard, node_jaccard
-from kc_utils.circuits.attribution import attribute
-from kc_utils.circuits.circuit import Circuit, random_circuit, top_n
-from kc_utils.circuits.evaluation import BatchEvaluation, mean_outputs
+from kc_utils.circuits import (
+    BatchEvaluation,
+    Circuit,
+    PairBatch,
+    attribute,
+    mean_outputs,
+    random_circuit,
+    top_n,
+)
 from kc_utils.circuits.greedy import greedy
-from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import run_jobs
 from kc_utils.runs.stage import Workspace
