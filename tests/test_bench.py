@@ -18,7 +18,7 @@ from benchmarks.memory import high_water_mark
 from conftest import ROOT, environment
 from fake_clock import Clock
 
-from kc_utils.book import benchmark
+from kc_utils.book import stored_results
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.cli.doctor import shapes, timing
 from kc_utils.cli.doctor.timing import Rounds, compare, threads
@@ -70,9 +70,9 @@ def test_a_quick_benchmark_holds_every_value(quick: tuple[dict, str]) -> None:
     assert all(map(math.isfinite, numbers))
     assert "toy shapes" in output
     assert "bench.json" in output
-    table = benchmark.table(result)
+    table = stored_results.benchmark_table(result)
     assert len(table) == len(KEYS)
-    assert {"eap", "eap-ig", "relp"} <= set(benchmark.methods_table(result)["method"])
+    assert {"eap", "eap-ig", "relp"} <= set(stored_results.methods_table(result)["method"])
     assert all(math.isfinite(x) and x > 0 for x in result["methods"].values())
 
 
@@ -276,15 +276,15 @@ def test_a_process_does_not_inherit_the_peak_of_its_parent() -> None:
 
 def test_a_missed_target_is_shown_as_missed() -> None:
     key = "ten_circuits_over_ten_times_one"
-    target = benchmark.TARGETS[key]
+    target = stored_results.TARGETS[key]
     assert target.met(0.99) and not target.met(1.0)
-    assert benchmark.TARGETS["eapig_tiny_over_floor"].met(2.0)
+    assert stored_results.TARGETS["eapig_tiny_over_floor"].met(2.0)
     result = {
         key: 1.5,
         f"{key}_cpu": 1.4,
         "targets": {key: {"most": 1.0, "unit": "x", "met": False}},
     }
-    (row,) = benchmark.table(result).to_dict("records")
+    (row,) = stored_results.benchmark_table(result).to_dict("records")
     assert row["quantity"] == target.words
     assert (row["measured"], row["target"], row["met"]) == ("1.50 x", "below 1.00 x", "no")
     assert (row["least"], row["CPU"]) == ("", "1.40 x")
@@ -293,7 +293,7 @@ def test_a_missed_target_is_shown_as_missed() -> None:
 def test_a_damaged_benchmark_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     with pytest.raises(KcError, match=r"bench\.json is missing"):
-        benchmark.read(path)
+        stored_results.read_benchmark(path)
     path.write_text('{"machine": {}}')
     with pytest.raises(KcError, match=r"damaged: it has no targets"):
-        benchmark.read(path)
+        stored_results.read_benchmark(path)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from kc_utils.artifacts import write_parquet
-from kc_utils.book import stored_runs
-from kc_utils.book.stored_runs import TABLES, Reference, export_reference
+from kc_utils.book import stored_results as stored_runs
+from kc_utils.book.stored_results import TABLES, Reference, export_reference
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run

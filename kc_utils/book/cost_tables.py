@@ -10,7 +10,7 @@ from typing import Any
 from kc_utils import artifacts
 from kc_utils.book.markdown import minutes, peak_memory, table
 from kc_utils.book.run_tables import study_and_experiments
-from kc_utils.book.stored_runs import stored_references
+from kc_utils.book.stored_results import stored_references
 from kc_utils.errors import KcError
 from kc_utils.facts.record import RECORD, Study
 from kc_utils.runs.dataset import PROVENANCE, SweepTables

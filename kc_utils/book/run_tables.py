@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kc_utils.book.markdown import mebibytes, peak_memory, table
-from kc_utils.book.stored_runs import stored_references
+from kc_utils.book.stored_results import stored_references
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES

@@ -131,7 +131,7 @@ def reference(
     ] = None,
 ) -> None:
     """Export the small tables of a finished run, with provenance, for a page of the book."""
-    from kc_utils.book.stored_runs import export_reference
+    from kc_utils.book.stored_results import export_reference
     from kc_utils.runs.folder import Run
 
     for path in export_reference(Run.open(run_dir), out, stage):

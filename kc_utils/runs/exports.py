@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -91,7 +91,7 @@ class StoredTables:
     record: dict[str, Any]
 
     @classmethod
-    def open(cls, folder: str | Path) -> Self:
+    def open(cls, folder: str | Path) -> StoredTables:
         """Open an export; relative paths are tried from here, then from the project root.
 
         Raises:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kc_utils import artifacts
-from kc_utils.book import benchmark
+from kc_utils.book import stored_results
 from kc_utils.errors import KcError
 
 from . import report
@@ -38,9 +38,9 @@ def main() -> None:
         result = report.measure(chosen.only, chosen.quick, progress=status.update)
     name = f"bench-{'-'.join(chosen.only)}.json" if chosen.only else "bench.json"
     path = chosen.out / name
-    for target in (path, benchmark.KEPT) if chosen.keep else (path,):
+    for target in (path, stored_results.BENCHMARK) if chosen.keep else (path,):
         artifacts.write_json(target, result)
-    for frame in (benchmark.table(result), benchmark.methods_table(result)):
+    for frame in (stored_results.benchmark_table(result), stored_results.methods_table(result)):
         if len(frame):
             show(frame, "toy shapes, numbers mean nothing" if chosen.quick else None)
     console.print(str(path), soft_wrap=True)

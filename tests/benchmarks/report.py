@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from kc_utils.book.benchmark import TARGETS
+from kc_utils.book.stored_results import TARGETS
 from kc_utils.cli.doctor.timing import Rounds, threads
 from kc_utils.errors import KcError
 from kc_utils.runs.machine import memory_bytes, processor
