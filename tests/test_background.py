@@ -15,9 +15,16 @@ from tiny_models import KINDS, VOCAB, tiny_model, tokenizer
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from kc_utils.analysis.agreement import correlations, edge_table
 from kc_utils.analysis.head_attribution import source_attribution, token_attribution
 from kc_utils.background.lesson import open_lesson, under_every_ablation
-from kc_utils.background.patching import some_readers, stream_patching
+from kc_utils.background.patching import (
+    best_and_worst,
+    overtakes,
+    responses,
+    some_readers,
+    stream_patching,
+)
 from kc_utils.background.path import RULES, edge_errors, embedding_path, riemann
 from kc_utils.background.wired import CIRCUIT, linear_model, wired_batch, wired_model
 from kc_utils.book import contents
@@ -264,3 +271,30 @@ def test_the_minutes_that_a_chapter_names_are_those_of_the_contents(path: Path) 
     assert re.findall(r"\*\*Time\*\*: (\d+) minutes", text) == [str(chapter.minutes)]
     assert "**You will understand**" in text and "**You need**" in text
     assert "## Common misconceptions" in text and "Does it add up?" in text
+
+
+def test_the_last_token_overtakes_for_good() -> None:
+    subject = np.array([True, False])
+    effects = np.array([[1.0, 0.0], [0.4, 0.6], [0.5, 0.3], [0.1, 0.8], [0.0, 1.0]])
+    assert overtakes(effects, subject) == 3
+    assert overtakes(effects[::-1], subject) is None
+    assert overtakes(effects[3:], subject) == 0
+
+
+def test_edges_that_a_gradient_gets_right_and_wrong_respond_so() -> None:
+    bridge, batch = bridge_of("gpt2"), pairs()
+    adapter, graph = adapter_of(bridge), graph_of(bridge)
+    scores = {"EAP": attribute(bridge, batch, AttributionSettings(method="eap")),
+              "exact": exact_scores(adapter, batch, "logit_diff", 8)}  # fmt: skip
+    edges = edge_table(scores, graph)
+    tight, loose = best_and_worst(edges, among=20).itertuples()
+    assert abs(tight.score / tight.exact - 1) < abs(loose.score / loose.exact - 1)
+    chosen = best_and_worst(edges, among=20)
+    curves = responses(adapter, batch, chosen, torch.tensor([0.0, 1.0]))
+    ends = curves[curves["share"] == 1]
+    assert ends["effect"].to_numpy() == pytest.approx(chosen["exact"].to_numpy(), rel=1e-6)
+    assert ends["tangent"].to_numpy() == pytest.approx(chosen["score"].to_numpy())
+    assert curves.loc[curves["share"] == 0, ["effect", "tangent"]].abs().max().max() < 1e-9
+    found = correlations(pd.concat([edges, edges.assign(method="itself", score=edges["exact"])]))
+    assert found.loc["itself"].tolist() == pytest.approx([1, 1, 0])
+    assert found.loc["EAP", "pearson"] < 0.999 and found.loc["EAP", "error"] > 1e-3

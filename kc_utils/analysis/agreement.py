@@ -107,6 +107,23 @@ def agreement(
     return found
 
 
+def correlations(edges: pd.DataFrame) -> pd.DataFrame:
+    """How near each method of :func:`edge_table` is to the effects, a row per method.
+
+    Columns: pearson, spearman, error (squared error as a share of the squared effects).
+    """
+    by_method = edges.groupby("method", sort=False)[["score", "exact"]]
+    rows = {
+        method: (
+            part["score"].corr(part["exact"]),
+            part["score"].corr(part["exact"], "spearman"),
+            ((part["score"] - part["exact"]) ** 2).sum() / (part["exact"] ** 2).sum(),
+        )
+        for method, part in by_method
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["pearson", "spearman", "error"])
+
+
 def scaled_control(edges: pd.DataFrame) -> pd.DataFrame:
     """A table of edges in which random scores have the spread of the effects, for each kind.
 

@@ -1,13 +1,15 @@
-"""Activation patching of the residual stream at every layer and position."""
+"""Activation patching of the residual stream at every layer and position, and of single edges."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from kc_utils.circuits.adapter import Adapter
+from kc_utils.circuits.exact import edge_response
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.metrics import logit_diff
 from kc_utils.circuits.pair_batch import PairBatch
@@ -77,3 +79,47 @@ def some_readers(graph: Graph, most_edges: int, seed: int) -> list[int]:
     order = np.random.default_rng([seed, DRAWN_READERS]).permutation(graph.n_backward)
     total = n_writers[order].cumsum()
     return sorted(order[: max(1, int((total <= most_edges).sum()))].tolist())
+
+
+def overtakes(
+    effects: Float[np.ndarray, "layer pos"], subject: Bool[np.ndarray, " pos"]
+) -> int | None:
+    """First row from which on the last token restores more than any token of the subject.
+
+    ``effects`` as of :func:`stream_patching`. None if there is no such row.
+    """
+    ahead = effects[:, -1] > effects[:, subject].max(1)
+    behind = np.flatnonzero(~ahead)
+    first = int(behind[-1]) + 1 if len(behind) else 0
+    return first if first < len(ahead) else None
+
+
+def best_and_worst(edges: pd.DataFrame, among: int) -> pd.DataFrame:
+    """Of the ``among`` edges of largest effect, two rows: the one that the method gets most nearly
+    right, relative to its effect, and the one that it misses by most.
+
+    ``edges``: rows of one method, as of :func:`kc_utils.analysis.agreement.edge_table`.
+    """
+    large = edges.loc[edges["exact"].abs().nlargest(among).index]
+    miss = (large["score"] - large["exact"]).abs()
+    return large.loc[[(miss / large["exact"].abs()).idxmin(), miss.idxmax()]]
+
+
+def responses(
+    adapter: Adapter, batch: PairBatch, edges: pd.DataFrame, shares: Float[Tensor, " share"]
+) -> pd.DataFrame:
+    """What each edge does when it carries a share of its writer's change, and what its score says.
+
+    ``edges``: rows with writer, reader and score. The score is the slope at share 0, so it says
+    share times score.
+
+    Returns:
+        edge (``writer->reader``), share, effect (logits), tangent (logits).
+    """
+    graph, frames = adapter.graph, []
+    for row in edges.itertuples():
+        edge = graph.rows.index(row.writer), graph.columns.index(row.reader)
+        effect = edge_response(adapter, batch, edge, shares).cpu().numpy()
+        values = {"share": shares.numpy(), "effect": effect, "tangent": row.score * shares.numpy()}
+        frames.append(pd.DataFrame(values).assign(edge=f"{row.writer}->{row.reader}"))
+    return pd.concat(frames, ignore_index=True)[["edge", "share", "effect", "tangent"]]
