@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -12,15 +13,18 @@ import pytest
 import yaml
 from pybtex.database import parse_file
 
-from kc_utils.book.build import stored_notebooks
+from kc_utils.book.build import EXERCISES, stored_notebooks
 from kc_utils.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = stored_notebooks(ROOT)  # chapters, then exercises
+CHAPTERS = [path for path in NOTEBOOKS if path.parent.name != EXERCISES]
 STAGES = ("01_data_synthesis", "02_training", "03_circuit_discovery", "04_circuit_evaluation",
           "05_performance", "06_topology", "07_components", "08_forgetting", "09_claims",
           "10_real_model", "11_circuit_engine")  # fmt: skip
 MOST_LINES, SHORTEST_ALT = 30, 20
+WIDEST_LINE, LONGEST_FUNCTION = 88, 10  # what a page shows without a scroll bar; lines in a cell
+FORMATS = re.compile(r"\b(?:Markdown|HTML|say|sentence|listed|plots\.table|faithfulness_table)\(")
 # Folders of one machine, spelled so that this file does not match itself.
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|work)" + r"/\w")
 
@@ -40,6 +44,25 @@ def problems(notebook: dict[str, Any]) -> list[str]:
         found.append(f"{len(prose)} prose cells of {len(cells)}")
     found += [f"long cell {c.get('id')}" for c in code if _lines(c) > MOST_LINES]
     return found + [p for cell in code if "figure" in _tags(cell) for p in _figure_problems(cell)]
+
+
+def distractions(notebook: dict[str, Any]) -> list[str]:
+    """What keeps a reader of the code that is shown from the method.
+
+    Lines wider than the page, code that formats a sentence or a table, and long functions.
+    """
+    found = []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "code" or "hide-input" in _tags(cell):
+            continue
+        source, name = "".join(cell["source"]), cell.get("id")
+        wide = [line for line in source.splitlines() if len(line) > WIDEST_LINE]
+        found += [f"wide line in cell {name}: {line}" for line in wide]
+        found += [f"cell {name} formats {call}...)" for call in FORMATS.findall(source)]
+        functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)]
+        long = [f for f in functions if f.end_lineno - f.lineno >= LONGEST_FUNCTION]
+        found += [f"long function {f.name} in cell {name}" for f in long]
+    return found
 
 
 def _figure_problems(cell: dict[str, Any]) -> list[str]:
@@ -78,6 +101,30 @@ def test_the_stages_have_their_notebooks() -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_is_stored_clean_and_readable(path: Path) -> None:
     assert problems(json.loads(path.read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_a_chapter_shows_its_method_and_folds_the_rest(path: Path) -> None:
+    assert distractions(json.loads(path.read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("a = " + "1" * 85, "wide line"),
+        ("say('{n}', n=1)", "formats say("),
+        ("plots.table(run.table('hits'))", "formats plots.table("),
+        ("def f():\n" + "    a = 1\n" * 10, "long function f"),
+    ],
+)
+def test_what_a_reader_should_not_see_may_be_folded(source: str, expected: str) -> None:
+    notebook = _notebook()
+    assert distractions(notebook) == []
+    notebook["cells"][1]["source"] = source
+    (found,) = distractions(notebook)
+    assert expected in found
+    notebook["cells"][1]["metadata"]["tags"].append("hide-input")
+    assert distractions(notebook) == []
 
 
 def test_figure_names_are_unique() -> None:
