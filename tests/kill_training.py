@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -30,7 +31,7 @@ HOOKS = (
     (checkpoints, "write_json"),
     (StepTrainer, "training_step"),
 )
-CALLS = (3, 16, 40)
+MOMENTS = (0.04, 0.55, 0.8)  # of all operations: before the first checkpoint, and later
 
 
 def toy(tokenizer, seed=0):
@@ -76,44 +77,78 @@ def in_fork(work):
     return child
 
 
-def killed_at_random(out_dir, rng, longest, **options):
+def on_call(number, act):
+    """Call ``act`` before the ``number``-th operation (file or micro-batch) of this process.
+
+    Returns a list of one: how many operations there have been.
+    """
+    seen = [0]
+
+    def counted(original):
+        def replacement(*args, **named):
+            seen[0] += 1
+            if seen[0] == number:
+                act()
+            return original(*args, **named)
+
+        return replacement
+
+    for owner, name in HOOKS:
+        setattr(owner, name, counted(getattr(owner, name)))
+    return seen
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def operations(out_dir, **options):
+    """How many there are in a whole run."""
+    reader, writer = os.pipe()
+
+    def work():
+        seen = on_call(0, die)
+        run(out_dir, **options)
+        os.write(writer, str(seen[0]).encode())
+
+    os.waitpid(in_fork(work), 0)
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        return int(said.read())
+
+
+def killed_at_random(out_dir, rng, n_operations, **options):
+    """Kill the run a few milliseconds after a random operation, again and again until it ends.
+
+    The moment of death depends on the machine; that there is one does not.
+    """
     kills = 0
     while True:
-        child = in_fork(lambda: run(out_dir, **options))
-        end = time.time() + rng.uniform(0.0, longest)
-        while time.time() < end:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                if status:
-                    raise SystemExit(f"training failed with status {status}")
-                return kills
-            time.sleep(0.005)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        number, delay = rng.randrange(1, n_operations), rng.uniform(0.0, 0.02)
+
+        def work(number=number, delay=delay):
+            killer = threading.Thread(target=lambda: (time.sleep(delay), die()))
+            on_call(number, killer.start)
+            run(out_dir, **options)
+            if killer.ident is not None:  # it has begun: the run was faster
+                killer.join()
+
+        _, status = os.waitpid(in_fork(work), 0)
+        if not os.WIFSIGNALED(status):
+            if status:
+                raise SystemExit(f"training failed with status {status}")
+            return kills
         kills += 1
-        longest *= 1.1
 
 
 def killed_at_call(out_dir, call, forget=(), **options):
-    """Kill the run before its ``call``-th operation (file or micro-batch), then finish it.
+    """Kill the run before its ``call``-th operation, then finish it.
 
     ``forget`` names loaders of the state that do nothing when the run goes on: the control.
     """
 
     def work():
-        seen = [0]
-
-        def counted(original):
-            def replacement(*args, **named):
-                seen[0] += 1
-                if seen[0] == call:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return original(*args, **named)
-
-            return replacement
-
-        for owner, name in HOOKS:
-            setattr(owner, name, counted(getattr(owner, name)))
+        on_call(call, die)
         run(out_dir, **options)
 
     def finish():
@@ -142,20 +177,19 @@ def main(base):
     base = Path(base)
     rng = random.Random(7)
     report = {"calls": {}, "forgot": {}}
-    started = time.time()
-    os.waitpid(in_fork(lambda: run(base / "whole")), 0)
+    n_operations = operations(base / "whole")
     report["whole"] = summary(base / "whole")
-    longest = time.time() - started
-    report["kills"] = killed_at_random(base / "random", rng, longest)
+    report["kills"] = killed_at_random(base / "random", rng, n_operations)
     report["random"] = summary(base / "random")
     last = {"keep": "last", "schedule": "decay"}
     os.waitpid(in_fork(lambda: run(base / "last", **last)), 0)
     report["last"] = summary(base / "last")
-    report["last-killed"] = killed_at_call(base / "last-killed", CALLS[1], **last)
-    for call in CALLS:
+    calls = [round(moment * n_operations) for moment in MOMENTS]
+    report["last-killed"] = killed_at_call(base / "last-killed", calls[-1], **last)
+    for call in calls:
         report["calls"][call] = killed_at_call(base / f"call-{call}", call)
     for name in ("load_random", "load_optimizer"):
-        report["forgot"][name] = killed_at_call(base / f"forgot-{name}", CALLS[-1], (name,))
+        report["forgot"][name] = killed_at_call(base / f"forgot-{name}", calls[-1], (name,))
     os.waitpid(in_fork(lambda: run(base / "other-seed", seed=1)), 0)
     report["other-seed"] = summary(base / "other-seed")
     json.dump(report, sys.stdout)

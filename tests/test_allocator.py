@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from conftest import ROOT, environment
 from kc_utils.kernels import kept_memory
 from kc_utils.sweep import drive
 
-BLOCK = 10 * 2**20 * 4 // 4096  # of the script, in pages of 4 KiB
+BLOCK = 10 * 2**20 * 4 // resource.getpagesize()  # of the script, in pages
 PAGES = 8 * BLOCK  # of all blocks that are counted
 
 glibc = pytest.mark.skipif(kept_memory._glibc() is None, reason="needs glibc")

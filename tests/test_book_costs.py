@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -143,10 +144,16 @@ def test_every_random_stream_is_found(tmp_path: Path) -> None:
 def test_memory_of_this_process_and_its_children_is_seen() -> None:
     with PeakMemory() as quiet:
         pass
-    code = "import time; x = bytearray(200_000_000); time.sleep(1.5)"
-    with PeakMemory() as peak:
-        subprocess.run([sys.executable, "-c", code], check=True)
-    assert peak.bytes - quiet.bytes > 150_000_000
+    code = "import sys; x = b'x' * 200_000_000; print('held', flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with PeakMemory() as peak, subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
+        child.stdout.readline()
+        for _ in range(1200):  # it is looked at while it is held, however late
+            if (seen := peak.bytes - quiet.bytes) > 150_000_000:
+                break
+            time.sleep(0.1)
+        child.stdin.close()
+    assert seen > 150_000_000
 
 
 def test_a_stage_records_its_peak(tmp_path: Path) -> None:

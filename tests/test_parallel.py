@@ -15,6 +15,8 @@ from kc_utils.errors import KcError
 from kc_utils.kernels import kept_memory
 from kc_utils.runs.jobs import run_jobs, shared_processes
 
+PATIENCE = 600  # seconds: a deadlock takes longer
+
 
 def square(value: int) -> int:
     return value * value
@@ -61,7 +63,7 @@ def client() -> Iterator[Client]:
 
 
 def test_jobs_of_a_task_keep_their_order(client) -> None:
-    assert client.submit(stage, [3, 1, 2], pure=False).result(timeout=30) == [81, 1, 16]
+    assert client.submit(stage, [3, 1, 2], pure=False).result(timeout=PATIENCE) == [81, 1, 16]
 
 
 def test_more_waiting_tasks_than_workers_do_not_block_each_other(client) -> None:
@@ -69,12 +71,12 @@ def test_more_waiting_tasks_than_workers_do_not_block_each_other(client) -> None
     found = client.gather(futures)
     assert found == [[i**4, (i + 1) ** 4] for i in range(8)]
     nested = client.submit(stage_of_stages, [1, 2, 3], pure=False)
-    assert nested.result(timeout=60) == [[1, 16], [16, 81], [81, 256]]
+    assert nested.result(timeout=PATIENCE) == [[1, 16], [16, 81], [81, 256]]
 
 
 def test_jobs_are_tasks_of_the_cluster_named_after_the_one_that_waits(client) -> None:
     future = client.submit(run_jobs, who, [(0,), (1,), (2,), (3,)], "asking", key="a/b/c")
-    assert {pid for pid, _ in future.result(timeout=30)} == {os.getpid()}
+    assert {pid for pid, _ in future.result(timeout=PATIENCE)} == {os.getpid()}
     story = client.run_on_scheduler(
         lambda dask_scheduler: [str(t.key) for t in dask_scheduler.transition_log]
     )
@@ -85,7 +87,7 @@ def test_the_first_error_reaches_the_caller_as_it_is(client) -> None:
     jobs = [(v,) for v in range(6)]
     future = client.submit(run_jobs, refuse_three, jobs, "refusing", pure=False)
     with pytest.raises(KcError, match=r"Three is not allowed\."):
-        future.result(timeout=30)
+        future.result(timeout=PATIENCE)
 
 
 def test_outside_of_dask_nothing_is_submitted(client) -> None:
@@ -105,7 +107,7 @@ def test_every_result_is_told_with_its_place(client) -> None:
     jobs = [(3,), (1,), (2,)]
     assert noted(jobs) == {0: 9, 1: 1, 2: 4}
     assert noted(jobs[:1]) == {0: 9}
-    assert client.submit(noted, jobs, pure=False).result(timeout=30) == {0: 9, 1: 1, 2: 4}
+    assert client.submit(noted, jobs, pure=False).result(timeout=PATIENCE) == {0: 9, 1: 1, 2: 4}
 
 
 def processes_of(description: str) -> set[int]:
@@ -127,5 +129,5 @@ def test_shared_processes_serve_all_jobs_inside_and_none_outside() -> None:
 
 @pytest.mark.skipif(kept_memory._glibc() is None or os.cpu_count() == 1, reason="glibc, two cores")
 def test_worker_processes_keep_memory() -> None:
-    of_eight_blocks = 8 * 10 * 2**20 * 4 // 4096
+    of_eight_blocks = 8 * 10 * 2**20 * 4 // resource.getpagesize()
     assert max(run_jobs(pages_for_blocks, [(1,), (2,)], "blocks")) < of_eight_blocks / 50

@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, environment, kc
+from conftest import ROOT, kc
+from moments import Moment
 
 from kc_utils.config import ModelConfig
 from kc_utils.models.causal_lm import make_model, save_model
@@ -28,8 +28,8 @@ def tables(run_dir: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted((run_dir / "tables").iterdir())}
 
 
-def start_and_kill(run_dir: Path, pattern: str) -> bool:
-    """Start a run in a process group of its own and kill all of it when ``pattern`` appears."""
+def start_and_kill(run_dir: Path, moment: Moment) -> None:
+    """Start a run in a process group of its own and kill all of it at the moment."""
     program = Path(sys.executable).with_name("kc")
     process = subprocess.Popen(
         [str(program), "run", "--profile", "smoke", "--run-dir", str(run_dir), "--no-notebooks"],
@@ -37,21 +37,18 @@ def start_and_kill(run_dir: Path, pattern: str) -> bool:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env=environment(),
+        env=moment.environment(),
     )
-    while process.poll() is None:
-        if any(run_dir.glob(pattern)):
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return True
-        time.sleep(0.02)
-    return False
+    moment.reached(process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def test_a_run_killed_again_and_again_ends_with_the_same_tables(smoke_run, tmp_path) -> None:
     run_dir = tmp_path / "killed"
-    kills = [start_and_kill(run_dir, pattern) for pattern in MOMENTS]
-    assert all(kills), kills
+    for i, pattern in enumerate(MOMENTS):
+        start_and_kill(run_dir, Moment(tmp_path / f"moment-{i}", pattern))
+        assert not (run_dir / "tables" / "claims.parquet").exists()
     kc("run", "--profile", "smoke", "--run-dir", run_dir, "--no-notebooks")
     expected, found = tables(smoke_run), tables(run_dir)
     assert found.keys() == expected.keys()

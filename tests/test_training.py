@@ -300,7 +300,7 @@ def killed(tmp_path_factory):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1500,
     )
     assert out.returncode == 0, out.stderr[-2000:]
     return json.loads(out.stdout)
@@ -320,7 +320,8 @@ def test_a_run_killed_at_random_ends_with_the_same_bytes(killed):
 @pytest.mark.slow
 def test_a_run_killed_while_writing_or_stepping_ends_with_the_same_bytes(killed):
     assert all(run["died"] for run in killed["calls"].values())
-    assert {run["resumed_from"] for run in killed["calls"].values()} >= {-1, 4, 8}
+    resumed_from = [run["resumed_from"] for run in killed["calls"].values()]
+    assert resumed_from == [-1, 4, 8]
     for run in killed["calls"].values():
         assert run["files"] == killed["whole"]
 
