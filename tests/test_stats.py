@@ -6,12 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+from kc_utils.analysis.stats.breakpoint import fit_breakpoint, rising_part
 from kc_utils.analysis.stats.intervals import (
     bootstrap_difference,
     bootstrap_mean,
-    fit_breakpoint,
     permutation_test,
-    rising_part,
     trend,
 )
 from kc_utils.errors import KcError
