@@ -211,11 +211,6 @@ def hits(circuit: bool = True) -> pd.DataFrame:
     return rising(grid(**channels)).assign(chance=0.05)
 
 
-def ranks() -> pd.DataFrame:
-    frame = rising(grid(**CELLS))
-    return frame.assign(**{c: 10 ** (2.3 * (1 - frame[c])) for c in ("value", "low", "high")})
-
-
 def queries() -> pd.DataFrame:
     return rising(grid(kind=KINDS, band=BANDS, wording=["trained", "held_out"]))
 
@@ -257,3 +252,36 @@ def node_roles() -> pd.DataFrame:
     roles = ["mover", "relation", "mixture"]
     nodes = [f"a{i}.h{h}" for i in range(6) for h in range(4)]
     return pd.DataFrame({"node": nodes, "role": [roles[i % 3] for i in range(24)]})
+
+
+def lead() -> pd.DataFrame:
+    return rising(grid(epoch=EPOCHS, band=BANDS))
+
+
+READERS = ["q", "k", "v", "mlp", "logits"]
+METHODS = ["EAP", "clean-corrupted", "EAP-IG, k = 1..m", "EAP-IG, k = 0..m-1",
+           "EAP-IG activations", "RelP", "random"]  # fmt: skip
+
+
+def method_edges() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    frame = grid(method=METHODS, reader_kind=READERS, edge=list(range(12)))
+    effects = rng.normal(size=(len(READERS), 12)) ** 3
+    exact = np.tile(effects.ravel(), len(METHODS))
+    return frame.assign(exact=exact, score=0.5 * exact)
+
+
+def by_reader() -> pd.DataFrame:
+    frame = grid(kind=KINDS, method=METHODS, reader_kind=READERS)
+    value = np.linspace(-0.2, 1, len(frame))
+    frame = frame.assign(pearson=value, spearman=value[::-1])
+    blind = (frame["method"] == "RelP") & frame["reader_kind"].isin(["q", "k"])
+    frame.loc[blind, ["pearson", "spearman"]] = np.nan
+    return frame
+
+
+def position_shares() -> pd.DataFrame:
+    readers, positions = [*READERS, "all", "tokens"], ["subject", "relation", "last"]
+    rows = product(KINDS, readers, zip(positions, (0.5, 0.3, 0.2), strict=True))
+    columns = ["kind", "reader_kind", "position", "value"]
+    return pd.DataFrame([(a, b, *c) for a, b, c in rows], columns=columns)

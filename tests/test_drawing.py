@@ -6,18 +6,27 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import plot_tables as tables
 import pytest
-from drawings import classes, edges_of, names, nodes_of, points, svgs, title
+from drawings import (
+    classes,
+    contrast,
+    edges_of,
+    names,
+    nodes_of,
+    points,
+    rules_outside,
+    svgs,
+    title,
+)
 
 from kc_utils.book.figures import keep
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.plots import Drawing, circuit_drawing, circuit_drawing_pair, training_loss
-from kc_utils.plots.interactive.drawing_theme import COLOURS, PAPERS
+from kc_utils.plots.interactive.figure import COLOURS, PAPERS, style_sheet
 from kc_utils.runs.folder import Run
 
 
@@ -194,12 +203,9 @@ def test_the_same_table_gives_the_same_bytes_under_an_id_of_its_own(small: Drawi
         assert identifier[0] not in other.html
 
 
-def test_style_and_script_stay_within_the_drawing(small: Drawing) -> None:
-    identifier = re.search(r'id="(kc-\w+)"', small.html)[1]
-    style = re.search("<style>(.*?)</style>", small.html, flags=re.DOTALL)[1]
-    selectors = [s for s in re.findall(r"([^{};]+)\{", style) if not s.strip().startswith("@")]
-    parts = [part for s in selectors for part in re.sub(r"\([^()]*,[^()]*\)", "", s).split(",")]
-    assert len(parts) > 40 and all(f"#{identifier}" in part for part in parts)
+def test_the_style_reaches_nothing_outside_of_the_drawing(small: Drawing) -> None:
+    assert rules_outside(small) == []
+    assert rules_outside(Drawing(small.html.replace("</style>", "p {}</style>"), "")) == ["\np "]
     assert "http" not in small.html and "url(" not in small.html and "@import" not in small.html
 
 
@@ -271,19 +277,16 @@ def test_unknown_colours_and_roles_are_refused() -> None:
         circuit_drawing(tables.edges(2, 4, 9), 2, 4, nodes=tables.node_roles())
 
 
-def _contrast(one: str, two: str) -> float:
-    """Contrast ratio of two colours (WCAG 2.2, relative luminance)."""
-    light = []
-    for colour in (one, two):
-        rgb = np.array(mpl.colors.to_rgb(colour))
-        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-        light.append(linear @ [0.2126, 0.7152, 0.0722] + 0.05)
-    return float(max(light) / min(light))
-
-
 @pytest.mark.parametrize("theme", [0, 1])
 def test_lines_and_words_stand_out_in_light_and_dark(theme: int) -> None:
-    ratio = {name: _contrast(pair[theme], PAPERS[theme]) for name, pair in COLOURS.items()}
-    dim = ratio.pop("dot")
+    ratio = {name: contrast(pair[theme], PAPERS[theme]) for name, pair in COLOURS.items()}
+    back = [ratio.pop(name) for name in ("dot", "grid")]
     assert min(ratio.values()) > 3 and min(ratio["ink"], ratio["mute"]) > 4.5
-    assert dim < 3  # the check can fail, and what is not in the circuit stays back
+    assert max(back) < 3  # the check can fail, and what is not in the circuit stays back
+
+
+def test_every_colour_of_the_style_sheets_is_one_of_the_palette() -> None:
+    used = set(re.findall(r"var\(--([\w-]+)", style_sheet("drawing", "slides", "controls")))
+    own = {"c", "least", "paper"}  # set on elements of the figure
+    theirs = {"pst-color-background", "jp-layout-color0"}  # of the page around it
+    assert used - own - theirs <= set(COLOURS) and set(COLOURS) <= used

@@ -7,14 +7,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import sliders
-from drawings import classes, edges_of, nodes_of, svgs, title
+from drawings import (
+    NAMES,
+    circuit_table,
+    classes,
+    edges_of,
+    figure,
+    frames,
+    nodes_of,
+    svgs,
+    title,
+)
 from playwright.sync_api import Browser, Page, expect
-from sliders import NAMES, figure, frames
 from watching import OVERFLOW, watch
 
 from kc_utils.plots import circuit_drawing_epochs
-from kc_utils.plots.interactive import circuitsvis_view
+from kc_utils.plots.interactive.attention import CIRCUITSVIS, circuitsvis_source
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -82,7 +90,7 @@ def test_arrow_keys_change_the_figure_and_what_it_says(show: Open, name: str) ->
 
 
 def test_the_slider_draws_the_circuit_that_a_new_drawing_would(show: Open) -> None:
-    page, table = show("circuit"), sliders.circuit_table()
+    page, table = show("circuit"), circuit_table()
     for at, strongest in ((12, 40), (12, 15), (3, 15)):
         ranges(page).fill(str(at))
         page.locator(".slide input").fill(str(strongest))
@@ -208,7 +216,7 @@ def test_circuitsvis_is_loaded_once_and_only_on_request(show: Open, tmp_path: Pa
     static = tmp_path / "_static"
     static.mkdir()
     (static / "book.css").write_text("")
-    (static / circuitsvis_view.FILE).write_text(circuitsvis_view.source(), encoding="utf-8")
+    (static / CIRCUITSVIS).write_text(circuitsvis_source(), encoding="utf-8")
     head = '<link rel="stylesheet" href="_static/book.css">'
     page = show("attention", "attention", head=head, width=390)
     asked = []
@@ -217,7 +225,7 @@ def test_circuitsvis_is_loaded_once_and_only_on_request(show: Open, tmp_path: Pa
     for button in page.locator(".more button").all():
         button.click()
     expect(page.locator("canvas")).to_have_count(10)  # four small maps and a large one, twice
-    assert asked == [circuitsvis_view.FILE]
+    assert asked == [CIRCUITSVIS]
     assert page.locator(".image").first.get_attribute("role") == "img"
     assert page.evaluate(OVERFLOW) == 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,7 +86,7 @@ def _line(axis: Axes, claim: dict) -> None:
 
 
 def _interval(
-    axis: Axes, y: float, value: float, ends: Sequence[float], look: Look, **size: float
+    axis: Axes, y: float, value: float, ends: Sequence[float], look: Look, **size: Any
 ) -> None:
     """A mark at ``value`` over the line of its interval, where they are defined."""
     if not np.isfinite(value):

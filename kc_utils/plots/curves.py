@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -166,7 +167,7 @@ def draw_curve(axis: Axes, curve: pd.DataFrame, spec: Curves, look: Look) -> Non
 
 
 def draw_means(
-    axis: Axes, part: pd.DataFrame, spec: Curves, looks: Mapping[str, Look], value: str
+    axis: Axes, part: pd.DataFrame, spec: Curves, looks: Mapping[Any, Look], value: str
 ) -> None:
     """A curve of means over seeds of ``value``, with t intervals, for each of the ``looks``."""
     keys = [spec.x, spec.colour] if spec.colour else [spec.x]
@@ -177,7 +178,7 @@ def draw_means(
             draw_curve(axis, curve, spec, look)
 
 
-def epoch_looks(epochs: Sequence[float]) -> dict[float, Look]:
+def epoch_looks(epochs: Sequence[Any]) -> dict[Any, Look]:
     """A look per checkpoint, from dark to light, that names the epoch."""
     looks = looks_for("epoch", epochs)
     return {epoch: replace(look, label=f"epoch {epoch:g}") for epoch, look in looks.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,7 @@ def elasticity(forgetting: pd.DataFrame) -> Figure:
 
 def _rows(
     frame: pd.DataFrame, quantities: dict[str, str], name: str
-) -> tuple[Figure, np.ndarray, dict[float, Look]]:
+) -> tuple[Figure, np.ndarray, dict[Any, Look]]:
     """A row of panels for each of the ``quantities``, and the looks of the replay ratios."""
     along = {"x": "step", "xlabel": "step (optimiser steps)", "y": next(iter(quantities))}
     spec = Curves(name, "", **along, colour="ratio", columns="variant", height=2.2)

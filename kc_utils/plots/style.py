@@ -154,7 +154,7 @@ def looks_for(column: str, values: Iterable[Any]) -> dict[Any, Look]:
     return result
 
 
-def present(looks: Mapping[str, Look], values: Iterable[Any]) -> dict[str, Look]:
+def present(looks: Mapping[Any, Look], values: Iterable[Any]) -> dict[Any, Look]:
     """Those of ``looks`` that are among the ``values``, in the order of ``looks``."""
     here = set(values)
     return {value: look for value, look in looks.items() if value in here}

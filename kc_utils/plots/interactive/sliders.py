@@ -278,7 +278,7 @@ def lens_slider(lens: pd.DataFrame, alt: str | None = None) -> Drawing:
             what = f"The logit lens of {kind or 'all kinds'}, {band or 'all bands'}"
             grids = [by_epoch(line, c, "layer", slides.epochs, what) for c in axes]
             for axis, grid in zip(axes.values(), grids, strict=True):
-                x, y = axis.across(grid.columns), axis.up(grid.to_numpy(float))
+                x, y = axis.across(grid.columns.to_numpy(float)), axis.up(grid.to_numpy(float))
                 inside += _then_and_now(slides, x, y, _look("band", band))
             said.append(_at_the_end(*(grid.to_numpy()[:, -1] for grid in grids), band))
         said = [", ".join(words) for words in zip(*said, strict=True)]
