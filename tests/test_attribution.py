@@ -15,7 +15,7 @@ from tiny_models import GOLDEN, KINDS, SETS, golden_batch, golden_bridge, tiny_m
 from tiny_models import tiny_batch as batch_of
 from transformers import AutoModelForCausalLM, Gemma2Config, Gemma2ForCausalLM
 
-from kc_utils.circuits.adapter import adapter_of
+from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.batch_sizes import bytes_per_pair, product_bytes_per_pair
 from kc_utils.circuits.bridge import boot_bridge, ungroup
