@@ -10,12 +10,12 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page, Request
+from screens import DESK, LOW_CONTRAST, PHONE
 from watching import OVERFLOW, watch
 
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parent.parent
-PHONE, DESK = 390, 1280
 HEAVIEST = 3_000_000  # bytes that a page may load, all of its files together
 
 # Formulas without a size, without an alternative text, or left as LaTeX.
@@ -33,33 +33,6 @@ UNRENDERED_MATH = """() => {
   return left ? [...bad, left[0]] : bad;
 }"""
 # Text whose contrast with its background is below WCAG AA (4.5, or 3 when large).
-LOW_CONTRAST = """() => {
-  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const known = new Map();
-  const rgba = css => known.get(css) ?? known.set(css, draw(css)).get(css);
-  const draw = css => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = css; canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
-  };
-  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
-  const light = c => { const [r, g, b] = c.map(v => { v /= 255;
-      return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const behind = e => { const layers = [];
-    for (let n = e; n; n = n.parentElement) layers.push(rgba(getComputedStyle(n).backgroundColor));
-    return layers.reduceRight((below, top) => over(top, below), [255, 255, 255]); };
-  const bad = new Set();
-  for (const e of document.querySelectorAll('article *')) {
-    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-    if (!own || !e.getClientRects().length || e.closest('svg, .headerlink, button')) continue;
-    const style = getComputedStyle(e), back = behind(e), size = parseFloat(style.fontSize);
-    const a = light(over(rgba(style.color), back)), b = light(back);
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < (size >= 24 ? 3 : 4.45)) bad.add(`${e.tagName} ${e.className} ${style.color} on ` +
-      `${back.map(Math.round)} = ${ratio.toFixed(2)}: ${e.textContent.trim().slice(0, 30)}`);
-  }
-  return [...bad].slice(0, 5);
-}"""
 
 
 @dataclass

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import re
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
+from exercise_cells import PATHS, load, outcomes
 
 from kc_utils.book import exercises, reference_tables
 from kc_utils.book.exercises import (
     TAGS,
     all_exercises,
-    exercise_notebooks,
     exercises_of,
     judge,
     published_notebook,
@@ -28,31 +26,8 @@ from kc_utils.book.exercises import (
 from kc_utils.errors import KcError
 from kc_utils.study.pipeline import EXTRA_NOTEBOOKS
 
-PATHS = exercise_notebooks(ROOT)
 ALL = all_exercises(ROOT)
 LABELS = {"hint": "Hint", "mistakes": "Common mistakes", "explanation": "Solution"}
-
-
-def load(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text("utf-8"))
-
-
-def outcomes(notebook: dict[str, Any], run_dir: Path) -> dict[str, BaseException | None]:
-    """Run all code cells in this process, going on after errors; cell id -> its error, if any."""
-    space: dict[str, Any] = {"__name__": "__main__"}
-    found: dict[str, BaseException | None] = {}
-    for cell in notebook["cells"]:
-        if cell["cell_type"] != "code":
-            continue
-        try:
-            with redirect_stdout(io.StringIO()):
-                exec(compile(source_of(cell), f"<{cell['id']}>", "exec"), space)
-            found[cell["id"]] = None
-        except (AssertionError, NotImplementedError) as error:
-            found[cell["id"]] = error
-        if "parameters" in cell["metadata"].get("tags", []):
-            space["run_dir"] = str(run_dir)
-    return found
 
 
 def test_there_are_enough_and_their_numbers_are_in_order() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import kc
-from test_sweep import SETTINGS
+from small_runs import SETTINGS
 
 from kc_utils.errors import KcError
 from kc_utils.models.causal_lm import load_model

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, kc
-from test_exercises import PATHS, load, outcomes
+from exercise_cells import PATHS, load, outcomes
 
 from kc_utils.book import student
 from kc_utils.book.exercises import BEGIN, END, exercises_of, source_of

@@ -14,6 +14,7 @@ import torch
 from conftest import ROOT, kc
 from distributed import LocalCluster
 from moments import Moment
+from small_runs import SETTINGS
 
 from kc_utils.cli import main
 from kc_utils.config import profiles
@@ -26,12 +27,6 @@ from kc_utils.sweep import drive, plan
 from kc_utils.sweep.command import locked
 
 #: The smallest study that goes through.
-SETTINGS = (
-    "circuit.tasks=[city]", "circuit.bands=[medium]", "circuit.n_pairs=2", "circuit.top_n=8",
-    "circuit.random_circuits=1", "circuit.steps=1", "training.epochs=2", "world.n_people=80",
-    "training.validation_people=8", "analysis.bootstrap=10", "base.n_known=40",
-    "base.texts_per_person=1",
-)  # fmt: skip
 PATIENCE = 600  # seconds for what takes a few on a machine that does nothing else
 SWEEP = ("sweep", "--profile", "smoke", "--seeds", "2", "--no-experiments")
 SET = tuple(part for value in SETTINGS for part in ("--set", value))

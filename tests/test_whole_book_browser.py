@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
-from test_book_browser import DESK, LOW_CONTRAST, PHONE
+from screens import DESK, LOW_CONTRAST, PHONE
 from watching import OVERFLOW, watch
 
 from kc_utils.book.whole_book import NAME
