@@ -36,8 +36,8 @@ def _stage(
 
 STAGES = Stages(
     (
-        _stage("world", "01_data_synthesis", (), settings.world),
-        _stage("prompts", "01_data_synthesis", ("world",), settings.prompts),
+        _stage("world", "01_data_synthesis", (), settings.world, version=2),
+        _stage("prompts", "01_data_synthesis", ("world",), settings.prompts, version=2),
         _stage("base", "02_training", ("world",), settings.base),
         _stage("knowledge", "02_training", ("base",), settings.knowledge),
         _stage("training", "02_training", ("world", "base"), settings.training, version=2),
@@ -51,14 +51,14 @@ STAGES = Stages(
         _stage("size", "03_circuit_discovery", ("attribution",), settings.size),
         _stage("methods", "11_circuit_engine", ("size",), settings.methods),
         _stage("ways", "11_circuit_engine", ("size",), settings.ways),
-        _stage("circuit", "04_circuit_evaluation", ("size",), settings.circuit, version=3),
-        _stage("performance", "05_performance", ("circuit",), settings.performance),
+        _stage("circuit", "04_circuit_evaluation", ("size",), settings.circuit, version=4),
+        _stage("performance", "05_performance", ("circuit",), settings.performance, version=2),
         _stage("unseen", "05_performance", ("training",), settings.unseen),
-        _stage("topology", "06_topology", ("performance",), settings.circuit, version=2),
+        _stage("topology", "06_topology", ("performance",), settings.circuit, version=3),
         _stage("regime", "06_topology", ("knowledge", "topology"), settings.regime),
         _stage("controls", "06_topology", ("size",), settings.controls),
-        _stage("components", "07_components", ("size",), settings.components),
-        _stage("forgetting", "08_forgetting", ("size",), settings.forgetting),
+        _stage("components", "07_components", ("size",), settings.components, version=2),
+        _stage("forgetting", "08_forgetting", ("size",), settings.forgetting, version=2),
         _stage(
             "claims",
             "09_claims",

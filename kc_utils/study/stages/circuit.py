@@ -34,8 +34,8 @@ QUERIES = {
 
 
 def compute(work: Workspace) -> None:
-    """Tables ``circuits``, ``circuit_pairs``, ``phases``, ``aligned_pairs``, ``transfer_pairs``,
-    ``size_curve``, ``areas``, ``recovery``, ``minimal``."""
+    """Tables ``circuits``, ``circuit_pairs``, ``band_pairs`` (circuits of other bands), ``phases``,
+    ``aligned_pairs``, ``transfer_pairs``, ``size_curve``, ``areas``, ``recovery``, ``minimal``."""
     run = work.run
     checkpoints = common.analysed_checkpoints(run)
     steps = [int(s) for s in checkpoints["step"]]
@@ -53,7 +53,10 @@ def compute(work: Workspace) -> None:
     run_jobs(evaluate_last, missing, "size curves and transfer")
 
     work.table("circuits", circuit_sizes(run))
-    work.table("circuit_pairs", _join(own).merge(checkpoints, on="step"))
+    pairs = _join(own).merge(checkpoints, on="step")
+    of_band = pairs["circuit"].str.startswith("band-")
+    work.table("circuit_pairs", pairs[~of_band].reset_index(drop=True))
+    work.table("band_pairs", pairs[of_band].reset_index(drop=True))
     work.table("phases", phases)
     work.table("aligned_pairs", _join(aligned).merge(checkpoints, on="step"))
     _write_last(work, last)

@@ -15,7 +15,8 @@ AT = ["step", "epoch"]
 def compute(work: Workspace) -> None:
     """Tables ``accuracy`` (new texts), ``accuracy_read`` (texts that training read),
     ``query_accuracy`` (last checkpoint), ``query_curve``,
-    ``time_to_knowledge``, ``hits``, ``faithfulness``, ``aligned``, ``transfer``, ``sizes``."""
+    ``time_to_knowledge``, ``hits``, ``faithfulness``, ``transfer_curve``, ``aligned``,
+    ``transfer``, ``sizes``."""
     run, n, seed = work.run, work.config.analysis.bootstrap, work.config.seed
     hit_k = work.config.circuit.hit_k
 
@@ -41,6 +42,15 @@ def compute(work: Workspace) -> None:
     work.table("hits", mean(pairs, keys, "hit"))
     work.table("model_hits", model_hits(pairs, hit_k, n, seed))
     work.table("faithfulness", faithfulness_of(pairs, keys))
+
+    others = run.table("band_pairs").assign(hit=lambda t: t["rank"] <= hit_k)
+    others["source_band"] = others["circuit"].str.removeprefix("band-")
+    keys = [*AT, *CELL, "source_band", "ablation"]
+    curve = mean(others, keys, "hit")
+    if len(others):  # a run of one band has none
+        kept = faithfulness_of(others, keys)[[*keys, "value"]]
+        curve = curve.merge(kept.rename(columns={"value": "faithfulness"}), on=keys)
+    work.table("transfer_curve", curve)
 
     aligned = run.table("aligned_pairs").assign(hit=lambda t: t["rank"] <= hit_k)
     keys = [*AT, *CELL, "aligned", "aligned_step", "ablation"]
