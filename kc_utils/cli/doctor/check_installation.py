@@ -50,7 +50,7 @@ def install() -> str:
     """The command that brings the pinned packages."""
     if sys.prefix == sys.base_prefix:  # the system's Python: make an environment first
         return "make install"
-    return f"{python()} -m pip install --no-deps -r requirements.lock"
+    return f"{python()} -m pip install --requirement requirements.lock --editable '.[test]'"
 
 
 def safely(name: str, check: Callable[[], Sequence[Finding]]) -> list[Finding]:
