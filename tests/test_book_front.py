@@ -15,8 +15,8 @@ from kc_utils.book import contents, front_page
 from kc_utils.plots.controls import signature
 from kc_utils.plots.style import svg_bytes
 from kc_utils.runs.dataset import SweepTables
-from kc_utils.study.claims.ledger import CLAIMS
 from kc_utils.study.claims.over_seeds import over_seeds
+from kc_utils.study.ledger import CLAIMS
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADLINES = (*front_page.CLAIMS, *front_page.CONTROLS)

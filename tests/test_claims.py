@@ -25,7 +25,7 @@ from kc_utils.book.ledger_words import (
 from kc_utils.errors import KcError
 from kc_utils.study.claims.acquisition import placebo, relevance
 from kc_utils.study.claims.claim import COLUMNS, point, rows, verdict
-from kc_utils.study.claims.ledger import CLAIMS, ledger
+from kc_utils.study.ledger import CLAIMS, ledger
 
 NULL = Interval(0.0, -0.02, 0.02)
 EQUAL = [c.id for c in CLAIMS if c.direction == "equal"]

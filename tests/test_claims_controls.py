@@ -14,8 +14,8 @@ from kc_utils.study.claims import consistency, depth_controls, phase_controls
 from kc_utils.study.claims.claim import rows
 from kc_utils.study.claims.depth import drift
 from kc_utils.study.claims.depth_controls import mover_layer
-from kc_utils.study.claims.ledger import CLAIMS
 from kc_utils.study.claims.phases import bend_exists
+from kc_utils.study.ledger import CLAIMS
 
 OWN = (*phase_controls.CLAIMS, *consistency.CLAIMS, *depth_controls.CLAIMS)
 EQUAL = [c.id for c in OWN if c.direction == "equal"]

@@ -15,7 +15,7 @@ from kc_utils import artifacts
 from kc_utils.errors import KcError
 from kc_utils.runs.dataset import SweepTables
 from kc_utils.study.claims.entries import ledger_of
-from kc_utils.study.claims.ledger import ledger
+from kc_utils.study.ledger import ledger
 
 KEPT = ROOT / "book" / "reference" / "sweep"
 NEEDED = {"id", "claim", "profile", "quantity", "effect", "interval", "n_seeds", "control",

@@ -39,7 +39,7 @@ def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
 
 
     Args:
-        rows: ledgers of single runs (:func:`kc_utils.study.claims.ledger.ledger`) with columns
+        rows: ledgers of single runs (:func:`kc_utils.study.ledger.ledger`) with columns
             profile, seed.
 
     Returns:

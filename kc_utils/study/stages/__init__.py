@@ -10,6 +10,8 @@ from kc_utils.config import Config
 from kc_utils.runs.stage import Stage, Stages, Workspace
 from kc_utils.study.stages import settings
 
+LEDGERS = ("claims", "evidence")
+
 
 def _stage(
     name: str,
@@ -18,18 +20,19 @@ def _stage(
     depends_on: Callable[[Config], Any],
     **more: Any,
 ) -> Stage:
-    """A stage computed by the module of its name.
+    """A stage computed by the module of its name, or the function of its name in the ledger.
 
     The module is imported when the stage is computed: a notebook that only reads finished tables
     does not wait for the libraries that run models.
     """
 
     def compute(work: Workspace) -> None:
-        if more.get("group") == "experiment" and name != "evidence":
-            module = f"kc_utils.study.experiments.{name}.stage"
+        if name in LEDGERS:
+            getattr(import_module("kc_utils.study.ledger"), f"compute_{name}")(work)
+        elif more.get("group") == "experiment":
+            import_module(f"kc_utils.study.experiments.{name}.stage").compute(work)
         else:
-            module = f"kc_utils.study.stages.{name}"
-        import_module(module).compute(work)
+            import_module(f"kc_utils.study.stages.{name}").compute(work)
 
     return Stage(name, notebook, needs, depends_on, compute, **more)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kc_utils.runs.folder import Run
+from kc_utils.runs.stage import Workspace
 from kc_utils.study.claims import (
     acquisition,
     consistency,
@@ -53,6 +54,17 @@ def ledger(run: Run) -> pd.DataFrame:
 def experiment_ledger(run: Run) -> pd.DataFrame:
     """The same for the claims that the experiments of a sweep speak to."""
     return rows(run, EXPERIMENT_CLAIMS)
+
+
+def compute_claims(work: Workspace) -> None:
+    """Stage ``claims``: the ledger of the study, table ``claims``."""
+    work.table("claims", ledger(work.run))
+
+
+def compute_evidence(work: Workspace) -> None:
+    """Stage ``evidence``: the rows of ``claims``, then those of the experiments."""
+    study = work.run.table("claims")
+    work.table("evidence", pd.concat([study, experiment_ledger(work.run)], ignore_index=True))
 
 
 __all__ = ["CLAIMS", "EXPERIMENT_CLAIMS", "Claim", "experiment_ledger", "ledger", "verdict"]
