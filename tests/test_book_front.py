@@ -82,10 +82,10 @@ def test_a_claim_that_was_not_measured_says_why() -> None:
 
 
 def test_the_stored_sweep_gives_all_parts_and_the_same_bytes() -> None:
-    sweep = SweepTables.open(ROOT / "book" / "reference" / "sweep")
-    pages = front_page.pages(sweep)
+    folder = ROOT / "book" / "reference" / "sweep"
+    sweep, pages = SweepTables.open(folder), front_page.pages(folder)
     assert set(pages) == {"findings.md", "controls.md", "signature.md", "signature.svg"}
-    assert pages == front_page.pages(sweep)
+    assert pages == front_page.pages(folder)
     for profile in set(sweep.runs["profile"]):
         assert f"`{profile}`" in pages["findings.md"] and f"`{profile}`" in pages["signature.md"]
 

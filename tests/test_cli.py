@@ -48,9 +48,9 @@ def test_a_mistake_is_one_sentence_exit_2_and_nothing_changes(
 @pytest.mark.parametrize("mistake", [["--profile", "giant"], ["--set", "training.epoch=5"]])
 def test_a_mistyped_setting_is_named_before_long_imports(mistake: list[str]) -> None:
     code = (
-        "import sys; from kc_utils import cli\n"
+        "import sys; from kc_utils.cli import main\n"
         f"sys.argv = ['kc', 'run', *{mistake}]\n"
-        "try: cli.main()\n"
+        "try: main.main()\n"
         "finally: print('torch' in sys.modules, 'papermill' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

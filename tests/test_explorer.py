@@ -116,7 +116,8 @@ def test_a_typed_prompt_gives_what_the_model_says(state: State, smoke_run: Path)
     best = tokenizer.decode([int(chances.argmax())])
     assert reading.top["token"].iloc[0] == best.replace(" ", "·")
     assert len(reading.tokens) == ids.shape[1]
-    assert "".join(reading.tokens).replace("·", " ") == PROMPT
+    first = tokenizer.bos_token  # the tokenizer puts it in front, as in training
+    assert "".join(reading.tokens).replace("·", " ") == first + PROMPT
     expected = torch.stack([layer[0] for layer in plain.attentions])
     assert torch.allclose(reading.attention, expected, atol=1e-5)
     last = reading.lens[reading.lens["layer"] == reading.lens["layer"].max()]

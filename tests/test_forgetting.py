@@ -10,7 +10,7 @@ import pytest
 
 from kc_utils import artifacts
 from kc_utils.runs.folder import Run
-from kc_utils.study.stages.forgetting import _Case, forget, measure_start, old_blocks
+from kc_utils.study.stages.forgetting import DRIFT, _Case, forget, measure_start, old_blocks
 
 SMOKE_RATIOS = {0.0, 0.2}
 
@@ -25,13 +25,15 @@ def test_all_ratios_start_from_one_measurement(run: Run) -> None:
     for variant, part in people.groupby("variant"):
         start = part[part["step"] == 0].drop(columns=["variant", "step"])
         by_ratio = [rows.drop(columns="ratio") for _, rows in start.groupby("ratio")]
-        assert set(start["ratio"]) == SMOKE_RATIOS, variant
+        assert set(start["ratio"]) == ({1.0} if variant == DRIFT else SMOKE_RATIOS), variant
         for rows in by_ratio[1:]:
             pd.testing.assert_frame_equal(
                 rows.reset_index(drop=True), by_ratio[0].reset_index(drop=True)
             )
     first, later = (shapes[(shapes["step"] == 0) == when] for when in (True, False))
     assert (first["edge_jaccard"] == 1).all() and first["entropy"].nunique() == 1
+    roles = first[["mover", "mixture", "relation"]]
+    assert roles.sum(axis=1).to_numpy() == pytest.approx(1.0)
     assert later["entropy"].nunique() == len(later), "afterwards each goes its own way"
 
 

@@ -104,7 +104,7 @@ def test_metadata_that_does_not_fit_is_refused(file: Path, graph: str, words: st
 
 def test_a_dense_file_is_refused_with_the_way_out(file: Path) -> None:
     save_file({"a": scores_of(GRAPH)}, str(file))
-    with pytest.raises(KcError, match=r"does not say which graph.*--from attribution"):
+    with pytest.raises(KcError, match=r"does not say which graph.*computed again"):
         read_scores(file)
 
 

@@ -50,7 +50,8 @@ def test_stages_come_after_what_they_need_and_none_needs_what_is_left_out() -> N
     names = plan.stages(experiments=True)
     for i, name in enumerate(names):
         assert set(STAGES.get(name).needs) <= set(names[:i])
-    assert plan.stages(True, to="training") == ("world", "prompts", "base", "training")
+    trained = ("world", "prompts", "base", "knowledge", "training")
+    assert plan.stages(True, to="training") == trained
     with pytest.raises(KcError, match="does not compute stage 'methods'"):
         plan.stages(True, to="methods")
 
@@ -59,10 +60,10 @@ def test_only_missing_stages_are_to_compute(tmp_path) -> None:
     (member,) = plan.plan(["smoke"], [0], [], tmp_path, to="training")
     run = Run.create(member.path, member.settings)
     run.record_stage("world", STAGES.key(run.config, "world"), 1.0, [])
-    assert member.missing(member.draft()) == ["prompts", "base", "training"]
+    assert member.missing(member.draft()) == ["prompts", "base", "knowledge", "training"]
     run.record["config"]["relevance"]["once_known"] = 3  # written by another version
     run.save()
-    assert member.missing(member.draft()) == ["prompts", "base", "training"]
+    assert member.missing(member.draft()) == ["prompts", "base", "knowledge", "training"]
     (other,) = plan.plan(["smoke"], [0], ["world.n_people=110"], tmp_path, to="training")
     assert other.missing(other.draft()) == ["world", "prompts", "base", "training"]
 

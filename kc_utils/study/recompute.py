@@ -77,8 +77,10 @@ def _others(value: Any, schema: dict[str, Any]) -> Iterator[Any]:
         yield from _others(value, option)
     yield from (option for option in schema.get("enum", ()) if option != value)
     if isinstance(value, list):
-        items = schema.get("items", {}).get("enum", ())
-        yield value[:-1] or [item for item in items if item not in value]
+        items = schema.get("items", {})
+        numbers = [1.0] if items.get("type") == "number" else []
+        others = [item for item in items.get("enum", numbers) if item not in value]
+        yield value[:-1] or others
     elif isinstance(value, bool):
         yield not value
     elif isinstance(value, int):

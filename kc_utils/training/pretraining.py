@@ -103,7 +103,7 @@ def train(
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     dataset = StepDataset(plan, training.batch_size, training.accumulation)
-    settings = training.model_dump(exclude={"validation_people"}) | {
+    settings = training.model_dump(mode="json", exclude={"validation_people"}) | {
         "schedule": schedule,
         "warmup_share": warmup_share,
         "seed": seed,

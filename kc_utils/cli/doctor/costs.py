@@ -25,9 +25,10 @@ KEPT = ROOT / "book" / "reference" / "costs.json"
 SWEEP = ROOT / "book" / "reference" / "sweep" / "sweep.json"
 Kind = Literal["training", "training jobs", "jobs", "alone"]
 KINDS: dict[str, Kind] = {
-    "world": "alone", "prompts": "alone", "base": "training", "training": "training",
-    "attribution": "jobs", "methods": "jobs", "circuit": "jobs", "performance": "alone",
-    "unseen": "jobs", "topology": "alone", "controls": "jobs", "components": "jobs",
+    "world": "alone", "prompts": "alone", "base": "training", "knowledge": "alone",
+    "training": "training", "attribution": "jobs", "size": "alone", "methods": "jobs",
+    "ways": "jobs", "circuit": "jobs", "performance": "alone", "unseen": "jobs",
+    "topology": "alone", "regime": "alone", "controls": "jobs", "components": "jobs",
     "forgetting": "training jobs", "claims": "alone", "relevance": "training jobs",
     "exposure": "training jobs", "strategies": "training jobs", "evidence": "alone",
 }  # fmt: skip
