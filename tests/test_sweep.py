@@ -65,7 +65,7 @@ def test_only_missing_stages_are_to_compute(tmp_path) -> None:
     run.save()
     assert member.missing(member.draft()) == ["prompts", "base", "knowledge", "training"]
     (other,) = plan.plan(["smoke"], [0], ["world.n_people=110"], tmp_path, to="training")
-    assert other.missing(other.draft()) == ["world", "prompts", "base", "training"]
+    assert other.missing(other.draft()) == ["world", "prompts", "base", "knowledge", "training"]
 
 
 def test_profiles_and_seeds_are_united_in_their_order() -> None:

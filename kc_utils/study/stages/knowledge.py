@@ -49,14 +49,15 @@ def ask(work: Workspace) -> pd.DataFrame:
     people = run.read(run.path / "data" / "people.parquet")
     facts = run.read(run.path / "data" / "known_facts.parquet")
     queries = known_queries(
-        facts["name"], relations=settings.base.relations, facts=facts, seed=settings.seed
+        facts["name"].tolist(), relations=settings.base.relations, facts=facts, seed=settings.seed
     )
     ids = people.set_index("name")["person_id"]
     queries = queries[queries["name"].isin(ids.index)].reset_index(drop=True)
     queries["person_id"] = queries["name"].map(ids).astype(int)
     folder = run.verify(run.path / "base") / "model"
     model, tokenizer = load_model(folder, attention="sdpa").to(device()), load_tokenizer(folder)
-    found = first_answers(model, tokenizer, queries["prompt"], queries["answer"])
+    asked = queries["prompt"].tolist(), queries["answer"].tolist()
+    found = first_answers(model, tokenizer, *asked)
     return pd.concat([queries, found], axis=1)[COLUMNS]
 
 
