@@ -17,7 +17,9 @@ from kc_utils.analysis.topology import (
     node_jaccard,
     noise_entropy,
     normalised_entropy,
+    shape,
 )
+from kc_utils.circuits.circuit import circuit_from_edges
 from kc_utils.circuits.graph import Graph
 from kc_utils.errors import KcError
 
@@ -156,3 +158,15 @@ def test_chance_centre_of_mass_surrounds_random_circuits_and_not_deep_ones():
     assert centre_of_mass(deep, GRAPH).source > source.high
     with pytest.raises(KcError, match="n_edges=0"):
         chance_centre_of_mass(0, GRAPH, seed=0)
+
+
+def test_a_circuit_that_pruning_emptied_has_a_shape_without_an_entropy_of_its_own() -> None:
+    graph = Graph(2, 2)
+    scores = torch.from_numpy(np.where(graph.real_edges, 1.0, 0.0))
+    empty, full = (
+        circuit_from_edges(graph, e) for e in (graph.real_edges & False, graph.real_edges)
+    )
+    nothing, everything = (shape(scores, c, full, None, 0) for c in (empty, full))
+    assert np.isnan(nothing["entropy_kept"]) and np.isnan(nothing["normalised_entropy_kept"])
+    assert everything["entropy_kept"] == pytest.approx(everything["entropy"])
+    assert everything["normalised_entropy_kept"] == pytest.approx(1.0)

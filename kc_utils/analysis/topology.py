@@ -228,16 +228,19 @@ def shape(scores, circuit: Circuit, last: Circuit, before: Circuit | None, seed:
     """Entropy of a score matrix, size of its circuit, overlap with the last and the previous.
 
     ``entropy`` is over all edges; ``entropy_kept`` over the circuit's, which is what the published
-    code computes (so it is at most ln(n_edges)). Each also comes divided by its maximum.
+    code computes (so it is at most ln(n_edges)). Each also comes divided by its maximum. A circuit
+    of fewer than two edges has no entropy of its own (NaN).
     """
+    some = circuit.n_edges > 1
+    kept = entropy(scores, circuit.edges) if some else float("nan")
     graph = circuit.graph
     control = random_circuit(graph, circuit.n_edges, seed)
     other = random_circuit(graph, last.n_edges, seed + 1)
     return {
         "entropy": entropy(scores, graph.real_edges),
         "normalised_entropy": normalised_entropy(scores, graph.real_edges),
-        "entropy_kept": entropy(scores, circuit.edges),
-        "normalised_entropy_kept": normalised_entropy(scores, circuit.edges),
+        "entropy_kept": kept,
+        "normalised_entropy_kept": kept / np.log(circuit.n_edges) if some else float("nan"),
         "noise_entropy": noise_entropy(graph.n_edges),
         "n_edges": circuit.n_edges,
         "n_nodes": len(circuit.nodes),

@@ -81,6 +81,8 @@ def shifts(topology: pd.DataFrame, read: pd.DataFrame, settings: Config) -> pd.D
             "accuracy": (known["epoch"], known["value"], True),
         }
         for quantity, (epochs, values, rising) in curves.items():
+            finite = values.notna().to_numpy()
+            epochs, values = epochs[finite], values[finite]
             if len(epochs) >= MIN_BEND_POINTS:
                 rng = stream(settings.seed, f"bends {task} {kind} {band} {quantity}")
                 found = fit_bends(epochs, values, rising=rising, rng=rng).row()
