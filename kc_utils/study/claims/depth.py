@@ -1,4 +1,9 @@
-"""Where in the model the change happens: layers of edges, roles of heads, ranks by layer."""
+"""Where in the model the change happens: the layers of edges, and of the answer itself.
+
+Depth is a layer by the number of layers, so that models of different depth can be compared.
+Formation and optimisation are the two sides of the decided knee of each circuit's entropy
+(:mod:`kc_utils.study.claims.shift`); circuits without one belong to neither.
+"""
 
 from __future__ import annotations
 
@@ -9,46 +14,81 @@ import pandas as pd
 
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells, spread
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Claim, Direction, Finding, point
+from kc_utils.study.claims.claim import PAPER, Claim, Finding, point
 from kc_utils.study.claims.phases import CELL, first_and_last
+from kc_utils.study.claims.shift import KEPT, bends_of
 
-SHARE_OF_DEPTH = 0.02
-"""Smallest shift of a mean layer that counts, as a share of the model's layers."""
+FORMATION, OPTIMISATION = "formation", "optimisation"
 
 _RANDOM = 200  # sets of random circuits behind the control of the drift
 _WIDTH = 2 * 1.959964  # of a 95 % interval, in standard deviations
+_REACHED = 1.0  # log10 rank below which the answer counts as there: the ten best tokens
 
 
 def drift(run: Run, part: str) -> Finding:
-    """Shift of the kept edges' mean source layer before or after the entropy's bend."""
-    centres = _part(run, part)
-    codes = centres.groupby(CELL, sort=True).ngroup().to_numpy()
-    if not len(codes) or np.bincount(codes).min() < 2:
-        raise NotMeasured("a cell has fewer than two checkpoints on one side of the bend")
-    epochs = centres["epoch"].to_numpy(float)
-    own = _shifts(codes, epochs, centres["source"].to_numpy(float)[:, None])[:, 0]
-    effect = over_cells(own, **_resampling(run))
-    rng = np.random.default_rng([run.config.seed, 56])
-    spreads = ((centres["random_high"] - centres["random_low"]) / _WIDTH).to_numpy(float)
-    levels = centres["random_source"].to_numpy(float)[:, None]
-    drawn = levels + spreads[:, None] * rng.normal(size=(len(centres), _RANDOM))
-    control = np.nanmean(_shifts(codes, epochs, drawn), axis=0)
-    margin = SHARE_OF_DEPTH * _n_layers(run)
-    return Finding(effect, spread(control.mean(), control), len(own), "cells", margin=margin)
+    """Shift of the kept edges' mean source layer in one phase, as a share of depth.
+
+    Per cell: least-squares slope over the phase's checkpoints times the time between the first
+    and the last of them. The control are random circuits of equal size at the same checkpoints.
+    """
+    knees = _knees(run)
+    centres = run.table("centre_of_mass").dropna(subset=["source"])
+    parts = []
+    for bend in knees.itertuples(index=False):
+        own = (centres[CELL] == [bend.task, bend.kind, bend.band]).all(axis=1)
+        curve = centres[own].sort_values("epoch")
+        inside = phase(curve["epoch"].to_numpy(float), bend.onset, bend.knee, part)
+        if inside.sum() > 1:
+            parts.append(curve[inside])
+    if not parts:
+        raise NotMeasured(f"no circuit has two checkpoints during {part}")
+    layers, rng = _n_layers(run), np.random.default_rng([run.config.seed, 56])
+    own = [_shift(curve, curve[["source"]].to_numpy(float))[0] for curve in parts]
+    drawn = np.mean([_shift(curve, _drawn(curve, rng)) for curve in parts], axis=0) / layers
+    onsets = int(knees["onset"].notna().sum())
+    note = f"{len(knees)} of {len(bends_of(run, KEPT))} circuits have a decided knee"
+    note += f", {onsets} of them an onset." if part == FORMATION else "."
+    effect = over_cells(np.array(own) / layers, **_resampling(run))
+    return Finding(effect, spread(drawn.mean(), drawn), len(own), "cells", note=note)
 
 
-def role_change(run: Run, role: str, against: str) -> Finding:
-    """Change of a role's share of the circuit's heads, beside all heads or beside no change."""
-    shares = run.table("role_shares").query("role == @role")
-    table = first_and_last(shares, "value")
-    effect = over_cells(table["last"] - table["first"], **_resampling(run))
-    if against == "nothing":
-        return Finding(effect, point(0.0), len(table), "cells")
-    everywhere = first_and_last(shares, "expected")
-    control = over_cells(everywhere["last"] - everywhere["first"], **_resampling(run))
-    inside = run.table("head_roles").query("step == step.max()")["in_circuit"].mean()
-    note = f"At the last checkpoint a circuit holds {inside:.0%} of the model's heads."
-    return Finding(effect, control, len(table), "cells", note=note)
+def phase(epochs: np.ndarray, onset: float, knee: float, part: str) -> np.ndarray:
+    """Which of the ordered ``epochs`` belong to a phase, as a mask.
+
+    Formation goes from the onset (from the first checkpoint where that is NaN) to the knee,
+    optimisation from there to the end. A phase that holds fewer than two checkpoints gets the
+    nearest one on either side, so that short phases have a slope as well.
+    """
+    begin, end = (onset, knee) if part == FORMATION else (knee, np.inf)
+    begin = -np.inf if np.isnan(begin) else begin
+    inside = (epochs >= begin) & (epochs <= end)
+    if inside.sum() < 2:
+        before, after = np.flatnonzero(epochs < begin), np.flatnonzero(epochs > end)
+        inside[[*before[-1:], *after[:1]]] = True
+    return inside
+
+
+def deeper_half(run: Run) -> Finding:
+    """Edge activation ratio of the deeper layers minus the shallower ones, last minus first.
+
+    As published, layer 0 holds the edges that leave ``input`` as well, and the last layer is left
+    out; of an odd number of layers the middle one counts for neither half. Ratios are divided by
+    the share of all edges that the circuit keeps, so that a random circuit has 0.
+    """
+    table = run.table("activation_ratio")
+    table = table[table["layer"] < _n_layers(run) - 1]
+    table = table.assign(layer=table["layer"].clip(lower=0))
+    keys = [*CELL, "step", "layer"]
+    counts = table.groupby(keys)[["kept", "possible"]].sum()
+    counts["expected"] = table.groupby(keys)["expected"].first()
+    ratios = (counts["kept"] / counts["possible"] / counts["expected"]).unstack("layer")
+    half = ratios.shape[1] // 2
+    if not half:
+        raise NotMeasured("the model has too few layers to compare deep with shallow ones")
+    gap = ratios.iloc[:, -half:].mean(axis=1) - ratios.iloc[:, :half].mean(axis=1)
+    ends = first_and_last(gap.rename("gap").reset_index(), "gap")
+    effect = over_cells(ends["last"] - ends["first"], **_resampling(run))
+    return Finding(effect, point(0.0), len(ends), "cells")
 
 
 def rank_falls(run: Run) -> Finding:
@@ -61,44 +101,52 @@ def rank_falls(run: Run) -> Finding:
     return Finding(*changes, lens.groupby(CELL).ngroups, "cells")
 
 
-def onset_falls(run: Run) -> Finding:
-    """First layer with mean log10 rank below 1: last checkpoint minus the first that has one."""
-    onsets = _onsets(run.table("logit_lens").query("position == 'last' and log10_rank < 1"))
-    curves = [c.to_numpy(float) for _, c in onsets.groupby(CELL)["layer"] if len(c) > 1]
+def answer_depth(run: Run) -> Finding:
+    """Depth at which the answer's mean rank passes 10: last checkpoint minus first that has one.
+
+    The p-value compares with checkpoints in random order.
+    """
+    lens = run.table("logit_lens")
+    below = lens[(lens["position"] == "last") & (lens["log10_rank"] < _REACHED)]
+    depths = below.groupby([*CELL, "step"], as_index=False)["layer"].min().sort_values("step")
+    curves = [c.to_numpy(float) for _, c in depths.groupby(CELL)["layer"] if len(c) > 1]
     if not curves:
         raise NotMeasured("no cell reaches a mean rank of 10 at two checkpoints")
-    effect = over_cells([c[-1] - c[0] for c in curves], **_resampling(run))
+    changes = np.array([c[-1] - c[0] for c in curves]) / _n_layers(run)
+    effect = over_cells(changes, **_resampling(run))
     rng = np.random.default_rng([run.config.seed, 57])
     ends = [rng.permuted(np.tile(c, (1000, 1)), axis=1)[:, [0, -1]] for c in curves]
-    null = np.mean([e[:, 1] - e[:, 0] for e in ends], axis=0)
+    null = np.mean([e[:, 1] - e[:, 0] for e in ends], axis=0) / _n_layers(run)
     p_value = float((1 + np.count_nonzero(null <= effect.mean + 1e-12)) / (1 + len(null)))
-    margin = SHARE_OF_DEPTH * _n_layers(run)
     note = f"{len(curves)} cells reach a mean rank of 10 at two checkpoints or more."
-    return Finding(effect, spread(0.0, null), len(curves), "cells", p_value, margin, note)
+    return Finding(effect, point(0.0), len(curves), "cells", p_value, note)
 
 
-def _part(run: Run, part: str) -> pd.DataFrame:
-    """Centres of mass up to the bend of each cell's entropy, or from there on."""
-    bends = run.table("phases")[[*CELL, "After"]]
-    centres = run.table("centre_of_mass").merge(bends, on=CELL)
-    if part == "formation":
-        return centres[centres["step"] <= centres["After"]].reset_index(drop=True)
-    return centres[centres["step"] >= centres["After"]].reset_index(drop=True)
+def _knees(run: Run) -> pd.DataFrame:
+    """task, kind, band, onset (NaN if undecided) and knee of the circuits that have a knee.
+
+    Raises:
+        NotMeasured: fewer than half of them have one.
+    """
+    bends = bends_of(run, KEPT)
+    found = bends[bends["knee"].notna()]
+    if 2 * len(found) < len(bends):
+        raise NotMeasured(f"{len(found)} of {len(bends)} circuits have a decided knee of entropy")
+    return found[[*CELL, "onset", "knee"]]
 
 
-def _shifts(codes: np.ndarray, epochs: np.ndarray, layers: np.ndarray) -> np.ndarray:
-    """Least-squares slope of each cell times the length of its part: layers [cells, columns]."""
-    found = []
-    for code in np.unique(codes):
-        x, y = epochs[codes == code], layers[codes == code]
-        centred = x - x.mean()
-        found.append(np.ptp(x) * (centred @ y) / (centred @ centred))
-    return np.array(found)
+def _shift(curve: pd.DataFrame, layers: np.ndarray) -> np.ndarray:
+    """Least-squares slope over epochs times their range, a number per column of ``layers``."""
+    epochs = curve["epoch"].to_numpy(float)
+    centred = epochs - epochs.mean()
+    return np.ptp(epochs) * (centred @ layers) / (centred @ centred)
 
 
-def _onsets(below: pd.DataFrame) -> pd.DataFrame:
-    """First layer of each cell and checkpoint, ordered by checkpoint."""
-    return below.groupby([*CELL, "step"], as_index=False)["layer"].min().sort_values("step")
+def _drawn(curve: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Mean source layers of random circuits, [checkpoints, draws]."""
+    spreads = ((curve["random_high"] - curve["random_low"]) / _WIDTH).to_numpy(float)
+    levels = curve["random_source"].to_numpy(float)
+    return levels[:, None] + spreads[:, None] * rng.normal(size=(len(curve), _RANDOM))
 
 
 def _n_layers(run: Run) -> int:
@@ -109,78 +157,66 @@ def _resampling(run: Run) -> dict[str, int]:
     return {"n": run.config.analysis.bootstrap, "seed": run.config.seed}
 
 
-def _drift(name: str, part: str, claim: str, direction: Direction, paper: str) -> Claim:
-    return Claim(
-        id=name,
-        topic="depth",
-        claim=claim,
-        paper=paper,
-        quantity="shift of the mean source layer (layers)",
-        control="random circuits, equal size",
-        test="slope over the phase times its length per cell; bootstrap over cells",
-        direction=direction,
-        margin=0.1,
-        notebook="07_components",
-        measure=functools.partial(drift, part=part),
-    )
-
-
-def _role(role: str, direction: Direction, against: str, claim: str, paper: str) -> Claim:
-    beside = "all heads of the model" if against == "all" else "no change"
-    return Claim(
-        id=f"{role}-{against}",
-        topic="depth",
-        claim=claim,
-        paper=paper,
-        quantity=f"{role} heads, last minus first (share)",
-        control=beside,
-        test=f"share of the circuit's heads, against {beside}; bootstrap over cells",
-        direction=direction,
-        margin=0.03,
-        notebook="07_components",
-        measure=functools.partial(role_change, role=role, against=against),
-    )
-
-
-_MOVERS, _RELATION = "0.01 at the start, 0.23 at the end", "0.41 at the start, 0.08 at the end"
+_DEPTH = {"topic": "depth", "notebook": "07_components", "claimed_by": PAPER}
+_DRIFT = {
+    "quantity": "shift of mean source layer (of depth)",
+    "control": "random circuits, equal size",
+    "test": "slope over the phase times its length, circuits with a knee; bootstrap over cells",
+}
 
 CLAIMS = (
-    _drift("deep-first", "formation", "While circuits form, their edges move to deeper layers",
-           "above", "activation ratio in layers 6-10 rises to 0.3+, from 0.05 in layers 8-10"),
-    _drift("shallow-later", "rest", "After the bend, growth moves down to shallower layers",
-           "below", "growth moves from the deep layers to lower ones"),
-    _role("mover", "above", "nothing", "Mover heads take a growing share of the circuit", _MOVERS),
-    _role("mover", "above", "all", "Movers grow in the circuit more than in the whole model",
-          _MOVERS),
-    _role("relation", "below", "nothing", "Relation heads take a shrinking share of the circuit",
-          _RELATION),
-    _role("relation", "below", "all", "Relation heads shrink more than in the whole model",
-          _RELATION),
+    Claim(
+        id="deep-first",
+        claim="While a circuit forms, its edges move to deeper layers",
+        paper="activation ratio in layers 6-10 rises to 0.3+, from 0.05 in layers 8-10",
+        direction="above",
+        measure=functools.partial(drift, part=FORMATION),
+        main=True,
+        **_DRIFT,
+        **_DEPTH,
+    ),
+    Claim(
+        id="shallow-later",
+        claim="After the phase shift, a circuit's edges move to shallower layers",
+        paper="growth moves from the deep layers to lower ones; told in words",
+        direction="below",
+        measure=functools.partial(drift, part=OPTIMISATION),
+        main=True,
+        **_DRIFT,
+        **_DEPTH,
+    ),
+    Claim(
+        id="activation-deep",
+        claim="By the end, circuits hold a larger part of the deeper layers' edges",
+        paper="layers 0-1 0.35, layers 8-10 0.05 at first; layers 6-10 0.3+, layer 0 0.17 later",
+        quantity="activation ratio, deep minus shallow",
+        control="no change",
+        test="by the share of all edges kept, last minus first checkpoint; bootstrap over cells",
+        direction="above",
+        measure=deeper_half,
+        **_DEPTH,
+    ),
     Claim(
         id="rank-falls",
-        topic="depth",
-        claim="The right token's rank after the last layer falls",
-        paper="rank 120 to 1 for high frequency",
+        claim="The right answer moves up in the model's ranking as training goes on",
+        paper="rank 120 to 1 after the last layer, high frequency",
         quantity="log10 rank, last minus first checkpoint",
         control="the same before the first layer",
         test="logit lens at the last position; bootstrap over cells",
         direction="below",
-        margin=0.1,
-        notebook="07_components",
         measure=rank_falls,
+        **_DEPTH,
     ),
     Claim(
-        id="onset-falls",
-        topic="depth",
-        claim="The layer where the answer appears moves down",
+        id="answer-moves-down",
+        claim="The layer in which the answer appears moves down during training",
         paper="the drop starts at the top and spreads to layers 9-10 of 12",
-        quantity="first layer with mean rank < 10 (layers)",
-        control="checkpoints in random order",
+        quantity="first layer with mean rank < 10 (depth)",
+        control="no change",
         test="last checkpoint minus the first with one; bootstrap over cells, permutation of "
         "checkpoints",
         direction="below",
-        margin=0.1,
-        notebook="07_components",
-        measure=onset_falls,
+        measure=answer_depth,
+        **_DEPTH,
     ),
-)  # fmt: skip
+)

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from kc_utils import artifacts
 from kc_utils.analysis.head_attribution import assign_roles, head_attribution, role_shares
 from kc_utils.analysis.stats.intervals import bootstrap_mean
-from kc_utils.analysis.topology import entropy, jaccard
+from kc_utils.analysis.topology import shape
 from kc_utils.circuits.attribution import attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import top_n
@@ -45,7 +45,8 @@ _KEYS = ["variant", "ratio", "step"]
 #: Training that goes on with the old texts alone: how far circuits move without anything new.
 DRIFT = "drift"
 ROLES = ("mover", "mixture", "relation")
-_SHAPE = ("entropy", "edge_jaccard", *ROLES)
+_OF_CIRCUIT = ("entropy", "entropy_kept", "normalised_entropy_kept", "edge_jaccard")
+_SHAPE = (*_OF_CIRCUIT, *ROLES)
 
 
 def compute(work: Workspace) -> None:
@@ -68,7 +69,11 @@ def compute(work: Workspace) -> None:
 
 
 def summary(frame: pd.DataFrame, people: pd.DataFrame, settings: Config) -> pd.DataFrame:
-    """One row per variant, ratio and step: accuracies with intervals, entropy, edge Jaccard."""
+    """One row per variant, ratio and step: accuracies with intervals, and means over the circuits.
+
+    Of circuits: entropy (nats, over all edges), entropy_kept (over the circuit's),
+    normalised_entropy_kept (by its maximum), edge_jaccard with the start, shares of head roles.
+    """
     rows = []
     for keys, part in people.groupby(_KEYS, sort=True):
         row = dict(zip(_KEYS, keys, strict=True))
@@ -245,7 +250,7 @@ class _Case:
         return self._shape(self.start_scores, boot_bridge(self.load(), self.tokenizer))
 
     def shape(self, model: PreTrainedModel) -> pd.DataFrame:
-        """Entropy, edge Jaccard with the start and shares of head roles, of the circuits of the
+        """Entropies, edge Jaccard with the start and shares of head roles, of the circuits of the
         first task and band."""
         bridge = boot_bridge(model, self.tokenizer)
         how = common.attribution_settings(self.settings)
@@ -260,9 +265,10 @@ class _Case:
             heads = head_attribution(bridge, self.held_out[cell])
             roles = assign_roles(heads, self.settings.analysis.role_ratio)
             shares = role_shares(roles, now.nodes).set_index("role")["share"]
+            measured = shape(found, now, before, None, self.settings.seed)
             rows.append(
-                {"kind": cell.kind, "entropy": entropy(found, self.graph.real_edges),
-                 "edge_jaccard": jaccard(before.edges, now.edges)}
+                {"kind": cell.kind}
+                | {name: measured[name] for name in _OF_CIRCUIT}
                 | {role: shares[role] for role in ROLES}
-            )  # fmt: skip
+            )
         return pd.DataFrame(rows)
