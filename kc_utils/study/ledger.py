@@ -1,8 +1,9 @@
-"""The ledger: every claim of the paper that a run can test, with a verdict that is computed.
+"""The ledger: every claim that a run can test, with a verdict that is computed.
 
-A claim pairs the paper's sentence with a measurement, a control and a smallest effect that counts
-(:class:`~kc_utils.study.claims.claim.Claim`). The rule from numbers to verdict is
-:mod:`kc_utils.study.claims.claim`, the same for all of them.
+A claim pairs a sentence of the paper, of another paper or of this book with a measurement, a
+control and a smallest difference that counts (:class:`~kc_utils.study.claims.claim.Claim`,
+``margins.toml``). The rule from numbers to verdict is :mod:`kc_utils.study.claims.verdicts`, the
+same for all of them.
 """
 
 from __future__ import annotations
@@ -13,26 +14,21 @@ from kc_utils.runs.folder import Run
 from kc_utils.runs.stage import Workspace
 from kc_utils.study.claims import (
     acquisition,
-    consistency,
     depth,
-    depth_controls,
     elasticity,
     frequency,
     function,
     heads,
-    phase_controls,
     phases,
+    shift,
     unseen,
 )
-from kc_utils.study.claims.claim import Claim, rows, verdict
+from kc_utils.study.claims.claim import Claim, rows
 from kc_utils.study.experiments.exposure import claims as exposure
 from kc_utils.study.experiments.relevance import claims as relevance
 from kc_utils.study.experiments.strategies import claims as strategies
 
-TOPICS = (
-    acquisition, frequency, unseen, phases, phase_controls, consistency, depth, depth_controls,
-    heads, function, elasticity,
-)  # fmt: skip
+TOPICS = (acquisition, frequency, unseen, shift, phases, depth, heads, function, elasticity)
 CLAIMS: tuple[Claim, ...] = tuple(claim for topic in TOPICS for claim in topic.CLAIMS)
 
 #: Topics of the experiments; their tables come from ``kc sweep`` only.
@@ -43,10 +39,8 @@ EXPERIMENT_CLAIMS: tuple[Claim, ...] = tuple(c for topic in EXPERIMENTS for c in
 def ledger(run: Run) -> pd.DataFrame:
     """One row per claim, in the order of the book.
 
-    Columns: id, topic, claim, paper, quantity, value, low, high, at_most, control, control_value,
-    control_low, control_high, test, p_value, direction, margin, verdict, note, notebook, profile,
-    n, units. Intervals are 95 %. A claim that the run cannot speak to has NaN numbers, the verdict
-    "undecided" and the reason in ``note``.
+    Columns: :data:`kc_utils.study.claims.claim.COLUMNS`. Intervals are 95 %. A claim that the run
+    cannot speak to has NaN numbers, the verdict "not measured" and the reason in ``note``.
     """
     return rows(run, CLAIMS)
 
@@ -67,4 +61,4 @@ def compute_evidence(work: Workspace) -> None:
     work.table("evidence", pd.concat([study, experiment_ledger(work.run)], ignore_index=True))
 
 
-__all__ = ["CLAIMS", "EXPERIMENT_CLAIMS", "Claim", "experiment_ledger", "ledger", "verdict"]
+__all__ = ["CLAIMS", "EXPERIMENT_CLAIMS", "Claim", "experiment_ledger", "ledger"]

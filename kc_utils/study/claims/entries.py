@@ -9,13 +9,15 @@ import pandas as pd
 
 from kc_utils.errors import KcError
 from kc_utils.runs.dataset import SweepTables, check_profile
+from kc_utils.study.claims.claim import WORDS
 from kc_utils.study.claims.over_seeds import over_seeds
 
-_WORDS = (
-    "id", "topic", "claim", "paper", "profile", "quantity", "direction", "control", "test",
-    "test_in_run", "verdict", "note",
-)  # fmt: skip
-_NUMBERS = ("margin", "p_value", "q_value", "n_seeds", "seeds_for", "seeds_against")
+_TEXT = (*WORDS, "profile", "test_in_run", "margin_reason", "verdict", "shuffled_verdict", "note")
+_NUMBERS = ("margin", "p_for", "q_for", "p_against", "q_against", "n_seeds", "seeds_for",
+            "n_shuffled")  # fmt: skip
+#: Means over seeds, and how their 95 % intervals [low, high] are called.
+_INTERVALS = {"effect": "interval", "control_effect": "control_interval",
+              "difference": "difference_interval", "shuffled": "shuffled_interval"}  # fmt: skip
 
 
 def ledger_of(sweep: SweepTables, profile: str | None = None) -> pd.DataFrame:
@@ -36,19 +38,22 @@ def ledger_of(sweep: SweepTables, profile: str | None = None) -> pd.DataFrame:
 def entries(table: pd.DataFrame) -> list[dict[str, Any]]:
     """One JSON-ready object per row of :func:`over_seeds`; numbers that are missing are null.
 
-    ``effect``, ``control_effect`` and ``difference`` are means over seeds, with their 95 %
-    intervals as [low, high]; ``figure`` is the page of the book that shows the curve.
+    ``effect``, ``control_effect``, ``difference`` and ``shuffled`` (the difference in runs with
+    shuffled answers) are means over seeds; ``figure`` is the page of the book that shows the curve.
     """
     found = []
     for row in table.to_dict("records"):
-        entry = {name: row[name] for name in _WORDS} | {n: _number(row[n]) for n in _NUMBERS}
-        for name, interval in (("effect", "interval"), ("control_effect", "control_interval"),
-                               ("difference", "difference_interval")):  # fmt: skip
+        entry = {n: _plain(row[n]) for n in _TEXT} | {n: _number(row[n]) for n in _NUMBERS}
+        for name, interval in _INTERVALS.items():
             entry[name] = _number(row[name])
             ends = [_number(row[f"{name}_{end}"]) for end in ("low", "high")]
             entry[interval] = None if None in ends else ends
         found.append(entry | {"figure": f"notebooks/{row['notebook']}.html"})
     return found
+
+
+def _plain(value: Any) -> str | bool:
+    return value if isinstance(value, str) else bool(value)
 
 
 def _number(value: Any) -> float | int | None:

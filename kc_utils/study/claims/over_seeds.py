@@ -3,12 +3,14 @@
 Each run gives one number for a claim and one for its control. Both come from the same model and
 the same people, so they are paired by seed, and what is judged is their difference d. Its 95 %
 interval is a t interval over seeds: nothing inside a run is resampled, since people and cells of
-one run share a model. A claim "above" holds if the mean of d reaches the margin and the whole
-interval lies above 0; it does not hold if the interval ends below the margin
-(:mod:`kc_utils.study.claims.claim` with a control of 0). Where parts of a run are undecided
-themselves
-(``at_most``, a share), the interval's upper end counts them for the claim, and the note says so.
-Fewer than three seeds decide nothing.
+one run share a model. The rule from interval to verdict is :mod:`.verdicts`; fewer than three seeds
+decide nothing.
+
+Two tests stand beside the interval: d beyond the margin as claimed (p_for), and d short of it
+(p_against). Each kind is adjusted for the false discovery rate among the rows of a profile.
+
+Runs with shuffled answers (:data:`SHUFFLED`) hold nothing to learn about persons. They pass the same
+stages and the same rule: what "holds" there says how often the ledger says so for other reasons.
 """
 
 from __future__ import annotations
@@ -20,34 +22,35 @@ import pandas as pd
 from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 
-from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS, t_interval
 from kc_utils.errors import KcError
-from kc_utils.study.claims.claim import point, verdict
+from kc_utils.study.claims.claim import WORDS
+from kc_utils.study.claims.margins import margins
+from kc_utils.study.claims.verdicts import HOLDS, NOT_MEASURED, OPEN, verdict
 
 TEST = "t interval over seeds of effect minus control, paired by seed"
-UNDECIDED = "The upper end counts what is undecided inside the runs for the claim."
-NEEDED = (
-    "profile", "seed", "id", "topic", "claim", "paper", "quantity", "value", "at_most", "control",
-    "control_value", "test", "direction", "margin", "verdict", "note", "notebook",
-)  # fmt: skip
-_WORDS = ("id", "topic", "claim", "paper", "quantity", "control", "direction", "notebook")
+FEW = f"Fewer than {LEAST_SEEDS} seeds decide nothing."
+SHUFFLED = "-shuffled"
+"""End of the name of a profile whose answers are dealt out anew in every epoch."""
+NEEDED = ("profile", "seed", *WORDS, "value", "control_value", "margin", "margin_reason",
+          "verdict", "note")  # fmt: skip
 
 
 def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per profile and claim, in the order of first appearance.
-
 
     Args:
         rows: ledgers of single runs (:func:`kc_utils.study.ledger.ledger`) with columns
             profile, seed.
 
     Returns:
-        id, topic, claim, paper, profile, quantity, direction, margin; effect, control_effect and
-        difference, each with ``_low`` and ``_high`` (NaN with fewer than three seeds); p_value
-        (one-sided t test; two one-sided tests for "equal") and q_value (Benjamini-Hochberg among
-        the claims of a profile); n_seeds that measured it; seeds_for and seeds_against (verdicts
-        of single runs); control, test (over seeds), test_in_run, note, notebook, verdict.
+        The words of the claim (:data:`kc_utils.study.claims.claim.WORDS`; ``test`` is the one over
+        seeds, ``test_in_run`` the run's), profile, margin, margin_reason; effect, control_effect
+        and difference, each with ``_low`` and ``_high`` (NaN with fewer than three seeds); p_for,
+        q_for (d beyond the margin), p_against, q_against (d short of it; q by Benjamini and
+        Hochberg 1995 among the claims of a profile); n_seeds that measured it; seeds_for (runs
+        whose own verdict is "holds"); shuffled, shuffled_low, shuffled_high, shuffled_verdict,
+        n_shuffled (the difference in runs with shuffled answers); note, verdict.
 
     Raises:
         KcError: a column is missing, or a run judges a claim twice.
@@ -61,61 +64,108 @@ def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
         raise KcError(f"Seed {one['seed']} of {one['profile']} judges {one['id']!r} twice.")
     groups = rows.groupby(["profile", "id"], sort=False)
     table = pd.DataFrame([_row(profile, part) for (profile, _), part in groups])
-    return table if table.empty else table.assign(q_value=_adjusted(table))
+    if table.empty:
+        return table
+    for kind in ("for", "against"):
+        table[f"q_{kind}"] = _adjusted(table, f"p_{kind}")
+    return _beside_shuffled(table)
+
+
+def false_holds(table: pd.DataFrame) -> pd.DataFrame:
+    """How often the ledger says "holds" where there is nothing to learn about persons.
+
+    Returns:
+        One row per profile with shuffled runs: profile (of the real runs), n_seeds (shuffled),
+        judged (claims with an interval), holds, share, claims (their ids).
+    """
+    rows = []
+    for profile, part in table[table["n_shuffled"] >= LEAST_SEEDS].groupby("profile", sort=False):
+        judged = part[part["shuffled_verdict"] != NOT_MEASURED]
+        holds = judged[judged["shuffled_verdict"] == HOLDS]
+        rows.append((profile, int(part["n_shuffled"].max()), len(judged), len(holds),
+                     len(holds) / max(len(judged), 1), ", ".join(holds["id"])))  # fmt: skip
+    columns = ["profile", "n_seeds", "judged", "holds", "share", "claims"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _row(profile: str, part: pd.DataFrame) -> dict[str, object]:
     used = part[np.isfinite(part["value"]) & np.isfinite(part["control_value"])]
     first = part.iloc[0]
     effect, control = used["value"].to_numpy(float), used["control_value"].to_numpy(float)
-    margin = float(used["margin"].mean()) if len(used) else float(first["margin"])
-    gap = t_interval(effect - control)
-    at_most = used["at_most"].to_numpy(float)
-    if some_undecided := len(used) >= LEAST_SEEDS and bool((at_most > effect).any()):
-        # They cannot refute: the upper end counts them for the claim. A share ends at 1.
-        most = min(t_interval(at_most - control).high, 1.0)
-        gap = Interval(gap.mean, gap.low, max(gap.high, most))
-    said = verdict(gap, point(0.0), direction=first["direction"], margin=margin)
-    found = {"profile": profile} | {name: first[name] for name in _WORDS}
+    margin, gap = float(first["margin"]), t_interval(effect - control)
+    said = verdict(gap, direction=first["direction"], margin=margin)
+    if len(used) and len(used) < LEAST_SEEDS:
+        said = OPEN
+    found = {"profile": profile} | {name: first[name] for name in WORDS}
     for name, numbers in (("effect", t_interval(effect)), ("control_effect", t_interval(control)),
                           ("difference", gap)):  # fmt: skip
         found |= {name: numbers.mean, f"{name}_low": numbers.low, f"{name}_high": numbers.high}
+    p_for, p_against = _p_values(effect - control, str(first["direction"]), margin)
     return found | {
         "margin": margin,
-        "p_value": _p_value(effect - control, str(first["direction"]), margin),
+        "margin_reason": first["margin_reason"],
+        "p_for": p_for,
+        "p_against": p_against,
         "n_seeds": len(used),
-        "seeds_for": int((used["verdict"] == "holds").sum()),
-        "seeds_against": int((used["verdict"] == "does not hold").sum()),
+        "seeds_for": int((used["verdict"] == HOLDS).sum()),
         "test": TEST,
         "test_in_run": first["test"],
         "verdict": said,
-        "note": " ".join(filter(None, [_note(part, used), UNDECIDED if some_undecided else ""])),
+        "note": " ".join(filter(None, _notes(part, used))),
     }
 
 
-def _p_value(gaps: np.ndarray, direction: str, margin: float) -> float:
+def _p_values(gaps: np.ndarray, direction: str, margin: float) -> tuple[float, float]:
+    """One-sided t tests: the difference beyond the margin, and short of it."""
     if len(gaps) < LEAST_SEEDS or np.allclose(gaps, gaps[0]):  # no spread to test against
-        return math.nan
+        return math.nan, math.nan
+
+    def p(values: np.ndarray, bound: float, alternative: str) -> float:
+        return float(scipy_stats.ttest_1samp(values, bound, alternative=alternative).pvalue)
+
     if direction == "equal":
-        above = scipy_stats.ttest_1samp(gaps, -margin, alternative="greater").pvalue
-        below = scipy_stats.ttest_1samp(gaps, margin, alternative="less").pvalue
-        return float(max(above, below))
-    alternative = "greater" if direction == "above" else "less"
-    return float(scipy_stats.ttest_1samp(gaps, 0.0, alternative=alternative).pvalue)
+        inside = max(p(gaps, -margin, "greater"), p(gaps, margin, "less"))
+        beyond = min(1.0, 2 * min(p(gaps, margin, "greater"), p(gaps, -margin, "less")))
+        return inside, beyond
+    turned = gaps if direction == "above" else -gaps
+    return p(turned, margin, "greater"), p(turned, margin, "less")
 
 
-def _note(part: pd.DataFrame, used: pd.DataFrame) -> str:
-    """Why seeds are missing, or what the runs say about their number."""
-    if len(used) == len(part):
-        notes = part["note"].unique()
-        return str(notes[0]) if len(notes) == 1 else ""
-    reasons = part.loc[~part.index.isin(used.index), "note"]
-    return f"{len(part) - len(used)} of {len(part)} seeds: {reasons.iloc[0]}"
+def _notes(part: pd.DataFrame, used: pd.DataFrame) -> list[str]:
+    """Why seeds are missing, what the runs say about their number, and what has changed since."""
+    name, margin = part["id"].iloc[0], part["margin"].iloc[0]
+    told = []
+    if len(used) < len(part):
+        reasons = part.loc[~part.index.isin(used.index), "note"]
+        told.append(f"{len(part) - len(used)} of {len(part)} seeds: {reasons.iloc[0]}")
+    elif len(notes := part["note"].unique()) == 1:
+        told.append(str(notes[0]))
+    if 0 < len(used) < LEAST_SEEDS:
+        told.append(FEW)
+    if part["margin"].nunique() > 1:
+        told.append("Runs were judged by different margins.")
+    if name in margins() and not math.isclose(margins()[name].margin, margin, rel_tol=1e-5):
+        told.append(f"The margin is {margins()[name].margin:g} since; these runs keep {margin:g}.")
+    return told
 
 
-def _adjusted(table: pd.DataFrame) -> pd.Series:
+def _beside_shuffled(table: pd.DataFrame) -> pd.DataFrame:
+    """Every row with the difference and verdict of the profile's runs with shuffled answers."""
+    names = {"difference": "shuffled", "difference_low": "shuffled_low",
+             "difference_high": "shuffled_high", "verdict": "shuffled_verdict",
+             "n_seeds": "n_shuffled"}  # fmt: skip
+    of_shuffled = table["profile"].str.endswith(SHUFFLED)
+    control = table[of_shuffled].rename(columns=names)
+    control = control.assign(profile=control["profile"].str.removesuffix(SHUFFLED))
+    joined = table.merge(control[["profile", "id", *names.values()]], on=["profile", "id"],
+                         how="left")  # fmt: skip
+    joined["n_shuffled"] = joined["n_shuffled"].fillna(0).astype(int)
+    return joined.assign(shuffled_verdict=joined["shuffled_verdict"].fillna(NOT_MEASURED))
+
+
+def _adjusted(table: pd.DataFrame, column: str) -> pd.Series:
     """Benjamini-Hochberg q-values among the tests of each profile."""
     adjusted = pd.Series(math.nan, index=table.index)
-    for _, p_values in table["p_value"].dropna().groupby(table["profile"]):
+    for _, p_values in table[column].dropna().groupby(table["profile"]):
         adjusted[p_values.index] = multipletests(p_values, method="fdr_bh")[1]
     return adjusted

@@ -8,19 +8,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from kc_utils.analysis.knowledge import PAPER_BITS
 from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells, ratio
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Claim, Finding, point
+from kc_utils.study.claims.claim import ELSEWHERE, Claim, Finding, point
 
 LEAST_EXCESS = 0.1
 """Nats below a calibrated guess from which an attribute counts as answered too surely."""
 
 LEAST_RISE = 0.05
 """Rise of accuracy beyond the best guess from which an attribute counts as learned."""
-
-_TIMING = 0.1  # of training: epochs closer than this count as the same
 
 
 def too_sure(run: Run) -> Finding:
@@ -32,15 +29,8 @@ def too_sure(run: Run) -> Finding:
     return Finding(effect, point(0.0), len(last), "attributes", note=note)
 
 
-def confident_and_wrong(run: Run) -> Finding:
-    """Share of confident wrong answers about people never seen: last beside first checkpoint."""
-    first, last = _ends(_group(run, "unseen"))
-    sides = [over_cells(t["confident_wrong"], **_resampling(run)) for t in (last, first)]
-    return Finding(*sides, len(last), "attributes")
-
-
 def together(run: Run) -> Finding:
-    """Epoch at which confidence about strangers is half there, minus the same of the facts.
+    """When confidence about strangers is half there, minus the same of facts, share of training.
 
     Confidence is how far the entropy lies below that of a calibrated guesser, facts how far the
     accuracy on trained people lies above the best guess: what comes before that is statistics.
@@ -57,10 +47,9 @@ def together(run: Run) -> Finding:
     found = np.array(gaps)[np.isfinite(gaps)]
     if not len(found):
         raise NotMeasured("no attribute is both learned and answered too surely for strangers")
-    margin = _TIMING * float(strangers["epoch"].max())
     note = f"{len(found)} of {len(gaps)} attributes are learned and answered too surely."
-    effect = over_cells(found, **_resampling(run))
-    return Finding(effect, point(0.0), len(found), "attributes", margin=margin, note=note)
+    effect = over_cells(found / float(strangers["epoch"].max()), **_resampling(run))
+    return Finding(effect, point(0.0), len(found), "attributes", note=note)
 
 
 def half_way(epoch: pd.Series, excess: pd.Series, least: float) -> float:
@@ -89,25 +78,6 @@ def bits_reached(run: Run) -> Finding:
         known = _share(run, guess).mean
         note = f"Which values occur, without whose they are, is {known:.0%} of the bits."
     return Finding(*sides, table["attribute"].nunique(), "attributes", note=note)
-
-
-def bits_per_parameter(run: Run) -> Finding:
-    """Bits per parameter at the end, beside what there is to store, at most two per parameter."""
-    table = _capacity(run)
-    own = table[table["answers"] == "own"]
-    n_parameters = int(own["n_parameters"].iloc[0])
-    inner = int(own["n_parameters_without_embeddings"].iloc[0])
-    world = float((own["n_people"] * own["pool_bits"]).sum()) / n_parameters
-    share = _share(run, own)
-    effect = Interval(*(world * v for v in (share.mean, share.low, share.high)))
-    most = min(PAPER_BITS, world)
-    note = (
-        f"All facts are {world:.3f} bits per parameter, so a model this large "
-        + ("cannot be filled; " if world < PAPER_BITS else "can be filled; ")
-        + f"without embeddings {effect.mean * n_parameters / inner:.3f} are stored."
-    )
-    n = own["attribute"].nunique()
-    return Finding(effect, point(most), n, "attributes", margin=0.1 * most, note=note)
 
 
 def _group(run: Run, group: str) -> pd.DataFrame:
@@ -143,38 +113,25 @@ CLAIMS = (
         id="confident-unseen",
         topic="acquisition",
         claim="The model becomes too sure about people whom it has never read about",
+        claimed_by=ELSEWHERE,
         paper="entropy of answers about unseen names falls (Zucchet et al. 2025)",
         quantity="entropy minus a calibrated guess (nats)",
         control="a calibrated guess",
         test="last checkpoint, first token, people never written about; bootstrap over attributes",
         direction="below",
-        margin=0.1,
         notebook="05_performance",
         measure=too_sure,
-    ),
-    Claim(
-        id="confident-wrong",
-        topic="acquisition",
-        claim="Confident wrong answers about people never seen appear",
-        paper="hallucinations about unseen names appear in training (Zucchet et al. 2025)",
-        quantity="confident wrong answers (share)",
-        control="first checkpoint",
-        test="top token above probability 0.5 and wrong; bootstrap over attributes",
-        direction="above",
-        margin=0.05,
-        notebook="05_performance",
-        measure=confident_and_wrong,
     ),
     Claim(
         id="confident-together",
         topic="acquisition",
         claim="Confidence about people never seen appears together with the facts",
+        claimed_by=ELSEWHERE,
         paper="hallucinations and facts appear at the same time (Zucchet et al. 2025)",
-        quantity="half-way epoch, confidence minus facts",
+        quantity="half-way, confidence minus facts (share of training)",
         control="the same epoch",
         test="epochs of half of the final excess over a guess; bootstrap over attributes",
         direction="equal",
-        margin=1.0,
         notebook="05_performance",
         measure=together,
     ),
@@ -182,26 +139,13 @@ CLAIMS = (
         id="capacity-reached",
         topic="acquisition",
         claim="The parameters hold bits of the facts by the end",
-        paper="knowledge can be counted in bits (Allen-Zhu & Li 2024)",
+        claimed_by=ELSEWHERE,
+        paper="knowledge can be counted in bits (Allen-Zhu and Li 2024)",
         quantity="bits held by bits there are (share)",
         control="answers shuffled among people",
         test="last checkpoint, whole answers in the trained wording; bootstrap over attributes",
         direction="above",
-        margin=0.05,
         notebook="05_performance",
         measure=bits_reached,
-    ),
-    Claim(
-        id="capacity-bits",
-        topic="acquisition",
-        claim="The model stores all facts, up to two bits per parameter",
-        paper="2 bits per parameter after 1,000 exposures, 1 after 100 (Allen-Zhu & Li 2024)",
-        quantity="bits per parameter",
-        control="all facts, at most 2",
-        test="last checkpoint, whole answers in the trained wording; bootstrap over attributes",
-        direction="equal",
-        margin=0.1,
-        notebook="05_performance",
-        measure=bits_per_parameter,
     ),
 )

@@ -1,7 +1,7 @@
 """Aligned circuits: one checkpoint's edges, run inside every other checkpoint.
 
-Init, Before, After and Last are the first checkpoint, the two around the knee of the entropy curve
-(the phase shift, where the steep fall turns slow), and the last one (paper, section 6.4). They are
+Init, Before, After and Last are the first checkpoint, the two around the knee of the entropy of
+kept edges (the phase shift, where the steep fall turns slow), and the last one (paper, section 6.4). They are
 studied for the first task of the configuration. The last checkpoint also has a random circuit as
 large as Last, and mean outputs outside of circuits.
 """
@@ -26,13 +26,17 @@ NAMES = ("Init", "Before", "After", "Last")
 
 
 def find_phases(run: Run) -> pd.DataFrame:
-    """The knee of each cell's entropy curve: epoch, and the checkpoints before and after it."""
-    graph = common.graph_of_run(run)
+    """The knee of each cell's entropy curve: epoch, and the checkpoints before and after it.
+
+    Entropy is over the kept edges, as published; 0 where pruning leaves fewer than two.
+    """
+    graph, n = common.graph_of_run(run), common.circuit_size(run)
     curve = pd.DataFrame(
         [
             {"step": int(row["step"]), "epoch": float(row["epoch"]), **cell._asdict(),
-             "entropy": entropy(scores, graph.real_edges)}
+             "entropy": entropy(scores, kept) if kept.sum() > 1 else 0.0}
             for row, cell, scores in common.each_score(run)
+            for kept in (top_n(scores, graph, n).edges,)
         ]
     )  # fmt: skip
     rows = []

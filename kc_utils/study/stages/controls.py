@@ -189,7 +189,8 @@ def control_curves(
 ) -> pd.DataFrame:
     """Shape of every control's circuit over checkpoints.
 
-    Columns: step, control, task, kind, band, entropy (nats), edge_jaccard (with the last
+    Columns: step, control, task, kind, band, entropy (nats, all edges), entropy_kept (nats, the
+    circuit's edges; NaN with fewer than two), edge_jaccard (with the last
     checkpoint of the same control), edge_jaccard_previous (NaN at the first), source (mean layer
     of the edges' writers), n_edges.
     """
@@ -208,6 +209,9 @@ def _curve(
             "step": step,
             **keys,
             "entropy": entropy(scores[name], graph.real_edges),
+            "entropy_kept": entropy(scores[name], circuit.edges)
+            if circuit.n_edges > 1
+            else float("nan"),
             "edge_jaccard": jaccard(circuit.edges, circuits[-1].edges),
             "edge_jaccard_previous": jaccard(circuit.edges, previous.edges)
             if previous

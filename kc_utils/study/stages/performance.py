@@ -29,7 +29,9 @@ def compute(work: Workspace) -> None:
         by_band = mean(frame, [*AT, "kind", "band", "wording"], "correct")
         over_bands = mean(frame, [*AT, "kind", "wording"], "correct").assign(band="all")
         work.table(name, pd.concat([by_band, over_bands], ignore_index=True))
-    work.table("time_to_knowledge", time_to_knowledge(read))
+    frequency = run.read(run.path / "data" / "people.parquet")[["person_id", "frequency"]]
+    times = time_to_knowledge(read).merge(frequency, on="person_id")
+    work.table("time_to_knowledge", times)
     answers = run.table("query_answers")
     work.table("query_accuracy", mean(answers, ["kind", "band", "wording", "attribute"], "correct"))
     asked = run.table("query_answers_by_step")
