@@ -15,7 +15,8 @@ from kc_utils.errors import KcError
 from kc_utils.runs.dataset import SweepTables, compact
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
-from kc_utils.sweep.export import write_dataset
+from kc_utils.sweep.export import stored_already, write_dataset
+from kc_utils.sweep.plan import plan
 
 STAGE_OF = {"accuracy": "performance", "claims": "claims", "evidence": "evidence"}
 
@@ -137,6 +138,31 @@ def test_the_command_exports_complete_runs_and_names_the_others(
     with pytest.raises(SystemExit):
         main.main()
     assert "only experiments are missing; with --no-experiments" in capsys.readouterr().out
+
+
+def test_what_is_stored_is_not_computed_again_even_without_its_folder(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    kept = tmp_path / "kept"
+    write_dataset([make_run(tmp_path / "gone", seed) for seed in (0, 1)], kept)
+    make_run(tmp_path / "here", 2)
+    before = content(kept)
+    line = ["kc", "sweep", "--profile", "smoke", "--out", str(tmp_path / "here")]
+    line += ["--no-experiments", "--export", str(kept)]
+    monkeypatch.setattr("sys.argv", [*line, "--seeds", "3"])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    text = " ".join(capsys.readouterr().out.split())
+    assert not ended.value.code and "stored already: smoke/seed-0, smoke/seed-1" in text
+    assert [p.name for p in (tmp_path / "here" / "smoke").glob("seed-*")] == ["seed-2"]
+    assert SweepTables.open(kept).runs["seed"].tolist() == [0, 1, 2] and content(kept) != before
+    # Another configuration, or another version of a stage, is not what is stored.
+    for settings, seed in ((["circuit.top_n=20"], 0), ([], 7)):
+        names = stored_already(kept, plan(["smoke"], [seed], settings, tmp_path / "new"))
+        assert names == set()
+    stage = STAGES.get("circuit")
+    monkeypatch.setitem(vars(stage), "version", stage.version + 1)
+    assert stored_already(kept, plan(["smoke"], [0], [], tmp_path / "new")) == set()
 
 
 def test_damaged_missing_and_foreign_files_are_named(tmp_path) -> None:

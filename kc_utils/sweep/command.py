@@ -17,10 +17,9 @@ from rich.table import Table
 
 from kc_utils.errors import KcError
 from kc_utils.models.devices import visible_gpus
-from kc_utils.runs.exports import MOST_BYTES
 from kc_utils.runs.folder import resolve
 from kc_utils.study.stages import STAGES
-from kc_utils.sweep.export import check_target, write_dataset
+from kc_utils.sweep.export import check_target, stored_already, write_dataset
 from kc_utils.sweep.plan import (
     Member,
     check_address,
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
 KEPT = Path("book/reference/sweep")
 #: Below the folder of a sweep: the tables of its complete runs.
 TABLES = "tables"
+#: What the tables kept with the book may hold together.
+MOST_BYTES = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,12 @@ def sweep(request: Request, console: Console) -> bool:
         check_address(request.scheduler)
     members = members_of(request)
     if request.export is not None:
-        check_target(request.export)
+        out = check_target(request.export)
+        stored = stored_already(out, members)
+        gone = {m.name for m in members if m.name in stored and not m.path.exists()}
+        if gone:
+            console.print(f"stored already: {', '.join(sorted(gone))}", soft_wrap=True)
+        members = tuple(m for m in members if m.name not in gone)
     failures = []
     if request.compute:
         failures = compute(members, console, scheduler=request.scheduler, workers=workers)

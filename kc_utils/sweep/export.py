@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from kc_utils.runs.dataset import PROVENANCE, SWEEP_TABLES, SweepTables, join, w
 from kc_utils.runs.exports import check_size, portable, replace_folder
 from kc_utils.runs.folder import Run, resolve
 from kc_utils.study.stages import STAGES
+from kc_utils.sweep.plan import Member
 
 Name = tuple[str, int]  # profile and seed
 
@@ -59,6 +60,31 @@ def check_target(out: Path) -> Path:
     if out.exists() and not (out / PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
         raise KcError(f"{out} is not empty and holds no tables of a sweep; choose another folder.")
     return out
+
+
+def stored_already(out: Path, members: Iterable[Member]) -> set[str]:
+    """Names of the members whose tables ``out`` holds, for their configuration and stages as now.
+
+    They need not be computed again, even where their run folders are gone.
+
+    Raises:
+        KcError: ``out`` holds a damaged data set.
+    """
+    if not (out / PROVENANCE).is_file():
+        return set()
+    earlier = SweepTables.open(out)
+    records = {(run["profile"], run["seed"]): run for run in earlier.record["runs"]}
+    found = set()
+    for member in members:
+        record = records.get((member.settings.profile, member.settings.seed))
+        if record is None:
+            continue
+        config = portable(member.settings.model_dump(mode="json", exclude={"seed"}))
+        same = earlier.record["profiles"][member.settings.profile]["config"] == config
+        versions = {name: STAGES.get(name).version for name in member.stages}
+        if same and versions.items() <= record["stage_versions"].items():
+            found.add(member.name)
+    return found
 
 
 def overrides(settings: Config) -> list[str]:
