@@ -55,8 +55,9 @@ def make(effect: float = 1.0, *, people: int = 60, bands=BANDS, tasks=TASKS, see
     tables |= _forgetting(who, effect, rng)
     from controls_tables import with_controls  # they build on this file
     from evidence_tables import complete
+    from topic_tables import with_topics
 
-    return complete(with_controls(tables, effect, seed), effect)
+    return with_topics(complete(with_controls(tables, effect, seed), effect), effect, seed)
 
 
 def _first_token(who: pd.DataFrame, effect: float, rng) -> pd.DataFrame:

@@ -111,7 +111,7 @@ def _roles(effect: float, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
             grown = epoch / EPOCHS[-1]
             n_movers, n_relation = round(6 + 4 * grown), round(6 - 4 * grown)
             if effect <= 0:
-                n_relation = round(-effect * grown)
+                n_relation = round(-6 * effect * grown)
                 n_movers = n - n_relation
             fixed = n_movers // 2 if effect > 0 else 0
             order = [*range(fixed), *(fixed + rng.permutation(n - fixed))]
@@ -127,6 +127,7 @@ def _roles(effect: float, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     )
     keys = ["task", "kind", "band", "step", "epoch"]
     shares = heads.groupby([*keys, "role"]).size().unstack(fill_value=0) / n
+    shares = shares.reindex(columns=["mover", "mixture", "relation"], fill_value=0.0)
     shares = shares.stack().rename("value").reset_index()
     return {"head_roles": heads, "role_shares": shares.assign(expected=0.3)}
 
@@ -137,7 +138,7 @@ def _forgetting(effect: float, rng: np.random.Generator) -> dict[str, pd.DataFra
     for variant, ratio, step in product(("new_people", "conflicting"), RATIOS, (0, 20, 30, 40)):
         lost = 0.0
         if step:
-            dip = 0.15 * (step == 30) * (ratio > 0)
+            dip = 0.35 * (step == 30) * (ratio > 0)
             lost = effect * ((0.5 + 0.3 * (variant == "conflicting")) * (1 - ratio) + dip)
         correct = (rng.random((5, 200)) < 0.9 - max(lost, 0.0)).mean(axis=0)
         row = {"variant": variant, "ratio": ratio, "step": step}

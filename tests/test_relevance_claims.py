@@ -32,16 +32,17 @@ def fake(effect: float, known: float = 0.95, n: int = 60, seed: int = 0) -> Tabl
 
 
 @pytest.mark.parametrize(
-    ("effect", "expected"), [(0.05, "holds"), (0.0, None), (-0.05, "does not hold")]
+    ("effect", "expected"), [(0.05, "holds"), (0.0, None), (-0.05, "opposite")]
 )
 def test_verdicts_of_true_null_and_reversed_worlds(effect: float, expected: str | None) -> None:
     table = rows(fake(effect), CLAIMS).set_index("id")
     assert list(table.index) == [c.id for c in CLAIMS]
     if expected is None:
-        assert not (table["verdict"] == "holds").any()
+        assert set(table["verdict"]) <= {"no effect", "open"}
+        assert table.loc["relevance-dose", "verdict"] == "no effect"
     else:
         assert (table["verdict"] == expected).all()
-    assert np.allclose(table["control_value"], 0, atol=0.005)
+    assert (table["control_value"] == 0).all()
 
 
 def test_numbers_are_what_they_say() -> None:
@@ -49,6 +50,11 @@ def test_numbers_are_what_they_say() -> None:
     assert dose(run).effect.mean == pytest.approx(0.05, abs=0.005)
     assert lead(run, "same").effect.mean == pytest.approx(0.15, abs=0.015)
     assert lead(run, "tokens").effect.mean == pytest.approx(0.05, abs=0.015)
+    one_level = lead(run, "other", "tokens").effect.mean
+    assert one_level == pytest.approx(0.05, abs=0.015)
+    assert one_level == pytest.approx(
+        lead(run, "other").effect.mean - lead(run, "tokens").effect.mean
+    )
     assert slopes(np.array([[0, 1, 2, 3], [3, 2, 1, 0], [1, 1, 1, 1]])) == pytest.approx([1, -1, 0])
 
 
@@ -61,7 +67,7 @@ def test_contrasts_of_several_runs_are_those_of_each_run() -> None:
         for wording in ("trained", "held_out"):
             slope = dose(run, wording).effect.mean
             assert found.loc[(seed, wording, "per level"), "value"] == pytest.approx(slope)
-            gap = lead(run, "other", wording).effect.mean
+            gap = lead(run, "other", wording=wording).effect.mean
             assert found.loc[(seed, wording, "other"), "value"] == pytest.approx(gap)
 
 
@@ -80,15 +86,32 @@ def test_kinds_shuffled_in_pairs_rarely_make_a_claim_hold() -> None:
         groups = people.groupby(["pair", "wording"])["area"]
         run.tables["relevance_people"] = people.assign(area=groups.transform(rng.permutation))
         held += (rows(run, CLAIMS)["verdict"] == "holds").sum()
-    assert held <= 5
+    assert held <= 2
 
 
-def test_people_who_are_not_known_are_not_judged() -> None:
-    table = rows(fake(0.05, known=0.3), CLAIMS).set_index("id")
+@pytest.mark.parametrize("known", [0.3, 0.89])
+def test_people_who_are_not_known_are_not_judged(known: float) -> None:
+    table = rows(fake(0.05, known=known), CLAIMS).set_index("id")
     assert table.loc["relevance-tokens", "verdict"] == "holds"  # nobody had to be taught
     others = table.drop(index="relevance-tokens")
-    assert (others["verdict"] == "undecided").all()
+    assert (others["verdict"] == "not measured").all()
     assert others["note"].str.contains("they are not known to it").all()
+
+
+def test_nine_tenths_are_known_unless_the_commonest_answer_does_as_well() -> None:
+    assert (rows(fake(0.05, known=0.9), CLAIMS)["verdict"] == "holds").all()
+    run = fake(0.05, known=0.9)
+    run.tables["relevance_known"]["chance"] = 0.95
+    assert (rows(run, CLAIMS)["verdict"] == "not measured").sum() == 4
+
+
+def test_each_kind_is_asked_for_itself() -> None:
+    run = fake(0.05)
+    asked = run.tables["relevance_known"]
+    asked.loc[asked["kind_of_relevance"] == "same", "accuracy"] = 0.5
+    said = rows(run, CLAIMS).set_index("id")["verdict"]
+    assert (said[["relevance-other", "relevance-known"]] == "holds").all()
+    assert (said[["relevance-same", "relevance-dose"]] == "not measured").all()
 
 
 def test_nothing_learned_is_not_judged() -> None:

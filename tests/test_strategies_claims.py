@@ -47,8 +47,11 @@ def test_claims_follow_the_tables() -> None:
     replay = "strategy-replay-forgetting"
     nothing = verdicts(tables(gain=-0.1, kept=-0.1))
     assert nothing.pop(replay) == "holds"
-    assert set(nothing.values()) == {"does not hold"}
-    assert len({claim.id for claim in claims.CLAIMS}) == len(claims.CLAIMS) == 7
+    assert set(nothing.values()) == {"opposite"}
+    assert len({claim.id for claim in claims.CLAIMS}) == len(claims.CLAIMS) == 5
+    none = verdicts(tables(gain=0.0, kept=0.0))
+    del none[replay]
+    assert set(none.values()) <= {"no effect", "open"}
 
 
 def test_a_gain_that_a_random_choice_gives_too_is_none() -> None:
@@ -58,14 +61,14 @@ def test_a_gain_that_a_random_choice_gives_too_is_none() -> None:
         same = units.loc[units["strategy"] == name, "value"].to_numpy()
         units.loc[units["strategy"] == random, "value"] = same + 0.03
     found = verdicts(made)
-    assert found["strategy-phase-efficiency"] == "does not hold"
-    assert found["strategy-circuit-forgetting"] == "does not hold"
+    assert found["strategy-phase-efficiency"] == "opposite"
+    assert found["strategy-circuit-forgetting"] == "opposite"
     assert found["strategy-names-first-efficiency"] == "holds"
 
 
 def test_claims_are_refused_where_nothing_was_known_or_learned() -> None:
     blank = verdicts(tables(chance=0.68, known=0.02))
-    assert set(blank.values()) == {"undecided"}
+    assert set(blank.values()) == {"not measured"}
     with pytest.raises(NotMeasured, match=r"accuracy on old facts at the start is 0\.020"):
         claims.forgetting(TableRun(tables(known=0.02)), "phase")
     half = tables()
