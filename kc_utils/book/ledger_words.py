@@ -9,36 +9,54 @@ import math
 from itertools import product
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.plots.tables import table
-from kc_utils.study.claims.claim import ALPHA, verdict
-from kc_utils.study.claims.over_seeds import over_seeds
+from kc_utils.study.claims.over_seeds import SHUFFLED
+from kc_utils.study.claims.verdicts import (
+    DECIDED,
+    HOLDS,
+    NO_EFFECT,
+    NOT_MEASURED,
+    OPEN,
+    OPPOSITE,
+    SMALLER,
+    VERDICTS,
+    verdict,
+)
 
-VERDICTS = ("holds", "does not hold", "undecided")
 _BEYOND = 1e-9  # how far past a threshold "past" is, relative to the numbers
+_COUNTED = (
+    "**{}** hold", "**{}** are real but smaller than their margin", "**{}** show no effect",
+    "**{}** show the opposite", "**{}** are open", "**{}** could not be measured",
+)  # fmt: skip
+_SIGNS = {HOLDS: 1, SMALLER: 1, NO_EFFECT: 0, OPPOSITE: -1}
 
 
 def counts(claims: pd.DataFrame) -> str:
     """One sentence: how many claims there are and how many have each verdict."""
     found = [int((claims["verdict"] == name).sum()) for name in VERDICTS]
-    words = "**{}** hold, **{}** do not hold and **{}** are undecided".format(*found)
-    return f"Of {len(claims)} claims {words}."
+    words = [text.format(n) for text, n in zip(_COUNTED, found, strict=True)]
+    return f"Of {len(claims)} claims {', '.join(words[:-1])} and {words[-1]}."
+
+
+def without_controls(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of real profiles: those of runs with shuffled answers are left out."""
+    return rows[~rows["profile"].str.endswith(SHUFFLED)].reset_index(drop=True)
 
 
 def ledger_table(claims: pd.DataFrame) -> Styler:
-    """The ledger with wrapped cells: claim, paper, here, control, why.
+    """The ledger with wrapped cells: claim, who makes it, here, control, why.
 
     Raises:
         KcError: if there are no rows.
     """
     shown = pd.DataFrame(
         {
-            "claim": claims["claim"],
-            "in the paper": claims["paper"],
+            "claim": named(claims),
+            "claimed by": reported(claims),
             "here (95 % interval)": [measured(row) for row in claims.to_dict("records")],
             "control": [controlled(row) for row in claims.to_dict("records")],
             "why": [reason(row) for row in claims.to_dict("records")],
@@ -46,6 +64,17 @@ def ledger_table(claims: pd.DataFrame) -> Styler:
         }
     )
     return _wrapped(shown)
+
+
+def named(claims: pd.DataFrame) -> pd.Series:
+    """The claims in words; those thought of after the data had been seen say so."""
+    later = claims["exploratory"].astype(bool)
+    return claims["claim"].where(~later, claims["claim"] + " (exploratory)")
+
+
+def reported(claims: pd.DataFrame) -> pd.Series:
+    """Who makes each claim, and the published number or what was published instead."""
+    return claims["claimed_by"] + "; published: " + claims["paper"]
 
 
 def measured(row: dict[str, Any]) -> str:
@@ -71,24 +100,27 @@ def reason(row: dict[str, Any]) -> str:
 
 
 def changing_shift(row: dict[str, Any]) -> tuple[float, str]:
-    """The smallest shift of the effect and its interval that changes the verdict, and to what.
+    """The smallest shift of the difference and its interval that changes the verdict, and to what.
 
-    Control, margin and p-value stay as they are. NaN and "" where no shift does.
+    Margin and direction stay as they are. NaN and "" where no shift does.
     """
-    effect = Interval(row["value"], row["low"], row["high"])
-    control = Interval(row["control_value"], row["control_low"], row["control_high"])
-    how = {name: row[name] for name in ("direction", "margin", "p_value")}
-    bars = (control.low, control.high, control.mean - row["margin"], control.mean + row["margin"])
-    ends = (effect.mean, effect.low, effect.high)
-    scale = _BEYOND * max(map(abs, (*bars, *ends)), default=1.0)
+    gap = difference_of(row)
+    how = {name: row[name] for name in ("direction", "margin")}
+    bars = (0.0, row["margin"], -row["margin"])
+    scale = _BEYOND * max(map(abs, (*bars, gap.low, gap.high)))
     found = []
-    for bar, end, side in product(bars, ends, (-1, 1)):
+    for bar, end, side in product(bars, (gap.low, gap.high), (-1, 1)):
         shift = bar - end + side * scale
-        moved = Interval(*(number + shift for number in ends))
-        said = verdict(moved, control, **how)
+        moved = Interval(*(number + shift for number in (gap.mean, gap.low, gap.high)))
+        said = verdict(moved, **how)
         if math.isfinite(shift) and said != row["verdict"]:
             found.append((abs(shift), shift, said))
     return min(found)[1:] if found else (math.nan, "")
+
+
+def difference_of(row: dict[str, Any]) -> Interval:
+    """Effect minus control of a row, with its interval."""
+    return Interval(*(float(row[f"difference{end}"]) for end in ("", "_low", "_high")))
 
 
 def narrowest(claims: pd.DataFrame, n: int = 6) -> pd.DataFrame:
@@ -99,7 +131,7 @@ def narrowest(claims: pd.DataFrame, n: int = 6) -> pd.DataFrame:
     rows = []
     for row in claims.to_dict("records"):
         shift, said = changing_shift(row)
-        half = (row["high"] - row["low"]) / 2
+        half = (row["difference_high"] - row["difference_low"]) / 2
         if said and half > 0:
             rows.append((row["claim"], row["verdict"], shift, abs(shift) / half, said))
     columns = ["claim", "verdict", "shift", "half-widths", "would become"]
@@ -108,21 +140,23 @@ def narrowest(claims: pd.DataFrame, n: int = 6) -> pd.DataFrame:
 
 
 def _because(row: dict[str, Any]) -> str:
-    if math.isnan(row["value"]):
+    """Which part of the rule decided, from the interval of the difference."""
+    gap, margin = difference_of(row), f"{row['margin']:.3g}"
+    if math.isnan(gap.mean):
         return ""
-    ends = ("low", "high", "control_low", "control_high")
-    if any(math.isnan(row[name]) for name in ends):
+    if math.isnan(gap.low):
         return "Too few units for an interval."
-    margin = f"{row['margin']:.3g}"
-    equal = row["direction"] == "equal"
-    if row["verdict"] == "holds":
-        return f"Interval within {margin} of the control." if equal else "Beyond the control."
-    if row["verdict"] == "does not hold":
-        beyond = f"Interval beyond {margin} on one side."
-        return beyond if equal else f"An effect of {margin} or more is ruled out."
-    if row["p_value"] >= ALPHA:
-        return f"p = {row['p_value']:.2g}."
-    return "The interval leaves both answers open."
+    equal, interval = row["direction"] == "equal", f"{gap.low:.3g} to {gap.high:.3g}"
+    inside = f"The difference ({interval}) is smaller than {margin} on either side."
+    said = {
+        HOLDS: inside if equal else f"The whole difference ({interval}) is beyond {margin}.",
+        SMALLER: f"The difference ({interval}) is beyond 0, but not all of it beyond {margin}.",
+        NO_EFFECT: inside,
+        OPPOSITE: f"The whole difference ({interval}) is "
+        + (f"beyond {margin} on one side." if equal else "on the other side of 0."),
+        OPEN: f"The difference ({interval}) allows for both answers.",
+    }
+    return said.get(row["verdict"], "")
 
 
 def _over_seeds(row: dict[str, Any], name: str) -> str:
@@ -156,7 +190,7 @@ def seeds_of(runs: pd.DataFrame) -> str:
 
 
 def verdict_counts(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Claims with each verdict, a row per profile: profile, claims, holds, does not hold, ..."""
+    """Claims with each verdict, a row per profile: profile, claims, holds, ..."""
     counts = pd.crosstab(ledger["profile"], ledger["verdict"]).reindex(columns=list(VERDICTS))
     counts = counts.reindex(list(dict.fromkeys(ledger["profile"]))).fillna(0).astype(int)
     counts.insert(0, "claims", counts.sum(axis=1))
@@ -165,7 +199,7 @@ def verdict_counts(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def evidence_table(ledger: pd.DataFrame) -> Styler:
-    """Claim, what the paper reports, effect, control, their difference, seeds: one row per claim.
+    """Claim, who makes it, effect, control, difference, margin, verdict: one row per claim.
 
     Raises:
         KcError: if there are no rows.
@@ -173,12 +207,15 @@ def evidence_table(ledger: pd.DataFrame) -> Styler:
     rows = ledger.to_dict("records")
     shown = pd.DataFrame(
         {
-            "claim": ledger["claim"],
+            "claim": named(ledger),
             "profile": ledger["profile"],
-            "in the paper": ledger["paper"],
+            "claimed by": reported(ledger),
             "effect": [f"{r['quantity']}: {_over_seeds(r, 'effect')}" for r in rows],
             "control": [f"{r['control']}: {_over_seeds(r, 'control_effect')}" for r in rows],
             "difference (95 %)": [_over_seeds(r, "difference") for r in rows],
+            "margin": [f"{r['margin']:.3g}: {r['margin_reason']}" for r in rows],
+            "verdict": ledger["verdict"],
+            "answers shuffled": [_over_seeds(r, "shuffled") for r in rows],
             "seeds": ledger["n_seeds"],
             "note": ledger["note"],
         }
@@ -187,31 +224,35 @@ def evidence_table(ledger: pd.DataFrame) -> Styler:
 
 
 def disagreements(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Claims that single seeds judge both ways: profile, claim, seeds for, against, verdict."""
-    both = ledger[(ledger["seeds_for"] > 0) & (ledger["seeds_against"] > 0)]
-    columns = ["profile", "claim", "seeds_for", "seeds_against", "n_seeds", "verdict"]
-    return both[columns].reset_index(drop=True)
+    """Claims that hold in some single seeds only: profile, claim, seeds_for, n_seeds, verdict."""
+    split = ledger[(ledger["seeds_for"] > 0) & (ledger["seeds_for"] < ledger["n_seeds"])]
+    columns = ["profile", "claim", "seeds_for", "n_seeds", "verdict"]
+    return split[columns].reset_index(drop=True)
 
 
 def between_profiles(ledger: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts of claims that more than one profile measured: claim, a column per profile,
-    ``profiles`` ("agree", "contradict each other" or "one leaves it open").
+    """The verdicts of claims that more than one profile judges: claim, a column per profile,
+    ``profiles`` ("agree", "contradict each other", "differ in size" or "one leaves it open").
 
-    Undecided in all of them counts as agreement.
+    They differ in size where the effect is real in both and beyond its margin in one; contradict
+    means an effect here and none, or the opposite, there. Open in all of them counts as agreement.
     """
     verdicts = ledger.pivot(index="id", columns="profile", values="verdict")
     verdicts = verdicts.reindex(columns=list(dict.fromkeys(ledger["profile"])))
     verdicts = verdicts[verdicts.notna().sum(axis=1) > 1]
-    decided = [set(row) - {"undecided", math.nan} for row in verdicts.to_numpy()]
-    alike = verdicts.nunique(axis=1) == 1
-    said = [
-        "agree" if same else "contradict each other" if len(found) > 1 else "one leaves it open"
-        for same, found in zip(alike, decided, strict=True)
-    ]
     words = ledger.drop_duplicates("id").set_index("id")["claim"]
+    said = [_compared([v for v in row if isinstance(v, str)]) for row in verdicts.to_numpy()]
     verdicts.insert(0, "claim", words.reindex(verdicts.index))
     verdicts.columns.name = None
     return verdicts.assign(profiles=said).loc[[i for i in words.index if i in verdicts.index]]
+
+
+def _compared(found: list[str]) -> str:
+    if len(set(found)) == 1:
+        return "agree"
+    if not set(found) <= set(DECIDED):
+        return "one leaves it open"
+    return "differ in size" if len({_SIGNS[v] for v in found}) == 1 else "contradict each other"
 
 
 def profiles_sentence(compared: pd.DataFrame) -> str:
@@ -219,13 +260,14 @@ def profiles_sentence(compared: pd.DataFrame) -> str:
     if compared.empty:
         return "The tables hold one profile, so nothing can be compared."
     counts = compared["profiles"].value_counts()
-    same, half, opposite = (
-        counts.get(name, 0) for name in ("agree", "one leaves it open", "contradict each other")
+    same, size, half, other = (
+        counts.get(name, 0)
+        for name in ("agree", "differ in size", "one leaves it open", "contradict each other")
     )
     return (
         f"Of the {len(compared)} claims that more than one profile judges, **{same}** get the same "
-        f"verdict, **{half}** are decided in one profile and open in another, and **{opposite}** "
-        "are decided in opposite ways."
+        f"verdict, **{size}** are real in both and differ in size, **{half}** are decided in one "
+        f"profile and open in another, and **{other}** are decided in contradictory ways."
     )
 
 
@@ -233,31 +275,13 @@ def strategy_verdict(verdicts: pd.Series, strategy: str) -> str:
     """What the ledger says of a strategy of training, in words.
 
     ``verdicts`` by the claim's id, ``strategy`` as in ``strategy-<strategy>-efficiency`` and
-    ``strategy-<strategy>-forgetting``; a claim that is missing is undecided.
+    ``strategy-<strategy>-forgetting``; a claim that is missing was not measured.
     """
     found: dict[str, list[str]] = {name: [] for name in VERDICTS}
     for what, gain in (("efficiency", "learns sooner"), ("forgetting", "forgets less")):
-        found[verdicts.get(f"strategy-{strategy}-{what}", "undecided")].append(gain)
-    helps, fails, opens = (" and ".join(found[name]) for name in VERDICTS)
+        found[verdicts.get(f"strategy-{strategy}-{what}", NOT_MEASURED)].append(gain)
+    helps = " and ".join(found[HOLDS])
     said = [f"it {helps}" if helps else "**it is not shown to help**"]
-    said += [f"no gain that would matter: {fails}"] if fails else []
-    said += [f"undecided: {opens}"] if opens else []
+    for name in VERDICTS[1:]:
+        said += [f"{name}: {' and '.join(found[name])}"] if found[name] else []
     return "; ".join(said)
-
-
-def swapped_ledgers(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
-    """Share of verdicts "holds" when effect and control change places at random in each seed.
-
-    Claims of equality are left out: they stay true when the sides are swapped. One row per draw:
-    draw, judged, holds.
-    """
-    rng = np.random.default_rng([seed, 64])
-    rows = rows[rows["direction"] != "equal"].reset_index(drop=True)
-    found = []
-    for draw in range(n):
-        flip = rng.random(len(rows)) < 0.5
-        value = rows["value"].where(~flip, rows["control_value"])
-        control = rows["control_value"].where(~flip, rows["value"])
-        judged = over_seeds(rows.assign(value=value, control_value=control, at_most=value))
-        found.append((draw, len(judged), int((judged["verdict"] == "holds").sum())))
-    return pd.DataFrame(found, columns=["draw", "judged", "holds"])

@@ -30,10 +30,12 @@ from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
 
 TABLES = (
-    "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness", "sizes", "transfer",
-    "topology", "phase_shift", "activation_ratio", "centre_of_mass", "role_shares", "forgetting",
-    "claims", "graph", "checkpoints", "training_loss", "strongest_edges", "areas", "recovery",
-    "minimal", "method_agreement", "method_by_reader",
+    "prior_knowledge", "regime", "circuit_size", "accuracy", "accuracy_read", "query_accuracy",
+    "query_curve", "time_to_knowledge", "hits", "model_hits", "faithfulness", "sizes", "transfer",
+    "transfer_curve", "aligned", "topology", "shift", "activation_ratio", "centre_of_mass",
+    "role_shares", "role_shares_published", "forgetting", "claims", "graph", "checkpoints",
+    "training_loss", "strongest_edges", "areas", "recovery", "minimal", "method_agreement",
+    "method_by_reader", "ways",
 )  # fmt: skip
 _PROVENANCE = "provenance.json"
 BENCHMARK = ROOT / "book" / "reference" / "bench.json"

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 console = Console()
 STORED_SWEEP = Path("book/reference/sweep")
-_STYLES = {"holds": "green", "does not hold": "red", "undecided": "yellow"}
+#: How a verdict is written in a narrow table, and its colour.
+_SHORT = {
+    "holds": ("holds", "green"),
+    "real, smaller than the margin": ("real, < margin", "cyan"),
+    "no effect": ("no effect", "magenta"),
+    "opposite": ("opposite", "red"),
+    "open": ("open", "yellow"),
+    "not measured": ("not measured", "dim"),
+}
 
 
 def sweep(
@@ -87,38 +95,50 @@ def sweep(
 
 def claims(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list, for programs.")] = False,
-    profile: Annotated[str | None, typer.Option(help="Only this profile.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Only this profile; one with shuffled answers too.")
+    ] = None,
+    main: Annotated[bool, typer.Option("--main", help="Only the claims that matter most.")] = False,
     sweep: Annotated[
         Path, typer.Option(help="Data set of a sweep; default: the tables stored with the book.")
     ] = STORED_SWEEP,
 ) -> None:
-    """List every claim with effect, control, interval over seeds and verdict.
+    """List every claim with effect minus control, its interval over seeds, and the verdict.
 
-    Everything is computed from the tables of the sweep when this is called.
+    Everything is computed from the tables of the sweep when this is called. Runs with shuffled
+    answers are the control of every line, and are listed themselves only by --profile.
     """
+    from kc_utils.book.evidence_words import shuffled_sentences
+    from kc_utils.book.ledger_words import without_controls
     from kc_utils.runs.dataset import SweepTables
     from kc_utils.study.claims.entries import entries, ledger_of
 
     table = ledger_of(SweepTables.open(sweep), profile)
+    table = table if profile else without_controls(table)
+    shown = table[table["main"].astype(bool)] if main else table
     if as_json:
-        typer.echo(json.dumps(entries(table), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(entries(shown), indent=1, ensure_ascii=False))
         return
-    for name, part in table.groupby("profile", sort=False):
+    for name, part in shown.groupby("profile", sort=False):
         console.print(_shown(str(name), part))
+    if said := shuffled_sentences(table):
+        console.print(said.replace("`", "").replace("**", ""))
 
 
 def _shown(profile: str, ledger: pd.DataFrame) -> Table:
     """One profile's ledger, narrow enough for a terminal of 80 columns."""
-    title = f"{profile}: effect minus control, 95 % interval over seeds"
+    title = f"{profile}: effect minus control, 95 % interval over n seeds; * exploratory"
     shown = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("id", "difference", "from", "to", "seeds", "verdict"):
+    for name in ("id", "difference", "interval", "n", "verdict"):
         shown.add_column(name, no_wrap=True)
     for row in ledger.to_dict("records"):
-        numbers = [row[f"difference{end}"] for end in ("", "_low", "_high")]
-        style = _STYLES[row["verdict"]]
+        mean, *ends = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+        verdict, style = _SHORT[row["verdict"]]
         shown.add_row(
-            row["id"], *("-" if isnan(n) else f"{n:.3g}" for n in numbers),
-            str(row["n_seeds"]), f"[{style}]{row['verdict']}[/{style}]",
+            row["id"] + "*" * bool(row["exploratory"]),
+            "-" if isnan(mean) else f"{mean:.2g}",
+            "-" if isnan(ends[0]) else "{:.2g} to {:.2g}".format(*ends),
+            str(row["n_seeds"]), f"[{style}]{verdict}[/{style}]",
         )  # fmt: skip
     return shown
 

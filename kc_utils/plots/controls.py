@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
@@ -36,6 +38,7 @@ from kc_utils.plots.style import (
     LOOKS,
     ORANGE,
     PURPLE,
+    SKY,
     Look,
     present,
     styled,
@@ -52,13 +55,14 @@ _CONTROLS = {
 _LABELS = {"entropy": LABELS["entropy"], "source": "centre of mass (layer)"}
 _NEIGHBOUR = Look(BLUE, "o", "checkpoint before, same people")
 _FLOOR = Look(GREEN, "D", "same checkpoint, two samples of people", "", True)
-SIGNATURE = {"accuracy": "accuracy", "entropy": "entropy (nats)"}
+SIGNATURE = {"accuracy": "accuracy", "entropy_kept": "entropy (nats)"}
 _SERIES = LOOKS["kind"] | {
     "own": Look(BLACK, "D", "circuit"),
-    "shuffled labels": Look(PURPLE, "^", "control: answers shuffled", LONG_DASHED),
+    "shuffled labels": Look(PURPLE, "^", "control: other people's answers", LONG_DASHED),
     "untrained": Look(ORANGE, "v", "control: untrained model", DOTTED),
+    "shuffled run": Look(GREY, "x", "control: runs with nothing to learn", DASH_DOTTED),
 }
-_BEND = {"color": GREEN, "linestyle": (0, (6, 2)), "linewidth": 1.5, "zorder": 1.6}
+_BENDS = {"onset": (SKY, (0, (2, 1.5))), "knee": (GREEN, (0, (6, 2)))}
 
 
 @styled
@@ -138,10 +142,11 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
 
     Args:
         curves: profile, quantity (a key of ``SIGNATURE``), series (K_rel, K_compl, own, shuffled
-            labels, untrained), epoch, value, low, high, n_seeds; low and high are NaN where there
-            are too few seeds for an interval.
-        bends: profile, quantity, value, low, high: epoch of the fitted bend, mean over seeds, and
-            the earliest and latest seed. May be empty.
+            labels, untrained, shuffled run), epoch, value, low, high, n_seeds; low and high are
+            NaN where there are too few seeds for an interval.
+        bends: profile, bend (onset or knee of the circuit's entropy), value, low, high: epoch,
+            mean over seeds, and the earliest and latest seed. Drawn through both rows, so that
+            the reader sees where accuracy is then. May be empty.
     """
     name = "signature"
     keys = ["profile", "quantity", "series", "epoch"]
@@ -154,20 +159,26 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
             here = curves[(curves["profile"] == profile) & (curves["quantity"] == quantity)]
             for series, curve in here.groupby("series", sort=False):
                 draw_curve(axis, curve, spec, _SERIES[str(series)])
-            here = bends[(bends["profile"] == profile) & (bends["quantity"] == quantity)]
-            for bend in here.to_dict("records"):
-                axis.axvline(bend["value"], **_BEND)
+            for bend in bends[bends["profile"] == profile].to_dict("records"):
+                axis.axvline(bend["value"], **_bend_style(bend["bend"]))
+                colour, _ = _BENDS[bend["bend"]]
                 ends = bend["low"], bend["high"]
-                axis.axvspan(*ends, color=GREEN, alpha=0.13, linewidth=0, zorder=1)
+                axis.axvspan(*ends, color=colour, alpha=0.13, linewidth=0, zorder=1)
         finish(axes[i : i + 1], spec)
     for axis, profile in zip(axes[0], profiles, strict=True):
-        n = int(curves.loc[curves["profile"] == profile, "n_seeds"].max())
+        own = (curves["profile"] == profile) & (curves["series"] != "shuffled run")
+        n = int(curves.loc[own, "n_seeds"].max())
         axis.set_title(f"{profile}, {n} {'seed' if n == 1 else 'seeds'}")
     label_outer(axes, "epoch of training on new biographies", list(SIGNATURE.values()))
     handles = [line_handle(look) for look in present(_SERIES, curves["series"]).values()]
-    if len(bends):
-        handles.append(Line2D([], [], **_BEND, label="fitted bend (shaded: all seeds)"))
+    for bend in (b for b in _BENDS if b in set(bends["bend"])):
+        handles.append(Line2D([], [], **_bend_style(bend), label=f"{bend} (shaded: all seeds)"))
     if curves["n_seeds"].max() >= LEAST_SEEDS:
         handles.append(interval_handle(OVER_SEEDS))
     legend_below(figure, handles)
     return figure
+
+
+def _bend_style(bend: str) -> dict[str, Any]:
+    colour, line = _BENDS[bend]
+    return {"color": colour, "linestyle": line, "linewidth": 1.5, "zorder": 1.6}

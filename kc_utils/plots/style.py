@@ -123,8 +123,11 @@ LOOKS: dict[str, dict[str, Look]] = {
     },
     "verdict": {
         "holds": Look(GREEN, "o", "holds"),
-        "does not hold": Look(VERMILLION, "X", "does not hold"),
-        "undecided": Look(GREY, "D", "undecided", hollow=True),
+        "real, smaller than the margin": Look(BLUE, "^", "real, smaller than the margin"),
+        "no effect": Look(BLACK, "s", "no effect"),
+        "opposite": Look(VERMILLION, "X", "opposite"),
+        "open": Look(GREY, "D", "open", hollow=True),
+        "not measured": Look(GREY, "x", "not measured", hollow=True),
     },
 }
 

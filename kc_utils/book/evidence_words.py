@@ -1,0 +1,91 @@
+"""How far the ledger over seeds can be trusted: false discoveries, shuffled runs, who claims what.
+
+The verdicts themselves are put into words by :mod:`kc_utils.book.ledger_words`.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from kc_utils.analysis.stats.seeds import LEAST_SEEDS
+from kc_utils.book.ledger_words import without_controls
+from kc_utils.study.claims.over_seeds import false_holds
+from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, OPPOSITE, SMALLER, VERDICTS
+
+FALSE_RATE = 0.05
+#: Verdicts that say "beyond the margin", and those that say "short of it".
+_KINDS = {"for": (HOLDS,), "against": (SMALLER, NO_EFFECT, OPPOSITE)}
+
+
+def by_claimant(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Claims with each verdict by who makes them: claimed by, profile, claims, a column each."""
+    keys = ["claimed_by", "profile"]
+    counts = pd.crosstab([ledger[k] for k in keys], ledger["verdict"])
+    counts = counts.reindex(columns=list(VERDICTS)).fillna(0).astype(int)
+    counts = counts.reindex(pd.MultiIndex.from_frame(ledger[keys].drop_duplicates()))
+    counts.insert(0, "claims", counts.sum(axis=1))
+    counts.columns.name = None
+    return counts.reset_index().rename(columns={"claimed_by": "claimed by"})
+
+
+def false_discoveries(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Decided verdicts that are left when the expected share of false ones may be 5 %.
+
+    One row per profile and kind: profile, says ("beyond the margin" for verdicts "holds", "short of
+    it" for those that say less), verdicts, left (those with q below 0.05).
+    """
+    rows = []
+    for profile, part in ledger.groupby("profile", sort=False):
+        for kind, names in _KINDS.items():
+            decided = part[part["verdict"].isin(names)]
+            left = int((decided[f"q_{kind}"] < FALSE_RATE).sum())
+            says = "beyond the margin" if kind == "for" else "short of it"
+            rows.append((profile, says, len(decided), left))
+    return pd.DataFrame(rows, columns=["profile", "says", "verdicts", "left"])
+
+
+def shuffled_sentences(ledger: pd.DataFrame) -> str:
+    """How often the ledger says "holds" where there was nothing to learn about anybody.
+
+    ``ledger``: :func:`kc_utils.study.claims.over_seeds.over_seeds`, with or without the control
+    profiles' own rows.
+    """
+    real = without_controls(ledger)
+    found = false_holds(real)
+    said = [_shuffled(row, real) for row in found.to_dict("records")]
+    few = real[~real["profile"].isin(found["profile"])].groupby("profile", sort=False)["n_shuffled"]
+    for profile, n in few.max().items():
+        runs = "no run" if not n else "1 run" if n == 1 else f"{n} runs"
+        be = "are" if n > 1 else "is"
+        said.append(
+            f"Of `{profile}` there {be} {runs} with shuffled answers so far: too few to say."
+        )
+    return " ".join(said)
+
+
+def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
+    own = ledger[(ledger["profile"] == row["profile"]) & (ledger["verdict"] == HOLDS)]
+    both = own[own["shuffled_verdict"] == HOLDS]
+    said = (
+        f"In {row['n_seeds']} runs of `{row['profile']}` with shuffled answers the ledger says "
+        f'"holds" of **{row["holds"]}** of {row["judged"]} claims ({row["share"]:.0%}). '
+    )
+    if both.empty:
+        return said + f"None of the claims that hold in the real runs ({len(own)}) is among them."
+    return said + (
+        f"Among them are {len(both)} of the claims that hold in the real runs ({len(own)}); what "
+        f"these show is not knowledge about people: {'; '.join(both['claim'])}."
+    )
+
+
+def seeds_sentence(ledger: pd.DataFrame) -> str:
+    """How many seeds each real profile has, if that is too few to decide; empty otherwise."""
+    seeds = without_controls(ledger).groupby("profile", sort=False)["n_seeds"].max()
+    few = seeds[seeds < LEAST_SEEDS]
+    if few.empty:
+        return ""
+    listed = " and ".join(f"{n} of `{profile}`" for profile, n in few.items())
+    return (
+        f"Seeds computed so far: {listed}. Fewer than {LEAST_SEEDS} decide nothing, so the numbers "
+        "are first measurements and every verdict is open."
+    )

@@ -1,0 +1,109 @@
+"""The figure of the front page: accuracy on new facts above the entropy of circuits, with controls.
+
+It comes from the tables of a sweep; the page is :mod:`kc_utils.book.front_page`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from kc_utils.analysis.stats.seeds import seed_means
+from kc_utils.book.ledger_words import without_controls
+from kc_utils.plots.controls import signature
+from kc_utils.plots.style import svg_bytes
+from kc_utils.runs.dataset import SweepTables
+from kc_utils.study.claims.over_seeds import SHUFFLED
+
+FIGURE = "signature.svg"
+_ALT = (
+    "Line charts in two rows against the epoch. Above, accuracy on new facts for people known "
+    "before and for new people. Below, entropy of the circuit's edges beside its controls. Dashed "
+    "vertical lines mark onset and knee of the entropy."
+)
+_CAPTION = (
+    "How facts arrive and circuits form, means over the seeds of {names}. Above: accuracy on the "
+    "first token of new facts, in texts that training reads, for people known before (K_rel) and "
+    "for new people (K_compl). Below: how evenly importance is spread over the edges of the "
+    "circuit (entropy of the kept edges), beside circuits that were asked for other people's "
+    "answers and circuits of an untrained model{runs}. Dashed: where the steep fall of the entropy "
+    "begins (onset) and where it turns slow (knee, the {{term}}`phase shift`), each the median "
+    "over the circuits that have one: {shares}."
+)
+_RUNS = "; in grey, whole runs whose answers were shuffled, so that nothing could be learned"
+_CONTROLS = ("shuffled labels", "untrained")
+
+
+def pages(sweep: SweepTables) -> dict[str, str]:
+    """The figure's directive and the figure: file name -> MyST text or SVG."""
+    drawn = curves(sweep)
+    return {
+        "signature.md": directive(sweep, "shuffled run" in set(drawn["series"])),
+        FIGURE: svg_bytes(signature(drawn, bends(sweep))).decode(),
+    }
+
+
+def directive(sweep: SweepTables, shuffled_runs: bool) -> str:
+    """The figure with a caption and alternative text; the caption names the profiles."""
+    names = " and ".join(f"`{name}`" for name in dict.fromkeys(_real(sweep, "topology")["profile"]))
+    runs = _RUNS if shuffled_runs else ""
+    caption = _CAPTION.format(names=names, shares="; ".join(_shares(sweep)), runs=runs)
+    return (
+        f"```{{figure}} generated/{FIGURE}\n:name: fig-signature\n:alt: {_ALT}\n\n{caption}\n```\n"
+    )
+
+
+def _shares(sweep: SweepTables) -> Iterator[str]:
+    for profile, part in _entropy_bends(sweep).groupby("profile", sort=False):
+        onset, knee = (int(part[bend].notna().sum()) for bend in ("onset", "knee"))
+        yield f"in `{profile}`, {onset} of {len(part)} have an onset and {knee} a knee"
+
+
+def curves(sweep: SweepTables) -> pd.DataFrame:
+    """Accuracy by type of knowledge, and entropy beside its controls: means over seeds.
+
+    Columns: profile, quantity, series, epoch, value, low, high, n_seeds. Entropy is that of the
+    kept edges, the mean over types and bands, for the one relation that the controls were measured
+    on. The series "shuffled run" is the profile's runs with shuffled answers.
+    """
+    read = sweep.table("accuracy_read").query("band == 'all'")
+    controls = sweep.table("control_curves").query("control != 'random'")
+    tasks = controls[["profile", "task"]].drop_duplicates()
+    discovered = sweep.table("topology").merge(tasks).assign(control="own")
+    entropy = pd.concat([discovered, controls], ignore_index=True)
+    found = []
+    for quantity, table, series, value in (
+        ("accuracy", read, "kind", "value"),
+        ("entropy_kept", entropy, "control", "entropy_kept"),
+    ):
+        shuffled = table["profile"].str.endswith(SHUFFLED)
+        other = table[shuffled & ~table[series].isin(_CONTROLS)].copy()
+        other[series] = "shuffled run"
+        other["profile"] = other["profile"].str.removesuffix(SHUFFLED)
+        other = other[other["profile"].isin(table.loc[~shuffled, "profile"])]
+        both = pd.concat([table[~shuffled], other], ignore_index=True)
+        means = seed_means(both, ["profile", series, "epoch"], value)
+        found.append(means.rename(columns={series: "series"}).assign(quantity=quantity))
+    return pd.concat(found, ignore_index=True)
+
+
+def bends(sweep: SweepTables) -> pd.DataFrame:
+    """Epochs of onset and knee of the kept edges' entropy: median over cells, mean over seeds.
+
+    Columns: profile, bend, value, low (earliest seed), high (latest seed). Only decided ones count.
+    """
+    table = _entropy_bends(sweep)
+    long = table.melt(["profile", "seed"], ["onset", "knee"], var_name="bend", value_name="epoch")
+    keys = ["profile", "bend"]
+    per_seed = long.dropna().groupby([*keys, "seed"], as_index=False, sort=False)["epoch"].median()
+    by = per_seed.groupby(keys, sort=False)["epoch"]
+    return by.agg(value="mean", low="min", high="max").reset_index()
+
+
+def _entropy_bends(sweep: SweepTables) -> pd.DataFrame:
+    return _real(sweep, "shift").query("quantity == 'entropy_kept'")
+
+
+def _real(sweep: SweepTables, name: str) -> pd.DataFrame:
+    return without_controls(sweep.table(name))
