@@ -135,14 +135,6 @@ def _curves(cells: pd.DataFrame, effect: float, rng) -> dict[str, pd.DataFrame]:
         random_edge_jaccard=0.3, random_node_jaccard=0.5 + noise(0.01),
         edge_jaccard_previous=0.5 + effect * 0.03 * t + noise(0.02), n_edges=300,
     )  # fmt: skip
-    bends = pd.concat(
-        [
-            cells.assign(quantity=q, breakpoint_epoch=BEND + shift * (1 - effect) / 2)
-            for q, shift in (("entropy", 0), ("accuracy", 4))
-        ],
-        ignore_index=True,
-    )
-    bends["breakpoint_epoch"] += 0.1 * rng.normal(size=len(bends))
     centre = 2 + effect * (early - late) + noise(0.05)
     mover = at.assign(role="mover", value=0.3 + effect * 0.02 * t + noise(0.01), expected=0.3)
     relation = mover.assign(role="relation", value=0.6 - effect * 0.02 * t + noise(0.01))
@@ -152,7 +144,6 @@ def _curves(cells: pd.DataFrame, effect: float, rng) -> dict[str, pd.DataFrame]:
     falling = (layers["layer"] == N_LAYERS) * 0.05 * layers["epoch"]
     return {
         "topology": shape,
-        "phase_shift": bends.assign(decision="bend" if effect > 0 else "no bend"),
         "centre_of_mass": at.assign(
             source=centre, random_source=2.0, random_low=1.8, random_high=2.2
         ),

@@ -25,21 +25,12 @@ def make(effect: float = 1.0, *, seed: int = 0, **changes: object) -> dict[str, 
 def with_controls(
     tables: dict[str, pd.DataFrame], effect: float, seed: int = 0
 ) -> dict[str, pd.DataFrame]:
-    """``tables`` with control_curves, noise_floor, mover_layers, node_jaccard_previous and the
-    bends of edge_jaccard."""
+    """``tables`` with control_curves, noise_floor, mover_layers and node_jaccard_previous."""
     rng = np.random.default_rng([seed, 2])
     shape = tables["topology"]
     late = 0.55 + effect * 0.03 * shape["epoch"] + 0.02 * rng.normal(size=len(shape))
-    bends = tables["phase_shift"]
-    entropy = bends[bends["quantity"] == "entropy"]
-    edges = entropy.assign(quantity="edge_jaccard")
-    edges["breakpoint_epoch"] += 0.1 * rng.normal(size=len(edges))
-    if effect > 0:  # an early bend
-        bends = bends.assign(breakpoint_epoch=bends["breakpoint_epoch"] - 3)
-        edges["breakpoint_epoch"] -= 3
     return tables | {
         "topology": shape.assign(node_jaccard_previous=late),
-        "phase_shift": pd.concat([bends, edges], ignore_index=True),
         "control_curves": _curves(shape, rng),
         "noise_floor": _floor(shape, rng),
         "mover_layers": _movers(shape, effect, rng),

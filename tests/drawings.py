@@ -70,7 +70,7 @@ HEADS = ["a4.h2, mover head", "a5.h0, mover head", "a1.h1, relation head", "a3.h
 def figure(name: str) -> Drawing:
     """One of the five figures."""
     if name == "entropy":
-        return entropy_slider(entropy_table(), tables.phase())
+        return entropy_slider(entropy_table(), tables.shift())
     if name == "activation":
         return activation_slider(activation_table())
     if name == "lens":

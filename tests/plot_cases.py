@@ -85,16 +85,16 @@ CASES = {
     ),
     # topology and controls
     "entropy_curves": Case(
-        plots.entropy_curves, tables.entropy, "epoch entropy", {"phase": tables.phase()}
+        plots.entropy_curves, tables.entropy, "epoch entropy", {"shift": tables.shift()}
     ),
     "jaccard_curves": Case(
-        plots.jaccard_curves, tables.jaccard, "epoch edge_jaccard", {"phase": tables.phase()}
+        plots.jaccard_curves, tables.jaccard, "epoch edge_jaccard", {"shift": tables.shift()}
     ),
     "phase_overview": Case(
         plots.phase_overview,
         tables.overview,
         "quantity epoch value",
-        {"phase": tables.overview_phase()},
+        {"shift": tables.overview_shift()},
     ),
     "control_curves": Case(plots.control_curves, more.control_curves, "epoch control entropy"),
     "consistency": Case(

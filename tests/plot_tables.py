@@ -72,10 +72,15 @@ def entropy() -> pd.DataFrame:
     )
 
 
-def phase() -> pd.DataFrame:
+def bends(frame: pd.DataFrame, onset: pd.Series, knee: pd.Series) -> pd.DataFrame:
+    return frame.assign(onset=onset, onset_low=onset - 0.8, onset_high=onset + 0.4, knee=knee,
+                        knee_low=knee - 0.6, knee_high=knee + 1.2)  # fmt: skip
+
+
+def shift() -> pd.DataFrame:
     frame = grid(quantity=["entropy", "edge_jaccard"], kind=KINDS, band=BANDS)
-    at = 6.5 + frame["kind"].eq("K_compl")
-    return frame.assign(breakpoint_epoch=at, low=at - 0.8, high=at + 1.2)
+    at = 4.5 + frame["kind"].eq("K_compl")
+    return bends(frame, at, at + 4)
 
 
 def jaccard() -> pd.DataFrame:
@@ -93,16 +98,10 @@ def overview() -> pd.DataFrame:
     return pd.concat([*parts, frame.assign(quantity="accuracy")], ignore_index=True)
 
 
-def overview_phase() -> pd.DataFrame:
-    quantities = ["entropy", "edge_jaccard", "accuracy"]
-    return pd.DataFrame(
-        {
-            "quantity": quantities,
-            "breakpoint_epoch": [8.5, 9.0, np.nan],
-            "low": [7.5, 7.0, np.nan],
-            "high": [10.0, 12.5, np.nan],
-        }
-    )
+def overview_shift() -> pd.DataFrame:
+    """Onset and knee, a knee alone, and nothing."""
+    frame = pd.DataFrame({"quantity": ["entropy", "edge_jaccard", "accuracy"]})
+    return bends(frame, pd.Series([4.5, np.nan, np.nan]), pd.Series([8.5, 9.0, np.nan]))
 
 
 def head_roles() -> pd.DataFrame:

@@ -103,19 +103,24 @@ def test_lines_intervals_and_chance_show_the_numbers_of_the_table() -> None:
     assert [line.get_ydata()[0] for line in chance] == [pytest.approx(0.05)]
 
 
-def test_bend_is_marked_with_its_interval_and_absent_where_there_is_none() -> None:
-    figure = plots.phase_overview(tables.overview(), tables.overview_phase())
+def test_decided_bends_are_marked_with_their_intervals_and_others_are_not() -> None:
+    figure = plots.phase_overview(tables.overview(), tables.overview_shift())
     marks = [[line for line in a.lines if len(set(line.get_xdata())) == 1] for a in figure.axes]
-    assert [[line.get_xdata()[0] for line in m] for m in marks] == [[8.5], [9.0], []]
-    assert [len(a.patches) for a in figure.axes] == [1, 1, 0]
+    assert [[line.get_xdata()[0] for line in m] for m in marks] == [[4.5, 8.5], [9.0], []]
+    assert [line.get_linestyle() for line in marks[0]] == [":", "--"]
+    assert [len(a.patches) for a in figure.axes] == [2, 1, 0]
+    ends = [patch.get_x() for patch in figure.axes[0].patches]
+    assert ends == pytest.approx([4.5 - 0.8, 8.5 - 0.6])
 
 
-def test_undecided_bends_are_dotted_and_refused_ones_not_marked() -> None:
-    decided = tables.overview_phase().assign(decision=["undecided", "no bend", "bend"])
-    first, second, _ = plots.phase_overview(tables.overview(), decided).axes
-    marks = [line for line in first.lines if len(set(line.get_xdata())) == 1]
-    assert [line.get_linestyle() for line in marks] == [":"]
-    assert not second.patches
+def test_normalised_curves_have_the_bends_of_the_curves_in_nats() -> None:
+    kept = tables.entropy().assign(entropy_kept=5.0, normalised_entropy_kept=0.9)
+    marks = tables.shift().query("quantity == 'entropy'")
+    both = ("normalised_entropy_kept", "normalised_entropy")
+    drawn = plots.entropy_curves(kept, marks, quantities=both)
+    assert [len(axis.patches) for axis in drawn.axes] == [0, 0, 0, 4, 4, 4]
+    of_kept = plots.entropy_curves(kept, marks.assign(quantity="entropy_kept"), quantities=both)
+    assert [len(axis.patches) for axis in of_kept.axes] == [4, 4, 4, 0, 0, 0]
 
 
 def test_tables_of_the_stages_are_read_as_they_are() -> None:
@@ -137,28 +142,23 @@ def test_tables_of_the_stages_are_read_as_they_are() -> None:
 
 
 def test_fitted_segments_follow_exact_data() -> None:
-    epoch = np.arange(12.0)
-    value = 5 - 0.5 * np.minimum(epoch, 6)
+    epoch = np.arange(16.0)
+    value = 5 - 0.5 * np.clip(epoch - 4, 0, 6)
     series = pd.DataFrame({"quantity": "entropy", "epoch": epoch, "value": value})
-    mark = {"quantity": ["entropy"], "breakpoint_epoch": [6.0], "low": [5.0], "high": [7.0]}
-    given = {"intercept": [5.0], "slope_before": [-0.5], "slope_after": [0.0]}
-    for bend in (pd.DataFrame(mark), pd.DataFrame({**mark, **given})):
-        line = plots.phase_overview(series, bend).axes[0].lines[-1]
-        np.testing.assert_allclose(line.get_ydata(), [5, 2, 2], atol=1e-9)
-
-
-def test_a_fit_of_the_first_points_is_drawn_over_these_only() -> None:
-    series = pd.DataFrame({"quantity": "accuracy", "epoch": np.arange(12.0), "value": 0.5})
-    mark = {"quantity": ["accuracy"], "breakpoint_epoch": [4.0], "low": [3.0], "high": [5.0]}
-    line = plots.phase_overview(series, pd.DataFrame({**mark, "n_points": [8]})).axes[0].lines[-1]
-    assert list(line.get_xdata()) == [0, 4, 7]
+    whole = pd.DataFrame({"quantity": ["entropy"]})
+    both = tables.bends(whole, pd.Series([4.0]), pd.Series([10.0]))
+    line = plots.phase_overview(series, both).axes[0].lines[-1]
+    np.testing.assert_allclose(line.get_xydata(), [[0, 5], [4, 5], [10, 2], [15, 2]], atol=1e-9)
+    one = tables.bends(whole, pd.Series([np.nan]), pd.Series([10.0]))
+    line = plots.phase_overview(series.query("epoch >= 4"), one).axes[0].lines[-1]
+    np.testing.assert_allclose(line.get_xydata(), [[4, 5], [10, 2], [15, 2]], atol=1e-9)
 
 
 def test_without_any_fit_the_curves_are_drawn_all_the_same() -> None:
-    nothing = tables.overview_phase().iloc[:0]
+    nothing = tables.overview_shift().iloc[:0]
     for figure in (
         plots.phase_overview(tables.overview(), nothing),
-        plots.entropy_curves(tables.entropy(), tables.phase().iloc[:0]),
+        plots.entropy_curves(tables.entropy(), tables.shift().iloc[:0]),
     ):
         assert all(axis.lines and not axis.patches for axis in figure.axes)
 

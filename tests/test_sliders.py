@@ -192,7 +192,7 @@ def test_a_figure_is_small_complete_and_closed(name: str) -> None:
 
 def test_the_same_table_gives_the_same_bytes_and_another_one_another_id() -> None:
     draw = [
-        lambda t: entropy_slider(t, tables.phase()), activation_slider, lens_slider,
+        lambda t: entropy_slider(t, tables.shift()), activation_slider, lens_slider,
         lambda t: circuit_drawing_epochs(t, 6, 4),
     ]  # fmt: skip
     made = [drawings.entropy_table, drawings.activation_table, drawings.lens_table,

@@ -20,6 +20,7 @@ from kc_utils.circuits.graph import Graph
 from kc_utils.config import StrategyConfig
 from kc_utils.errors import KcError
 from kc_utils.models.tokenizers import train_bpe
+from kc_utils.study.experiments.strategies import plans
 from kc_utils.study.experiments.strategies.freezing import (
     Freezer,
     circuit_parts,
@@ -117,20 +118,33 @@ def test_a_plan_refuses_batches_that_are_drawn_too_early() -> None:
         make_plan("none", budget(), 0)
 
 
-def test_the_detector_sees_bends_but_not_noise_or_lines() -> None:
-    x = np.arange(25) * 5.0
+def test_the_detector_sees_knees_but_not_noise_lines_or_onsets() -> None:
+    x = np.arange(18) * 5.0
 
-    def found(curves: list[np.ndarray]) -> float:
-        return float(np.mean([detect_shift(x, curve, seed=0) for curve in curves]))
+    def found(curve: np.ndarray) -> bool:
+        """Whether any of the looks that a plan would take fires."""
+        return any(detect_shift(x[:n], curve[:n], seed=0) for n in range(1, len(x) + 1))
 
-    seeds = range(12)
-    assert found([bent(25, 0.02, s, bend=0.5) for s in seeds]) > 0.8
-    noise = [np.random.default_rng(s).normal(5, 0.05, 25) for s in seeds]
-    assert found(noise) < 0.2
-    assert found([curve - 0.05 * np.arange(25) for curve in noise]) < 0.2
-    # A fall that gets steeper is no end of the formation.
-    assert found([curve - np.maximum(0, np.arange(25) - 12) * 0.2 for curve in noise]) == 0
-    assert not detect_shift(x[:5], bent(5), seed=0)
+    knees = [bent(18, 0.02, seed, bend=0.4) for seed in range(2)]
+    assert all(found(curve) for curve in knees)
+    noise = [np.random.default_rng(seed).normal(5, 0.05, 18) for seed in range(3)]
+    assert not any(found(curve) for curve in noise)
+    assert not found(noise[0] - 0.05 * np.arange(18))
+    # A fall that begins or gets steeper is no end of the formation, and neither is a rise's end.
+    assert not found(noise[1] - np.maximum(0, np.arange(18) - 9) * 0.2)
+    assert not found(-knees[0])
+
+
+def test_the_detector_asks_the_measurement_before_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def knee(x: np.ndarray, y: np.ndarray, seed: int) -> bool:
+        asked.append(len(x))
+        return len(x) >= 13
+
+    monkeypatch.setattr(plans, "_knee", knee)
+    fires = [detect_shift(np.arange(n), np.zeros(n), seed=0) for n in range(16)]
+    assert fires.index(True) == 14 and min(asked) >= 10  # fewer are not enough for a fit
 
 
 @cache

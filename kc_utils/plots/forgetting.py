@@ -63,6 +63,7 @@ _CURVES = {
     "new_accuracy": "new facts (share)",
     "old_accuracy": "old facts (share)",
     "entropy": "circuit entropy (nats)",
+    "entropy_kept": "entropy of kept edges (nats)",
 }
 
 
@@ -130,7 +131,7 @@ def strategy_curves(
 ) -> Figure:
     """Curves over tokens, one line per strategy; a panel per quantity, a row per profile.
 
-    Columns: strategy, tokens, and the ``quantities`` (new_accuracy, old_accuracy, entropy);
+    Columns: strategy, tokens, and the ``quantities`` (new_accuracy, old_accuracy, entropy_kept);
     optional profile, seed. Several seeds give their mean and a 95 % t-interval. ``chance`` is the
     dotted line in the panel of new facts.
     """

@@ -2,8 +2,7 @@
 
 Queries about one person are not independent of each other, so every resampling here works on
 clusters (``groups``, one label per value, usually person_id). Without ``groups`` each value is a
-cluster of its own. All randomness comes from ``seed``. The test of a bend is in
-:mod:`kc_utils.analysis.stats.breakpoint`, whose public names are importable from here.
+cluster of its own. All randomness comes from ``seed``.
 """
 
 from __future__ import annotations

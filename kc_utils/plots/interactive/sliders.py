@@ -26,7 +26,7 @@ from kc_utils.plots.interactive.figure import Drawing, sample
 from kc_utils.plots.interactive.slides import Slides, by_epoch
 from kc_utils.plots.style import LOOKS, label_of
 from kc_utils.plots.tables import check, groups
-from kc_utils.plots.topology import bends_of, checked_bends
+from kc_utils.plots.topology import BENDS, bends_of, checked_bends
 
 _CURVES = (260.0, 168.0)  # width and height of a panel, SVG units
 _WIDTH, _TOP, _BELOW = 400.0, 34.0, 30.0
@@ -35,21 +35,20 @@ _LENS, _RANK, _PROBABILITY = 196.0, (40.0, 194.0), (236.0, 390.0)
 
 
 def entropy_slider(
-    entropy: pd.DataFrame, phase: pd.DataFrame | None = None, alt: str | None = None
+    entropy: pd.DataFrame, shift: pd.DataFrame | None = None, alt: str | None = None
 ) -> Drawing:
     """Entropy curves, a panel per band and a line per kind, with a cursor that the slider moves.
 
     Columns: epoch, entropy (nats); optional kind, band, normalised_entropy (share of the maximum,
-    for the words), random_entropy (nats of scores of pure noise). ``phase``: breakpoint_epoch,
-    low, high; optional quantity, kind, band, decision. Rows with "no bend" are not marked,
-    "undecided" ones are dotted.
+    for the words), random_entropy (nats of scores of pure noise). ``shift``: rows of the table of
+    that name about this curve (:mod:`kc_utils.plots.topology`).
 
     Raises:
         KcError: a column is missing, a point is repeated, or a line lacks an epoch.
     """
     frame, slides = _started(entropy, ["epoch", "entropy"], ["kind", "band"], "entropy_slider")
     epochs, (width, height) = slides.epochs, _CURVES
-    phase = checked_bends(phase, "entropy_slider")
+    shift = checked_bends(shift, "entropy_slider")
     noise = float(frame["random_entropy"].mean()) if "random_entropy" in frame else np.nan
     values = [*frame["entropy"], *([noise] if np.isfinite(noise) else [])]
     ticks = nice(np.nanmin(values), np.nanmax(values))
@@ -65,7 +64,7 @@ def entropy_slider(
         inside = [title(name), below, beside]
         if np.isfinite(noise):
             inside.append(polyline("chance", [axes.left, axes.right], axes.up([noise, noise])))
-        inside += [_bend(axes, m) for m in bends_of(phase, "entropy", band).to_dict("records")]
+        inside += [_bends(axes, m) for m in bends_of(shift, "entropy", band).to_dict("records")]
         cursor = f'<path class="cursor" d="M0 {axes.top:g}V{axes.bottom:g}"></path>'
         inside.append(slides.move(cursor, axes.across(epochs), [0.0] * len(epochs)))
         said = []
@@ -78,7 +77,7 @@ def entropy_slider(
         said = [", ".join(words) for words in zip(*said, strict=True)]
         slides.tell([f"{f'{band} band: ' if band else ''}{words}{stop}" for words in said])
         slides.panel(width, height, f"Entropy over epochs{f', {name}' if name else ''}.", inside)
-    keys = _entropy_keys(frame, bends_of(phase, "entropy", None), noise)
+    keys = _entropy_keys(frame, bends_of(shift, "entropy", None), noise)
     what = "Line charts of circuit entropy against the epoch with a slider."
     return slides.drawing(keys, what, alt, least=225)
 
@@ -112,19 +111,18 @@ def _nats(row: dict, kind: str | None) -> str:
     return f"{f'{kind} ' if kind else ''}{row['entropy']:.2f}{more}"
 
 
-def _bend(axes: Axes, mark: dict) -> str:
-    if not np.isfinite(mark["breakpoint_epoch"]):
-        return ""
-    at, low, high = axes.across([mark["breakpoint_epoch"], mark["low"], mark["high"]])
-    box = ""
-    if np.isfinite(low) and np.isfinite(high):
-        box = (
+def _bends(axes: Axes, mark: dict) -> str:
+    inside = ""
+    for name in BENDS:
+        if not np.isfinite(mark[name]):
+            continue
+        at, low, high = axes.across([mark[name], mark[f"{name}_low"], mark[f"{name}_high"]])
+        inside += (
             f'<rect class="range" x="{low:.1f}" y="{axes.top:g}" width="{high - low:.1f}" '
             f'height="{axes.bottom - axes.top:g}"></rect>'
+            f'<path class="bend {name}" d="M{at:.1f} {axes.top:g}V{axes.bottom:g}"></path>'
         )
-    css = "bend unsure" if mark.get("decision") == "undecided" else "bend"
-    line = f'<path class="{css}" d="M{at:.1f} {axes.top:g}V{axes.bottom:g}"></path>'
-    return f'<g class="s-{mark.get("kind") or "all"}">{box}{line}</g>'
+    return f'<g class="s-{mark.get("kind") or "all"}">{inside}</g>'
 
 
 def _entropy_keys(frame: pd.DataFrame, bends: pd.DataFrame, noise: float) -> list[tuple[str, str]]:
@@ -134,12 +132,10 @@ def _entropy_keys(frame: pd.DataFrame, bends: pd.DataFrame, noise: float) -> lis
     ]
     if np.isfinite(noise):
         found.append((line_key("chance"), "scores of pure noise"))
-    bends = bends[np.isfinite(bends["breakpoint_epoch"].astype(float))]
-    decisions = set(bends["decision"] if "decision" in bends else ["bend"] * len(bends))
-    if "bend" in decisions:
-        found.append((line_key("s-all", css="bend"), "bend, shaded: its 95 % interval"))
-    if "undecided" in decisions:
-        found.append((line_key("s-all", css="bend unsure"), "best bend, undecided"))
+    for name in BENDS:
+        if bends[name].notna().any():
+            words = f"{name}, shaded: its 95 % interval"
+            found.append((line_key("s-all", css=f"bend {name}"), words))
     return found
 
 

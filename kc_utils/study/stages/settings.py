@@ -118,7 +118,7 @@ def exposure(settings: Config) -> object:
 def strategies(settings: Config) -> object:
     """The experiment on strategies, and how their circuits are found."""
     chosen = settings.circuit
-    how = [chosen.method, chosen.metric, chosen.steps, chosen.path]
+    how = [chosen.method, chosen.metric, chosen.steps, chosen.path, chosen.top_n, chosen.most_edges]
     return [*_base_and_rate(settings), settings.strategies.model_dump(mode="json"), how]
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kc_utils.analysis.stats.bends import MIN_POINTS as MIN_BEND_POINTS
-from kc_utils.analysis.stats.bends import ROW, fit_bends
-from kc_utils.analysis.stats.breakpoint import MIN_POINTS, fit_breakpoint, rising_part
+from kc_utils.analysis.stats.bends import MIN_POINTS, ROW, fit_bends
 from kc_utils.analysis.topology import (
     centre_of_mass,
     chance_centre_of_mass,
@@ -19,12 +17,10 @@ from kc_utils.runs.stage import Workspace
 from kc_utils.study.stages import common
 from kc_utils.world import stream
 
-QUANTITIES = ("entropy", "edge_jaccard", "accuracy")
-
 
 def compute(work: Workspace) -> None:
-    """Tables ``topology``, ``activation_ratio``, ``centre_of_mass``, ``phase_shift``,
-    ``shift`` (onset and knee), ``strongest_edges``."""
+    """Tables ``topology``, ``activation_ratio``, ``centre_of_mass``, ``shift`` (onset and knee),
+    ``strongest_edges``."""
     run, top = work.run, common.circuit_size(work.run)
     graph = common.graph_of_run(run)
     found = [
@@ -46,7 +42,6 @@ def compute(work: Workspace) -> None:
     work.table("activation_ratio", pd.concat(ratios, ignore_index=True))
     work.table("centre_of_mass", pd.DataFrame(centres))
     work.table("strongest_edges", pd.concat(edges, ignore_index=True))
-    work.table("phase_shift", bends(topology, run.table("accuracy"), work.config))
     work.table("shift", shifts(topology, run.table("accuracy_read"), work.config))
 
 
@@ -83,44 +78,10 @@ def shifts(topology: pd.DataFrame, read: pd.DataFrame, settings: Config) -> pd.D
         for quantity, (epochs, values, rising) in curves.items():
             finite = values.notna().to_numpy()
             epochs, values = epochs[finite], values[finite]
-            if len(epochs) >= MIN_BEND_POINTS:
+            if len(epochs) >= MIN_POINTS:
                 rng = stream(settings.seed, f"bends {task} {kind} {band} {quantity}")
                 found = fit_bends(epochs, values, rising=rising, rng=rng).row()
                 rows.append(
                     {"task": task, "kind": kind, "band": band, "quantity": quantity} | found
                 )
     return pd.DataFrame(rows, columns=["task", "kind", "band", "quantity", *ROW])
-
-
-def bends(topology: pd.DataFrame, accuracy: pd.DataFrame, settings) -> pd.DataFrame:
-    """One two-segment fit per cell and quantity, tested against a line and a smooth curve."""
-    columns = ["task", "kind", "band", "quantity", "n_points", "breakpoint_epoch", "low", "high",
-               "slope_before", "slope_after", "intercept", "delta_bic_line", "delta_bic_smooth",
-               "p_value", "decision"]  # fmt: skip
-    trained = accuracy[accuracy["wording"] == "trained"]
-    rows = []
-    for (task, kind, band), part in topology.groupby(["task", "kind", "band"], sort=False):
-        known = trained[(trained["kind"] == kind) & (trained["band"] == band)]
-        curves = {
-            "entropy": part[["epoch", "entropy"]],
-            "edge_jaccard": part[["epoch", "edge_jaccard"]].iloc[
-                :-1
-            ],  # the last is 1 by definition
-            "accuracy": known[["epoch", "value"]],
-        }
-        for quantity, curve in curves.items():
-            if len(curve) < MIN_POINTS:
-                continue
-            if quantity == "accuracy":  # an S-shaped curve: its take-off is in the rising part
-                curve = curve[rising_part(*curve.to_numpy().T)]
-            if len(curve) < MIN_POINTS:
-                continue
-            fit = fit_breakpoint(
-                *curve.to_numpy().T, n=settings.analysis.bootstrap, seed=settings.seed
-            )
-            rows.append(
-                (task, kind, band, quantity, fit.n_points, fit.breakpoint, fit.low, fit.high,
-                 fit.slope_before, fit.slope_after, fit.intercept, fit.delta_bic_line,
-                 fit.delta_bic_smooth, fit.p_value, fit.decision())
-            )  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)

@@ -20,6 +20,7 @@ from kc_utils.analysis.topology import entropy
 from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.circuit import top_n
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.config import Config
 from kc_utils.errors import KcError
@@ -63,7 +64,9 @@ class Follower:
         chosen = self.settings.strategies
         bridge = boot_bridge(model, self.tokenizer)
         scores = self.asked.scores(bridge)
-        now = entropy(scores, graph_of(bridge).real_edges)
+        graph = graph_of(bridge)
+        kept = top_n(scores, graph, n_kept(self.settings, graph.n_edges)).edges
+        now = entropy(scores, kept) if kept.sum() > 1 else 0.0  # pruning may leave nothing
         self.plan.observe(step, now)
         if step == 0:
             self.trained_parameters = sum(p.numel() for p in model.parameters())
@@ -81,7 +84,8 @@ class Follower:
                 "new_accuracy": new["trained"]["correct"].mean(),
                 "new_held_out": new["held_out"]["correct"].mean(),
                 "old_accuracy": old.mean(),
-                "entropy": now,
+                "entropy": entropy(scores, graph.real_edges),
+                "entropy_kept": now,
             }
         )
 
@@ -134,6 +138,16 @@ class Follower:
             trained = random_parts(trained, graph, rng)
         masks = trained_masks(model, adapter_of(bridge), trained)
         self.trained_parameters = self.freezer.freeze(model, masks)
+
+
+def n_kept(settings: Config, n_edges: int) -> int:
+    """Edges that the followed circuit keeps: as configured, or the most that a circuit may have.
+
+    The rule of stage ``size`` needs the last checkpoint, which nobody has while training goes on.
+    """
+    chosen = settings.circuit
+    most = chosen.top_n or max(1, int(chosen.most_edges * n_edges))
+    return min(most, n_edges)
 
 
 def _per_person(rows: pd.DataFrame) -> pd.Series:

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import ArrayLike
 from transformers import PreTrainedTokenizerBase
 
-from kc_utils.analysis.stats.breakpoint import MIN_POINTS, fit_breakpoint
+from kc_utils.analysis.stats.bends import MIN_POINTS, fit_bends
 from kc_utils.config import StrategyConfig
 from kc_utils.errors import KcError
 from kc_utils.training.packing import IGNORED, BlockSteps, as_batch, epoch_order, pack_blocks
@@ -49,7 +49,7 @@ class Plan(Protocol):
         """Blocks of each kind of text in the step ``index`` (from 0)."""
 
     def observe(self, step: int, entropy: float) -> None:
-        """Take the circuit entropy (nats) after ``step`` steps."""
+        """Take the entropy (nats) of the circuit's kept edges after ``step`` steps."""
 
 
 class FixedPlan:
@@ -226,32 +226,33 @@ class OnlineSteps(BlockSteps):
 ALPHA = 0.01
 """Level of each single test. The test is repeated at every measurement, so it is strict."""
 
-_RESAMPLES = 300
+_SERIES = 100
 
 
 def detect_shift(steps: ArrayLike, entropy: ArrayLike, *, seed: int) -> bool:
-    """Whether circuit entropy has turned from a steep fall to a slow one.
+    """Whether circuit entropy has turned from a steep fall to a slow one: the phase shift.
 
-    The paper's phase shift is the bend between formation, in which entropy falls steeply, and
-    optimisation, in which it falls slowly (Ou et al. 2025). A two-segment line
-    (:func:`~kc_utils.analysis.stats.breakpoint.fit_breakpoint`) is fitted to what was measured
-    *after* the highest entropy so far: including the highest point, a selected one, would make
-    noise look like a fall.
-    The shift is detected when the bend is better than a line (p < 0.01 and BIC better by 2),
-    entropy fell before it, and falls less than half as fast after it.
+    The shift is the knee of :func:`~kc_utils.analysis.stats.bends.fit_bends`, here decided at
+    p < 0.01. Only what was measured so far is looked at. The last two measurements must agree: the
+    knee is there with the last one and was there without it, because a rule that looks at every
+    measurement has many chances to be fooled.
 
-    On 25 points of independent noise about 3 of 100 curves raise a false alarm, on straight lines
-    about 7; a random walk turns often by itself, and more than a third of such curves do.
+    How often it fires within 30 measurements, of 200 curves each: never on independent noise, on
+    noise of correlation 0.4 and on a straight line; on 1.5 % of exponential approaches and 11 % of
+    random walks. Curves with a knee were all found, 3 to 7 measurements after it.
 
     Args:
-        steps: optimiser steps of the measurements.
-        entropy: circuit entropy in nats at each.
-        seed: of the bootstrap.
+        steps: optimiser steps of the measurements, increasing.
+        entropy: entropy in nats of the kept edges at each; at least 11 are needed.
+        seed: of the simulated noise.
     """
     x, y = np.asarray(steps, dtype=float), np.asarray(entropy, dtype=float)
-    start = int(np.argmax(y)) + 1
-    if len(x) - start < MIN_POINTS:
+    if len(x) <= MIN_POINTS:
         return False
-    fit = fit_breakpoint(x[start:], y[start:], n=_RESAMPLES, seed=seed)
-    bends = fit.p_value < ALPHA and fit.delta_bic_line > 2
-    return bends and fit.slope_before < 0 and fit.slope_after > fit.slope_before / 2
+    return all(_knee(x[:n], y[:n], seed) for n in (len(x), len(x) - 1))
+
+
+def _knee(x: np.ndarray, y: np.ndarray, seed: int) -> bool:
+    rng = stream(seed, "strategy: shift")
+    knee = fit_bends(x, y, rising=False, rng=rng, n=_SERIES).knee
+    return knee.decided and knee.p_value < ALPHA
