@@ -27,6 +27,7 @@ def with_topics(
     return tables | {
         "shift": _shift(cells),
         "activation_ratio": _activation(cells, effect),
+        "logit_lens": _lens(cells, effect, rng),
         "role_shares_published": _published(cells, effect, rng),
         "head_roles": with_published_roles(tables["head_roles"], effect, rng),
         "circuit_pairs": _with_zeros(tables["circuit_pairs"], effect, rng),
@@ -55,6 +56,16 @@ def _activation(cells: pd.DataFrame, effect: float) -> pd.DataFrame:
         node=np.where(table["layer"] < 0, "input", "layer"), kept=ratio * table["possible"],
         ratio=ratio, expected=KEPT,
     )  # fmt: skip
+
+
+def _lens(cells: pd.DataFrame, effect: float, rng: np.random.Generator) -> pd.DataFrame:
+    """The answer is there after the last layer; with an effect, three layers earlier at the end."""
+    at = cells.merge(pd.DataFrame({"step": STEPS, "epoch": EPOCHS.astype(float)}), how="cross")
+    table = at.merge(pd.DataFrame({"layer": range(N_LAYERS + 1)}), how="cross")
+    first = N_LAYERS - 0.4 - effect * 3 * table["epoch"] / EPOCHS[-1]
+    falling = effect * 0.06 * (table["layer"] == N_LAYERS) * table["epoch"]
+    rank = np.where(table["layer"] >= first, 0.9, 2.0) + 0.01 * rng.normal(size=len(table))
+    return table.assign(position="last", log10_rank=rank - falling)
 
 
 def _published(cells: pd.DataFrame, effect: float, rng: np.random.Generator) -> pd.DataFrame:
