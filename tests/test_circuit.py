@@ -234,8 +234,8 @@ def test_random_and_shuffled_circuits_do_worse(name: str) -> None:
 
 
 def test_metrics() -> None:
-    logits = torch.tensor([[3.0, 1.0, 2.0], [1.0, 1.0, 1.0]])
-    ranks = rank(logits, torch.tensor([2, 1])).numpy()
+    logits = torch.tensor([[3.0, 1.0, 2.0], [2.0, 1.0, 1.0]])
+    ranks = rank(logits, torch.tensor([2, 0])).double().numpy()
     assert ranks.tolist() == [1, 0]
     assert hit(ranks, 1).tolist() == [False, True]
     assert faithfulness(2.0, 3.0, 1.0) == 0.5

@@ -21,6 +21,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.tools.analysis import logit_readout
 
+from kc_utils.circuits.metrics import rank
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
 
@@ -38,8 +39,8 @@ def logit_lens(
 
     Returns:
         One row per pair, layer and position: pair (index in the batch), layer (0 to n_layers),
-        position ("last", or "subject": the best over the subject's tokens), rank (1 = best; one
-        more than the number of tokens with a larger logit), probability (0 to 1).
+        position ("last", or "subject": the best over the subject's tokens), rank (1 = best; ties
+        count as half), probability (0 to 1).
 
     Raises:
         KcError: if the batch is empty, or ``target`` is unknown.
@@ -66,7 +67,7 @@ def _table(bridge: TransformerBridge, batch: PairBatch, target: str, offset: int
             "pair": np.repeat(pair.cpu().numpy() + offset, n_layers),
             "layer": np.tile(np.arange(n_layers), n_rows),
             "position": np.repeat(np.where(is_last.cpu().numpy(), "last", "subject"), n_layers),
-            "rank": ranks.cpu().numpy().ravel(),
+            "rank": ranks.cpu().numpy().ravel().astype(np.float64),
             "probability": probabilities.cpu().numpy().ravel().astype(np.float64),
         }
     )
@@ -96,17 +97,18 @@ def _streams(
 
 def _read(
     bridge: TransformerBridge, streams: Float[Tensor, "row layer d_model"], ids: Int[Tensor, " row"]
-) -> tuple[Int[Tensor, "row layer"], Float[Tensor, "row layer"]]:
-    readout = logit_readout(
-        bridge,
-        streams,
-        targets=ids[:, None],
-        return_type="probs",
-        chunk_size=max(1, ROOM // bridge.W_U.shape[1]),
-    )
-    if readout.target_ranks is None:
-        raise KcError("TransformerLens returned no ranks for the answer tokens.")
-    return readout.target_ranks[..., 0] + 1, readout.values[..., 0]
+) -> tuple[Float[Tensor, "row layer"], Float[Tensor, "row layer"]]:
+    n_rows, n_layers, _ = streams.shape
+    places, targets = streams.flatten(0, 1), ids.repeat_interleave(n_layers)
+    at_once = max(1, ROOM // bridge.W_U.shape[1])
+    ranks, probabilities = [], []
+    for part, target in zip(places.split(at_once), targets.split(at_once), strict=True):
+        logits = logit_readout(bridge, part, chunk_size=at_once).values  # whole: ties are counted
+        ranks.append(rank(logits, target) + 1)
+        shares = logits.float().log_softmax(-1).exp()
+        probabilities.append(shares.gather(1, target[:, None])[:, 0])
+    shape = (n_rows, n_layers)
+    return torch.cat(ranks).reshape(shape), torch.cat(probabilities).reshape(shape)
 
 
 def lens_means(lens: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.ablation import ABLATIONS, MeanOutputs, References, references
@@ -36,15 +36,15 @@ class EvaluationResult:
     """What a circuit does on each of n pairs, beside the plain clean and corrupted runs.
 
     Logit differences are right minus wrong answer, in logits. Ranks count the logits that are
-    strictly larger than the right answer's: 0 is the top.
+    larger than the right answer's, and half of those that are equal to it: 0 is the top.
     """
 
     logit_diff: Float[np.ndarray, " n"]
-    rank: Int[np.ndarray, " n"]
+    rank: Float[np.ndarray, " n"]
     clean_logit_diff: Float[np.ndarray, " n"]
-    clean_rank: Int[np.ndarray, " n"]
+    clean_rank: Float[np.ndarray, " n"]
     corrupted_logit_diff: Float[np.ndarray, " n"]
-    corrupted_rank: Int[np.ndarray, " n"]
+    corrupted_rank: Float[np.ndarray, " n"]
 
     @property
     def faithfulness(self) -> float:
@@ -60,11 +60,15 @@ class EvaluationResult:
         return float(hit(self.rank, k).mean())
 
 
-def hit(ranks: Int[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
-    """Whether fewer than ``k`` logits are strictly larger; KcError for a ``k`` below 1."""
+def hit(ranks: Float[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
+    """Whether the answer is among the ``k`` largest logits, ``ranks`` counted from 0.
+
+    A rank of k - 1/2, a tie of the answer with the next logit, is no hit. KcError for a ``k``
+    below 1.
+    """
     if k < 1:
         raise KcError(f"Hit@k needs k of at least 1, not {k}.")
-    return ranks < k
+    return ranks <= k - 1
 
 
 def faithfulness(circuit: float, clean: float, corrupted: float) -> float:
@@ -178,8 +182,8 @@ class BatchEvaluation:
     def table(self, circuit: Edges, ablation: str = "corrupted") -> pd.DataFrame:
         """One row per pair, in the order of the batch.
 
-        Columns: pair (position in the batch), ablation, n_edges, logit_diff, rank (1 = best),
-        clean_logit_diff, clean_rank, corrupted_logit_diff, empty_logit_diff.
+        Columns: pair (position in the batch), ablation, n_edges, logit_diff, rank (1 = best; ties
+        count as half), clean_logit_diff, clean_rank, corrupted_logit_diff, empty_logit_diff.
         """
         result, edges = self.result(circuit, ablation), _edges(circuit)
         return pd.DataFrame(

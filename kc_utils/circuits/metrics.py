@@ -20,7 +20,7 @@ from kc_utils.errors import KcError
 #: Logits [n, vocab] at the last token and their batch to one number per pair, larger = better.
 Metric = Callable[[Tensor, PairBatch], Tensor]
 #: Logit difference and rank of the right answer per pair.
-AnswerScores = tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]
+AnswerScores = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
 #: Names of the metrics: logits; a difference of probabilities; nats; nats. See `evaluate_metric`.
 METRICS = ("logit_diff", "prob_diff", "kl", "answer_log_prob")
 
@@ -100,15 +100,21 @@ def logit_diff(
     return logits[rows, right] - logits[rows, wrong]
 
 
-def rank(logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Number of logits strictly larger than the right answer's; 0 is the top."""
-    return (logits > logits.gather(1, right[:, None])).sum(1)
+def rank(logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Number of logits larger than the right answer's plus half of those equal to it; 0 is the top.
+
+    So ties do not help: where all logits are equal, an answer has the middle rank, as if one drew.
+    Logits that are no numbers count as ties.
+    """
+    own = logits.gather(1, right[:, None])
+    larger, not_smaller = (logits > own).sum(1), (~(logits < own)).sum(1)
+    return (larger + not_smaller - 1) / 2  # not_smaller counts the answer itself
 
 
 def answer_scores(
     logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"], wrong: Int[Tensor, " n"]
 ) -> AnswerScores:
-    """Logit difference (float64) and rank of the right answer, per pair."""
+    """Logit difference and rank (0 is the top) of the right answer, per pair, in float64."""
     right, wrong = right.to(logits.device), wrong.to(logits.device)
     difference = logit_diff(logits, right, wrong).detach().cpu().double().numpy()
-    return difference, rank(logits, right).cpu().numpy()
+    return difference, rank(logits, right).cpu().double().numpy()

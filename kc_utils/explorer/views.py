@@ -162,11 +162,11 @@ def _right_answer(data: RunData, choice: Choice) -> str:
     if asked.empty:
         return ""
     row = asked.iloc[0]
-    place = int(rank(reading.logits[None], torch.tensor([int(row["right_id"])]))) + 1
+    place = float(rank(reading.logits[None], torch.tensor([int(row["right_id"])]))) + 1
     chance = float(reading.logits.softmax(-1)[int(row["right_id"])])
     return (
         f"The biographies say {row['right']!r}; the first token of this answer has rank "
-        f"{place:,} and probability {chance:.4f}."
+        f"{place:,g} and probability {chance:.4f}."
     )
 
 

@@ -18,6 +18,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrain
 
 from kc_utils import artifacts
 from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.metrics import rank
 from kc_utils.errors import KcError
 from kc_utils.facts.lines import Fact, refuse
 from kc_utils.models.causal_lm import load_model, load_tokenizer
@@ -171,8 +172,9 @@ def ask(
 
     Returns:
         first_right: the answer's first token is the most likely one; whole_right: so is each of its
-        tokens after the ones before (greedy decoding gives the answer); rank (1 = best) and
-        probability of the first token; top: the most likely token; answer_tokens: their number.
+        tokens after the ones before (greedy decoding gives the answer); rank (1 = best; ties count
+        as half) and probability of the first token; top: the most likely token; answer_tokens:
+        their number.
 
     Raises:
         KcError: the model is in training mode.
@@ -201,7 +203,7 @@ def _answer(logits: torch.Tensor, answer: torch.Tensor, tokenizer) -> dict:
     return {
         "first_right": bool(right[0]),
         "whole_right": bool(right.all()),
-        "rank": int((first > first[answer[0]]).sum()) + 1,
+        "rank": float(rank(logits[:1], answer[:1])) + 1,
         "probability": float(first.softmax(-1)[answer[0]]),
         "top": tokenizer.decode([int(first.argmax())]),
         "answer_tokens": len(answer),

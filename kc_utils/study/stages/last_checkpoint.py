@@ -112,8 +112,8 @@ def minimal_sizes(
 def pair_rows(
     evaluation: BatchEvaluation, chosen: pd.DataFrame, circuit: Circuit, ablations: Sequence[str]
 ) -> pd.DataFrame:
-    """One row per ablation and pair: logit differences and ranks (1 = best) of circuit and plain
-    runs. ``chosen`` are the pairs of ``evaluation``, in their order."""
+    """One row per ablation and pair: logit differences and ranks (1 = best, ties count as half) of
+    circuit and plain runs. ``chosen`` are the pairs of ``evaluation``, in their order."""
     keys = chosen[["task", "kind", "band", "pair_id", "person_id"]]
     return pd.concat(
         [

@@ -77,10 +77,9 @@ def compare_cell(run_path: Path, step: int, number: int, out: Path) -> None:
             "node_jaccard": node_jaccard(here.nodes, circuit.nodes),
         }
         for ablation, result in evaluation.results(circuit, ABLATIONS).items():
-            hits = result.rank < run.config.circuit.hit_k
             rows.append(
                 {**cell._asdict(), "way": way, "n_edges": circuit.n_edges, **same,
                  "ablation": ablation, "faithfulness": result.faithfulness,
-                 "hit": float(hits.mean()), "n_pairs": len(held_out)}
+                 "hit": result.hit_at(run.config.circuit.hit_k), "n_pairs": len(held_out)}
             )  # fmt: skip
     artifacts.write_parquet(out, pd.DataFrame(rows))
