@@ -52,7 +52,7 @@ _CONTROLS = {
     "untrained": Look(ORANGE, "^", "untrained, resampled", DOTTED),
     "random": Look(GREY, "x", "random scores", DASH_DOTTED),
 }
-_LABELS = {"entropy": LABELS["entropy"], "source": "centre of mass (layer)"}
+_LABELS = LABELS | {"source": "centre of mass (layer)"}
 _NEIGHBOUR = Look(BLUE, "o", "checkpoint before, same people")
 _FLOOR = Look(GREEN, "D", "same checkpoint, two samples of people", "", True)
 SIGNATURE = {"accuracy": "accuracy", "entropy_kept": "entropy (nats)"}
@@ -69,9 +69,9 @@ _BENDS = {"onset": (SKY, (0, (2, 1.5))), "knee": (GREEN, (0, (6, 2)))}
 def control_curves(curves: pd.DataFrame, quantity: str = "entropy") -> Figure:
     """A quantity of the circuits over training, own and of every control; means over cells.
 
-    Columns: epoch, control (own, shuffled labels, untrained, random) and ``quantity``: entropy
-    (nats) or source (mean layer of the edges' writers); optional task, kind, band (averaged) and
-    profile (one panel each), seed (mean over seeds with a 95 % t interval).
+    Columns: epoch, control (own, shuffled labels, untrained, random) and ``quantity``:
+    entropy_kept or entropy (nats), or source (mean layer of the edges' writers); optional task,
+    kind, band (averaged) and profile (one panel each), seed (mean with a 95 % t interval).
     """
     name = "control_curves"
     curves = check(curves, ["epoch", "control", quantity], name)

@@ -103,6 +103,8 @@ def phase_overview(series: pd.DataFrame, shift: pd.DataFrame | None = None) -> F
     series = check(series, ["quantity", "epoch", "value"], name)
     shift = checked_bends(shift, name, ["quantity", *SHIFT])
     quantities = list(dict.fromkeys(series["quantity"]))
+    if shift is not None:
+        shift = shift[shift["quantity"].isin(quantities)]
     figure, axes = panels(len(quantities), 1, height=2.0, sharey=False)
     spec = Curves(name, "", columns=None)
     for axis, quantity in zip(axes[:, 0], quantities, strict=True):
