@@ -62,12 +62,12 @@ def exposure() -> pd.DataFrame:
 
 
 def ledger() -> pd.DataFrame:
-    """Two claims in two profiles: one holds, one does not."""
+    """Two claims, one in two profiles: one holds, one has no effect; some runs were shuffled."""
     rows = [
-        ("a", "A thing is so", profile, 0.5, 0.4, 0.6, 0.1, "above", "holds")
+        ("a", "A thing is so", profile, 0.5, 0.4, 0.6, 0.1, "above", "holds", False, 0.02)
         for profile in ("tiny", "tiny-llama")
     ]
-    rows.append(("b", "Another is not", "tiny", 0.0, -0.02, 0.02, 0.1, "above", "does not hold"))
+    rows.append(("b", "Another", "tiny", 0.0, -0.02, 0.02, 0.1, "above", "no effect", True, np.nan))
     columns = [
         "id",
         "claim",
@@ -78,8 +78,12 @@ def ledger() -> pd.DataFrame:
         "margin",
         "direction",
         "verdict",
+        "exploratory",
+        "shuffled",
     ]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    shuffled = table["shuffled"]
+    return table.assign(shuffled_low=shuffled - 0.05, shuffled_high=shuffled + 0.05)
 
 
 def verdicts() -> pd.DataFrame:

@@ -12,7 +12,6 @@ import pandas as pd
 from kc_utils import artifacts
 from kc_utils.study.claims.over_seeds import over_seeds
 from kc_utils.study.claims.verdicts import OPEN
-from kc_utils.study.ledger import CLAIMS
 
 WORDS = {
     "profile": "tiny", "id": "a", "topic": "phases", "claim": "A", "claimed_by": "the paper",
@@ -22,10 +21,13 @@ WORDS = {
 }  # fmt: skip
 
 
-def ledgers(values: Any, control: Any = 0.0, **words: Any) -> pd.DataFrame:
-    """Ledgers of runs that judge one claim: a row per seed; ``words`` replace those of the row."""
+def ledgers(values: Any, beside: Any = 0.0, /, **words: Any) -> pd.DataFrame:
+    """Ledgers of runs that judge one claim, a row per seed, with effects and what stands beside.
+
+    ``words`` replace those of the row.
+    """
     values = np.asarray(values, dtype=float)
-    control = np.broadcast_to(np.asarray(control, dtype=float), values.shape)
+    control = np.broadcast_to(np.asarray(beside, dtype=float), values.shape)
     rows = pd.DataFrame({"seed": range(len(values)), "value": values, "control_value": control})
     return rows.assign(**(WORDS | words))
 
@@ -35,6 +37,8 @@ def main_ledgers(margins: float, seeds: int = 4, profile: str = "tiny") -> pd.Da
 
     Claims of equality are true where ``margins`` is small.
     """
+    from kc_utils.study.ledger import CLAIMS  # slow: only where it is needed
+
     frames = []
     for claim in (c for c in CLAIMS if c.main):
         sign, margin = (-1 if claim.direction == "below" else 1), 0.1

@@ -156,7 +156,7 @@ def claims() -> pd.DataFrame:
         "Deep layers come first",
         "A late topology works better",
     ]
-    verdicts = ["undecided", "holds", "holds", "does not hold", "holds"]
+    verdicts = ["open", "holds", "real, smaller than the margin", "no effect", "opposite"]
     value = np.array([0.03, 0.41, 7.2, 0.1, 0.15])
     return pd.DataFrame(
         {

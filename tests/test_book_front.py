@@ -5,96 +5,142 @@ from __future__ import annotations
 import json
 import math
 import re
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from ledger_rows import judged, ledgers, main_ledgers, write_sweep
 
-from kc_utils.book import contents, front_page
+from kc_utils.book import contents, front_figure, front_page
 from kc_utils.plots.controls import signature
 from kc_utils.plots.style import svg_bytes
 from kc_utils.runs.dataset import SweepTables
-from kc_utils.study.claims.over_seeds import over_seeds
+from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, OPPOSITE, SMALLER, VERDICTS
 from kc_utils.study.ledger import CLAIMS
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADLINES = (*front_page.CLAIMS, *front_page.CONTROLS)
-KNOWN = {claim.id: claim for claim in CLAIMS}
+ANSWERED = [answer.id for answer in front_page.ANSWERS]
+#: Claims of difference with an answer: an effect of so many margins gives this verdict.
+EFFECTS = {HOLDS: 3.0, SMALLER: 0.5, NO_EFFECT: 0.0, OPPOSITE: -3.0}
 
 
-def _ledger(in_margins: float, seeds: int = 4, profile: str = "tiny") -> pd.DataFrame:
-    """A ledger in which every headline's effect is so many margins in the claimed direction."""
-    rows = []
-    for headline in HEADLINES:
-        claim = KNOWN[headline.id]
-        sign = -1 if claim.direction == "below" else 1
-        for seed in range(seeds):
-            value = sign * claim.margin * (in_margins + 0.01 * (seed % 2))
-            rows.append(
-                {name: getattr(claim, name) for name in
-                 ("id", "topic", "claim", "paper", "quantity", "control", "test", "direction",
-                  "margin", "notebook")}
-                | {"profile": profile, "seed": seed, "value": value, "at_most": value,
-                   "control_value": 0.0, "verdict": "undecided", "note": ""}
-            )  # fmt: skip
-    return over_seeds(pd.DataFrame(rows))
+def test_every_answer_is_a_main_claim_of_difference() -> None:
+    known = {claim.id: claim for claim in CLAIMS}
+    assert all(known[name].main and known[name].direction != "equal" for name in ANSWERED)
+    assert 3 <= len(ANSWERED) <= 5
+    assert 10 <= sum(claim.main for claim in CLAIMS) <= 14  # the dozen that matter
 
 
-def test_every_headline_is_a_claim_of_the_ledger() -> None:
-    assert {headline.id for headline in HEADLINES} <= set(KNOWN)
-    assert not {h.id for h in HEADLINES if KNOWN[h.id].direction == "equal"}
+@pytest.mark.parametrize("verdict", EFFECTS)
+def test_the_answer_follows_the_verdict(verdict: str) -> None:
+    said = front_page.findings(judged(main_ledgers(EFFECTS[verdict])))
+    for answer in front_page.ANSWERS:
+        clauses = {v: answer.clause(v) for v in VERDICTS}
+        assert len(set(clauses.values())) == len(VERDICTS)
+        line = next(ln for ln in said.splitlines() if answer.number in ln)
+        assert line.lower().startswith(f"- {clauses[verdict].lower()} (")
 
 
-@pytest.mark.parametrize(("effect", "verdict"), [(3, "holds"), (-3, "does not hold")])
-def test_words_follow_the_verdict(effect: float, verdict: str) -> None:
-    text = front_page.cards(_ledger(effect), HEADLINES)
-    other = {"holds": "does not hold", "does not hold": "holds"}[verdict]
-    assert text.count(f"[{verdict}]") == len(HEADLINES) and f"[{other}]" not in text
-    for headline in HEADLINES:
-        said, unsaid = headline.holds, headline.fails
-        if verdict == "does not hold":
-            said, unsaid = unsaid, said
-        assert said in text and unsaid not in text
+def test_two_seeds_decide_nothing_and_still_show_their_numbers() -> None:
+    table = judged(main_ledgers(3, seeds=2))
+    said, shown = front_page.findings(table), front_page.cards(table)
+    assert "Seeds computed so far: 2 of `tiny`. Fewer than 3 decide nothing" in said
+    assert said.count("It is open whether") == len(ANSWERED) and "+0.3 in `tiny`" in said
+    assert f"[{HOLDS}]" not in shown and shown.count("(no interval; 2 seeds)") >= len(ANSWERED)
 
 
-def test_two_seeds_decide_nothing_and_say_so() -> None:
-    text = front_page.findings(_ledger(3, seeds=2))
-    assert "2 seeds so far; fewer than three decide nothing" in text
-    assert text.count("[undecided]") == len(front_page.CLAIMS) and "no interval" in text
-    assert not any(headline.holds in text for headline in front_page.CLAIMS)
+def test_profiles_that_disagree_stand_in_one_sentence_and_one_card() -> None:
+    both = judged(main_ledgers(3), main_ledgers(-3, profile="tiny-llama"))
+    said = front_page.sentence(front_page.ANSWERS[0], both)
+    first, other = (front_page.ANSWERS[0].clause(v) for v in (HOLDS, OPPOSITE))
+    assert said.startswith(f"In `tiny`, {first}; in `tiny-llama`, {other} (lead in accuracy: ")
+    assert said.endswith("+0.3 in `tiny`, -0.3 in `tiny-llama`).")
+    card = front_page.cards(both).split(":::{grid-item-card}")[1]
+    assert f"`tiny`: [{HOLDS}]" in card and f"`tiny-llama`: [{OPPOSITE}]" in card
 
 
-def test_profiles_that_disagree_stand_in_one_card() -> None:
-    both = pd.concat([_ledger(3), _ledger(-3, profile="tiny-llama")])
-    card = front_page.cards(both, HEADLINES[:1])
-    assert "`tiny`: [holds]" in card and "`tiny-llama`: [does not hold]" in card
-    found = front_page.findings(both)
-    assert "Over 4 seeds of profile `tiny-llama`, **0** of" in found
-    assert f"**{len(HEADLINES)}** are decided in opposite ways" in found
-    few = pd.concat([_ledger(3), _ledger(-3, seeds=2, profile="tiny-llama")])
-    assert "opposite ways" not in front_page.findings(few)
+def test_a_finding_that_needs_no_knowledge_says_so() -> None:
+    real, shuffled = main_ledgers(3), main_ledgers(3, profile="tiny-shuffled")
+    table = judged(real, shuffled)
+    told = front_page.findings(front_page.without_controls(table))
+    assert told.count("the same shows where nothing could be learned") == len(ANSWERED)
+    assert "With shuffled answers +0.3" in front_page.cards(table)
+    assert "the same shows" not in front_page.findings(judged(real))
+
+
+def test_a_card_for_every_main_claim_and_no_other() -> None:
+    table = judged(main_ledgers(3), ledgers([0.5] * 3, id="b", claim="Beside the point"))
+    text = front_page.cards(table)
+    main = [claim for claim in CLAIMS if claim.main]
+    assert text.count("{grid-item-card}") == len(main) and "Beside the point" not in text
+    assert all(claim.claim in text and claim.paper in text for claim in main)
+    assert re.findall(r"\.verdict-[\w-]+", text).count(".verdict-holds") >= len(ANSWERED)
+    css = (ROOT / "book" / "_static" / "book.css").read_text()
+    for verdict in VERDICTS:
+        name = verdict.replace(",", "").replace(" ", "-")
+        assert css.count(f".verdict-{name} ") == 2  # in the light and in the dark theme
 
 
 def test_a_claim_that_was_not_measured_says_why() -> None:
-    row = _ledger(3).iloc[0].to_dict() | {"difference": math.nan, "note": "No such heads."}
-    assert front_page.numbers(row) == "Not measured. No such heads."
+    row = judged(main_ledgers(3)).iloc[0].to_dict()
+    row |= {"difference": math.nan, "note": "No such heads."}
+    assert front_page.numbers(row) == "No such heads."
 
 
-def test_the_stored_sweep_gives_all_parts_and_the_same_bytes() -> None:
-    folder = ROOT / "book" / "reference" / "sweep"
-    sweep, pages = SweepTables.open(folder), front_page.pages(folder)
-    assert set(pages) == {"findings.md", "controls.md", "signature.md", "signature.svg"}
-    assert pages == front_page.pages(folder)
-    for profile in set(sweep.runs["profile"]):
-        assert f"`{profile}`" in pages["findings.md"] and f"`{profile}`" in pages["signature.md"]
+def _sweep(folder: Path, seeds: int, profiles: tuple[str, ...]) -> SweepTables:
+    """A data set from which the front page can be written."""
+    at = list(product(profiles, range(seeds), range(5)))
+    base = pd.DataFrame(at, columns=["profile", "seed", "epoch"]).astype({"epoch": float})
+    cells = pd.DataFrame({"task": "city", "kind": ["K_rel", "K_compl"], "band": "high"})
+    curves = base.merge(cells, how="cross")
+    read = curves.assign(value=0.2 * curves["epoch"], band="all", wording="read")
+    topology = curves.assign(entropy_kept=6 - curves["epoch"], entropy=7.0)
+    names = pd.DataFrame({"control": ["shuffled labels", "untrained", "random"]})
+    controls = curves.merge(names, how="cross").assign(entropy_kept=6.0, entropy=7.0)
+    bends = curves[curves["epoch"] == 0].drop(columns="epoch")
+    bends = bends.assign(quantity="entropy_kept", onset=np.nan, knee=2.0 + bends["seed"])
+    evidence = pd.concat([main_ledgers(3, seeds, profile) for profile in profiles])
+    return SweepTables.open(write_sweep(
+        folder, evidence=evidence, accuracy_read=read, topology=topology,
+        control_curves=controls, shift=bends,
+    ))  # fmt: skip
+
+
+def test_a_sweep_gives_all_parts_and_the_same_bytes(tmp_path: Path) -> None:
+    assert front_page.pages(tmp_path) == {}  # no sweep, no findings
+    _sweep(tmp_path, 2, ("tiny", "tiny-shuffled"))
+    pages = front_page.pages(tmp_path)
+    assert set(pages) == {
+        "findings.md", "cards.md", "controls.md", "signature.md", "signature.svg",
+    }  # fmt: skip
+    assert pages == front_page.pages(tmp_path)
+    assert "tiny-shuffled" not in pages["findings.md"] + pages["cards.md"] + pages["signature.md"]
+    assert "there are 2 runs with shuffled answers so far" in pages["controls.md"]
+    assert "in grey, whole runs" in pages["signature.md"]
+    assert "0 of 4 have an onset and 4 a knee" in pages["signature.md"]
+
+
+def test_the_figure_shows_real_profiles_with_their_shuffled_runs(tmp_path: Path) -> None:
+    sweep = _sweep(tmp_path, 3, ("tiny", "tiny-llama", "tiny-shuffled"))
+    curves = front_figure.curves(sweep)
+    assert set(curves["profile"]) == {"tiny", "tiny-llama"}
+    grey = curves[curves["series"] == "shuffled run"]
+    assert set(grey["profile"]) == {"tiny"} and set(grey["quantity"]) == {
+        "accuracy",
+        "entropy_kept",
+    }
+    bends = front_figure.bends(sweep).set_index(["profile", "bend"])
+    assert bends.loc[("tiny", "knee")].tolist() == [3.0, 2.0, 4.0]  # mean, first and last seed
+    assert "onset" not in bends.index.get_level_values("bend")  # none is decided
 
 
 def _curves(n_seeds: int) -> pd.DataFrame:
     rows = [
         (profile, quantity, series, epoch, 0.1 * epoch)
         for profile in ("tiny", "tiny-llama")
-        for quantity, names in (("accuracy", ("K_rel", "K_compl")), ("entropy", ("own",)))
+        for quantity, names in (("accuracy", ("K_rel", "K_compl")), ("entropy_kept", ("own",)))
         for series in names
         for epoch in range(5)
     ]
@@ -104,13 +150,15 @@ def _curves(n_seeds: int) -> pd.DataFrame:
 
 
 def test_the_figure_has_bands_only_where_there_are_seeds_enough() -> None:
-    none = pd.DataFrame(columns=["profile", "quantity", "value", "low", "high"])
-    bend = pd.DataFrame([("tiny", "entropy", 2.0, 1.5, 2.5)], columns=none.columns)
+    none = pd.DataFrame(columns=["profile", "bend", "value", "low", "high"])
+    bend = pd.DataFrame([("tiny", "knee", 2.0, 1.5, 2.5)], columns=none.columns)
     few, many = signature(_curves(2), none), signature(_curves(4), bend)
     labels = [{t.get_text() for t in f.legends[0].get_texts()} for f in (few, many)]
     assert "95 % interval over seeds" not in labels[0] and "95 % interval over seeds" in labels[1]
-    assert "fitted bend (shaded: all seeds)" in labels[1] - labels[0]
+    assert "knee (shaded: all seeds)" in labels[1] - labels[0]
     assert [a.get_title() for a in many.axes[:2]] == ["tiny, 4 seeds", "tiny-llama, 4 seeds"]
+    marked = [len(a.patches) for a in many.axes]
+    assert marked == [1, 0, 1, 0]  # through both rows of its profile
     assert svg_bytes(many) == svg_bytes(signature(_curves(4), bend))
 
 

@@ -56,8 +56,8 @@ def in_run(said: str, direction: str = "above", **words) -> dict:
         "quantity": "share", "value": mean, "low": low, "high": high, "control": "none",
         "control_value": 0.0, "control_low": 0.0, "control_high": 0.0, "difference": mean,
         "difference_low": low, "difference_high": high, "direction": direction, "margin": 0.1,
-        "verdict": said, "note": "", "notebook": "06_topology", "n": 3, "units": "cells",
-        "exploratory": False,
+        "margin_reason": "A tenth.", "verdict": said, "note": "", "notebook": "06_topology",
+        "n": 3, "units": "cells", "exploratory": False,
     }  # fmt: skip
     return row | words
 
@@ -138,7 +138,8 @@ def test_what_holds_without_anything_to_learn_is_named() -> None:
     said = shuffled_sentences(LEDGER)
     assert "In 3 runs of `tiny` with shuffled answers the ledger says" in said
     assert "**1** of 2 claims (50%)" in said
-    assert "Among them are 1 of the claims that hold" in said and said.endswith("people: A.")
+    assert "Among them are 1 of the 1 that hold" in said and said.endswith("None is a main claim.")
+    assert shuffled_sentences(LEDGER.assign(main=True)).endswith("Main claims among these: A.")
     clean = LEDGER[~((LEDGER["profile"] == "tiny-shuffled") & (LEDGER["id"] == "a"))]
     clean = clean.assign(shuffled_verdict=NO_EFFECT)
     assert "None of the claims that hold in the real runs (1)" in shuffled_sentences(clean)

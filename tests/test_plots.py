@@ -67,7 +67,7 @@ def test_several_rows_for_one_point_are_refused_and_the_column_to_choose_is_name
         (lambda: plots.hit_curves(tables.hits(), panel="task"), "'band' and 'kind'"),
         (lambda: plots.role_map(tables.head_roles(), epochs=[3]), "epoch"),
         (lambda: plots.role_map(tables.head_roles().assign(role="boss")), "mover"),
-        (lambda: plots.claims_table(tables.claims().assign(verdict="maybe")), "does not hold"),
+        (lambda: plots.claims_table(tables.claims().assign(verdict="maybe")), "no effect"),
         (lambda: plots.logit_lens_lines(tables.lens(), "entropy"), "probability"),
         (
             lambda: plots.accuracy_curves(tables.accuracy(), published=published, model="gpt9"),

@@ -72,9 +72,11 @@ def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
     )
     if both.empty:
         return said + f"None of the claims that hold in the real runs ({len(own)}) is among them."
+    main = both.loc[both["main"].astype(bool), "claim"]
     return said + (
-        f"Among them are {len(both)} of the claims that hold in the real runs ({len(own)}); what "
-        f"these show is not knowledge about people: {'; '.join(both['claim'])}."
+        f"Among them are {len(both)} of the {len(own)} that hold in the real runs; these say "
+        "nothing about knowledge of people. "
+        + (f"Main claims among these: {'; '.join(main)}." if len(main) else "None is a main claim.")
     )
 
 

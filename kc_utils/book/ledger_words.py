@@ -48,7 +48,7 @@ def without_controls(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def ledger_table(claims: pd.DataFrame) -> Styler:
-    """The ledger with wrapped cells: claim, who makes it, here, control, why.
+    """The ledger with wrapped cells: claim, who makes it, here, control, margin, verdict, why.
 
     Raises:
         KcError: if there are no rows.
@@ -59,6 +59,10 @@ def ledger_table(claims: pd.DataFrame) -> Styler:
             "claimed by": reported(claims),
             "here (95 % interval)": [measured(row) for row in claims.to_dict("records")],
             "control": [controlled(row) for row in claims.to_dict("records")],
+            "margin": [
+                f"{r['margin']:.3g}: {r['margin_reason']}" for r in claims.to_dict("records")
+            ],
+            "verdict": claims["verdict"],
             "why": [reason(row) for row in claims.to_dict("records")],
             "chapter": claims["notebook"].str.partition("_")[0].astype(int).astype(str),
         }

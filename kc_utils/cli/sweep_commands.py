@@ -129,7 +129,7 @@ def _shown(profile: str, ledger: pd.DataFrame) -> Table:
     """One profile's ledger, narrow enough for a terminal of 80 columns."""
     title = f"{profile}: effect minus control, 95 % interval over n seeds; * exploratory"
     shown = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("id", "difference", "interval", "n", "verdict"):
+    for name in ("id", "diff.", "interval", "n", "verdict"):
         shown.add_column(name, no_wrap=True)
     for row in ledger.to_dict("records"):
         mean, *ends = (row[f"difference{end}"] for end in ("", "_low", "_high"))

@@ -45,6 +45,7 @@ _HATCHES = ("", "\\\\\\", "xx", "///", "..", "--")
 _HATCH = dict(zip(_VERDICTS, _HATCHES, strict=True))
 _SHUFFLED = Look("#8A8A8A", "|", "answers shuffled: nothing to learn")
 _EXPLORATORY = " [exploratory]"
+_ROW = 1.0  # inches for one claim of a run
 _LINE = 0.33  # inches for one interval and the one of the shuffled runs below it
 _BELOW = 0.09  # inches between the two
 _GAP = 0.2  # inches between two claims
@@ -65,12 +66,13 @@ def claims_table(claims: pd.DataFrame) -> Figure:
     claims = check(claims, _CLAIM, "claims_table")
     check_known(claims["verdict"], _VERDICTS, "claims_table")
     n = len(claims)
-    figure = Figure(figsize=(WIDTH, 0.92 * n + 0.75))
-    top, bottom = 0.1 / (0.92 * n + 0.75), 0.75 / (0.92 * n + 0.75)
+    height = _ROW * n + 0.75
+    figure = Figure(figsize=(WIDTH, height))
+    top, bottom = 0.1 / height, 0.75 / height
     row = (1 - top - bottom) / n
     for i, claim in enumerate(claims.to_dict("records")):
         base = bottom + (n - 1 - i) * row
-        axis = figure.add_axes((0.445, base + 0.38 * row, 0.37, 0.54 * row))
+        axis = figure.add_axes((0.47, base + 0.38 * row, 0.35, 0.54 * row))
         _line(axis, claim)
         _words(figure, claim, base + 0.66 * row)
     axis.set_xlabel("effect and control, in the unit named at the left (own scale per line)")
@@ -118,10 +120,10 @@ def _interval(
 
 def _words(figure: Figure, claim: dict, y: float) -> None:
     look = _VERDICTS[claim["verdict"]]
-    title = textwrap.fill(_named(claim), 38, max_lines=3, placeholder=" ...")
-    unit = textwrap.fill(str(claim["quantity"]), 40, max_lines=1, placeholder=" ...")
+    title = textwrap.fill(_named(claim), 40, max_lines=3, placeholder=" ...")
+    unit = textwrap.fill(str(claim["quantity"]), 40, max_lines=2, placeholder=" ...")
     control = claim["control"] if isinstance(claim["control"], str) else ""
-    against = textwrap.fill(f"control: {control}", 40, max_lines=1, placeholder=" ...")
+    against = textwrap.fill(f"control: {control}", 40, max_lines=2, placeholder=" ...")
     lines = title + "\n" + unit + ("\n" + against if control else "")
     figure.text(0.01, y, lines, va="center", ha="left", size=9, linespacing=1.25)
     style = {"va": "center", "ha": "left", "size": 9.5, "weight": "bold"}
