@@ -45,7 +45,6 @@ MISTAKES = [
     ("11_circuit_engine", "kind", "K_real", KINDS),
     ("12_evidence", "task", "hobby", "city, company, major"),
     ("12_evidence", "chosen_profile", "tinny", "tiny, tiny-llama"),
-    ("12_evidence", "swaps", 0, NUMBERS_FROM_1),
     ("13_relevance", "chosen_profile", "tinny", "tiny, tiny-llama"),
     ("14_exposure", "law", "linear", "constant, exponential, power, logarithm"),
     ("15_strategies", "chosen_profile", "tinny", "tiny, tiny-llama"),
