@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import event_tables
 import experiment_plot_tables as more
 import pandas as pd
 import plot_tables as tables
@@ -83,7 +84,15 @@ CASES = {
     "confidence_curves": Case(
         plots.confidence_curves, more.unseen, "epoch group entropy accuracy confident_wrong"
     ),
+    "known_curves": Case(
+        plots.known_curves, event_tables.known, "epoch exposures value n_people n_censored"
+    ),
     # topology and controls
+    "event_curves": Case(
+        plots.event_curves,
+        event_tables.events,
+        "task kind band quantity epoch value onset knee",
+    ),
     "entropy_curves": Case(
         plots.entropy_curves, tables.entropy, "epoch entropy", {"shift": tables.shift()}
     ),

@@ -8,6 +8,7 @@ Tables have one row per measurement. ``value`` (or the named column) is drawn as
 columns or has several rows for one point raises :class:`~kc_utils.errors.KcError`.
 """
 
+from kc_utils.plots.acquisition import known_curves
 from kc_utils.plots.claims import claims_table, evidence_forest, verdict_bars
 from kc_utils.plots.components import (
     activation_ratio_lines,
@@ -25,6 +26,7 @@ from kc_utils.plots.evaluation import (
     size_curve,
     transfer_matrix,
 )
+from kc_utils.plots.events import event_curves
 from kc_utils.plots.exposure import exposure_curves, exposure_means, exposure_retained
 from kc_utils.plots.facts import (
     facts_curves,
@@ -80,6 +82,7 @@ __all__ = [
     "elasticity",
     "entropy_curves",
     "entropy_slider",
+    "event_curves",
     "evidence_forest",
     "exposure_curves",
     "exposure_means",
@@ -96,6 +99,7 @@ __all__ = [
     "frequency_histogram",
     "hit_curves",
     "jaccard_curves",
+    "known_curves",
     "lead_curve",
     "lens_slider",
     "logit_lens_lines",

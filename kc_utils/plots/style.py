@@ -106,6 +106,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "restored": Look(BLUE, "s", "circuit with all edges of the class"),
     },
     "wording": {
+        "read": Look(SKY, "s", "texts that training read", DASH_DOTTED),
         "trained": Look(BLACK, "o", "trained wording"),
         "held_out": Look(GREY, "o", "held-out wording", DASHED, True),
     },
