@@ -64,17 +64,21 @@ def shuffled_sentences(ledger: pd.DataFrame) -> str:
 
 
 def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
-    own = ledger[(ledger["profile"] == row["profile"]) & (ledger["verdict"] == HOLDS)]
+    here = ledger[ledger["profile"] == row["profile"]]
+    own = here[here["verdict"] == HOLDS]
     both = own[own["shuffled_verdict"] == HOLDS]
+    equal = int((here["direction"].eq("equal") & here["shuffled_verdict"].eq(HOLDS)).sum())
     said = (
         f"In {row['n_seeds']} runs of `{row['profile']}` with shuffled answers the ledger says "
         f'"holds" of **{row["holds"]}** of {row["judged"]} claims ({row["share"]:.0%}). '
     )
+    if equal:
+        said += f"Of these {equal} say that two things are equal, which is easy with no knowledge. "
     if both.empty:
         return said + f"None of the claims that hold in the real runs ({len(own)}) is among them."
     main = both.loc[both["main"].astype(bool), "claim"]
     return said + (
-        f"Among them are {len(both)} of the {len(own)} that hold in the real runs; these say "
+        f"Of the {len(own)} that hold in the real runs, {len(both)} hold here too, so they say "
         "nothing about knowledge of people. "
         + (f"Main claims among these: {'; '.join(main)}." if len(main) else "None is a main claim.")
     )
@@ -88,6 +92,6 @@ def seeds_sentence(ledger: pd.DataFrame) -> str:
         return ""
     listed = " and ".join(f"{n} of `{profile}`" for profile, n in few.items())
     return (
-        f"Seeds computed so far: {listed}. Fewer than {LEAST_SEEDS} decide nothing, so the numbers "
-        "are first measurements and every verdict is open."
+        f"Seeds computed so far: {listed}. Fewer than {LEAST_SEEDS} decide nothing: the numbers "
+        "are first measurements, and no claim is settled yet."
     )

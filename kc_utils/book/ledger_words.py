@@ -190,7 +190,7 @@ def seeds_of(runs: pd.DataFrame) -> str:
     """
     seeds = runs.groupby("profile", sort=False)["seed"].nunique()
     words = [f"**{n}** seed{'s' if n > 1 else ''} of `{name}`" for name, n in seeds.items()]
-    return " and ".join(words)
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def verdict_counts(ledger: pd.DataFrame) -> pd.DataFrame:

@@ -233,7 +233,7 @@ def _evidence(axis: Axes, row: dict, y: float, looks: dict) -> None:
 
 def _claim(axis: Axes, row: dict, y: float, step: float) -> None:
     lines = max(1, int(step / 0.155))
-    text = textwrap.fill(_named(row), 42, max_lines=lines, placeholder=" ...")
+    text = textwrap.fill(_named(row), 40, max_lines=lines, placeholder=" ...")
     axis.text(-1.16, y, text, transform=axis.get_yaxis_transform(), va="center", ha="left", size=9,
               linespacing=1.15)  # fmt: skip
 
