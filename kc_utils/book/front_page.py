@@ -152,7 +152,7 @@ def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
         parts = list(said)
     text = "; ".join(parts)
     measured = [r for r in rows if math.isfinite(r["difference"])]
-    numbers = [f"{r['difference']:+.2g} in `{r['profile']}`" for r in measured]
+    numbers = [f"{_short(r['difference'], '+')} in `{r['profile']}`" for r in measured]
     told = f" ({answer.number}: {', '.join(numbers)})" if numbers else ""
     return f"{text[0].upper()}{text[1:]}{told}." if rows else ""
 
@@ -190,8 +190,8 @@ def numbers(row: dict[str, Any]) -> str:
     quantity = row["quantity"][0].upper() + row["quantity"][1:]
     matters = {"above": "+", "below": "-", "equal": "within "}[row["direction"]]
     told = (
-        f"{quantity}: {row['effect']:.2g}; control ({row['control']}): "
-        f"{row['control_effect']:.2g}. Difference {_interval(row, 'difference', 'n_seeds')}; "
+        f"{quantity}: {_short(row['effect'])}; control ({row['control']}): "
+        f"{_short(row['control_effect'])}. Difference {_interval(row, 'difference', 'n_seeds')}; "
         f"margin {matters}{row['margin']:.2g}."
     )
     if math.isnan(row["shuffled"]):
@@ -201,7 +201,11 @@ def numbers(row: dict[str, Any]) -> str:
 
 def _interval(row: dict[str, Any], name: str, n: str) -> str:
     ends = [row[f"{name}_low"], row[f"{name}_high"]]
-    interval = (
-        "no interval" if any(map(math.isnan, ends)) else "95 %: {:.2g} to {:.2g}".format(*ends)
-    )
-    return f"{row[name]:+.2g} ({interval}; {row[n]} {'seed' if row[n] == 1 else 'seeds'})"
+    none = any(map(math.isnan, ends))
+    interval = "no interval" if none else "95 %: {} to {}".format(*map(_short, ends))
+    return f"{_short(row[name], '+')} ({interval}; {row[n]} {'seed' if row[n] == 1 else 'seeds'})"
+
+
+def _short(number: float, sign: str = "") -> str:
+    """Two digits, and no powers of ten where nothing is left of them."""
+    return f"{number:{sign}.2g}" if abs(number) >= 0.001 else f"{number:{sign}.3f}"
