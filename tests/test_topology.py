@@ -1,6 +1,7 @@
 """Entropy, overlap and depth of circuits, each against its chance level."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from kc_utils.analysis.topology import (
     node_jaccard,
     noise_entropy,
     normalised_entropy,
+    published_activation_ratio,
     shape,
 )
 from kc_utils.circuits.circuit import circuit_from_edges
@@ -119,6 +121,33 @@ def test_activation_ratio_counts_the_edges_that_leave_a_layer():
     assert table["possible"].sum() == GRAPH.n_edges
     assert table.loc[3, "ratio"] == pytest.approx(1 / 7)
     assert (table["expected"] == 4 / GRAPH.n_edges).all()
+
+
+def test_published_activation_ratio_has_the_input_in_layer_0_and_no_last_layer():
+    edges = random_edges(80, 3)
+    own = edge_activation_ratio(edges, GRAPH)
+    table = published_activation_ratio(own).set_index("layer")
+    assert list(table.index) == [0, 1, 2]
+    first = GRAPH.row_layer <= 0
+    assert table.loc[0, "ratio"] == pytest.approx(edges[first].sum() / REAL[first].sum())
+    own = own.set_index("layer")
+    for column in ("ratio", "expected", "low", "high"):
+        assert table.loc[1, column] == pytest.approx(own.loc[1, column])
+    # All edges that leave the input and none else: only one way of counting shows a layer.
+    only_input = REAL & (GRAPH.row_layer < 0)[:, None]
+    own = edge_activation_ratio(only_input, GRAPH)
+    assert own.set_index("layer").loc[0, "ratio"] == 0
+    assert published_activation_ratio(own)["ratio"].iloc[0] > 0.2
+
+
+def test_published_activation_ratio_keeps_circuits_apart():
+    tables = [edge_activation_ratio(random_edges(n, n), GRAPH).assign(epoch=n) for n in (40, 120)]
+    both = published_activation_ratio(pd.concat(tables))
+    assert both.groupby("epoch").size().tolist() == [3, 3]
+    for table in tables:
+        alone = published_activation_ratio(table)
+        same = both[both["epoch"] == table["epoch"].iloc[0]].reset_index(drop=True)
+        pd.testing.assert_frame_equal(alone, same)
 
 
 def test_activation_ratio_of_everything_and_of_random_circuits():

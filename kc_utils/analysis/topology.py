@@ -151,6 +151,32 @@ def edge_activation_ratio(
     )
 
 
+def published_activation_ratio(ratios: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
+    """The edge activation ratio as it was published, from rows of :func:`edge_activation_ratio`.
+
+    Layer 0 also holds the edges that leave ``input``, and the last layer is left out (Ou et al.
+    2025). Columns besides those of :func:`edge_activation_ratio` tell circuits apart.
+
+    Returns:
+        These columns, layer, kept and possible (edges), ratio, and for a random circuit of the same
+        size expected (ratio), low and high.
+    """
+    own = ["layer", "node", "kept", "possible", "ratio", "expected", "low", "high"]
+    keys = [name for name in ratios.columns if name not in own]
+    counts = ratios.assign(layer=ratios["layer"].clip(lower=0))
+    counts = counts.groupby([*keys, "layer"], sort=False)[["kept", "possible"]].sum().reset_index()
+    totals = counts.groupby(keys, sort=False) if keys else counts.groupby(lambda _: 0)
+    kept, possible = (totals[name].transform("sum") for name in ("kept", "possible"))
+    law = scipy_stats.hypergeom(possible, kept, counts["possible"])
+    found = counts.assign(
+        ratio=counts["kept"] / counts["possible"],
+        expected=kept / possible,
+        low=law.ppf((1 - level) / 2) / counts["possible"],
+        high=law.ppf((1 + level) / 2) / counts["possible"],
+    )
+    return found[found["layer"] < found["layer"].max()].reset_index(drop=True)
+
+
 def centre_of_mass(
     weights: Bool[np.ndarray, "n_forward n_backward"]
     | Float[np.ndarray, "n_forward n_backward"]
