@@ -9,7 +9,7 @@ import sys
 try:
     import typer
 
-    from kc_utils.cli.model_commands import facts, parity
+    from kc_utils.cli.model_commands import base, facts, parity
     from kc_utils.cli.run_commands import book, list_profiles, run, status
     from kc_utils.cli.sweep_commands import claims, reference, sweep
     from kc_utils.cli.workshop_commands import doctor, student
@@ -28,7 +28,7 @@ app = typer.Typer(
 for command in (run, book, status):
     app.command()(command)
 app.command("profiles")(list_profiles)
-for command in (parity, reference, sweep, claims, facts, student, doctor):
+for command in (parity, reference, sweep, claims, facts, base, student, doctor):
     app.command()(command)
 
 

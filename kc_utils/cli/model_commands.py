@@ -1,4 +1,4 @@
-"""``kc facts`` and ``kc parity``: your own model and facts, and stored scores of other code."""
+"""``kc facts``, ``base``, ``parity``: your own facts, base models, and other code's scores."""
 
 from __future__ import annotations
 
@@ -129,6 +129,27 @@ def _circuits(transfer: pd.DataFrame) -> Table:
             f"{row['faithfulness']:z.2f}", f"{row['hit']:.2f}", f"{row['model_hit']:.2f}",
         )  # fmt: skip
     return shown
+
+
+def base(
+    run_dir: Annotated[Path, typer.Argument(help="Run that made a base model.")],
+    out: Annotated[Path, typer.Option(help="New folder for the model and its facts.")],
+) -> None:
+    """Store the base model that a run made, with the facts it was taught, for other runs.
+
+    They take it with --set base.given=OUT. The run has to be finished up to stage 'knowledge', and
+    the model has to answer nine in ten questions about its own facts.
+    """
+    from kc_utils.runs.folder import Run, resolve
+    from kc_utils.study.base_export import export_base
+
+    made = export_base(Run.open(run_dir), out)
+    size = sum(path.stat().st_size for path in resolve(out).iterdir())
+    console.print(
+        f"{out}: answers {made['accuracy']:.3f} of {made['questions']:,} questions about "
+        f"{made['people']:,} people (commonest answers: {made['chance']:.3f}), "
+        f"{size / 1e6:.1f} MB", soft_wrap=True, markup=False, highlight=False,
+    )  # fmt: skip
 
 
 def parity(

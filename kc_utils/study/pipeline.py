@@ -17,6 +17,7 @@ from kc_utils.errors import KcError
 from kc_utils.runs import notebooks as execute
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import shared_processes
+from kc_utils.study import given_base
 from kc_utils.study.stages import STAGES, Stage
 from kc_utils.study.stages.world import world_people
 
@@ -133,7 +134,9 @@ def _execute(run: Run, names: list[str]) -> None:
 
 
 def check(settings: Config) -> None:
-    """Refuse a circuit larger than the graph, an empty band and a missing model folder."""
+    """Refuse a circuit larger than the graph, an empty band, a missing model folder, and settings
+    that a given base model contradicts."""
+    given_base.check(settings)
     graph = graph_of(settings)
     if graph is not None and (settings.circuit.top_n or 0) > graph.n_edges:
         raise KcError(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.analysis.knowledge import chance_level
 from kc_utils.models.causal_lm import load_model, load_tokenizer
@@ -48,17 +49,31 @@ def ask(work: Workspace) -> pd.DataFrame:
     run, settings = work.run, work.config
     people = run.read(run.path / "data" / "people.parquet")
     facts = run.read(run.path / "data" / "known_facts.parquet")
-    queries = known_queries(
-        facts["name"].tolist(), relations=settings.base.relations, facts=facts, seed=settings.seed
-    )
     ids = people.set_index("name")["person_id"]
-    queries = queries[queries["name"].isin(ids.index)].reset_index(drop=True)
-    queries["person_id"] = queries["name"].map(ids).astype(int)
+    facts = facts[facts["name"].isin(ids.index)]
+    facts = facts.assign(person_id=facts["name"].map(ids).astype(int))
     folder = run.verify(run.path / "base") / "model"
     model, tokenizer = load_model(folder, attention="sdpa").to(device()), load_tokenizer(folder)
+    return ask_facts(model, tokenizer, facts, settings.base.relations)
+
+
+def ask_facts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    facts: pd.DataFrame,
+    relations: str,
+) -> pd.DataFrame:
+    """A model's answers about every person of ``facts``, the columns of ``COLUMNS``.
+
+    ``facts``: name, person_id and the values that the base corpus told, a row per person;
+    ``relations`` as in the configuration (``base.relations``).
+    """
+    names = facts["name"].tolist()
+    queries = known_queries(names, relations=relations, facts=facts, seed=0)  # nothing is drawn
+    ids = facts.set_index("name")["person_id"]
+    queries["person_id"] = queries["name"].map(ids).astype(int)
     asked = queries["prompt"].tolist(), queries["answer"].tolist()
-    found = first_answers(model, tokenizer, *asked)
-    return pd.concat([queries, found], axis=1)[COLUMNS]
+    return pd.concat([queries, first_answers(model, tokenizer, *asked)], axis=1)[COLUMNS]
 
 
 def known_people(answers: pd.DataFrame) -> pd.DataFrame:

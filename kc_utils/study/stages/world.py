@@ -72,10 +72,19 @@ def world_people(settings: Config) -> pd.DataFrame:
     given = given_base.facts(settings)
     old = made and settings.base.relations != "other" and given is None
     people = make_people(settings.world, settings.seed, known_names(settings), old_values=old)
-    if given is not None:
+    if given is not None and settings.base.relations != "other":
         people = with_old_values(people, given, settings.seed)
     require_bands(people, settings.circuit.bands)
     return people
+
+
+def taught(settings: Config, people: pd.DataFrame) -> pd.DataFrame:
+    """What base texts tell, or told the given base model: name, person_id (-1 if not in
+    ``people``) and ten values of each known person."""
+    given = given_base.facts(settings)
+    if given is not None:
+        return placed(given, people)
+    return known_facts(known_names(settings) or (), people, settings.seed)
 
 
 def trained_templates(settings: Config) -> dict[str, Sequence[str]]:
@@ -113,10 +122,7 @@ def compute(work: Workspace) -> None:
     work.data("validation", validation)
     folder = work.folder("tokenizer")
     if settings.model.source == "made":
-        base, names, given = settings.base, known_names(settings), given_base.facts(settings)
-        facts = (
-            known_facts(names, people, settings.seed) if given is None else placed(given, people)
-        )
+        base, names, facts = settings.base, known_names(settings), taught(settings, people)
         corpus = make_base_corpus(
             names,
             people,
@@ -128,11 +134,12 @@ def compute(work: Workspace) -> None:
         )
         work.data("known_facts", facts)
         work.data("base_corpus", corpus)
+        given = given_base.folder(settings)
         if given is None:
             texts = [*corpus["text"], *biographies["text"], *value_texts(_VALUE_REPEATS)]
             tokenizer = train_bpe(texts, settings.model.vocab_size, bos=settings.circuit.bos)
         else:
-            tokenizer = load_tokenizer(given_base.folder(settings))
+            tokenizer = load_tokenizer(given)
     else:
         tokenizer = stored_tokenizer(settings.model)
     save_tokenizer(tokenizer, folder)

@@ -25,7 +25,7 @@ from kc_utils.runs.stage import Workspace
 from kc_utils.study.experiments.strategies.following import Asked, Follower, pairs_of
 from kc_utils.study.experiments.strategies.plans import STRATEGIES, OnlineSteps, Stream, make_plan
 from kc_utils.study.stages import common
-from kc_utils.study.stages.world import known_names
+from kc_utils.study.stages.world import taught
 from kc_utils.training.packing import BlockSteps
 from kc_utils.training.pretraining import train_in_memory
 from kc_utils.world import (
@@ -138,8 +138,9 @@ def known_people(corpus: pd.DataFrame, settings: Config) -> list[str]:
 def old_queries(people: pd.DataFrame, corpus: pd.DataFrame, settings: Config) -> pd.DataFrame:
     """A fixed sample of questions about facts of the base texts: name, relation, prompt, answer."""
     relations = settings.base.relations
+    facts = taught(settings, people)
     queries = known_queries(
-        known_names(settings) or (), people, relations=relations, seed=settings.seed
+        facts["name"].tolist(), relations=relations, facts=facts, seed=settings.seed
     )
     queries = queries[queries["name"].isin(known_people(corpus, settings))]
     order = stream(settings.seed, "strategies: old queries").permutation(len(queries))
