@@ -22,6 +22,16 @@ def test_overrides_reach_their_place_and_leave_the_rest() -> None:
     assert settings.world == profiles.load("tiny").world
 
 
+def test_a_shorter_training_keeps_the_checkpoints_of_the_profile_up_to_its_end() -> None:
+    whole = profiles.load("tiny").training.checkpoint_epochs
+    cut = profiles.load("tiny", ["training.epochs=5"]).training.checkpoint_epochs
+    assert cut == tuple(epoch for epoch in whole if epoch <= 5) and 0 < len(cut) < len(whole)
+    assert not profiles.load("tiny", ["training.checkpoint_every=9"]).training.checkpoint_epochs
+    asked = ["training.epochs=5", "training.checkpoint_epochs=[7]"]
+    with pytest.raises(KcError, match="must ascend and end by epochs=5"):  # control: one's own
+        profiles.load("tiny", asked)
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [

@@ -38,7 +38,7 @@ def test_a_plan_has_every_profile_of_a_seed_before_the_next_seed(tmp_path) -> No
         "tiny/seed-0", "tiny-llama/seed-0", "tiny/seed-1", "tiny-llama/seed-1"
     ]  # fmt: skip
     assert members[3].path == tmp_path / "tiny-llama" / "seed-1"
-    assert members[3].settings == profiles.load("tiny-llama", ["seed=1"])
+    assert members[3].settings == plan.as_in_sweeps("tiny-llama", ["seed=1"])
     study = [stage.name for stage in STAGES.study if stage.name != "methods"]
     assert list(members[1].stages) == study
     experiments = [stage.name for stage in STAGES if stage.group == "experiment"]

@@ -15,7 +15,7 @@ from kc_utils.runs.dataset import PROVENANCE, SWEEP_TABLES, SweepTables, join, w
 from kc_utils.runs.exports import check_size, portable, replace_folder
 from kc_utils.runs.folder import Run, resolve
 from kc_utils.study.stages import STAGES
-from kc_utils.sweep.plan import Member
+from kc_utils.sweep.plan import Member, as_in_sweeps
 
 Name = tuple[str, int]  # profile and seed
 
@@ -87,14 +87,18 @@ def stored_already(out: Path, members: Iterable[Member]) -> set[str]:
     return found
 
 
-def overrides(settings: Config) -> list[str]:
-    """What differs from the profile, without the seed, as ``section.key=value``."""
-    plain = profiles.load(settings.profile).model_dump(mode="json")
+def overrides(settings: Config, plain: Config | None = None) -> list[str]:
+    """What differs from ``plain``, by default the profile, without the seed, as
+    ``section.key=value``."""
+    plain = (plain or profiles.load(settings.profile)).model_dump(mode="json")
     found = []
     for section, values in portable(settings.model_dump(mode="json")).items():
         if isinstance(values, dict):
             changed = {k: v for k, v in values.items() if v != plain[section][k]}
-            found += [f"{section}.{key}={value}" for key, value in changed.items()]
+            found += [
+                f"{section}.{key}={'null' if value is None else value}"
+                for key, value in changed.items()
+            ]
     return found
 
 
@@ -134,7 +138,8 @@ def _settings(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
         config = portable(run.config.model_dump(mode="json", exclude={"seed"}))
-        own = {"overrides": overrides(run.config), "config": config}
+        changed = overrides(run.config, as_in_sweeps(run.config.profile))
+        own = {"overrides": changed, "config": config}
         if found.setdefault(run.config.profile, own) != own:
             raise KcError(
                 f"Run {run.config.profile}/seed-{run.config.seed} has another configuration than "

@@ -1,9 +1,10 @@
 """Which runs a sweep has, which stages of each, and what of them is missing.
 
-The paper's runs share one pre-trained model. By default a seed makes its own, so that intervals
-over seeds hold for other base models too. With the base model of one run (``--base-of``) they hold
-for that one only, and no seed pays for pre-training. What is not kept up then: that a new fact
-about a known person never is, by chance, what the base corpus told of that person.
+The paper's runs share one pre-trained model. By default a seed makes its own, also where the
+profile is given one, so that intervals over seeds hold for other base models too. With the base
+model of one run (``--base-of``) they hold for that one only, and no seed pays for pre-training.
+What is not kept up then: that a new fact about a known person never is, by chance, what the base
+corpus told of that person.
 """
 
 from __future__ import annotations
@@ -107,8 +108,13 @@ def plan(
 
 
 def _settings(name: str, overrides: Sequence[str], base: Run | None) -> Config:
-    settings = profiles.load(name, overrides)
+    settings = as_in_sweeps(name, overrides)
     return settings if base is None else on_base(settings, base)
+
+
+def as_in_sweeps(name: str, overrides: Sequence[str] = ()) -> Config:
+    """A profile whose runs make their base models, unless ``overrides`` give them one."""
+    return profiles.load(name, ["base.given=null", *overrides])
 
 
 def stages(experiments: bool, to: str | None = None) -> tuple[str, ...]:
