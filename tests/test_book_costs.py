@@ -76,7 +76,7 @@ def test_costs_are_the_seconds_of_what_is_computed_again(run: Run) -> None:
     text = cost_tables.costs(run, {"circuit.steps": 1.5})
     _, value, first, minutes, share, memory, more, _ = row(text, "forgetting.steps")
     # forgetting and claims, a minute each, and the notebook
-    assert (value, first, minutes) == ("`40`", "`forgetting`", "2.5")
+    assert (value, first, minutes) == ("`300`", "`forgetting`", "2.5")
     assert (share, memory, more) == (
         f"{150 / (60 * len(STAGES.study) + 30):.0%}",
         "300 MiB",

@@ -127,7 +127,10 @@ def costs(run: Run, measured: Mapping[str, float]) -> str:
     study = [stage.name for stage in STAGES.study]
     total = sum(_step_seconds(run, study))
     rows = []
+    given = run.config.base.given is not None
     for name, growth in ROWS.items():
+        if given and name.startswith("base."):  # says how a base model is made
+            continue
         try:
             stages = [s for s in recompute.stages_of(run.config, name) if s in study]
         except KcError:  # this run allows no other value

@@ -96,9 +96,16 @@ def profile_table() -> str:
         c = profiles.load(name)
         numbers = (c.world.n_people, c.training.epochs, c.training.learning_rate)
         numbers += (c.circuit.top_n, c.circuit.n_pairs)
-        shown = (f"{n:,}" if isinstance(n, int) else f"{n:g}" for n in numbers)
+        shown = (_number(n) for n in numbers)
         rows.append((f"`{name}`", profile.summary, profile.machine, *shown))
     return table(header, rows)
+
+
+def _number(value: int | float | None) -> str:
+    """A number of a profile; what a rule chooses has none."""
+    if value is None:
+        return "by rule"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def exercise_table(root: Path) -> str:

@@ -45,6 +45,8 @@ def changed(settings: Config, parameter: str) -> Config:
         (values[section] if section else values)[key] = value
         if parameter == "model.source":
             values["model"]["path"] = values["model"]["path"] or "somewhere"
+        if parameter == "training.checkpoint_every":  # the two exclude each other
+            values["training"]["checkpoint_epochs"] = []
         try:
             return config.build(values)
         except KcError:
@@ -87,5 +89,7 @@ def _others(value: Any, schema: dict[str, Any]) -> Iterator[Any]:
         yield from (value + 1, value - 1, 2 * value, value // 2)
     elif isinstance(value, float):
         yield from (value / 2, value * 2)
+    elif value is None and schema.get("type") in ("integer", "number"):
+        yield 1
     elif schema.get("type") == "string":
         yield f"{value or ''}x"
