@@ -133,6 +133,11 @@ CASES = {
         {"published": _OF_PAPER},
     ),
     "elasticity": Case(plots.elasticity, tables.forgetting, "ratio step edge_jaccard"),
+    "forgetting_roles": Case(
+        plots.forgetting_roles,
+        lambda: tables.forgetting().assign(mover=0.2, relation=0.3, mixture=0.5),
+        "ratio step mover relation mixture",
+    ),
     "strategy_curves": Case(
         plots.strategy_curves,
         more.strategies,

@@ -39,6 +39,7 @@ from kc_utils.plots.facts import (
 from kc_utils.plots.forgetting import (
     elasticity,
     forgetting_curves,
+    forgetting_roles,
     strategy_curves,
     strategy_trade_off,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "facts_transfer",
     "faithfulness_curves",
     "forgetting_curves",
+    "forgetting_roles",
     "frequency_curve",
     "frequency_histogram",
     "hit_curves",

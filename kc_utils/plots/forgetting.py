@@ -26,7 +26,15 @@ from kc_utils.plots.canvas import (
     seed_handles,
     split,
 )
-from kc_utils.plots.curves import Curves, bounds, draw_means, draw_rows, finish, prepare
+from kc_utils.plots.curves import (
+    Curves,
+    bounds,
+    draw_curve,
+    draw_means,
+    draw_rows,
+    finish,
+    prepare,
+)
 from kc_utils.plots.style import (
     BLACK,
     BLUE,
@@ -49,7 +57,17 @@ _ACCURACY = {
     "accuracy_old": "accuracy on old facts (share)",
     "accuracy_new": "accuracy on new facts (share)",
 }
-_SHAPE = {"edge_jaccard": "edge Jaccard with start (share)", "entropy": LABELS["entropy"]}
+_SHAPE = {
+    "edge_jaccard": "edge Jaccard with start (share)",
+    "normalised_entropy_kept": LABELS["normalised_entropy_kept"],
+    "entropy": LABELS["entropy"],
+}
+_ROLES = {
+    "mover": "mover heads (share)",
+    "relation": "relation heads (share)",
+    "mixture": "mixture heads (share)",
+}
+_DRIFT = Look(BLACK, "", "old texts alone (drift)", DASHED)
 _STRATEGIES = {
     "plain": Look(GREY, "x", "plain (no replay)"),
     "replay": Look(BLACK, "o", "replay"),
@@ -71,8 +89,9 @@ _CURVES = {
 def forgetting_curves(forgetting: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """First-token accuracy on old and new facts, one line per replay ratio.
 
-    Columns: ratio (share replayed), step, accuracy_old; optional accuracy_new, variant, chance
-    (share), old_low, old_high, new_low, new_high.
+    Columns: ratio (share replayed), step, accuracy_old; optional accuracy_new, variant (rows of
+    the variant "drift" are a dashed line in every panel), chance (share), old_low, old_high,
+    new_low, new_high.
     ``published``: ratio, step, accuracy_old of the paper, drawn as open markers.
     """
     name = "forgetting_curves"
@@ -98,12 +117,29 @@ def forgetting_curves(forgetting: pd.DataFrame, published: pd.DataFrame | None =
 def elasticity(forgetting: pd.DataFrame) -> Figure:
     """Edge Jaccard with the starting circuit and entropy, one line per replay ratio.
 
-    Columns: ratio, step, edge_jaccard (share); optional entropy (nats), variant, chance (edge
-    Jaccard of random circuits of the same size).
+    Columns: ratio, step, edge_jaccard (share); optional normalised_entropy_kept (share) or, without
+    it, entropy (nats), variant ("drift" as in :func:`forgetting_curves`), chance (edge Jaccard of
+    random circuits of the same size).
     """
-    figure, _, looks = _rows(forgetting, _SHAPE, "elasticity")
+    kept = "normalised_entropy_kept" in forgetting
+    shape = {q: label for q, label in _SHAPE.items() if not (kept and q == "entropy")}
+    figure, _, looks = _rows(forgetting, shape, "elasticity")
     found = [*map(line_handle, looks.values()), *_level(forgetting, RANDOM_CIRCUITS)]
     legend_below(figure, found)
+    return figure
+
+
+@styled
+def forgetting_roles(forgetting: pd.DataFrame) -> Figure:
+    """Shares of the circuit's heads in each role while training goes on, one line per replay ratio.
+
+    Columns: ratio, step, mover, relation, mixture (shares); optional variant ("drift" as in
+    :func:`forgetting_curves`).
+    """
+    check(forgetting, ["ratio", "step", *_ROLES], "forgetting_roles")
+    levels = forgetting.drop(columns="chance", errors="ignore")
+    figure, _, looks = _rows(levels, _ROLES, "forgetting_roles")
+    legend_below(figure, [*map(line_handle, looks.values())])
     return figure
 
 
@@ -113,10 +149,18 @@ def _rows(
     """A row of panels for each of the ``quantities``, and the looks of the replay ratios."""
     along = {"x": "step", "xlabel": "step (optimiser steps)", "y": next(iter(quantities))}
     spec = Curves(name, "", **along, colour="ratio", columns="variant", height=2.2)
-    frame, spec = prepare(frame, spec, ("ratio",))
-    figure, axes = draw_rows(frame, spec, quantities)
+    drifts = frame["variant"] == "drift" if "variant" in frame else [False] * len(frame)
+    drift = frame[drifts]
+    frame, spec = prepare(frame[~np.asarray(drifts)], spec, ("ratio",))
+
+    def beside(axis: Axes, part: pd.DataFrame, quantity: str) -> None:
+        if len(drift) and drift[quantity].notna().any():
+            draw_curve(axis, drift, replace(spec, y=quantity), _DRIFT)
+
+    figure, axes = draw_rows(frame, spec, quantities, beside)
     looks = looks_for("ratio", frame["ratio"]).items()
-    return figure, axes, {r: replace(look, label=f"replay ratio {r:g}") for r, look in looks}
+    named = {r: replace(look, label=f"replay ratio {r:g}") for r, look in looks}
+    return figure, axes, named | ({"drift": _DRIFT} if len(drift) else {})
 
 
 def _level(frame: pd.DataFrame, label: str) -> list[Artist]:
