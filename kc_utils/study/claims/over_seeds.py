@@ -9,8 +9,9 @@ decide nothing.
 Two tests stand beside the interval: d beyond the margin as claimed (p_for), and d short of it
 (p_against). Each kind is adjusted for the false discovery rate among the rows of a profile.
 
-Runs with shuffled answers (:data:`SHUFFLED`) hold nothing to learn about persons. They pass the same
-stages and the same rule: what "holds" there says how often the ledger says so for other reasons.
+Runs with shuffled answers (:data:`SHUFFLED`) hold nothing to learn about persons. They pass the
+same stages and the same rule: what "holds" there says how often the ledger says so for other
+reasons.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def decided(run: Run, quantity: str, bend: str) -> Finding:
     table = bends_of(run, quantity)
     level = shuffled_bends(run, quantity, bend)
     found = table[bend].notna()
-    note = f"{found.sum()} of {len(found)} cells; {sum(level)} of {len(level)} with answers shuffled."
+    note = f"{found.sum()} of {len(found)} cells; {sum(level)} of {len(level)} where shuffled."
     return Finding(_share(found), _share(level), len(found), "cells", note=note)
 
 

@@ -1,9 +1,9 @@
 """Aligned circuits: one checkpoint's edges, run inside every other checkpoint.
 
 Init, Before, After and Last are the first checkpoint, the two around the knee of the entropy of
-kept edges (the phase shift, where the steep fall turns slow), and the last one (paper, section 6.4). They are
-studied for the first task of the configuration. The last checkpoint also has a random circuit as
-large as Last, and mean outputs outside of circuits.
+kept edges (the phase shift, where the steep fall turns slow), and the last one (paper, section
+6.4). They are studied for the first task of the configuration. The last checkpoint also has a
+random circuit as large as Last, and mean outputs outside of circuits.
 """
 
 from __future__ import annotations
