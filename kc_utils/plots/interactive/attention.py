@@ -158,12 +158,3 @@ def circuitsvis_source() -> str:
         raise KcError("The package circuitsvis with its file dist/cdn/iife.js is not installed.")
     return path.read_text(encoding="utf-8").partition("//# sourceMappingURL")[0]
 
-
-def block(patterns: np.ndarray, tokens: Sequence[str], heads: Sequence[str]) -> str:
-    """The button, the place for the view, and what it is drawn from."""
-    return (
-        '<div class="more" hidden="hidden"><button type="button">Show these heads in CircuitsVis'
-        '</button><div class="image" hidden="hidden" role="img" aria-label="The same attention '
-        'patterns drawn by CircuitsVis, for the mouse."><div class="view"></div></div>'
-        f'<script type="application/json">{props(patterns, tokens, heads)}</script></div>'
-    )
