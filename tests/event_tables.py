@@ -66,3 +66,11 @@ def known() -> pd.DataFrame:
 def events() -> pd.DataFrame:
     """What ``event_curves`` draws."""
     return with_bends(*sweep())
+
+
+def transfer_curve() -> pd.DataFrame:
+    """What ``transfer_curves`` draws: circuits of other bands lag by a constant."""
+    keys = ("epoch", "kind", "band", "source_band")
+    rows = [dict(zip(keys, at, strict=True)) for at in product(EPOCHS, KINDS, BANDS, BANDS)]
+    frame = pd.DataFrame(rows)
+    return frame.assign(value=frame["epoch"] / 30 - 0.1 * (frame["band"] != frame["source_band"]))

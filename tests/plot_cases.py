@@ -60,6 +60,9 @@ CASES = {
     "hit_curves_by_kind": Case(
         plots.hit_curves, tables.hits, "epoch kind band value", {"panel": "kind"}
     ),
+    "transfer_curves": Case(
+        plots.transfer_curves, event_tables.transfer_curve, "epoch band source_band value"
+    ),
     "transfer_matrix": Case(
         plots.transfer_matrix, tables.transfer, "source_band target_band value"
     ),

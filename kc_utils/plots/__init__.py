@@ -24,6 +24,7 @@ from kc_utils.plots.evaluation import (
     hit_curves,
     recovery_classes,
     size_curve,
+    transfer_curves,
     transfer_matrix,
 )
 from kc_utils.plots.events import event_curves
@@ -126,6 +127,7 @@ __all__ = [
     "svg_bytes",
     "table",
     "training_loss",
+    "transfer_curves",
     "transfer_matrix",
     "verdict_bars",
 ]

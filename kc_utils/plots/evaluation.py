@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,30 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from kc_utils.errors import KcError
-from kc_utils.plots.canvas import chance_line, label_outer, legend_below, mark_handle, split
-from kc_utils.plots.curves import Curves, bounds, draw_figure
+from kc_utils.plots.canvas import (
+    chance_line,
+    interval_handle,
+    label_outer,
+    legend_below,
+    line_handle,
+    mark_handle,
+    split,
+)
+from kc_utils.plots.curves import Curves, bounds, draw_curve, draw_figure, finish
 from kc_utils.plots.heat import heat, limits_of
-from kc_utils.plots.style import BLACK, DASHED, GREEN, GREY, LOOKS, ordered, styled
-from kc_utils.plots.tables import check, check_known, table
+from kc_utils.plots.style import (
+    BLACK,
+    DARK,
+    DASHED,
+    GREEN,
+    GREY,
+    LOOKS,
+    Look,
+    looks_for,
+    ordered,
+    styled,
+)
+from kc_utils.plots.tables import check, check_known, groups, table
 
 FAITHFULNESS = "faithfulness (1 = whole model)"
 HIT = "Hit@10 (share)"
@@ -43,6 +63,34 @@ def hit_curves(
     colour = "kind" if panel == "band" else "band"
     spec = Curves("hit_curves", ylabel, colour=colour, columns=panel, line=line, chance=chance)
     return draw_figure(evaluation, spec, ("kind", "band"))
+
+
+@styled
+def transfer_curves(transfer: pd.DataFrame, label: str = HIT) -> Figure:
+    """How circuits of every band do on the people of each band, over training.
+
+    A column of panels per band of people and a row per kind; the colour is the band whose circuit
+    runs, and a full line the band's own one.
+
+    Columns: epoch, band (whose people), source_band (whose circuit), value (share); optional kind,
+    low, high.
+    """
+    name, needed = "transfer_curves", ["epoch", "band", "source_band", "value"]
+    transfer = check(transfer, needed, name, unique=[*needed[:3], "kind"])
+    figure, axes, cells = split(transfer, "kind", "band", height=2.5)
+    spec, looks = Curves(name, label), looks_for("band", transfer["source_band"])
+    for axis, part in cells:
+        for source, curve in groups(part, "source_band"):
+            own = source == curve["band"].iloc[0]
+            look = replace(looks[source], line="-" if own else DASHED, hollow=not own)
+            draw_curve(axis, curve, spec, look)
+        axis.set_title(axis.get_title().replace("\n", "\npeople: "))
+    finish(axes, spec)
+    label_outer(axes, spec.xlabel, [label] * len(axes))
+    found = [line_handle(replace(look, label=f"circuit: {look.label}")) for look in looks.values()]
+    found.append(line_handle(Look(DARK, "o", "circuit of another band", DASHED, True)))
+    legend_below(figure, found + ([interval_handle()] if bounds(transfer, "value") else []))
+    return figure
 
 
 @styled
