@@ -12,6 +12,7 @@ from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 from kc_utils.runs.stage import Workspace
 from kc_utils.study.experiments.strategies import stage
+from kc_utils.study.experiments.strategies.following import n_kept
 from kc_utils.study.experiments.strategies.plans import STRATEGIES, evenly, replay_budget
 from kc_utils.study.stages import STAGES
 
@@ -50,6 +51,21 @@ def test_the_tables_of_the_experiment(done: Run) -> None:
     assert np.allclose(means["new"][summary.index], summary["area_new"], atol=1e-6)
     names = ("strategies", "strategies_summary", "strategies_units")
     assert sum(done.table_path(n).stat().st_size for n in names) < 4e4
+
+
+def test_the_shift_is_awaited_in_the_entropy_of_kept_edges(done: Run) -> None:
+    steps = done.table("strategies")
+    kept = n_kept(done.config, 10**6)  # smoke sets the size
+    assert kept < 100
+    assert (steps["entropy_kept"] <= np.log(kept) + 1e-9).all()
+    assert (steps["entropy_kept"] < steps["entropy"]).all()
+
+
+def test_the_followed_circuit_keeps_what_circuits_may_have() -> None:
+    rule = profiles.load("tiny", ["circuit.top_n=null", "circuit.most_edges=0.05"])
+    assert n_kept(rule, 6637) == 331 and n_kept(rule, 5) == 1
+    configured = profiles.load("tiny", ["circuit.top_n=300"])
+    assert n_kept(configured, 6637) == 300 and n_kept(configured, 46) == 46
 
 
 def test_strategies_with_the_same_blocks_agree_until_they_part(done: Run) -> None:
