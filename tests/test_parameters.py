@@ -12,11 +12,14 @@ from conftest import ROOT
 
 from kc_utils.errors import KcError
 from kc_utils.runs import parameters
+from kc_utils.runs.dataset import SweepTables
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
 
 NUMBERS_FROM_1 = "whole numbers from 1 on"
 BANDS, KINDS = "high, medium, low", "K_rel, K_compl"
+#: Profiles whose runs are stored with the book.
+STORED = ", ".join(SweepTables.open(ROOT / "book" / "reference" / "sweep").record["profiles"])
 #: notebook, parameter, impossible value, what the sentence says is allowed
 MISTAKES = [
     ("01_data_synthesis", "task", "hobby", "city, company"),
@@ -44,10 +47,10 @@ MISTAKES = [
     ("11_circuit_engine", "task", "hobby", "city, company"),
     ("11_circuit_engine", "kind", "K_real", KINDS),
     ("12_evidence", "task", "hobby", "city, company, major"),
-    ("12_evidence", "chosen_profile", "tinny", "tiny, tiny-llama"),
-    ("13_relevance", "chosen_profile", "tinny", "tiny, tiny-llama"),
+    ("12_evidence", "chosen_profile", "tinny", STORED),
+    ("13_relevance", "chosen_profile", "tinny", STORED),
     ("14_exposure", "law", "linear", "constant, exponential, power, logarithm"),
-    ("15_strategies", "chosen_profile", "tinny", "tiny, tiny-llama"),
+    ("15_strategies", "chosen_profile", "tinny", STORED),
     ("16_capitals", "relation", "river", "capital, continent"),
     ("background_1_residual_stream", "pair", -1, "count from 0"),
     ("background_2_circuits", "pair", 5000, "count from 0"),
