@@ -15,6 +15,7 @@ from kc_utils import artifacts
 from kc_utils.book import cost_tables, reference_tables, run_tables
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
+from kc_utils.runs.dataset import SweepTables
 from kc_utils.runs.folder import Run
 from kc_utils.runs.peak_memory import PeakMemory
 from kc_utils.runs.stage import Stage, Stages
@@ -100,7 +101,8 @@ def test_every_parameter_is_in_one_group(run: Run) -> None:
 
 def test_runs_of_the_sweep_and_of_the_real_model_are_named(run: Run, tmp_path: Path) -> None:
     reference = ROOT / "book" / "reference"
-    assert "seed 0 of the sweep" in cost_tables.whole_runs(run, reference)
+    seed = SweepTables.open(reference / "sweep").runs["seed"].min()
+    assert f"seed {seed} of the sweep" in cost_tables.whole_runs(run, reference)
     assert "`smollm2-mini`" in cost_tables.whole_runs(run, reference)
     assert "| `tiny` | `0` |" in run_tables.sweep_runs(reference / "sweep")
     assert "no stored sweep" in run_tables.sweep_runs(tmp_path)
