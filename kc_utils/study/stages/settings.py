@@ -25,7 +25,8 @@ def base(settings: Config) -> object:
     """The base model: shape, texts and optimiser, where it is made here."""
     made = settings.model.source == "made"
     values = [settings.seed, settings.model.model_dump(mode="json")]
-    optimiser = settings.training.model_dump(exclude={"epochs", "validation_people"})
+    later = {"epochs", "validation_people", "checkpoint_every", "checkpoint_epochs"}
+    optimiser = settings.training.model_dump(exclude=later)
     return [*values, settings.base.model_dump(mode="json"), optimiser] if made else values
 
 
