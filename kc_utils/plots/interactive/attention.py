@@ -157,4 +157,3 @@ def circuitsvis_source() -> str:
     if path is None or not path.is_file():
         raise KcError("The package circuitsvis with its file dist/cdn/iife.js is not installed.")
     return path.read_text(encoding="utf-8").partition("//# sourceMappingURL")[0]
-
