@@ -21,9 +21,6 @@ import pandas as pd
 from kc_utils.errors import KcError
 from kc_utils.world.pools import attribute_pool
 
-PAPER_BITS = 2.0
-"""Bits per parameter that language models were found to hold at most (arXiv 2404.05405)."""
-
 
 def pool_bits(attribute: str) -> float:
     """log2 of the number of values that were drawn from."""

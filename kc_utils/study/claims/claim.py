@@ -77,6 +77,11 @@ def point(value: float) -> Interval:
     return Interval(value, value, value)
 
 
+def resampling(run: Run) -> dict[str, int]:
+    """``n`` bootstrap samples and ``seed`` of a run, as arguments of what resamples."""
+    return {"n": run.config.analysis.bootstrap, "seed": run.config.seed}
+
+
 def rows(run: Run, claims: Iterable[Claim]) -> pd.DataFrame:
     """One row per claim; one that the run cannot speak to is "not measured" and says why."""
     return pd.DataFrame([_row(run, claim) for claim in claims], columns=list(COLUMNS))

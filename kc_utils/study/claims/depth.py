@@ -14,7 +14,7 @@ import pandas as pd
 
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells, spread
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import PAPER, Claim, Finding, point
+from kc_utils.study.claims.claim import PAPER, Claim, Finding, point, resampling
 from kc_utils.study.claims.phases import CELL, first_and_last
 from kc_utils.study.claims.shift import KEPT, bends_of
 
@@ -48,7 +48,7 @@ def drift(run: Run, part: str) -> Finding:
     onsets = int(knees["onset"].notna().sum())
     note = f"{len(knees)} of {len(bends_of(run, KEPT))} circuits have a decided knee"
     note += f", {onsets} of them an onset." if part == FORMATION else "."
-    effect = over_cells(np.array(own) / layers, **_resampling(run))
+    effect = over_cells(np.array(own) / layers, **resampling(run))
     return Finding(effect, spread(drawn.mean(), drawn), len(own), "cells", note=note)
 
 
@@ -87,7 +87,7 @@ def deeper_half(run: Run) -> Finding:
         raise NotMeasured("the model has too few layers to compare deep with shallow ones")
     gap = ratios.iloc[:, -half:].mean(axis=1) - ratios.iloc[:, :half].mean(axis=1)
     ends = first_and_last(gap.rename("gap").reset_index(), "gap")
-    effect = over_cells(ends["last"] - ends["first"], **_resampling(run))
+    effect = over_cells(ends["last"] - ends["first"], **resampling(run))
     return Finding(effect, point(0.0), len(ends), "cells")
 
 
@@ -97,7 +97,7 @@ def rank_falls(run: Run) -> Finding:
     changes = []
     for layer in (lens["layer"].max(), lens["layer"].min()):
         table = first_and_last(lens[lens["layer"] == layer], "log10_rank")
-        changes.append(over_cells(table["last"] - table["first"], **_resampling(run)))
+        changes.append(over_cells(table["last"] - table["first"], **resampling(run)))
     return Finding(*changes, lens.groupby(CELL).ngroups, "cells")
 
 
@@ -113,7 +113,7 @@ def answer_depth(run: Run) -> Finding:
     if not curves:
         raise NotMeasured("no cell reaches a mean rank of 10 at two checkpoints")
     changes = np.array([c[-1] - c[0] for c in curves]) / _n_layers(run)
-    effect = over_cells(changes, **_resampling(run))
+    effect = over_cells(changes, **resampling(run))
     rng = np.random.default_rng([run.config.seed, 57])
     ends = [rng.permuted(np.tile(c, (1000, 1)), axis=1)[:, [0, -1]] for c in curves]
     null = np.mean([e[:, 1] - e[:, 0] for e in ends], axis=0) / _n_layers(run)
@@ -151,10 +151,6 @@ def _drawn(curve: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
 
 def _n_layers(run: Run) -> int:
     return int(run.table("graph")["n_layers"].iloc[0])
-
-
-def _resampling(run: Run) -> dict[str, int]:
-    return {"n": run.config.analysis.bootstrap, "seed": run.config.seed}
 
 
 _DEPTH = {"topic": "depth", "notebook": "07_components", "claimed_by": PAPER}

@@ -15,7 +15,7 @@ from kc_utils.analysis.stats.resample import (
 )
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.acquisition import LEARNED
-from kc_utils.study.claims.claim import BOOK, ELSEWHERE, PAPER, Claim, Finding, point
+from kc_utils.study.claims.claim import BOOK, ELSEWHERE, PAPER, Claim, Finding, point, resampling
 from kc_utils.study.claims.phases import CELL
 from kc_utils.study.claims.restoring import (
     BETTER,
@@ -26,7 +26,6 @@ from kc_utils.study.claims.restoring import (
     faithful,
     last_queries,
     over_people,
-    resampling,
     sufficient,
 )
 from kc_utils.study.claims.shift import KEPT, bends_of

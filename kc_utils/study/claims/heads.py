@@ -17,7 +17,7 @@ import pandas as pd
 
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells, spread
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import BOOK, ELSEWHERE, PAPER, Claim, Finding, point
+from kc_utils.study.claims.claim import BOOK, ELSEWHERE, PAPER, Claim, Finding, point, resampling
 from kc_utils.study.claims.phases import CELL, first_and_last
 from kc_utils.study.claims.verdicts import Direction
 
@@ -48,7 +48,7 @@ def agreement(run: Run) -> Finding:
         raise NotMeasured("in no circuit do heads have different roles")
     same = (heads["role"] == heads["published_role"]).mean()
     note = f"{same:.0%} of the heads have the same role."
-    return Finding(over_cells(values, **_resampling(run)), point(0.0), len(values), "cells",
+    return Finding(over_cells(values, **resampling(run)), point(0.0), len(values), "cells",
                    note=note)  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def kappa(one: pd.Series, two: pd.Series) -> float:
 def heads_stay(run: Run) -> Finding:
     """Jaccard of the mover heads of neighbouring checkpoints, beside roles dealt out at random."""
     kept = _neighbours(run)
-    effect = over_cells(kept.groupby(level=CELL)["jaccard"].mean(), **_resampling(run))
+    effect = over_cells(kept.groupby(level=CELL)["jaccard"].mean(), **resampling(run))
     cells = [np.mean(np.stack(list(d)), axis=0) for _, d in kept["dealt"].groupby(level=CELL)]
     dealt = np.mean(cells, axis=0)
     return Finding(effect, spread(float(dealt.mean()), dealt), len(cells), "cells")
@@ -87,7 +87,7 @@ def _changes(run: Run, name: str, role: str):
     """Last minus first share in the circuits and in the whole model, over cells; their number."""
     shares = run.table(name).query("role == @role")
     tables = [first_and_last(shares, column) for column in ("value", "expected")]
-    changes = (over_cells(t["last"] - t["first"], **_resampling(run)) for t in tables)
+    changes = (over_cells(t["last"] - t["first"], **resampling(run)) for t in tables)
     return *changes, len(tables[0])
 
 
@@ -129,10 +129,6 @@ def _deal(heads: list, n: int, rng: np.random.Generator) -> set:
 
 def _jaccard(one: set, two: set) -> float:
     return len(one & two) / len(one | two)
-
-
-def _resampling(run: Run) -> dict[str, int]:
-    return {"n": run.config.analysis.bootstrap, "seed": run.config.seed}
 
 
 _ROLES = {"topic": "depth", "notebook": "07_components"}

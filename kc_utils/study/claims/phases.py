@@ -9,7 +9,7 @@ import pandas as pd
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells
 from kc_utils.analysis.topology import expected_jaccard
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import BOOK, PAPER, Claim, Finding, point
+from kc_utils.study.claims.claim import BOOK, PAPER, Claim, Finding, point, resampling
 
 CELL = ["task", "kind", "band"]
 
@@ -26,7 +26,7 @@ def first_and_last(curves: pd.DataFrame, column: str) -> pd.DataFrame:
 def entropy_falls(run: Run, column: str) -> Finding:
     """Entropy by its maximum, last minus first checkpoint, over cells."""
     table = first_and_last(run.table("topology"), column)
-    effect = over_cells(table["last"] - table["first"], **_resampling(run))
+    effect = over_cells(table["last"] - table["first"], **resampling(run))
     return Finding(effect, point(0.0), len(table), "cells")
 
 
@@ -45,7 +45,7 @@ def optimisation(run: Run) -> Finding:
     change = change[later.size() > 1]
     if change.empty:
         raise NotMeasured("no cell has two checkpoints after its knee")
-    return Finding(over_cells(change, **_resampling(run)), point(0.0), len(change), "cells")
+    return Finding(over_cells(change, **resampling(run)), point(0.0), len(change), "cells")
 
 
 def edges_stabilise(run: Run) -> Finding:
@@ -68,7 +68,7 @@ def edges_stabilise(run: Run) -> Finding:
     late = curves[curves["step"].isin(steps[-quarter:])].groupby(CELL)
     early = curves[curves["step"].isin(steps[:quarter])].groupby(CELL)
     change, chance = (
-        over_cells(late[c].mean() - early[c].mean(), **_resampling(run))
+        over_cells(late[c].mean() - early[c].mean(), **resampling(run))
         for c in ("edge_jaccard_previous", "chance")
     )
     return Finding(change, chance, late.ngroups, "cells")
@@ -83,14 +83,10 @@ def nodes_steadier(run: Run) -> Finding:
     means = curves.groupby(CELL).mean(numeric_only=True)
     own, random = (
         over_cells(means[f"{prefix}node_jaccard"] - means[f"{prefix}edge_jaccard"],
-                   **_resampling(run))
+                   **resampling(run))
         for prefix in ("", "random_")
     )  # fmt: skip
     return Finding(own, random, len(means), "cells")
-
-
-def _resampling(run: Run) -> dict[str, int]:
-    return {"n": run.config.analysis.bootstrap, "seed": run.config.seed}
 
 
 _PHASE = {"topic": "phases", "notebook": "06_topology"}

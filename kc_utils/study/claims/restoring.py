@@ -8,7 +8,7 @@ import pandas as pd
 from kc_utils.analysis.stats.intervals import Interval, bootstrap_mean
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells, ratio, require_right
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Finding, point
+from kc_utils.study.claims.claim import Finding, point, resampling
 from kc_utils.study.claims.phases import CELL
 
 QUERY = [*CELL, "pair_id", "person_id"]
@@ -92,8 +92,3 @@ def last_queries(run: Run, ablation: str) -> pd.DataFrame:
 def over_people(run: Run, values: pd.Series, people: pd.Index | pd.Series) -> Interval:
     """Mean of ``values`` with an interval from resampled people."""
     return bootstrap_mean(np.asarray(values, float), np.asarray(people), **resampling(run))
-
-
-def resampling(run: Run) -> dict[str, int]:
-    """Number of bootstrap samples and seed of a run."""
-    return {"n": run.config.analysis.bootstrap, "seed": run.config.seed}

@@ -19,7 +19,7 @@ from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells, spread
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.acquisition import require_known
-from kc_utils.study.claims.claim import BOOK, PAPER, Claim, Finding, point
+from kc_utils.study.claims.claim import BOOK, PAPER, Claim, Finding, point, resampling
 from kc_utils.study.claims.phases import CELL
 
 KEPT, ALL = "entropy_kept", "entropy"
@@ -95,7 +95,7 @@ def in_rise(run: Run) -> Finding:
         at = np.interp(row.knee, curve["epoch"], curve["value"])
         places.append(at / curve["value"].iloc[-1])
     # Accuracy is the same curve for every task, so a type and band is one unit.
-    effect = over_cells(places, groups=knees["kind"] + knees["band"], **_resampling(run))
+    effect = over_cells(places, groups=knees["kind"] + knees["band"], **resampling(run))
     return Finding(effect, point(PUBLISHED_PLACE), len(knees), "cells")
 
 
@@ -105,7 +105,7 @@ def apart(run: Run, first: str, second: str) -> Finding:
     if both.empty:
         raise NotMeasured("no cell has both knees")
     gaps = (both["knee"] - both["knee_other"]) / _end(run)
-    return Finding(over_cells(gaps, **_resampling(run)), point(0.0), len(both), "cells")
+    return Finding(over_cells(gaps, **resampling(run)), point(0.0), len(both), "cells")
 
 
 def between(run: Run, label: str, first: str, second: str) -> Finding:
@@ -121,7 +121,7 @@ def between(run: Run, label: str, first: str, second: str) -> Finding:
     gaps = table.reindex(columns=[first, second]).dropna()
     if gaps.empty:
         raise NotMeasured(f"no knee of {first} stands beside one of {second}")
-    effect = over_cells((gaps[first] - gaps[second]) / _end(run), **_resampling(run))
+    effect = over_cells((gaps[first] - gaps[second]) / _end(run), **resampling(run))
     note = f"{len(gaps)} of {len(bends_of(run, KEPT).groupby(others))} pairs have both knees."
     return Finding(effect, point(0.0), len(gaps), "pairs of cells", note=note)
 
@@ -172,10 +172,6 @@ def _share(found: pd.Series | list[bool]) -> Interval:
     hits, total = int(np.sum(found)), len(found)
     exact = binomtest(hits, total).proportion_ci(0.95, method="exact")
     return Interval(hits / total, float(exact.low), float(exact.high))
-
-
-def _resampling(run: Run) -> dict[str, int]:
-    return {"n": run.config.analysis.bootstrap, "seed": run.config.seed}
 
 
 _FIT = "onset and knee against rivals without them, per cell; exact binomial interval"

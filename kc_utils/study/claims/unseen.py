@@ -11,7 +11,7 @@ import pandas as pd
 from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells, ratio
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import ELSEWHERE, Claim, Finding, point
+from kc_utils.study.claims.claim import ELSEWHERE, Claim, Finding, point, resampling
 
 LEAST_EXCESS = 0.1
 """Nats below a calibrated guess from which an attribute counts as answered too surely."""
@@ -23,7 +23,7 @@ LEAST_RISE = 0.05
 def too_sure(run: Run) -> Finding:
     """Entropy of answers about people never seen, beside a guesser who knows the values."""
     first, last = _ends(_group(run, "unseen"))
-    effect = over_cells(last["entropy"] - last["guess_entropy"], **_resampling(run))
+    effect = over_cells(last["entropy"] - last["guess_entropy"], **resampling(run))
     note = f"Mean entropy {first['entropy'].mean():.2f} nats at the start, "
     note += f"{last['entropy'].mean():.2f} at the end, {last['guess_entropy'].mean():.2f} guessed."
     return Finding(effect, point(0.0), len(last), "attributes", note=note)
@@ -48,7 +48,7 @@ def together(run: Run) -> Finding:
     if not len(found):
         raise NotMeasured("no attribute is both learned and answered too surely for strangers")
     note = f"{len(found)} of {len(gaps)} attributes are learned and answered too surely."
-    effect = over_cells(found / float(strangers["epoch"].max()), **_resampling(run))
+    effect = over_cells(found / float(strangers["epoch"].max()), **resampling(run))
     return Finding(effect, point(0.0), len(found), "attributes", note=note)
 
 
@@ -101,11 +101,7 @@ def _capacity(run: Run) -> pd.DataFrame:
 def _share(run: Run, table: pd.DataFrame) -> Interval:
     """Bits held by bits there are, attributes resampled."""
     parts = table.assign(above=table["total_bits"], below=table["n_people"] * table["pool_bits"])
-    return ratio(parts, parts["attribute"], **_resampling(run))[0]
-
-
-def _resampling(run: Run) -> dict[str, int]:
-    return {"n": run.config.analysis.bootstrap, "seed": run.config.seed}
+    return ratio(parts, parts["attribute"], **resampling(run))[0]
 
 
 CLAIMS = (

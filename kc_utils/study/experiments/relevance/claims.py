@@ -16,7 +16,7 @@ from kc_utils.analysis.stats.intervals import bootstrap_mean
 from kc_utils.analysis.stats.resample import NotMeasured, require_right, swapped
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.acquisition import LEARNED
-from kc_utils.study.claims.claim import BOOK, PAPER, Claim, Claimant, Finding, point
+from kc_utils.study.claims.claim import BOOK, PAPER, Claim, Claimant, Finding, point, resampling
 from kc_utils.study.experiments.relevance.people import KINDS_OF_RELEVANCE, TAUGHT
 
 KNOWN = 0.9
@@ -37,8 +37,8 @@ def lead(run: Run, kind: str, against: str = "unknown", wording: str = "trained"
     require_known(run, [kind])
     areas = paired_areas(run, wording)
     gaps = areas[kind] - areas[against]
-    effect = bootstrap_mean(gaps, **_resampling(run))
-    _, p_value = swapped(gaps, **_resampling(run))
+    effect = bootstrap_mean(gaps, **resampling(run))
+    _, p_value = swapped(gaps, **resampling(run))
     return Finding(effect, point(0.0), len(gaps), "pairs", p_value, note=_note(areas))
 
 
@@ -53,7 +53,7 @@ def dose(run: Run, wording: str = "trained") -> Finding:
     require_known(run, TAUGHT)
     areas = paired_areas(run, wording)
     values = areas.to_numpy(float)
-    effect = bootstrap_mean(slopes(values), **_resampling(run))
+    effect = bootstrap_mean(slopes(values), **resampling(run))
     rng = np.random.default_rng([run.config.seed, 56])
     n = run.config.analysis.bootstrap
     null = np.array([slopes(rng.permuted(values, axis=1)).mean() for _ in range(n)])
@@ -121,10 +121,6 @@ def require_known(run: Run, kinds: list[str] | tuple[str, ...]) -> None:
 
 def _note(areas: pd.DataFrame) -> str:
     return "mean areas: " + ", ".join(f"{kind} {areas[kind].mean():.3f}" for kind in areas)
-
-
-def _resampling(run: Run) -> dict[str, int]:
-    return {"n": run.config.analysis.bootstrap, "seed": run.config.seed}
 
 
 _LED = "K_rel leads K_compl by up to 0.22 in first-token accuracy (GPT-2); one degree of knowing"
