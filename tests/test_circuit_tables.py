@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kc_utils.analysis.faithfulness import CELL, faithfulness_of
+from kc_utils.analysis.faithfulness import faithfulness_of
 from kc_utils.circuits import areas
 from kc_utils.circuits.circuit_size import CIRCUITS, SHARES
 from kc_utils.circuits.recovery import READER_CLASSES, VIEWS
+from kc_utils.config import CELL
 from kc_utils.runs.folder import Run
 
 pytestmark = pytest.mark.slow

@@ -69,7 +69,7 @@ def test_the_shift_is_in_shares_of_depth_and_follows_the_knee(true_world):
     run = TableRun(true_world)
     found = depth.drift(run, "formation")
     assert found.effect.mean == pytest.approx(5 / 6 / N_LAYERS, abs=0.01)
-    assert found.n == 12 and "12 of 12 circuits have a decided knee, 12" in found.note
+    assert found.n == 12 and "12 of 12 circuits have a decided knee of entropy, 12" in found.note
     late = true_world["shift"].assign(knee=12.0)  # formation now holds both ways
     moved = depth.drift(TableRun(true_world | {"shift": late}), "formation")
     assert moved.effect.mean < 0.5 * found.effect.mean

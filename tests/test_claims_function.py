@@ -114,7 +114,7 @@ def test_aligned_circuits_are_judged_where_there_is_a_knee(true_world):
     pairs.loc[out, "rank"] = 99  # would show if it counted
     said = judge(true_world | {"shift": table, "aligned_pairs": pairs}, "aligned-zero")
     assert said["verdict"].tolist() == ["holds"]
-    assert said["note"].iloc[0] == "10 of 12 cells have a decided knee of entropy."
+    assert said["note"].iloc[0] == "10 of 12 circuits have a decided knee of entropy."
     none = true_world | {"shift": table.assign(knee=np.nan)}
     said = judge(none, "aligned-zero", "aligned-corrupted", "after-enough")
     assert (said["verdict"] == "not measured").all()

@@ -35,7 +35,7 @@ def test_without_knees_there_is_no_shift_and_nothing_is_said_about_its_time():
     timed = ["knee-in-rise", "knee-jaccard", "knee-frequent", "knee-relevant", "knee-follows",
              "optimisation", "knee-sharp"]  # fmt: skip
     assert (said.loc[timed, "verdict"] == "not measured").all()
-    assert said.loc["knee-frequent", "note"].startswith("Not measured: 0 of 12 cells")
+    assert said.loc["knee-frequent", "note"].startswith("Not measured: 0 of 12 circuits")
     assert said.loc["entropy-falls", "verdict"] == "no effect"
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import golden_batch, golden_bridge, tiny_batch, tiny_model, tokenizer
 
-from kc_utils.analysis.faithfulness import CELL, curve_areas, faithfulness_of, recovery_of
+from kc_utils.analysis.faithfulness import curve_areas, faithfulness_of, recovery_of
 from kc_utils.circuits import (
     ABLATIONS,
     BatchEvaluation,
@@ -31,6 +31,7 @@ from kc_utils.circuits.circuit import prune, top_sizes
 from kc_utils.circuits.circuit_size import CIRCUITS, SHARES, sizes_of
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.recovery import READER_CLASSES, VIEWS, class_edges, recovery, view_edges
+from kc_utils.config import CELL
 from kc_utils.errors import KcError
 
 graphs = st.builds(Graph, st.integers(1, 5), st.integers(1, 4), st.booleans())

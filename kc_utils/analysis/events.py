@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-CELL = ["task", "kind", "band"]
+from kc_utils.config import CELL
+
 QUANTITIES = ("entropy_kept", "accuracy", "edge_jaccard")
 
 

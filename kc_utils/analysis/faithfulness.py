@@ -6,8 +6,7 @@ import pandas as pd
 
 from kc_utils.circuits import areas
 from kc_utils.circuits.evaluation import faithfulness
-
-CELL = ["task", "kind", "band"]
+from kc_utils.config import CELL
 
 
 def faithfulness_of(pairs: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -13,9 +13,9 @@ from pandas.io.formats.style import Styler
 from kc_utils.analysis.stats.bends import MIN_POINTS
 from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.book.sentences import say, sentence
+from kc_utils.config import CELL
 from kc_utils.plots.tables import table
 
-CELL = ["task", "kind", "band"]
 KEPT, ALL = "entropy_kept", "entropy"
 TOO_FEW = (
     f"Onset and knee need at least {MIN_POINTS} checkpoints. This run has fewer, so nothing is "

@@ -7,6 +7,7 @@
 from kc_utils.config.run import (
     ATTRIBUTES,
     BANDS,
+    CELL,
     KINDS,
     Attribute,
     Band,
@@ -23,6 +24,7 @@ from kc_utils.config.run import (
 __all__ = [
     "ATTRIBUTES",
     "BANDS",
+    "CELL",
     "KINDS",
     "Attribute",
     "Band",

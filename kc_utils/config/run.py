@@ -30,6 +30,7 @@ from kc_utils.errors import KcError
 
 ATTRIBUTES = ("birthday", "city", "major", "university", "company")
 KINDS = ("K_rel", "K_compl")
+CELL = ["task", "kind", "band"]  # columns that say which people a circuit is about, and what
 BANDS = ("high", "medium", "low")
 
 Attribute = Literal["birthday", "city", "major", "university", "company"]

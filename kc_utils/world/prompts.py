@@ -22,7 +22,6 @@ from kc_utils.world.templates import query_prompt
 
 SPLITS = ("discover", "evaluate")
 WORDINGS = ("trained", "held_out")
-CELL = ["task", "kind", "band"]
 _STREAM = 41
 
 

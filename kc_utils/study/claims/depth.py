@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells, spread
+from kc_utils.config import CELL
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.claim import PAPER, Claim, Finding, point, resampling
-from kc_utils.study.claims.phases import CELL, first_and_last
-from kc_utils.study.claims.shift import KEPT, bends_of
+from kc_utils.study.claims.knees import decided_knees
+from kc_utils.study.claims.phases import first_and_last
 
 FORMATION, OPTIMISATION = "formation", "optimisation"
 
@@ -31,7 +32,7 @@ def drift(run: Run, part: str) -> Finding:
     Per cell: least-squares slope over the phase's checkpoints times the time between the first
     and the last of them. The control are random circuits of equal size at the same checkpoints.
     """
-    knees = _knees(run)
+    knees, said = decided_knees(run)
     centres = run.table("centre_of_mass").dropna(subset=["source"])
     parts = []
     for bend in knees.itertuples(index=False):
@@ -46,8 +47,7 @@ def drift(run: Run, part: str) -> Finding:
     own = [_shift(curve, curve[["source"]].to_numpy(float))[0] for curve in parts]
     drawn = np.mean([_shift(curve, _drawn(curve, rng)) for curve in parts], axis=0) / layers
     onsets = int(knees["onset"].notna().sum())
-    note = f"{len(knees)} of {len(bends_of(run, KEPT))} circuits have a decided knee"
-    note += f", {onsets} of them an onset." if part == FORMATION else "."
+    note = f"{said[:-1]}, {onsets} of them an onset." if part == FORMATION else said
     effect = over_cells(np.array(own) / layers, **resampling(run))
     return Finding(effect, spread(drawn.mean(), drawn), len(own), "cells", note=note)
 
@@ -120,19 +120,6 @@ def answer_depth(run: Run) -> Finding:
     p_value = float((1 + np.count_nonzero(null <= effect.mean + 1e-12)) / (1 + len(null)))
     note = f"{len(curves)} cells reach a mean rank of 10 at two checkpoints or more."
     return Finding(effect, point(0.0), len(curves), "cells", p_value, note)
-
-
-def _knees(run: Run) -> pd.DataFrame:
-    """task, kind, band, onset (NaN if undecided) and knee of the circuits that have a knee.
-
-    Raises:
-        NotMeasured: fewer than half of them have one.
-    """
-    bends = bends_of(run, KEPT)
-    found = bends[bends["knee"].notna()]
-    if 2 * len(found) < len(bends):
-        raise NotMeasured(f"{len(found)} of {len(bends)} circuits have a decided knee of entropy")
-    return found[[*CELL, "onset", "knee"]]
 
 
 def _shift(curve: pd.DataFrame, layers: np.ndarray) -> np.ndarray:

@@ -13,10 +13,11 @@ from kc_utils.analysis.stats.resample import (
     require_right,
     swapped,
 )
+from kc_utils.config import CELL
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.acquisition import LEARNED
 from kc_utils.study.claims.claim import BOOK, ELSEWHERE, PAPER, Claim, Finding, point, resampling
-from kc_utils.study.claims.phases import CELL
+from kc_utils.study.claims.knees import decided_knees
 from kc_utils.study.claims.restoring import (
     BETTER,
     FREE,
@@ -28,7 +29,6 @@ from kc_utils.study.claims.restoring import (
     over_people,
     sufficient,
 )
-from kc_utils.study.claims.shift import KEPT, bends_of
 
 _SAME = point(0.0)
 
@@ -110,7 +110,9 @@ def aligned(run: Run, ablation: str, first: str, second: str) -> Finding:
     if pairs.empty:
         raise NotMeasured("no aligned circuits were run")
     hits = _with_hits(run, pairs).pivot(index=QUERY, columns="aligned", values="hit")
-    hits, note = _with_knees(run, hits)
+    cells = hits.index.droplevel(["pair_id", "person_id"])
+    knees, note = decided_knees(run, among=cells)
+    hits = hits[cells.isin(pd.MultiIndex.from_frame(knees[CELL]))]
     require_right(hits[[first, second]], LEARNED, "Hit@k of these circuits")
     gaps = hits[first] - hits[second]
     people = gaps.index.get_level_values("person_id")
@@ -118,17 +120,6 @@ def aligned(run: Run, ablation: str, first: str, second: str) -> Finding:
     _, p_value = swapped(cells["mean"], cells["size"], **resampling(run))
     effect = over_people(run, gaps, people)
     return Finding(effect, _SAME, people.nunique(), "people", p_value, note)
-
-
-def _with_knees(run: Run, hits: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The rows of cells whose entropy has a decided knee, and how many cells that are."""
-    bends = bends_of(run, KEPT).set_index(CELL)
-    cells = hits.index.droplevel(["pair_id", "person_id"])
-    knees = bends["knee"].reindex(cells.unique()).notna()
-    if 2 * knees.sum() < len(knees):
-        raise NotMeasured(f"{knees.sum()} of {len(knees)} circuits have a decided knee of entropy")
-    note = f"{knees.sum()} of {len(knees)} cells have a decided knee of entropy."
-    return hits[knees.reindex(cells).to_numpy()], note
 
 
 def _with_hits(run: Run, pairs: pd.DataFrame) -> pd.DataFrame:

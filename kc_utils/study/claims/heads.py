@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells, spread
+from kc_utils.config import CELL
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.claim import BOOK, ELSEWHERE, PAPER, Claim, Finding, point, resampling
-from kc_utils.study.claims.phases import CELL, first_and_last
+from kc_utils.study.claims.phases import first_and_last
 from kc_utils.study.claims.verdicts import Direction
 
 _DEALT = 200  # times that roles are dealt out at random

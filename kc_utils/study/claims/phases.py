@@ -8,10 +8,10 @@ import pandas as pd
 
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells
 from kc_utils.analysis.topology import expected_jaccard
+from kc_utils.config import CELL
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.claim import BOOK, PAPER, Claim, Finding, point, resampling
-
-CELL = ["task", "kind", "band"]
+from kc_utils.study.claims.knees import decided_knees
 
 
 def first_and_last(curves: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -35,10 +35,7 @@ def optimisation(run: Run) -> Finding:
 
     Only cells with a decided knee have an optimisation phase.
     """
-    shift = run.table("shift").query("quantity == 'entropy_kept'")
-    knees = shift.dropna(subset=["knee"])
-    if shift.empty or 2 * len(knees) < len(shift):
-        raise NotMeasured(f"{len(knees)} of {len(shift)} cells have a knee of entropy kept")
+    knees, _ = decided_knees(run)
     curves = run.table("topology").merge(knees[[*CELL, "knee"]], on=CELL)
     later = curves[curves["epoch"] >= curves["knee"]].sort_values("epoch").groupby(CELL)
     change = later["normalised_entropy_kept"].last() - later["normalised_entropy_kept"].first()

@@ -7,9 +7,9 @@ import pandas as pd
 
 from kc_utils.analysis.stats.intervals import Interval, bootstrap_mean
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells, ratio, require_right
+from kc_utils.config import CELL
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.claim import Finding, point, resampling
-from kc_utils.study.claims.phases import CELL
 
 QUERY = [*CELL, "pair_id", "person_id"]
 BETTER = 0.05

@@ -17,29 +17,16 @@ from scipy.stats import binomtest, spearmanr
 from kc_utils.analysis.stats.bends import MIN_POINTS, fit_bends
 from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.analysis.stats.resample import NotMeasured, over_cells, spread
+from kc_utils.config import CELL
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.acquisition import require_known
 from kc_utils.study.claims.claim import BOOK, PAPER, Claim, Finding, point, resampling
-from kc_utils.study.claims.phases import CELL
+from kc_utils.study.claims.knees import ALL, KEPT, bends_of, decided_knees
 
-KEPT, ALL = "entropy_kept", "entropy"
 LABELS = "shuffled labels"
 #: Accuracy at the published knee as a share of the last one: 0.3 to 0.5 of 0.92.
 PUBLISHED_PLACE = 0.43
 LEAST_CELLS = 4
-
-
-def bends_of(run: Run, quantity: str) -> pd.DataFrame:
-    """The rows of table ``shift`` about one quantity, a cell each.
-
-    Raises:
-        NotMeasured: there are too few checkpoints to fit two bends.
-    """
-    table = run.table("shift")
-    table = table[table["quantity"] == quantity].reset_index(drop=True)
-    if table.empty:
-        raise NotMeasured(f"onset and knee need at least {MIN_POINTS} checkpoints")
-    return table
 
 
 def decided(run: Run, quantity: str, bend: str) -> Finding:
@@ -87,7 +74,7 @@ def sharp(run: Run) -> Finding:
 
 def in_rise(run: Run) -> Finding:
     """Accuracy on texts read at the knee of the entropy, as a share of the last accuracy."""
-    knees = _knees(run, KEPT)
+    knees, _ = decided_knees(run)
     accuracy = run.table("accuracy_read").set_index(["kind", "band"]).sort_values("epoch")
     places = []
     for row in knees.itertuples(index=False):
@@ -101,7 +88,8 @@ def in_rise(run: Run) -> Finding:
 
 def apart(run: Run, first: str, second: str) -> Finding:
     """Epoch of one quantity's knee minus another's over cells, as a share of training."""
-    both = _knees(run, first).merge(_knees(run, second), on=CELL, suffixes=("", "_other"))
+    (knees, _), (others, _) = (decided_knees(run, quantity) for quantity in (first, second))
+    both = knees.merge(others, on=CELL, suffixes=("", "_other"))
     if both.empty:
         raise NotMeasured("no cell has both knees")
     gaps = (both["knee"] - both["knee_other"]) / _end(run)
@@ -115,7 +103,7 @@ def between(run: Run, label: str, first: str, second: str) -> Finding:
     """
     if label == "kind":
         require_known(run)
-    knees = _knees(run, KEPT)
+    knees, _ = decided_knees(run)
     others = [name for name in CELL if name != label]
     table = knees.pivot(index=others, columns=label, values="knee")
     gaps = table.reindex(columns=[first, second]).dropna()
@@ -132,7 +120,7 @@ def follows(run: Run) -> Finding:
     Time to knowledge is the mean over the people of a cell's type and band.
     """
     known = run.table("time_to_knowledge").groupby(["kind", "band"], observed=True)["epoch"].mean()
-    knees = _knees(run, KEPT)
+    knees, _ = decided_knees(run)
     times = known.reindex(pd.MultiIndex.from_frame(knees[["kind", "band"]])).to_numpy(float)
     values = np.column_stack([knees["knee"].to_numpy(float), times])
     if len(np.unique(times)) < LEAST_CELLS or np.ptp(values[:, 0]) == 0:
@@ -148,20 +136,6 @@ def _correlation(values: np.ndarray) -> float:
     if (np.ptp(values, axis=0) == 0).any():
         return float("nan")
     return float(spearmanr(values[:, 0], values[:, 1]).statistic)
-
-
-def _knees(run: Run, quantity: str) -> pd.DataFrame:
-    """task, kind, band and knee (epoch) of the cells that have a decided one.
-
-    Raises:
-        NotMeasured: fewer than half of the cells have one.
-    """
-    table = bends_of(run, quantity)
-    found = table.loc[table["knee"].notna(), [*CELL, "knee"]].reset_index(drop=True)
-    if 2 * len(found) < len(table):
-        name = quantity.replace("_", " ")
-        raise NotMeasured(f"{len(found)} of {len(table)} cells have a knee of {name}")
-    return found
 
 
 def _end(run: Run) -> float:

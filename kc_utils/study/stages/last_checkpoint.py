@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 
 from kc_utils import artifacts
-from kc_utils.analysis.faithfulness import CELL
 from kc_utils.circuits import (
     ABLATIONS,
     BatchEvaluation,
@@ -26,6 +25,7 @@ from kc_utils.circuits import (
 from kc_utils.circuits.circuit_size import TARGETS
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.recovery import recovery
+from kc_utils.config import CELL
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import common
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kc_utils.analysis.faithfulness import CELL, faithfulness_of
+from kc_utils.analysis.faithfulness import faithfulness_of
 from kc_utils.analysis.knowledge import time_to_knowledge
 from kc_utils.analysis.stats.resample import means
+from kc_utils.config import CELL
 from kc_utils.runs.stage import Workspace
 
 AT = ["step", "epoch"]
