@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,10 @@ import pyarrow.parquet as pq
 
 from kc_utils.errors import KcError
 
+logger = logging.getLogger(__name__)
+
+_SEAL = ".sha256"
+
 
 def sha256(path: Path) -> str:
     """Hex digest of a file, read in blocks."""
@@ -26,12 +31,26 @@ def sha256(path: Path) -> str:
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Call ``write`` on a temporary name beside ``path``, then rename it into place.
 
-    A process killed while writing leaves a ``.partial`` file that the next start ignores.
+    It is on the disk before it gets its name, so that a machine that stops leaves no empty file
+    under it. A process killed while writing leaves a ``.partial`` file that the next start ignores;
+    a write that fails leaves nothing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    write(partial)
-    partial.replace(path)
+    try:
+        write(partial)
+        sync(partial)
+        partial.replace(path)
+    except BaseException:
+        remove(partial)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or every file below a folder, is on the disk."""
+    for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
+        with file.open("rb+") as handle:
+            os.fsync(handle.fileno())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -65,6 +84,44 @@ def read_parquet(path: Path) -> pd.DataFrame:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise KcError(f"{path} is damaged: {reason}.") from None
+
+
+def write_piece(path: Path, frame: pd.DataFrame) -> None:
+    """Store a table that a later start of an interrupted stage will rely on, with its digest."""
+    write_parquet(path, frame)
+    seal(path)
+
+
+def seal(path: Path) -> None:
+    """Store the digest of a finished file beside it; :func:`intact` compares them."""
+    write_atomically(_seal(path), lambda p: p.write_text(sha256(path), encoding="utf-8"))
+
+
+def intact(path: Path) -> bool:
+    """Whether a sealed file is there as it was written; a damaged one is removed, and said to be.
+
+    One without a seal was not finished, so it goes as well.
+    """
+    if not path.is_file():
+        return False
+    seal = _seal(path)
+    if seal.is_file() and seal.read_bytes() == sha256(path).encode():
+        return True
+    if seal.is_file():
+        logger.warning("%s is damaged: it is computed again.", path)
+    remove(path)
+    remove(seal)
+    return False
+
+
+def unseal(folder: Path) -> None:
+    """Remove the digests of sealed files: what lies there has been recorded."""
+    for path in folder.rglob(f"*{_SEAL}"):
+        remove(path)
+
+
+def _seal(path: Path) -> Path:
+    return path.with_name(f"{path.name}{_SEAL}")
 
 
 def remove(path: Path) -> None:

@@ -11,6 +11,7 @@ from explorer_case import PROMPT, html, look, sentences
 from kc_utils.errors import KcError
 from kc_utils.explorer.app import App
 from kc_utils.explorer.state import State
+from kc_utils.runs.record import read_record
 
 pytestmark = pytest.mark.usefixtures("drawn_at_once")
 
@@ -85,7 +86,7 @@ def test_what_the_run_does_not_hold_is_refused_by_name(smoke_run: Path, tmp_path
         State(smoke_run, task="hobby")
     with pytest.raises(KcError, match="holds no run"):
         State(tmp_path)
-    record = json.loads((smoke_run / "run.json").read_text())
+    record = read_record(smoke_run)
     (tmp_path / "run.json").write_text(json.dumps(record | {"stages": {}}))
     with pytest.raises(KcError, match=r"holds no circuits yet; 'kc run .*--to attribution'"):
         State(tmp_path)

@@ -39,7 +39,7 @@ def test_all_ratios_start_from_one_measurement(run: Run) -> None:
 
 @pytest.mark.parametrize("variant", ["new_people", "conflicting"])
 def test_the_start_is_what_the_final_checkpoint_gives(run: Run, variant: str, tmp_path) -> None:
-    measure_start(run.path, variant, tmp_path / "start.parquet")
+    measure_start(run, variant, tmp_path / "start.parquet")
     stored = artifacts.read_parquet(tmp_path / "start.parquet")
     case = _Case(run, variant)
     model = case.load()
@@ -56,8 +56,8 @@ def test_the_start_is_what_the_final_checkpoint_gives(run: Run, variant: str, tm
 
 def test_training_goes_on_from_there(run: Run, tmp_path: Path) -> None:
     start, out = tmp_path / "start.parquet", tmp_path / "out.parquet"
-    measure_start(run.path, "new_people", start)
-    forget(run.path, "new_people", 0.2, start, out)
+    measure_start(run, "new_people", start)
+    forget(run, "new_people", 0.2, start, out)
     found = artifacts.read_parquet(out)
     settings = run.config.forgetting
     assert sorted(set(found["step"])) == [*range(0, settings.steps + 1, settings.measure_every)]

@@ -14,6 +14,7 @@ from small_runs import SETTINGS
 from kc_utils.errors import KcError
 from kc_utils.models.causal_lm import load_model
 from kc_utils.runs.folder import Run
+from kc_utils.runs.record import read_record
 from kc_utils.study.stages import STAGES
 from kc_utils.study.stages.world import read_names, world_people
 from kc_utils.sweep import plan
@@ -58,7 +59,7 @@ def test_what_cannot_be_shared_is_refused(smoke_run, tmp_path) -> None:
     refused("--set world.known_names=real has no effect", overrides=["world.known_names=real"])
     refused("60 is below the 900 K_rel people", overrides=["world.n_people=1800"])
 
-    record = json.loads((smoke_run / "run.json").read_text())
+    record = read_record(smoke_run)
     other = tmp_path / "other"
     other.mkdir()
     shutil.copytree(smoke_run / "base", other / "base")

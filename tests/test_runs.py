@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
+from kc_utils import artifacts
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
+from kc_utils.runs.record import commit
 from kc_utils.runs.stage import Stage, Stages, Workspace
 from kc_utils.study.stages import STAGES
 
@@ -62,6 +66,32 @@ def test_pieces_of_a_killed_stage_are_used_and_those_of_other_settings_are_not(r
     assert finish(other).table("one")["value"].tolist() == [0, 1, 2]
 
 
+def test_a_piece_with_one_changed_bit_is_computed_again_and_said_to_be(run, caplog) -> None:
+    work = Workspace(run, "one", TOY.key(run.config, "one"))
+    work.piece("0", lambda: pd.DataFrame({"value": [40]}))
+    work.piece("1", lambda: pd.DataFrame({"value": [41]}))
+    damaged = work.parts / "0.parquet"
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 3] ^= 8
+    damaged.write_bytes(content)
+    assert finish(run).table("one")["value"].tolist() == [0, 41, 2]
+    assert "0.parquet is damaged: it is computed again" in caplog.text
+    assert not list(run.path.rglob("*.sha256"))
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+
+    def fail(path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        artifacts.write_atomically(tmp_path / "a.txt", fail)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
 @pytest.mark.parametrize("damage", [b"", b"nonsense"])
 def test_a_damaged_table_is_named_and_never_used(run, damage) -> None:
     path = finish(run).table_path("one")
@@ -89,6 +119,45 @@ def test_a_damaged_run_json_is_named(run) -> None:
     (run.path / "run.json").write_text("{")
     with pytest.raises(KcError, match=r"run\.json is damaged"):
         Run.open(run.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"stages": []}, "stages"),
+        ({"stages": {"one": {"key": 3, "seconds": 1.0, "wrote": {}}}}, r"stages\.one\.key"),
+        ({"stages": {"one": {"key": "a", "seconds": "soon", "wrote": {}}}}, "seconds"),
+        ({"notebook": {}}, "notebook"),
+        ({"config": None}, "config"),
+        ({"other_seconds": {"book": 1.0}}, "digest"),  # of the right shape
+    ],
+)
+def test_a_run_json_of_another_shape_or_content_is_named(run, change, said) -> None:
+    path = finish(run).path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(KcError, match=rf"run\.json is damaged.*{said}"):
+        Run.open(run.path)
+
+
+def test_any_changed_bit_of_run_json_is_named(run) -> None:
+    path = finish(run).path / "run.json"
+    content = path.read_bytes()
+    for place in range(0, len(content), 37):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            read = Run.open(run.path)
+        except KcError as error:
+            assert "run.json" in str(error)
+        else:  # white space
+            assert read.record == run.record
+
+
+def test_without_git_the_commit_is_not_recorded(monkeypatch, tmp_path) -> None:
+    assert commit() is None or len(commit()) == 12
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commit() is None
 
 
 def test_another_profile_or_a_foreign_folder_is_refused(run, tmp_path) -> None:

@@ -45,10 +45,10 @@ def run(
     from kc_utils.config import profiles
 
     profiles.load(profile, overrides or [])  # most mistakes are here: say so before long imports
-    from kc_utils.study.pipeline import prepare, run_study
+    from kc_utils.study.pipeline import prepared, run_study
 
-    run_ = prepare(profile, overrides or [], run_dir, from_, to)
-    run_study(run_, console, to=to, notebooks=notebooks)
+    with prepared(profile, overrides or [], run_dir, from_, to) as run_:
+        run_study(run_, console, to=to, notebooks=notebooks)
     _print_seconds(run_)
 
 
@@ -56,13 +56,16 @@ def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
     """Build the Jupyter Book from the executed notebooks of a run."""
     from kc_utils.book.build import build_book
     from kc_utils.runs.folder import Run
+    from kc_utils.runs.lock import locked
 
-    run_ = Run.open(run_dir or Path("runs") / profile)
-    started = time.perf_counter()
-    with console.status("building the book"):
-        index = build_book(run_.path, ROOT)
-    run_.record["other_seconds"]["book"] = round(time.perf_counter() - started, 2)
-    run_.save()
+    path = Run.open(run_dir or Path("runs") / profile).path
+    with locked(path):
+        run_ = Run.open(path)
+        started = time.perf_counter()
+        with console.status("building the book"):
+            index = build_book(path, ROOT)
+        run_.record["other_seconds"]["book"] = round(time.perf_counter() - started, 2)
+        run_.save()
     _print_seconds(run_)
     console.print(index, soft_wrap=True)
 

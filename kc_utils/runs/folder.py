@@ -18,11 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
-import subprocess
 from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +27,8 @@ import pandas as pd
 from kc_utils import ROOT, artifacts, config
 from kc_utils.config import Config, profiles
 from kc_utils.errors import KcError
-from kc_utils.runs.machine import memory_bytes, processor
-
-PACKAGES = ("torch", "transformers", "transformer-lens", "numpy", "pandas", "pyarrow", "papermill",
-            "jupyter-book")  # fmt: skip
+from kc_utils.runs.lock import locked
+from kc_utils.runs.record import provenance, read_record, write_record
 
 
 class Run:
@@ -47,14 +41,14 @@ class Run:
 
     @classmethod
     def open(cls, run_dir: str | Path) -> Run:
-        """Open an existing run; relative paths are tried from here, then from the project root."""
+        """Open an existing run; see :func:`resolve` for relative paths."""
         path = resolve(run_dir)
         if not (path / "run.json").is_file():
             raise KcError(
                 f"{run_dir} holds no run (no run.json); start one with "
                 f"'kc run --profile tiny --run-dir {run_dir}'."
             )
-        return cls(path, _read_record(path))
+        return cls(path, read_record(path))
 
     @classmethod
     def create(cls, run_dir: str | Path, settings: Config) -> Run:
@@ -68,7 +62,7 @@ class Run:
         """The run that ``create`` makes, with its checks, before anything is written."""
         path = resolve(run_dir)
         if (path / "run.json").is_file():
-            record = _read_record(path)  # its configuration may be one of an earlier version
+            record = read_record(path)  # its configuration may be one of an earlier version
             profile = record["config"].get("profile")
             if profile != settings.profile:
                 raise KcError(
@@ -86,13 +80,29 @@ class Run:
     @classmethod
     def open_or_create(cls, run_dir: str | Path, profile: str) -> Run:
         """What a notebook opened by hand does: continue the run, or start one from a profile."""
-        if (resolve(run_dir) / "run.json").is_file():
-            return cls.open(run_dir)
-        return cls.create(run_dir, profiles.load(profile))
+        path = resolve(run_dir)
+        if not (path / "run.json").is_file():
+            with locked(path):
+                if not (path / "run.json").is_file():
+                    return cls.create(path, profiles.load(profile))
+        return cls.open(path)
+
+    def refresh(self) -> None:
+        """Read again what was recorded since this run was opened.
+
+        Raises:
+            KcError: its configuration is another one now.
+        """
+        record = read_record(self.path)
+        if record["config"] != self.record["config"]:
+            raise KcError(
+                f"The configuration of {self.path} was changed by another process; open it again."
+            )
+        self.record = record
 
     def save(self) -> None:
         """Write run.json."""
-        artifacts.write_json(self.path / "run.json", self.record)
+        write_record(self.path, self.record)
 
     @property
     def name(self) -> str:
@@ -163,43 +173,21 @@ class Run:
 
 
 def resolve(run_dir: str | Path) -> Path:
-    """Absolute path of a run folder: as given if it exists, else below the project root."""
+    """Absolute path of a folder that was named relative to where the user stands.
+
+    Inside the project that is its root, wherever there: a notebook runs in the folder it lies in.
+    """
     path = Path(run_dir).expanduser()
     if path.is_absolute() or path.exists():
         return path.resolve()
-    return (ROOT / path).resolve()
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    record = artifacts.read_json(path / "run.json")
-    known = isinstance(record, dict) and {"config", "stages"} <= set(record)
-    if not known or not isinstance(record["config"], dict):
-        raise KcError(f"{path / 'run.json'} is damaged: it has no configuration.")
-    return record
+    here = Path.cwd()
+    return ((ROOT if here.is_relative_to(ROOT) else here) / path).resolve()
 
 
 def key_of(*parts: Any) -> str:
     """Short digest of JSON values: equal values, equal key."""
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def provenance() -> dict[str, Any]:
-    """Versions, git commit and machine of this process, without names or paths of the machine."""
-    import torch  # not needed to read a run
-
-    git = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    )
-    return {
-        "git": git.stdout.strip() or None,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "processor": processor(),
-        "memory_bytes": memory_bytes(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "versions": {name: metadata.version(name) for name in PACKAGES},
-    }
 
 
 def _check(path: Path, digest: str, stage: str, run: str) -> None:

@@ -15,6 +15,7 @@ from kc_utils import artifacts
 from kc_utils.config import Config
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run, key_of
+from kc_utils.runs.lock import locked
 from kc_utils.runs.peak_memory import PeakMemory
 
 logger = logging.getLogger(__name__)
@@ -42,8 +43,8 @@ class Workspace:
     def piece(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """The table ``compute()`` returns, from ``parts/`` when it is already there."""
         path = self.parts / f"{name}.parquet"
-        if not path.is_file():
-            artifacts.write_parquet(path, compute())
+        if not artifacts.intact(path):
+            artifacts.write_piece(path, compute())
         return artifacts.read_parquet(path)
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
@@ -69,6 +70,8 @@ class Workspace:
 
     def finish(self, seconds: float, peak_bytes: int | None = None) -> None:
         """Record the stage and drop its pieces."""
+        for path in self._wrote:
+            artifacts.unseal(path)
         self.run.record_stage(self.stage, self.key, seconds, self._wrote, peak_bytes)
         artifacts.remove(self.run.path / "parts" / self.stage)
 
@@ -138,7 +141,20 @@ class Stages:
         run.save()
 
     def ensure(self, run: Run, name: str) -> None:
-        """Compute a stage unless it is done; what it needs must be done already."""
+        """Compute a stage unless it is done, as the only one who writes into the run's folder.
+
+        Raises:
+            KcError: another process writes there, or has changed the run's configuration since it
+                was opened; what the stage needs is not done.
+        """
+        if self.done(run, name):
+            return
+        with locked(run.path):
+            run.refresh()
+            self.compute(run, name)
+
+    def compute(self, run: Run, name: str) -> None:
+        """``ensure`` for those who hold the lock of the run's folder."""
         stage = self.get(name)
         if self.done(run, name):
             return

@@ -5,7 +5,8 @@ Checks of a configuration that need no model weights, made before a run writes a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from kc_utils.errors import KcError
 from kc_utils.runs import notebooks as execute
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import shared_processes
+from kc_utils.runs.lock import locked
 from kc_utils.study import given_base
 from kc_utils.study.stages import STAGES, Stage
 from kc_utils.study.stages.world import world_people
@@ -43,10 +45,17 @@ EXTRA_NOTEBOOKS = (
 )
 
 
-def prepare(
+@contextmanager
+def prepared(
     profile: str, overrides: list[str], run_dir: Path | None, from_: str | None, to: str | None
-) -> Run:
-    """Validate everything before a single file is written, then open or make the run."""
+) -> Iterator[Run]:
+    """Validate everything before a single file is written, then open or make the run.
+
+    Nobody else can write into its folder inside the ``with`` block.
+
+    Raises:
+        KcError: a mistake in what was asked for, or another process writes into the folder.
+    """
     settings = profiles.load(profile, overrides)
     target = run_dir or Path("runs") / profile
     restart = stage_name(from_) if from_ else None
@@ -61,10 +70,12 @@ def prepare(
                 f"--from {from_}: run {run.name!r} does not hold stage {missing[0]!r} yet; start "
                 "without --from."
             )
-    run = Run.create(target, settings)
-    if restart:
-        STAGES.forget(run, restart)
-    return run
+    draft = Run.draft(target, settings)
+    with locked(draft.path):
+        run = Run.create(draft.path, settings)  # read again: somebody may just have written to it
+        if restart:
+            STAGES.forget(run, restart)
+        yield run
 
 
 def stage_name(text: str, stages: Iterable[Stage] = STAGES.study) -> str:
@@ -93,7 +104,7 @@ def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: b
         for stage in stages:
             if not STAGES.done(run, stage.name):
                 console.print(f"stage [bold]{stage.name}[/bold]")
-            STAGES.ensure(run, stage.name)
+            STAGES.compute(run, stage.name)
     names = [*_complete(stages), *(() if last else EXTRA_NOTEBOOKS)]
     if notebooks:
         _execute(run, names)

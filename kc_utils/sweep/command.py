@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from kc_utils.errors import KcError
 from kc_utils.models.devices import visible_gpus
+from kc_utils.runs import lock
 from kc_utils.runs.folder import resolve
 from kc_utils.study.stages import STAGES
 from kc_utils.sweep.export import check_target, stored_already, write_dataset
@@ -142,22 +141,14 @@ def _drive(
 
 @contextmanager
 def locked(members: Sequence[Member]) -> Iterator[None]:
-    """Keep other sweeps out of these run folders.
+    """Keep everybody else from writing into these run folders.
 
     Raises:
-        KcError: one is being computed already.
+        KcError: another process writes into one of them.
     """
     with ExitStack() as stack:
         for member in members:
-            path = member.path.with_name(f".{member.path.name}.lock")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                stack.enter_context(FileLock(path, timeout=0))
-            except Timeout:
-                raise KcError(
-                    f"Run {member.path} is being computed by another sweep; wait for its end or "
-                    "choose another --out."
-                ) from None
+            stack.enter_context(lock.locked(member.path))
         yield
 
 

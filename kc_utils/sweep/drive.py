@@ -28,6 +28,7 @@ import dask
 import torch
 from distributed import Client, Future, KilledWorker, Nanny, Scheduler, SpecCluster, as_completed
 
+from kc_utils.config import Config
 from kc_utils.errors import KcError
 from kc_utils.kernels import kept_memory
 from kc_utils.models.devices import visible_gpus
@@ -131,10 +132,17 @@ class Failure:
     reason: str
 
 
-def compute_stage(run_path: Path, stage: str) -> None:
-    """Compute one stage of a run in a worker; what it needs is done."""
+def compute_stage(run_path: Path, settings: Config, stage: str) -> None:
+    """Compute one stage of a run in a worker; what it needs is done, and the sweep holds its lock.
+
+    Raises:
+        KcError: the folder has another configuration than the sweep planned.
+    """
     torch.set_num_threads(1)  # results do not depend on the worker's machine
-    STAGES.ensure(Run.open(run_path), stage)
+    run = Run.open(run_path)
+    if run.config != settings:
+        raise KcError(f"The configuration of {run_path} was changed while the sweep computed it.")
+    STAGES.compute(run, stage)
 
 
 @dataclass
@@ -176,7 +184,7 @@ class Drive:
     def _submit(self, rank: int, member: Member) -> Future:
         stage = self._todo[member.name].popleft()
         future = self.client.submit(
-            compute_stage, member.path, stage, priority=-rank, pure=False,
+            compute_stage, member.path, member.settings, stage, priority=-rank, pure=False,
             key=f"{member.name}/{stage}-{self._token}",
         )  # fmt: skip
         self._running[future] = (rank, member, stage)

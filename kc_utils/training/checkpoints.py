@@ -86,6 +86,7 @@ def write_checkpoint(
     write_resume(temporary / RESUME)
     description = {"step": step, "epoch": epoch, "sha256": _hashes(temporary)}
     write_json(temporary / "checkpoint.json", description)
+    artifacts.sync(temporary)
     os.replace(temporary, final)
     return Checkpoint(step, epoch, final)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
+from kc_utils import artifacts
 from kc_utils.circuits.adapter import graph_of
 from kc_utils.circuits.attribution import attribute
 from kc_utils.circuits.score_files import write_scores
@@ -20,8 +19,8 @@ def compute(work: Workspace) -> None:
     run = work.run
     work.folder("scores")
     checkpoints = common.analysed_checkpoints(run)
-    missing = [s for s in checkpoints["step"] if not common.scores_path(run, s).is_file()]
-    run_jobs(score_checkpoint, [(run.path, int(s)) for s in missing], "circuit discovery")
+    missing = [s for s in checkpoints["step"] if not artifacts.intact(common.scores_path(run, s))]
+    run_jobs(score_checkpoint, [(run, int(s)) for s in missing], "circuit discovery")
     graph = graph_of(common.open_bridge(run, int(checkpoints["step"].iloc[0])))
     work.table(
         "graph",
@@ -40,9 +39,8 @@ def compute(work: Workspace) -> None:
     work.table("attribution", pd.DataFrame(rows))
 
 
-def score_checkpoint(run_path: Path, step: int) -> None:
+def score_checkpoint(run: Run, step: int) -> None:
     """Attribute every cell at one checkpoint and write the score file."""
-    run = Run.open(run_path)
     pairs = common.read_pairs(run)
     bridge = common.open_bridge(run, step)
     how = common.attribution_settings(run.config)
@@ -50,4 +48,6 @@ def score_checkpoint(run_path: Path, step: int) -> None:
         cell.name: attribute(bridge, common.batch_of(pairs, cell, "discover"), how)
         for cell in common.cells(run.config)
     }
-    write_scores(common.scores_path(run, step), scores, graph_of(bridge))
+    path = common.scores_path(run, step)
+    write_scores(path, scores, graph_of(bridge))
+    artifacts.seal(path)

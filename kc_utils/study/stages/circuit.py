@@ -42,14 +42,14 @@ def compute(work: Workspace) -> None:
     phases = work.piece("phases", lambda: find_phases(run))
     own, aligned = _parts(work, "own", steps), _parts(work, "aligned", steps)
     missing = [
-        (run.path, step, phases, path, beside)
+        (run, step, phases, path, beside)
         for (step, path), (_, beside) in zip(own, aligned, strict=True)
-        if not (path.is_file() and beside.is_file())
+        if not (artifacts.intact(path) and artifacts.intact(beside))
     ]
     run_jobs(evaluate_checkpoint, missing, "circuits")
     cells = common.cells(run.config)
     last = _parts(work, "last", range(len(cells)))
-    missing = [(run.path, steps[-1], i, p) for i, p in last if not p.is_file()]
+    missing = [(run, steps[-1], i, p) for i, p in last if not _done(run, cells[i], p)]
     run_jobs(evaluate_last, missing, "size curves and transfer")
 
     work.table("circuits", circuit_sizes(run))
@@ -74,8 +74,15 @@ def _write_last(work: Workspace, parts: list[tuple[int, Path]]) -> None:
     work.table("size_curve", curve)
     work.table("areas", curve_areas(curve))
     work.table("recovery", recovery_of(rows[of_class].astype(dict.fromkeys(counts, "int64"))))
-    minimal = [(number, minimal_path(path)) for number, path in parts]
-    work.table("minimal", _join([part for part in minimal if part[1].is_file()]))
+    cells = common.cells(work.config)
+    minimal = [(i, minimal_path(path)) for i, path in parts if _is_first(work.run, cells[i])]
+    work.table("minimal", _join(minimal))
+
+
+def _done(run: Run, cell: common.Cell, part: Path) -> bool:
+    """Whether everything about a cell at the last checkpoint is there and whole."""
+    paths = [part, minimal_path(part)] if _is_first(run, cell) else [part]
+    return all([artifacts.intact(path) for path in paths])
 
 
 def own_circuit(run: Run, scores, graph) -> Circuit:
@@ -97,11 +104,10 @@ def circuit_sizes(run: Run) -> pd.DataFrame:
 
 
 def evaluate_checkpoint(
-    run_path: Path, step: int, phases: pd.DataFrame, out: Path, out_aligned: Path
+    run: Run, step: int, phases: pd.DataFrame, out: Path, out_aligned: Path
 ) -> None:
     """Discovered and random circuits of every cell at one checkpoint, a row per pair; and
     the aligned circuits of the first task's cells."""
-    run = Run.open(run_path)
     graph, pairs = common.graph_of_run(run), common.read_pairs(run)
     bridge, scores_at = common.open_bridge(run, step), cache(partial(common.load_scores, run))
     scores = scores_at(step)
@@ -131,8 +137,8 @@ def evaluate_checkpoint(
             for name, kept, under in todo:
                 rows = pair_rows(evaluation, chosen, kept, under)
                 frames.append(rows.assign(circuit=name, split=split, wording=wording, step=step))
-    artifacts.write_parquet(out_aligned, pd.concat(aligned, ignore_index=True))
-    artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
+    artifacts.write_piece(out_aligned, pd.concat(aligned, ignore_index=True))
+    artifacts.write_piece(out, pd.concat(frames, ignore_index=True))
 
 
 def _is_first(run: Run, cell: common.Cell) -> bool:

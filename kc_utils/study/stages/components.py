@@ -23,8 +23,10 @@ def compute(work: Workspace) -> None:
     (by the published statistic), ``mover_layers``, ``logit_lens``."""
     run = work.run
     checkpoints = common.analysed_checkpoints(run)
-    jobs = [(run.path, int(s), work.parts / f"{int(s):06d}.parquet") for s in checkpoints["step"]]
-    run_jobs(read_checkpoint, [j for j in jobs if not j[2].is_file()], "heads and logit lens")
+    jobs = [(run, int(s), work.parts / f"{int(s):06d}.parquet") for s in checkpoints["step"]]
+    run_jobs(
+        read_checkpoint, [j for j in jobs if not artifacts.intact(j[2])], "heads and logit lens"
+    )
     frame = pd.concat([artifacts.read_parquet(j[2]) for j in jobs], ignore_index=True)
     frame = frame.merge(checkpoints, on="step")
     heads = frame[frame["what"] == "head"].dropna(axis=1, how="all").drop(columns="what")
@@ -50,9 +52,8 @@ def shares(heads: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True).rename(columns={"share": "value"})
 
 
-def read_checkpoint(run_path: Path, step: int, out: Path) -> None:
+def read_checkpoint(run: Run, step: int, out: Path) -> None:
     """Head attributions and logit lens of every cell at one checkpoint."""
-    run = Run.open(run_path)
     settings = run.config
     graph, pairs, n = common.graph_of_run(run), common.read_pairs(run), common.circuit_size(run)
     bridge, scores = common.open_bridge(run, step), common.load_scores(run, step)
@@ -70,4 +71,4 @@ def read_checkpoint(run_path: Path, step: int, out: Path) -> None:
         heads["published_ratio"], heads["published_role"] = published["ratio"], published["role"]
         frames.append(heads.assign(what="head", **cell._asdict()))
         frames.append(lens_means(logit_lens(bridge, batch)).assign(what="lens", **cell._asdict()))
-    artifacts.write_parquet(out, pd.concat(frames, ignore_index=True).assign(step=step))
+    artifacts.write_piece(out, pd.concat(frames, ignore_index=True).assign(step=step))

@@ -54,9 +54,9 @@ def compute(work: Workspace) -> None:
         for step in floor_steps(checkpoints)
         for draw in range(work.config.controls.resamples)
     }
-    jobs = [(run.path, step, None, path) for step, path in scored.items()]
-    jobs += [(run.path, *at, path) for at, path in draws.items()]
-    run_jobs(measure, [j for j in jobs if not j[3].is_file()], "controls")
+    jobs = [(run, step, None, path) for step, path in scored.items()]
+    jobs += [(run, *at, path) for at, path in draws.items()]
+    run_jobs(measure, [j for j in jobs if not artifacts.intact(j[3])], "controls")
     graph, top = common.graph_of_run(run), common.circuit_size(run)
     curves = control_curves([(s, read_scores(p, graph)) for s, p in scored.items()], graph, top)
     floor = pd.concat([artifacts.read_parquet(p) for p in draws.values()], ignore_index=True)
@@ -77,17 +77,16 @@ def floor_steps(checkpoints: pd.DataFrame) -> list[int]:
     return list(dict.fromkeys([int(middle), int(steps[-1])]))
 
 
-def measure(run_path: Path, step: int, draw: int | None, out: Path) -> None:
+def measure(run: Run, step: int, draw: int | None, out: Path) -> None:
     """The controls of one checkpoint, or one draw of its noise floor."""
     if draw is None:
-        score_controls(run_path, step, out)
+        score_controls(run, step, out)
     else:
-        resample_checkpoint(run_path, step, draw, out)
+        resample_checkpoint(run, step, draw, out)
 
 
-def score_controls(run_path: Path, step: int, out: Path) -> None:
+def score_controls(run: Run, step: int, out: Path) -> None:
     """Edge scores of every cell and control at one checkpoint, named ``control|cell``."""
-    run = Run.open(run_path)
     seed, graph = run.config.seed, common.graph_of_run(run)
     how, pairs = common.attribution_settings(run.config), common.read_pairs(run)
     path = run.verify(common.checkpoint_path(run, step))
@@ -104,11 +103,11 @@ def score_controls(run_path: Path, step: int, out: Path) -> None:
         scores[f"{UNTRAINED}|{cell.name}"] = attribute(fresh, drawn, how)
         scores[f"{RANDOM}|{cell.name}"] = random_scores(graph, normal)
     write_scores(out, scores, graph)
+    artifacts.seal(out)
 
 
-def resample_checkpoint(run_path: Path, step: int, draw: int, out: Path) -> None:
+def resample_checkpoint(run: Run, step: int, draw: int, out: Path) -> None:
     """Circuits of two bootstrap samples of each cell's people at one checkpoint, compared."""
-    run = Run.open(run_path)
     graph, pairs = common.graph_of_run(run), common.read_pairs(run)
     bridge, how = common.open_bridge(run, step), common.attribution_settings(run.config)
     rows = []
@@ -118,7 +117,7 @@ def resample_checkpoint(run_path: Path, step: int, draw: int, out: Path) -> None
         one, two = (attribute(bridge, resampled(batch, rng), how) for _ in range(2))
         found = compare(one, two, graph, common.circuit_size(run))
         rows.append({"step": step, **cell._asdict(), "draw": draw} | found)
-    artifacts.write_parquet(out, pd.DataFrame(rows))
+    artifacts.write_piece(out, pd.DataFrame(rows))
 
 
 def untrained(model: PreTrainedModel, seed: int) -> PreTrainedModel:

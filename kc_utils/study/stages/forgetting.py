@@ -54,14 +54,14 @@ def compute(work: Workspace) -> None:
     run, settings = work.run, work.config
     variants, ratios = settings.forgetting.variants, settings.forgetting.replay_ratios
     starts = {variant: work.parts / f"start-{variant}.parquet" for variant in (*variants, DRIFT)}
-    missing = [(run.path, v, path) for v, path in starts.items() if not path.is_file()]
+    missing = [(run, v, path) for v, path in starts.items() if not artifacts.intact(path)]
     run_jobs(measure_start, missing, "before forgetting")
     jobs = [
-        (run.path, variant, ratio, starts[variant], work.parts / f"{variant}-{ratio:.3f}.parquet")
+        (run, variant, ratio, starts[variant], work.parts / f"{variant}-{ratio:.3f}.parquet")
         for variant in (*variants, DRIFT)
         for ratio in (ratios if variant != DRIFT else (1.0,))
     ]
-    run_jobs(forget, [j for j in jobs if not j[-1].is_file()], "forgetting")
+    run_jobs(forget, [j for j in jobs if not artifacts.intact(j[-1])], "forgetting")
     frame = pd.concat([artifacts.read_parquet(j[-1]) for j in jobs], ignore_index=True)
     people = frame.dropna(subset=["person_id"])[[*_KEYS, "facts", "person_id", "correct"]]
     work.table("forgetting_people", people.astype({"person_id": int}))
@@ -91,18 +91,18 @@ def summary(frame: pd.DataFrame, people: pd.DataFrame, settings: Config) -> pd.D
     return pd.DataFrame(rows).merge(shapes[list(_SHAPE)].mean(), on=_KEYS)
 
 
-def measure_start(run_path: Path, variant: str, out: Path) -> None:
+def measure_start(run: Run, variant: str, out: Path) -> None:
     """Accuracy and circuits of the final checkpoint, the same for every replay ratio."""
-    case = _Case(Run.open(run_path), variant)
+    case = _Case(run, variant)
     model = case.load()
     with fast_kernels(model):
         frames = [case.accuracy(model), case.start_shape()]
-    artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
+    artifacts.write_piece(out, pd.concat(frames, ignore_index=True))
 
 
-def forget(run_path: Path, variant: str, ratio: float, start: Path, out: Path) -> None:
+def forget(run: Run, variant: str, ratio: float, start: Path, out: Path) -> None:
     """Train one variant at one replay ratio, measuring on the way."""
-    case = _Case(Run.open(run_path), variant)
+    case = _Case(run, variant)
     settings = case.settings
     model = case.load()
     steps = mixed_steps(case.texts(), ratio, case.tokenizer, settings)
@@ -121,7 +121,7 @@ def forget(run_path: Path, variant: str, ratio: float, start: Path, out: Path) -
         model, steps, training, settings.seed, measure=measure,
         every=settings.forgetting.measure_every, description=f"{variant} r={ratio}",
     )  # fmt: skip
-    artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
+    artifacts.write_piece(out, pd.concat(frames, ignore_index=True))
 
 
 def other_people(people: pd.DataFrame, variant: str, settings: Config) -> pd.DataFrame:

@@ -33,7 +33,7 @@ from kc_utils.study.stages import common
 TOLERANCE = 0.02
 
 
-def evaluate_last(run_path: Path, step: int, number: int, out: Path) -> None:
+def evaluate_last(run: Run, step: int, number: int, out: Path) -> None:
     """All circuits of one cell (by its number in the configuration's order), a row per pair.
 
     Rows with a ``share`` belong to the size curve, rows with a ``reader_class`` to the recovery
@@ -41,7 +41,6 @@ def evaluate_last(run_path: Path, step: int, number: int, out: Path) -> None:
     people of ``band``. The first task has all of these and a table of minimal sizes beside
     ``out``, other tasks only the last.
     """
-    run = Run.open(run_path)
     settings = run.config.circuit
     cell = common.cells(run.config)[number]
     graph, pairs, n = common.graph_of_run(run), common.read_pairs(run), common.circuit_size(run)
@@ -58,7 +57,7 @@ def evaluate_last(run_path: Path, step: int, number: int, out: Path) -> None:
         frames.append(recovery(evaluation, own).assign(circuit="own"))
         sizes = [circuit.n for (_, name), circuit in circuits.items() if name == "own"]
         found = minimal_sizes(evaluation, scores[cell.name], graph, sizes)
-        artifacts.write_parquet(minimal_path(out), found.assign(**cell._asdict(), step=step))
+        artifacts.write_piece(minimal_path(out), found.assign(**cell._asdict(), step=step))
     for band in settings.bands:
         source = top_n(scores[cell._replace(band=band).name], graph, n)
         sides = [("own", source)]
@@ -73,7 +72,7 @@ def evaluate_last(run_path: Path, step: int, number: int, out: Path) -> None:
     columns = [*CELL, "pair_id", "person_id"]
     frame = pd.concat(frames, ignore_index=True)
     frame = frame.join(chosen[columns], on="pair").drop(columns="pair").assign(step=step)
-    artifacts.write_parquet(out, frame[[*columns, *frame.columns.drop(columns)]])
+    artifacts.write_piece(out, frame[[*columns, *frame.columns.drop(columns)]])
 
 
 def minimal_path(out: Path) -> Path:

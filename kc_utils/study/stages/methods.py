@@ -30,9 +30,7 @@ def compute(work: Workspace) -> None:
     step = int(common.analysed_checkpoints(run)["step"].iloc[-1])
     chosen = [i for i, cell in enumerate(common.cells(run.config)) if _is_compared(run, cell)]
     folders = [work.parts / f"cell-{i:03d}" for i in chosen]
-    missing = [
-        (run.path, step, i, f) for i, f in zip(chosen, folders, strict=True) if not f.is_dir()
-    ]
+    missing = [(run, step, i, f) for i, f in zip(chosen, folders, strict=True) if not _done(f)]
     run_jobs(compare_cell, missing, "attribution methods")
     for name in TABLES:
         frames = [artifacts.read_parquet(f / f"{name}.parquet") for f in folders]
@@ -45,9 +43,8 @@ def _is_compared(run: Run, cell: common.Cell) -> bool:
     return cell.task == settings.tasks[0] and cell.band == settings.bands[0]
 
 
-def compare_cell(run_path: Path, step: int, number: int, out: Path) -> None:
+def compare_cell(run: Run, step: int, number: int, out: Path) -> None:
     """Score one cell with every method, and write its part of the tables into ``out``."""
-    run = Run.open(run_path)
     circuit, limits = run.config.circuit, run.config.analysis
     cell, graph = common.cells(run.config)[number], common.graph_of_run(run)
     bridge, pairs = common.open_bridge(run, step), common.read_pairs(run)
@@ -74,11 +71,12 @@ def compare_cell(run_path: Path, step: int, number: int, out: Path) -> None:
         "method_by_reader": pd.DataFrame(by_reader, columns=columns),
         "method_edges": _edges(scores, graph, cell) if exact else _edges_head(cell),
     }
-    partial = out.with_name(f"{out.name}.partial")
-    artifacts.remove(partial)
     for name, table in tables.items():
-        artifacts.write_parquet(partial / f"{name}.parquet", table)
-    partial.replace(out)
+        artifacts.write_piece(out / f"{name}.parquet", table)
+
+
+def _done(folder: Path) -> bool:
+    return all(artifacts.intact(folder / f"{name}.parquet") for name in TABLES)
 
 
 def _edges(scores, graph, cell: common.Cell) -> pd.DataFrame:

@@ -43,8 +43,10 @@ def compute(work: Workspace) -> None:
         description="continual pre-training",
     )
     steps = result.checkpoints[["step", "epoch"]].reset_index(drop=True)
-    jobs = [(run.path, int(step), _piece(work, int(step))) for step in steps["step"]]
-    run_jobs(measure_checkpoint, [j for j in jobs if not j[2].is_file()], "first-token accuracy")
+    jobs = [(run, int(step), _piece(work, int(step))) for step in steps["step"]]
+    run_jobs(
+        measure_checkpoint, [j for j in jobs if not artifacts.intact(j[2])], "first-token accuracy"
+    )
     measured = [artifacts.read_parquet(path).assign(step=step) for _, step, path in jobs]
     work.table("checkpoints", steps)
     work.table("training_loss", result.losses)
@@ -53,8 +55,8 @@ def compute(work: Workspace) -> None:
     work.table("first_token", first[~read].reset_index(drop=True))
     work.table("first_token_read", first[read].reset_index(drop=True))
     last = jobs[-1][1]
-    asked = [(run.path, s, s == last, p.with_name(f"query-{p.name}")) for _, s, p in jobs]
-    run_jobs(answer_queries, [j for j in asked if not j[3].is_file()], "whole answers")
+    asked = [(run, s, s == last, p.with_name(f"query-{p.name}")) for _, s, p in jobs]
+    run_jobs(answer_queries, [j for j in asked if not artifacts.intact(j[3])], "whole answers")
     answered = [artifacts.read_parquet(path).assign(step=step) for _, step, _, path in asked]
     answers = pd.concat(answered).merge(steps, on="step")
     work.table("query_answers", answered[-1].drop(columns="step"))
@@ -98,24 +100,22 @@ def _piece(work: Workspace, step: int) -> Path:
     return work.parts / f"first_token-{step:06d}.parquet"
 
 
-def measure_checkpoint(run_path: Path, step: int, out: Path) -> None:
+def measure_checkpoint(run: Run, step: int, out: Path) -> None:
     """First-token accuracy of one checkpoint on trained and held-out wordings."""
-    run = Run.open(run_path)
     path = common.checkpoint_path(run, step)
     model, tokenizer = load_model(path, attention="sdpa").to(device()), load_tokenizer(path)
     validation = run.read(run.path / "data" / "validation.parquet")
     with fast_kernels(model):
         measured = first_token_accuracy(model, tokenizer, validation)
-    artifacts.write_parquet(out, measured)
+    artifacts.write_piece(out, measured)
 
 
-def answer_queries(run_path: Path, step: int, everything: bool, out: Path) -> None:
+def answer_queries(run: Run, step: int, everything: bool, out: Path) -> None:
     """Whole answers by greedy generation, for the validation people.
 
     With ``everything`` for all attributes in both wordings, else for the tasks of circuits in the
     trained one.
     """
-    run = Run.open(run_path)
     tasks = run.config.circuit.tasks
     attributes, wordings = (ATTRIBUTES, WORDINGS) if everything else (tasks, WORDINGS[:1])
     path = common.checkpoint_path(run, step)
@@ -132,4 +132,4 @@ def answer_queries(run_path: Path, step: int, everything: bool, out: Path) -> No
             who = people[["person_id", "kind", "band"]].reset_index(drop=True)
             named = who.assign(attribute=attribute, wording=wording)
             frames.append(pd.concat([named, answers.reset_index(drop=True)], axis=1))
-    artifacts.write_parquet(out, pd.concat(frames, ignore_index=True))
+    artifacts.write_piece(out, pd.concat(frames, ignore_index=True))

@@ -44,12 +44,10 @@ def compute(work: Workspace) -> None:
     run = work.run
     checkpoints = run.table("checkpoints")
     steps = [int(step) for step in checkpoints["step"]]
-    jobs = [
-        (run.path, step, "answers", work.parts / f"answers-{step:06d}.parquet") for step in steps
-    ]
+    jobs = [(run, step, "answers", work.parts / f"answers-{step:06d}.parquet") for step in steps]
     for step in dict.fromkeys([steps[0], steps[-1]]):
-        jobs.append((run.path, step, "bits", work.parts / f"bits-{step:06d}.parquet"))
-    run_jobs(measure, [j for j in jobs if not j[3].is_file()], "people never seen, bits")
+        jobs.append((run, step, "bits", work.parts / f"bits-{step:06d}.parquet"))
+    run_jobs(measure, [j for j in jobs if not artifacts.intact(j[3])], "people never seen, bits")
     found = {
         what: pd.concat([artifacts.read_parquet(j[3]) for j in jobs if j[2] == what])
         for what in ("answers", "bits")
@@ -85,14 +83,13 @@ def fixed_draw(people: pd.DataFrame, kind: str, n: int, seed: int) -> pd.DataFra
     return people.iloc[np.sort(drawn)].assign(group=kind)
 
 
-def measure(run_path: Path, step: int, what: Literal["answers", "bits"], out: Path) -> None:
+def measure(run: Run, step: int, what: Literal["answers", "bits"], out: Path) -> None:
     """One of the two measurements at one checkpoint."""
-    run = Run.open(run_path)
     path = run.verify(common.checkpoint_path(run, step))
     model, tokenizer = load_model(path, attention="sdpa", device=device()), load_tokenizer(path)
     with fast_kernels(model):
         measured = {"answers": ask, "bits": count_bits}[what](run, model, tokenizer)
-    artifacts.write_parquet(out, measured.assign(step=step))
+    artifacts.write_piece(out, measured.assign(step=step))
 
 
 def ask(run: Run, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> pd.DataFrame:

@@ -43,14 +43,15 @@ def compute(work: Workspace) -> None:
     step = int(common.analysed_checkpoints(run)["step"].iloc[-1])
     first = run.config.circuit.tasks[0]
     numbers = [i for i, cell in enumerate(common.cells(run.config)) if cell.task == first]
-    jobs = [(run.path, step, i, work.parts / f"{i:03d}.parquet") for i in numbers]
-    run_jobs(compare_cell, [j for j in jobs if not j[3].is_file()], "ways to find a circuit")
+    jobs = [(run, step, i, work.parts / f"{i:03d}.parquet") for i in numbers]
+    run_jobs(
+        compare_cell, [j for j in jobs if not artifacts.intact(j[3])], "ways to find a circuit"
+    )
     work.table("ways", pd.concat([artifacts.read_parquet(j[3]) for j in jobs], ignore_index=True))
 
 
-def compare_cell(run_path: Path, step: int, number: int, out: Path) -> None:
+def compare_cell(run: Run, step: int, number: int, out: Path) -> None:
     """The rows of one cell."""
-    run = Run.open(run_path)
     cell, graph, n = (
         common.cells(run.config)[number],
         common.graph_of_run(run),
@@ -82,4 +83,4 @@ def compare_cell(run_path: Path, step: int, number: int, out: Path) -> None:
                  "ablation": ablation, "faithfulness": result.faithfulness,
                  "hit": result.hit_at(run.config.circuit.hit_k), "n_pairs": len(held_out)}
             )  # fmt: skip
-    artifacts.write_parquet(out, pd.DataFrame(rows))
+    artifacts.write_piece(out, pd.DataFrame(rows))

@@ -38,6 +38,7 @@ from kc_utils.world import (
     stream,
 )
 
+TABLES = ("steps", "summary", "units")
 NAME_TEXTS = 6
 """Texts about each new person that teach the name; read again as often as needed."""
 
@@ -52,16 +53,20 @@ def compute(work: Workspace) -> None:
     start = work.parts / "start"
     if not start.is_dir():
         make_start(work.run, start)
-    jobs = [(work.run.path, start, s, work.parts / s.replace(" ", "-")) for s in STRATEGIES]
-    run_jobs(follow, [j for j in jobs if not (j[3] / "steps.parquet").is_file()], "strategies")
+    jobs = [(work.run, start, s, work.parts / s.replace(" ", "-")) for s in STRATEGIES]
+    run_jobs(follow, [j for j in jobs if not _done(j[3])], "strategies")
     steps, summary, units = (
         pd.concat([artifacts.read_parquet(j[3] / f"{name}.parquet") for j in jobs])
-        for name in ("steps", "summary", "units")
+        for name in TABLES
     )
     require_one_budget(steps)
     work.table("strategies", steps.reset_index(drop=True))
     work.table("strategies_summary", summary.reset_index(drop=True))
     work.table("strategies_units", units.reset_index(drop=True))
+
+
+def _done(folder: Path) -> bool:
+    return all(artifacts.intact(folder / f"{name}.parquet") for name in TABLES)
 
 
 def require_one_budget(steps: pd.DataFrame) -> None:
@@ -169,9 +174,8 @@ def make_start(run: Run, folder: Path) -> None:
     save_model(model, tokenizer, folder)
 
 
-def follow(run_path: Path, start: Path, strategy: str, out: Path) -> None:
+def follow(run: Run, start: Path, strategy: str, out: Path) -> None:
     """Train one strategy, measuring on the way; writes the strategy's rows of the tables."""
-    run = Run.open(run_path)
     settings, chosen = run.config, run.config.strategies
     model, tokenizer = load_model(start, attention="sdpa"), load_tokenizer(start)
     material = Material.of(run, tokenizer)
@@ -184,5 +188,5 @@ def follow(run_path: Path, start: Path, strategy: str, out: Path) -> None:
         every=every, description=strategy, callbacks=[follower.freezer],
     )  # fmt: skip
     follower.freezer.release()
-    for name, frame in follower.tables(steps).items():  # the steps come last: they say "done"
-        artifacts.write_parquet(out / f"{name}.parquet", frame.assign(strategy=strategy))
+    for name, frame in follower.tables(steps).items():
+        artifacts.write_piece(out / f"{name}.parquet", frame.assign(strategy=strategy))

@@ -1,0 +1,65 @@
+"""One writer per folder: whoever writes into a run holds its lock; readers need none.
+
+The lock is the operating system's, on a file beside the folder, and ends with the process that
+holds it, whatever kills that. The file says who it is, for the refusal that others get.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from kc_utils.errors import KcError
+
+_SHOWN = 80  # characters of the holder's command line
+
+
+def lock_file(folder: Path) -> Path:
+    """Where the lock of a folder lies: beside it, so that the folder holds results only."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of ``folder``, which need not exist yet.
+
+    Not to be taken twice by one process: the second attempt is refused like anybody else's.
+
+    Raises:
+        KcError: another process holds it; named with its process number and command.
+    """
+    path = lock_file(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise KcError(
+            f"{folder} is being written by {_holder(path)}; wait for its end or choose another "
+            "folder."
+        ) from None
+    try:
+        path.write_text(f"process {os.getpid()} ({_command()})", encoding="utf-8")
+        yield
+    finally:
+        # Removed while it is held: whoever opened it in the meantime sees that it has no name any
+        # more and tries again (filelock checks this).
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _command() -> str:
+    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return " ".join(words)[:_SHOWN]
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") or "another process"
+    except OSError:
+        return "another process"
