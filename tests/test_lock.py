@@ -47,10 +47,12 @@ def test_a_second_writer_is_refused_and_told_who_holds_the_folder(holder, tmp_pa
 
 
 def test_a_killed_holder_holds_nothing(holder, tmp_path) -> None:
+    (tmp_path / "run" / "tables").mkdir(parents=True)
+    (tmp_path / "run" / "tables" / ".a.parquet.1.partial").write_text("half")
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     with locked(tmp_path / "run"):
-        pass
+        assert not [p for p in (tmp_path / "run").rglob("*") if p.is_file()]
 
 
 def test_a_stage_is_not_computed_beside_another_writer_but_can_be_read(tmp_path) -> None:

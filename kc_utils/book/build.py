@@ -200,6 +200,12 @@ def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
                 f"{executed} is missing, so the book has no page {stored.stem!r}; "
                 f"'kc run --profile {run.config.profile} --run-dir {run.path}' executes it."
             )
+        known = run.record["notebooks"].get(stored.relative_to(root / "notebooks").as_posix()[:-6])
+        if known and known.get("digest") not in (None, artifacts.sha256(executed)):
+            raise KcError(
+                f"{executed} is damaged or was edited: it is not what was executed; 'kc run "
+                f"--profile {run.config.profile} --run-dir {run.path}' executes it again."
+            )
         try:
             text = executed.read_text(encoding="utf-8")
             if stored.parent.name == EXERCISES:

@@ -13,11 +13,13 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextvars import ContextVar
 from multiprocessing.connection import wait
 from typing import Any
@@ -25,6 +27,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from kc_utils.errors import KcError
 from kc_utils.kernels.kept_memory import keep_memory
 from kc_utils.models.devices import has_gpu
 
@@ -44,6 +47,9 @@ def run_jobs(
 
     ``function`` must be importable (defined at module level). ``done(i, result)`` is called here as
     soon as a result is known. The first error stops the rest.
+
+    Raises:
+        KcError: a worker process died.
     """
     results: list[Any] = [None] * len(jobs)
     for i, result in _results(function, jobs, description):
@@ -70,10 +76,23 @@ def _results(
         try:
             for future in tqdm(as_completed(futures), total=len(jobs), desc=description):
                 yield futures[future], future.result()
-        except BaseException:
+        except BaseException as error:
             for future in futures:
                 future.cancel()
+            if isinstance(error, KeyboardInterrupt):
+                _stop_workers()
+            if isinstance(error, BrokenProcessPool):
+                raise KcError(
+                    f"A worker process died during {description!r}, most likely for want of "
+                    "memory; start again: what is done is kept."
+                ) from None
             raise
+
+
+def _stop_workers() -> None:
+    """Ctrl-C does not wait for the jobs under way."""
+    for process in multiprocessing.active_children():
+        process.terminate()
 
 
 @contextlib.contextmanager
@@ -98,6 +117,8 @@ def _processes(most: int) -> ProcessPoolExecutor:
 
 
 def _start_worker() -> None:
+    # A terminal sends Ctrl-C to every process; the one that started the jobs decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     keep_memory()
     threading.Thread(target=_die_with_parent, daemon=True).start()

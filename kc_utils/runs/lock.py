@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from kc_utils import artifacts
 from kc_utils.errors import KcError
 
 _SHOWN = 80  # characters of the holder's command line
@@ -45,6 +46,8 @@ def locked(folder: Path) -> Iterator[None]:
         ) from None
     try:
         path.write_text(f"process {os.getpid()} ({_command()})", encoding="utf-8")
+        for left in folder.rglob(".*.partial"):  # by writers who were killed: nobody else writes
+            artifacts.remove(left)
         yield
     finally:
         # Removed while it is held: whoever opened it in the meantime sees that it has no name any

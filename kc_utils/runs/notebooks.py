@@ -51,7 +51,7 @@ def execute_all(run: Run, wanted: dict[str, list[str]], parameters: dict[str, An
         target = run.path / "notebooks" / f"{name}.ipynb"
         key = key_of(artifacts.sha256(notebook_path(name)), source, stage_keys, parameters)
         known = run.record["notebooks"].get(name)
-        if not (known and known["key"] == key and target.is_file()):
+        if not (known and known["key"] == key and _as_executed(target, known)):
             jobs.append((name, target, parameters))
             keys.append(key)
 
@@ -59,6 +59,7 @@ def execute_all(run: Run, wanted: dict[str, list[str]], parameters: dict[str, An
         seconds, peak = took
         run.record["notebooks"][jobs[i][0]] = {
             "key": keys[i], "seconds": seconds, "peak_bytes": peak,
+            "digest": artifacts.sha256(jobs[i][1]),
         }  # fmt: skip
         run.save()
 
@@ -69,6 +70,11 @@ def execute_all(run: Run, wanted: dict[str, list[str]], parameters: dict[str, An
         first = {name: books.pop(name) for name in wanted}
         run.record["notebooks"] = first | books
         run.save()
+
+
+def _as_executed(target: Path, known: dict[str, Any]) -> bool:
+    """Whether the executed notebook is there as papermill left it."""
+    return target.is_file() and artifacts.sha256(target) == known.get("digest")
 
 
 def _execute(name: str, target: Path, parameters: dict[str, Any]) -> tuple[float, int]:

@@ -34,6 +34,10 @@ class _Stage(_Cost):
     wrote: dict[str, str]
 
 
+class _Notebook(_Cost):
+    digest: str | None = None
+
+
 class _Record(BaseModel):
     """The shape of a record; what the configuration may hold is the configuration's matter."""
 
@@ -41,7 +45,7 @@ class _Record(BaseModel):
 
     config: dict[str, Any]
     stages: dict[str, _Stage]
-    notebooks: dict[str, _Cost] = {}
+    notebooks: dict[str, _Notebook] = {}
     other_seconds: dict[str, float] = {}
     provenance: dict[str, Any] = {}
     digest: str | None = None
