@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -39,6 +42,10 @@ def pages_for_blocks(_: int) -> int:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         torch.empty(10 * 2**20).fill_(1.0)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def die(value: int) -> int:
+    os._exit(value)
 
 
 def stage(values: list[int]) -> list[int]:
@@ -131,3 +138,32 @@ def test_shared_processes_serve_all_jobs_inside_and_none_outside() -> None:
 def test_worker_processes_keep_memory() -> None:
     of_eight_blocks = 8 * 10 * 2**20 * 4 // resource.getpagesize()
     assert max(run_jobs(pages_for_blocks, [(1,), (2,)], "blocks")) < of_eight_blocks / 50
+
+
+def test_a_worker_that_dies_is_told_in_one_sentence() -> None:
+    with pytest.raises(KcError, match="A worker process died during 'heavy work'"):
+        run_jobs(die, [(1,), (1,)], "heavy work")
+
+
+_LONG = """
+import time
+from kc_utils.runs.jobs import run_jobs
+if __name__ == "__main__":
+    print("started", flush=True)
+    run_jobs(time.sleep, [(3600.0,), (3600.0,)], "sleep")
+"""
+
+
+def test_ctrl_c_stops_the_jobs_under_way(tmp_path) -> None:
+    (tmp_path / "long.py").write_text(_LONG)
+    with subprocess.Popen(
+        [sys.executable, "long.py"], cwd=tmp_path, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "started\n"
+        while not process.stderr.read(1):  # the bar of the jobs: they have been handed out
+            pass
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode != 0
+    assert said.count("KeyboardInterrupt") <= 1  # of the process itself, none of its workers

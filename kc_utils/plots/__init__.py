@@ -49,6 +49,7 @@ from kc_utils.plots.interactive.drawing import circuit_drawing, circuit_drawing_
 from kc_utils.plots.interactive.drawing_epochs import circuit_drawing_epochs
 from kc_utils.plots.interactive.figure import Drawing
 from kc_utils.plots.interactive.sliders import activation_slider, entropy_slider, lens_slider
+from kc_utils.plots.interactive.switches import switches
 from kc_utils.plots.logit_lens import logit_lens_lines, logit_lens_probability, logit_lens_rank
 from kc_utils.plots.methods import score_distribution
 from kc_utils.plots.performance import (
@@ -125,6 +126,7 @@ __all__ = [
     "strategy_curves",
     "strategy_trade_off",
     "svg_bytes",
+    "switches",
     "table",
     "training_loss",
     "transfer_curves",
