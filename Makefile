@@ -16,7 +16,7 @@ endif
 export HF_HUB_OFFLINE ?= 1
 export KC_INSTALL_SECONDS = $(shell cat $(VENV)/.seconds 2>/dev/null)
 
-.PHONY: book test test-fast lint run bench lab lock clean install
+.PHONY: book test test-fast lint run bench campaign lab lock clean install
 
 book: install
 	$(BIN)/kc run --profile $(PROFILE) --run-dir $(RUN_DIR)
@@ -41,6 +41,10 @@ lint: install
 # Ratios to the floor, on one thread; about ten minutes, best on an idle machine.
 bench: install
 	$(BIN)/python -m tests.benchmarks
+
+# Kills, full disks, damaged files, two at once: up to 90 minutes. Its report is a page of the book.
+campaign: install
+	$(BIN)/python -m tests.campaign
 
 lab: install
 	$(BIN)/jupyter lab notebooks

@@ -22,7 +22,14 @@ from typing import Any
 import yaml
 
 from kc_utils import ROOT, artifacts
-from kc_utils.book import contents, cost_tables, front_page, reference_tables, run_tables
+from kc_utils.book import (
+    campaign_table,
+    contents,
+    cost_tables,
+    front_page,
+    reference_tables,
+    run_tables,
+)
 from kc_utils.book.exercises import published_notebook
 from kc_utils.book.whole_book import NAME, write_whole_book
 from kc_utils.errors import KcError
@@ -80,6 +87,7 @@ def generated_parts(run: Run, root: Path) -> dict[str, str]:
         | reference_tables.pages(run.config, root)
         | run_tables.pages(run, reference)
         | cost_tables.pages(run, reference)
+        | campaign_table.pages(reference)
     )
 
 

@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kc_utils import ROOT, artifacts
+from kc_utils.runs.record import commit
 from tests.campaign.damage import damage_files
 from tests.campaign.full_disk import fill_disks
 from tests.campaign.fuzz import fuzz
@@ -44,8 +45,8 @@ def main() -> int:
         if unknown := set(names) - set(parts):
             parser.error(f"unknown part {unknown.pop()!r}; allowed are {', '.join(parts)}")
         outcomes = [_timed(name, parts[name]) for name in names]
-    artifacts.write_json(chosen.out, {"seed": chosen.seed, "scale": chosen.scale,
-                                      "parts": outcomes})  # fmt: skip
+    report = {"seed": chosen.seed, "scale": chosen.scale, "git": commit(), "parts": outcomes}
+    artifacts.write_json(chosen.out, report)
     return int(any(part["failures"] for part in outcomes))
 
 

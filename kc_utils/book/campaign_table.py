@@ -1,0 +1,37 @@
+"""The table of the campaign of faults: what was done to which files, and what did not survive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kc_utils import artifacts
+from kc_utils.book.markdown import table
+
+REPORT = "campaign.json"
+_PARTS = {
+    "kills": "a run, or one of its processes, killed at a random moment",
+    "disks": "a disk that is full after a random number of bytes",
+    "damage": "one bit flipped, or the end cut off, in a file of a finished run",
+    "together": "a second run started on the same folder at a random moment",
+    "fuzz": "settings, facts files and command lines put together at random",
+}
+
+
+def pages(reference: Path) -> dict[str, str]:
+    """File name -> MyST text of the last campaign whose report is stored in ``reference``."""
+    path = reference / REPORT
+    if not path.is_file():
+        return {"campaign.md": "No report of a campaign is stored.\n"}
+    report = artifacts.read_json(path)
+    rows = [
+        (
+            _PARTS.get(part["part"], part["part"]),
+            sum(n for kind, n in part["tried"].items() if not kind.startswith("not tried")),
+            len(part["failures"]),
+            f"{part['seconds'] / 60:.0f}",
+        )
+        for part in report["parts"]
+    ]
+    header = ("what was done", "times", "not survived", "minutes")
+    said = f"Seed {report['seed']}, commit {report['git'] or 'not recorded'}.\n\n"
+    return {"campaign.md": said + table(header, rows)}
