@@ -30,6 +30,11 @@ def notebooks_at_once(cores: int) -> int:
     return min(cores, 4)
 
 
+def threads_per_notebook(cores: int) -> int:
+    """Threads of a kernel, so that all cores are used when the notebooks of a run are executed."""
+    return max(1, cores // notebooks_at_once(cores))
+
+
 def memory_bytes() -> int:
     """Memory of the machine, or of the container."""
     here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

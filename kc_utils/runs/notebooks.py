@@ -13,7 +13,7 @@ from kc_utils import ROOT, artifacts
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run, key_of
 from kc_utils.runs.jobs import run_jobs, shared_processes
-from kc_utils.runs.machine import notebooks_at_once, usable_cores
+from kc_utils.runs.machine import notebooks_at_once, threads_per_notebook, usable_cores
 from kc_utils.runs.peak_memory import PeakMemory
 
 
@@ -94,6 +94,8 @@ def _papermill(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     declared = papermill.inspect_notebook(str(source))
     given = {name: value for name, value in parameters.items() if name in declared}
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    # Kernels run side by side: with a thread for every core each, they would wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads_per_notebook(usable_cores())))
     logging.getLogger("papermill").setLevel(logging.WARNING)
     output = target.with_name(f"{target.name}.ipynb")  # papermill warns of other endings
     try:
