@@ -26,6 +26,7 @@ from kc_utils.plots.interactive.attention import attention_figure
 from kc_utils.plots.interactive.drawing import circuit_drawing
 from kc_utils.plots.markup import escape, visible
 from kc_utils.plots.tables import table
+from kc_utils.runs.folder import Run
 
 TRICKS = (
     "<script>window.ran = 1</script>", "<img src=x onerror='window.ran = 1'>", "</script>",
@@ -169,20 +170,15 @@ def specificity(relation: str) -> str:
     return facts_words.specificity(pd.DataFrame(rows), pd.DataFrame([overlap]), "known")
 
 
-def summary(text: str) -> str:
-    provenance = {
-        "machine": text,
-        "processor": text,
-        "python": text,
-        "device": text,
-        "git": text + "g",
-    }
-    model = SimpleNamespace(shape="gpt2", source="folder", path=f"/models/{text}m")
-    run: Any = SimpleNamespace(
-        record={"provenance": provenance}, seconds=dict,
-        config=SimpleNamespace(profile=text, seed=0, model=model),
-    )  # fmt: skip
-    return run_tables.summary(run)
+class NamedRun(Run):
+    """A run whose every name is ``text``; nothing of it is stored."""
+
+    def __init__(self, text: str) -> None:
+        provenance = dict.fromkeys(("machine", "processor", "python", "device"), text)
+        self.record = {"stages": {}, "notebooks": {}, "other_seconds": {}}
+        self.record["provenance"] = provenance | {"git": text + "g"}
+        model = SimpleNamespace(shape="gpt2", source="folder", path=f"/models/{text}m")
+        self.config: Any = SimpleNamespace(profile=text, seed=0, model=model)
 
 
 MARKDOWN: dict[str, Make] = {
@@ -192,7 +188,7 @@ MARKDOWN: dict[str, Make] = {
     "share": known_share,
     "model": setup_of,
     "specificity": specificity,
-    "run": summary,
+    "run": lambda text: run_tables.summary(NamedRun(text)),
 }
 
 
