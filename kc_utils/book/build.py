@@ -30,6 +30,7 @@ from kc_utils.book import (
     reference_tables,
     run_tables,
 )
+from kc_utils.book.checkout import need_checkout
 from kc_utils.book.exercises import published_notebook
 from kc_utils.book.whole_book import NAME, write_whole_book
 from kc_utils.errors import KcError
@@ -57,8 +58,9 @@ def stage_book(run_dir: str | Path, root: Path = ROOT, out: Path | None = None) 
     incremental; files that no longer belong to the book are removed.
 
     Raises:
-        KcError: the run, or an executed notebook, is missing.
+        KcError: the project's own pages, the run, or an executed notebook is missing.
     """
+    need_checkout("kc book", root)
     from kc_utils.plots.interactive.attention import CIRCUITSVIS, circuitsvis_source
 
     run = Run.open(run_dir)

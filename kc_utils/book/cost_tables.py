@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kc_utils import artifacts
-from kc_utils.book.markdown import minutes, peak_memory, table
+from kc_utils.book.markdown import code, minutes, peak_memory, table, text
 from kc_utils.book.run_tables import study_and_experiments
 from kc_utils.book.stored_results import stored_references
 from kc_utils.errors import KcError
@@ -171,7 +171,7 @@ def whole_runs(run: Run, reference: Path) -> str:
             seconds, lambda found: minutes(sum(found)) if found else "not computed"
         )
         longest = max(seconds, key=lambda name: seconds[name])
-        return (f"`{profile}`", which, *groups, f"`{longest}`", machine)
+        return (code(profile), which, *groups, code(longest), text(machine))
 
     here = {n: s["seconds"] for n, s in run.record["stages"].items()}
     rows = []
@@ -180,7 +180,7 @@ def whole_runs(run: Run, reference: Path) -> str:
     sweep = reference / "sweep"
     if (sweep / PROVENANCE).is_file():
         rows += [
-            row(r["profile"], f"seed {r['seed']} of the sweep", r["seconds"], r["machine"])
+            row(r["profile"], f"seed {text(r['seed'])} of the sweep", r["seconds"], r["machine"])
             for r in SweepTables.open(sweep).record["runs"]
         ]
     for stored in stored_references(reference):
@@ -246,4 +246,4 @@ def _value(run: Run, name: str) -> str:
     section, _, key = name.rpartition(".")
     value = getattr(getattr(run.config, section) if section else run.config, key)
     shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-    return f"`{shown}`"
+    return code(shown)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
+from kc_utils.book.markdown import text as plain
 from kc_utils.facts.figures import of
 
 Tables = dict[str, pd.DataFrame]
@@ -15,23 +17,25 @@ def setup(record: dict[str, Any], tables: Tables) -> str:
     """Model, size of the graph and the circuit, cost, versions."""
     graph, settings, made = tables["graph"].iloc[0], record["of"]["settings"], record["made_with"]
     model, cost = record["of"]["models"][-1], record["cost"]
-    versions = ", ".join(f"{name} {made['versions'][name]}" for name in ("torch", "transformers"))
+    versions = ", ".join(
+        f"{name} {plain(made['versions'][name])}" for name in ("torch", "transformers")
+    )
     return (
-        f"- model: {model['name']}, {graph['n_layers']} layers with {graph['n_heads']} heads; "
-        f"{graph['n_nodes']:,} nodes and {graph['n_edges']:,} edges, of which the circuit keeps "
-        f"**{graph['top_n']:,}** ({settings['top_share']:.0%}) before pruning\n"
+        f"- model: {plain(model['name'])}, {graph['n_layers']} layers with {graph['n_heads']} "
+        f"heads; {graph['n_nodes']:,} nodes and {graph['n_edges']:,} edges, of which the circuit "
+        f"keeps **{graph['top_n']:,}** ({settings['top_share']:.0%}) before pruning\n"
         f"- up to {settings['pairs']} pairs for each relation, group and half; {settings['steps']} "
         f"steps of EAP-IG; seed {settings['seed']}\n"
         f"- cost: **{cost['cpu_seconds'] / 60:.0f} minutes** of one processor core, "
         f"{cost['peak_memory_mib'] / 1024:.1f} GiB of memory\n"
-        f"- commit {made['git'] or 'not recorded'}, {versions}, {made['machine']}"
+        f"- commit {plain(made['git'] or 'not recorded')}, {versions}, {plain(made['machine'])}"
     )
 
 
 def known_share(facts: pd.DataFrame) -> str:
     """How much is known per relation, beside always giving the commonest answer."""
     said = []
-    for relation, part in facts.groupby("relation", sort=False):
+    for relation, part in _by_relation(facts):
         guess = part["answer"].value_counts().iloc[0] / len(part)
         said.append(
             f"**{part['first_right'].mean():.0%}** of the facts of *{relation}* are right (always "
@@ -44,7 +48,7 @@ def curve(sizes: pd.DataFrame, group: str, enough: float = 0.85) -> str:
     """The smallest tested size that restores ``enough`` on held-out facts."""
     rows = sizes[(sizes["ablation"] == "corrupted") & (sizes["group"] == group)]
     said = []
-    for relation, part in rows[rows["split"] == "evaluate"].groupby("relation", sort=False):
+    for relation, part in _by_relation(rows[rows["split"] == "evaluate"]):
         found = part[part["circuit"] == "own"].sort_values("share")
         good = found[found["faithfulness"] >= enough]
         if good.empty:
@@ -65,21 +69,22 @@ def specificity(transfer: pd.DataFrame, overlap: pd.DataFrame, group: str) -> st
     """Discovered against foreign circuits on held-out facts, and how many edges they share."""
     rows = transfer[transfer["ablation"] == "corrupted"].query("group == @group")
     said = []
-    for relation, part in rows.groupby("relation", sort=False):
+    for relation, part in _by_relation(rows):
         found = part[part["circuit"] == "own"]
         same = found.query("source_relation == relation and source_group == group").iloc[0]
         foreign = found.query("source_relation != relation and source_group == group")
         random = part[part["circuit"] == "random"].iloc[0]
         text = f"*{relation}*: its own circuit restores **{same['faithfulness']:z.2f}**"
         for row in foreign.to_dict("records"):
-            text += f", that of *{row['source_relation']}* **{row['faithfulness']:z.2f}**"
+            text += f", that of *{plain(row['source_relation'])}* **{row['faithfulness']:z.2f}**"
             clear = row["faithfulness_high"] < same["faithfulness_low"]
             text += " (clearly less)" if clear else " (not clearly less)"
         said.append(f"{text}, random ones {random['faithfulness']:z.2f}")
     pairs = overlap.query("group == @group and other_group == @group and relation < other_relation")
     for row in pairs.to_dict("records"):
+        both = f"*{plain(row['relation'])}* and *{plain(row['other_relation'])}*"
         said.append(
-            f"the circuits of *{row['relation']}* and *{row['other_relation']}* share "
+            f"the circuits of {both} share "
             f"**{row['edge_jaccard']:.0%}** of their joint edges (two random ones of that size: "
             f"{row['random_edge_jaccard']:.0%})"
         )
@@ -97,7 +102,7 @@ def unknown(tables: Tables) -> str:
         row = part.set_index("group").loc["unknown"]
         wrong = of(facts, relation, "unknown")
         said.append(
-            f"*{relation}*: the median rank of a right answer that is not first is "
+            f"*{plain(relation)}*: the median rank of a right answer that is not first is "
             f"**{wrong['rank'].median():.0f}**, and {(wrong['rank'] <= 10).mean():.0%} are among "
             f"the first ten. The whole model's logit difference between the right answer and the "
             f"other country's is **{row['clean_logit_diff']:+.1f}** on wrong facts and "
@@ -119,3 +124,9 @@ def heads(table: pd.DataFrame) -> str:
         f"heads{layers}. Their share is {len(movers) / max(1, len(inside)):.0%} in the circuit and "
         f"{(table['role'] == 'mover').mean():.0%} among all heads of the model."
     )
+
+
+def _by_relation(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each relation, with its name as Markdown shows it: it is somebody's text."""
+    for relation, part in table.groupby("relation", sort=False):
+        yield plain(relation), part

@@ -6,21 +6,44 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kc_utils.plots.markup import visible
+
 _ROLE = re.compile(r":\w+:`~?([^`]+)`")
 _MIB = 2**20
+# What CommonMark, GitHub's additions and MyST take for markup inside a line; an underscore between
+# letters or digits is none.
+_MARKS = re.compile(r"[\\`*{}\[\]<>&$|~]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; cells that are not text are shown as code."""
+    """A Markdown table; cells are Markdown, and those that are not text are shown as code."""
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
+def text(value: object) -> str:
+    """Text from data for the inside of a line of Markdown: all of it is shown, none is markup.
+
+    Marks become character references rather than backslashes, which would be read as mathematics
+    by notebooks.
+    """
+    return _MARKS.sub(lambda found: f"&#{ord(found[0])};", visible(value).strip())
+
+
+def code(value: object) -> str:
+    """Text from data as inline code."""
+    line = visible(value)
+    longest = max(map(len, re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    room = " " if not line.strip() or "`" in (line[0], line[-1]) else ""
+    return f"{fence}{room}{line or room}{room}{fence}"
+
+
 def as_markdown(docstring: str | None) -> str:
     """A docstring as Markdown: roles and double backquotes become code."""
-    text = _ROLE.sub(lambda m: f"`{m[1].rpartition('.')[2]}`", docstring or "")
-    return " ".join(text.replace("``", "`").split())
+    plain = _ROLE.sub(lambda m: f"`{m[1].rpartition('.')[2]}`", docstring or "")
+    return " ".join(plain.replace("``", "`").split())
 
 
 def written(value: Any) -> str:
@@ -49,5 +72,5 @@ def peak_memory(steps: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = value if isinstance(value, str) else f"`{written(value)}`"
-    return " ".join(text.replace("|", "\\|").split())
+    shown = value if isinstance(value, str) else code(written(value))
+    return " ".join(shown.replace("|", "\\|").split())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kc_utils.book.exercises import MOST_DOTS, all_exercises
-from kc_utils.book.markdown import as_markdown, table, written
+from kc_utils.book.markdown import as_markdown, code, table, written
 from kc_utils.config import Config, profiles
 from kc_utils.config.sections import Section
 
@@ -65,9 +65,9 @@ def parameters(settings: Config) -> str:
 
 def _parameter(key: str, schema: dict[str, Any], default: Any, here: Any) -> tuple[Any, ...]:
     words = key.rpartition(".")[2].replace("_", " ")
-    changed = f"**`{written(here)}`**" if here != default else f"`{written(here)}`"
+    changed = f"**{code(written(here))}**" if here != default else code(written(here))
     meaning = f"{schema.get('description', words)}; *{allowed(schema)}*"
-    return f"`{key}`", f"`{written(default)}`", changed, meaning
+    return f"`{key}`", code(written(default)), changed, meaning
 
 
 def allowed(schema: dict[str, Any]) -> str:

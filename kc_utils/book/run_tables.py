@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kc_utils.book.markdown import mebibytes, peak_memory, table
+from kc_utils.book.markdown import code, mebibytes, peak_memory, table, text
 from kc_utils.book.stored_results import stored_references
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.runs.folder import Run
@@ -33,14 +33,14 @@ def summary(run: Run) -> str:
     memory = f", {made['memory_bytes'] / 2**30:.0f} GiB" if "memory_bytes" in made else ""
     steps = {name: s for name, s in run.seconds().items() if name != "book"}
     rows = [
-        ("profile", f"`{c.profile}`"),
-        ("seed", f"`{c.seed}`"),
-        ("model", model if c.model.path is None else f"{model}: `{Path(c.model.path).name}`"),
-        ("machine", made["machine"] + memory),
-        ("processor", made.get("processor", "not recorded")),
-        ("device", str(made.get("device", "cpu"))),
-        ("Python", made["python"]),
-        ("commit", f"`{made['git']}`" if made["git"] else "not recorded"),
+        ("profile", code(c.profile)),
+        ("seed", code(c.seed)),
+        ("model", model if c.model.path is None else f"{model}: {code(Path(c.model.path).name)}"),
+        ("machine", text(made["machine"]) + memory),
+        ("processor", text(made.get("processor", "not recorded"))),
+        ("device", text(made.get("device", "cpu"))),
+        ("Python", text(made["python"])),
+        ("commit", code(made["git"]) if made["git"] else "not recorded"),
         ("seconds of all steps", f"{sum(steps.values()):,.0f}"),
     ]
     return table(("what", "value"), rows)
@@ -59,20 +59,21 @@ def seconds_of_stages(run: Run) -> str:
         size = sum(path.stat().st_size for path in wrote if path.is_file())
         files = f"{len(wrote)} files, {mebibytes(size, 1)}" if wrote else ""
         share = f"{seconds / total:.0%}" if total else ""
-        rows.append((f"`{name}`", f"{seconds:.1f}", share, peak_memory([record]), files))
+        rows.append((code(name), f"{seconds:.1f}", share, peak_memory([record]), files))
     rows.append(("**total**", f"**{total:.1f}**", "", "", ""))
     return table(("stage", "seconds", "share", "peak memory", "wrote"), rows)
 
 
 def versions(run: Run) -> str:
     """Versions of the packages that the numbers depend on."""
-    return table(("package", "version"), sorted(run.record["provenance"]["versions"].items()))
+    found = sorted(run.record["provenance"]["versions"].items())
+    return table(("package", "version"), [(text(name), text(which)) for name, which in found])
 
 
 def notebooks(run: Run) -> str:
     """Seconds per executed notebook, of its longest cell, and the most memory it held."""
     rows = [
-        (f"`{name}`", f"{s['seconds']:.1f}", _longest_cell(run.path, name), peak_memory([s]))
+        (code(name), f"{s['seconds']:.1f}", _longest_cell(run.path, name), peak_memory([s]))
         for name, s in run.record["notebooks"].items()
     ]
     if not rows:
@@ -99,9 +100,9 @@ def sweep_runs(folder: Path) -> str:
     for run in SweepTables.open(folder).record["runs"]:
         groups = study_and_experiments(run["seconds"], lambda found: f"{sum(found):,.0f}")
         rows.append(
-            (f"`{run['profile']}`", f"`{run['seed']}`", *groups,
-             f"`{run['git'] or 'not recorded'}`", run["machine"], str(run["device"]),
-             run["versions"]["torch"])
+            (code(run["profile"]), code(run["seed"]), *groups,
+             code(run["git"] or "not recorded"), text(run["machine"]), text(run["device"]),
+             text(run["versions"]["torch"]))
         )  # fmt: skip
     header = ("profile", "seed", "seconds of the study", "of the experiments", "commit", "machine",
               "device", "torch")  # fmt: skip
@@ -126,9 +127,9 @@ def stored_runs(reference: Path) -> str:
         made = stored.record
         config = made["config"]
         rows.append(
-            (f"`{stored.path.name}`", f"`{config['profile']}`", f"`{config['seed']}`",
-             f"{sum(made['seconds'].values()):,.0f}", f"`{made['git'] or 'not recorded'}`",
-             made["machine"], made["date"])
+            (code(stored.path.name), code(config["profile"]), code(config["seed"]),
+             f"{sum(made['seconds'].values()):,.0f}", code(made["git"] or "not recorded"),
+             text(made["machine"]), text(made["date"]))
         )  # fmt: skip
     if not rows:
         return "The project holds no other stored results.\n"

@@ -8,8 +8,10 @@ Layout of the folder::
     run/                  what exercises and chapters read of a run, if one was given
     student.json          digests of the notebooks and the README, as they were written
 
-Notebooks point at ``run/``, so nothing has to be computed. The folder is made beside its place and
-renamed: it is whole or absent.
+Notebooks point at ``run/``, so nothing has to be computed. What somebody's own execution left in a
+notebook (outputs, numbers of cells, most metadata) would give solutions and paths away, so it stays
+behind, and so do absolute paths in the configuration of the run. The folder is made beside its
+place and renamed: it is whole or absent, and an older one stays until the new one stands.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kc_utils import ROOT, artifacts
+from kc_utils import ROOT, artifacts, config
+from kc_utils.book.checkout import need_checkout
 from kc_utils.book.exercises import (
     MOST_DOTS,
     Exercise,
@@ -41,6 +44,12 @@ RUN = "run"
 #: Folders of a run that exercises and chapters read; checkpoints are chosen one by one.
 _READ = ("data", "tokenizer", "base/model", "scores", "tables")
 _MIB = 2**20
+#: What a notebook says about itself and its cells that a reader needs.
+_CELL_METADATA = ("tags", "mystnb")
+_METADATA = {
+    "kernelspec": ("display_name", "language", "name"),
+    "language_info": ("name", "version"),
+}
 _RUN_DIR = re.compile(r"^run_dir = .*$", flags=re.MULTILINE)
 
 
@@ -89,9 +98,12 @@ def write_student(
         root: project root.
 
     Raises:
-        KcError: ``out`` holds something else or somebody's work, or the run is not finished.
+        KcError: ``out`` holds something else or somebody's work, the run is not finished, or
+            ``root`` holds no exercises.
     """
+    need_checkout("kc student", root)
     out = out.expanduser().resolve()
+    _recover(out)
     _refuse_foreign(out)
     run = None if run_dir is None else _finished(run_dir)
     exercises = tuple(all_exercises(root))
@@ -119,6 +131,8 @@ def _refuse_foreign(out: Path) -> None:
             f"{out} is not empty and was not written by kc student; choose another --out."
         )
     written, found = artifacts.read_json(out / STAMP), _digests(out)
+    if not isinstance(written, dict):
+        raise KcError(f"{out / STAMP} was not written by kc student; choose another --out.")
     changed = sorted(name for name in found if written.get(name) != found[name])
     if changed:
         raise KcError(
@@ -165,7 +179,25 @@ def _pointed(notebook: dict[str, Any], run_dir: str) -> dict[str, Any]:
     return pointed
 
 
+def _unexecuted(notebook: dict[str, Any]) -> dict[str, Any]:
+    """The notebook as if nobody had run it, with the metadata that a reader needs."""
+    cells = []
+    for cell in notebook["cells"]:
+        cell = cell | {"metadata": _only(cell["metadata"], _CELL_METADATA)}
+        cells.append(cell | ({"outputs": [], "execution_count": None} if "outputs" in cell else {}))
+    metadata = notebook["metadata"]
+    kept = {
+        name: _only(metadata[name], keys) for name, keys in _METADATA.items() if name in metadata
+    }
+    return notebook | {"cells": cells, "metadata": kept}
+
+
+def _only(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}
+
+
 def _write(path: Path, notebook: dict[str, Any]) -> None:
+    notebook = _unexecuted(notebook)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -184,16 +216,62 @@ def _copy_run(run: Run, target: Path, all_checkpoints: bool) -> float:
     record = copy.deepcopy(run.record)
     for stage in record["stages"].values():
         stage["wrote"] = {f: d for f, d in stage["wrote"].items() if (target / f).is_file()}
-    artifacts.write_json(target / "run.json", record | {"notebooks": {}})
+    artifacts.write_json(target / "run.json", _portable(run, record) | {"notebooks": {}})
     return sum(p.stat().st_size for p in artifacts.files_below(target)) / _MIB
 
 
+def _portable(run: Run, record: dict[str, Any]) -> dict[str, Any]:
+    """The record with the names of files in its configuration, not where they lie on this machine.
+
+    A stage that is done stays so: it gets the key that it has under the new configuration.
+    """
+    settings = _named(record["config"])
+    if settings == record["config"]:
+        return record
+    there = config.build(settings)
+    stages = {
+        name: stage | ({"key": STAGES.key(there, name)} if STAGES.done(run, name) else {})
+        for name, stage in record["stages"].items()
+    }
+    return record | {"config": settings, "stages": stages}
+
+
+def _named(value: Any) -> Any:
+    """``value`` with every absolute path in it cut to its last part."""
+    if isinstance(value, dict):
+        return {key: _named(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_named(item) for item in value]
+    if isinstance(value, str) and (Path(value).is_absolute() or value.startswith("~")):
+        return Path(value).name
+    return value
+
+
 def _replace(out: Path, partial: Path) -> None:
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    if out.exists():
-        out.rename(old)
+    """Put ``partial`` in the place of ``out``; what fails halfway leaves the old folder there."""
+    old = _old(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial.rename(out)
+    there = out.exists()
+    if there:
+        out.rename(old)
+    try:
+        partial.rename(out)
+    except BaseException:
+        if there:
+            old.rename(out)
+        raise
+    artifacts.remove(old)
+
+
+def _old(out: Path) -> Path:
+    return out.with_name(f".{out.name}.kc-student-old")
+
+
+def _recover(out: Path) -> None:
+    """Put the old folder back where a process was killed between its two renamings."""
+    old = _old(out)
+    if old.is_dir() and not out.exists():
+        old.rename(out)
     artifacts.remove(old)
 
 

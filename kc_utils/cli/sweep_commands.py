@@ -59,9 +59,19 @@ def sweep(
     scheduler: Annotated[
         str | None,
         typer.Option(
-            help="Dask scheduler tcp://host:port; its workers must see the same folders and have "
-            "this package. Default: a cluster on this machine.",
+            help="Dask scheduler tls://host:port (or tcp://, in a network where everybody is "
+            "trusted); its workers must see the same folders and have this package. Default: a "
+            "cluster on this machine.",
         ),
+    ] = None,
+    tls_ca_file: Annotated[
+        Path | None, typer.Option(help="Certificate of who signed the scheduler's, in PEM format.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate that the scheduler is shown, in PEM format.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Its key, where that is not in the same file.")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes on this machine; default one per GPU or core.")
@@ -88,6 +98,7 @@ def sweep(
     request = command.Request(
         profile, profiles, seeds, seed_list, overrides or [], out, experiments, experiments_for, to,
         scheduler, workers, compute, command.KEPT if keep else export, base_of,
+        tls_ca_file, tls_cert, tls_key,
     )  # fmt: skip
     if not command.sweep(request, console):
         raise typer.Exit(2)

@@ -82,8 +82,10 @@ def doctor(
 
 
 def _keep(run_dir: Path, console: Console) -> None:
+    from kc_utils.book.checkout import need_checkout
     from kc_utils.cli.doctor import costs, speed
 
+    need_checkout("kc doctor --keep")  # it stores the reference beside the book
     costs.finished(run_dir)
     with console.status("measuring the speed of this machine"):
         costs.keep(run_dir, speed.speed(), speed.growth())

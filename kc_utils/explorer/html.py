@@ -12,7 +12,6 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from html import escape
 from typing import Any
 
 from jaxtyping import Float
@@ -23,6 +22,7 @@ from torch import Tensor
 from kc_utils.plots import Drawing, svg_bytes
 from kc_utils.plots.components import attention_maps
 from kc_utils.plots.interactive.attention import circuitsvis_props, circuitsvis_source
+from kc_utils.plots.markup import escape
 
 MESSAGE = '<p class="kc-message" role="status">'
 

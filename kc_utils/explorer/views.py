@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import pandas as pd
@@ -27,6 +26,7 @@ from kc_utils.plots import Drawing, circuit_drawing, logit_lens_lines, table
 from kc_utils.plots.components import top_heads
 from kc_utils.plots.evaluation import chosen_size_curve
 from kc_utils.plots.heat import ink
+from kc_utils.plots.markup import escape
 from kc_utils.plots.style import HEAT, SKY
 
 _DRAWN = 40  # edges that a drawing shows at first

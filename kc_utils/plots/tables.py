@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from kc_utils.errors import KcError
+from kc_utils.plots.markup import escape, visible
 from kc_utils.plots.style import ordered
 
 
@@ -95,9 +97,10 @@ def table(
     ``digits`` after the decimal point for floating-point columns, one number or one per column;
     ``gap`` is how these show a cell without a value.
     The element identifiers follow from the content: the same table gives the same HTML, and the
-    styles of two tables on one page do not mix.
+    styles of two tables on one page do not mix. Cells, column names and caption are text: what
+    looks like markup in them is shown and does nothing.
     """
-    frame = check(frame, [], "table")
+    frame = _readable(check(frame, [], "table"))
     names = {c: (names or {}).get(c, str(c).replace("_", " ")) for c in frame.columns}
     shown = frame.rename(columns=names)
     floats = {names[c]: c for c in frame.columns if frame[c].dtype.kind == "f"}
@@ -106,9 +109,24 @@ def table(
     styler = styler.format(na_rep="-", escape="html").hide(axis="index")
     formats = {name: f"{{:z.{n}f}}" for name, n in places.items()}
     styler = styler.format(formats, subset=[*floats], na_rep=gap, escape="html")
-    numbers = [c for c in shown.columns if shown[c].dtype.kind in "iuf"]
-    styler = styler.set_properties(subset=numbers, **{"text-align": "right"})
-    return styler.set_caption(caption) if caption else styler
+    styler = styler.format_index(escape, axis="columns")
+    to_the_right = [c for c in shown.columns if shown[c].dtype.kind in "iuf"]
+    styler = styler.set_properties(subset=to_the_right, **{"text-align": "right"})
+    return styler.set_caption(escape(caption)) if caption else styler
+
+
+def _readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """All that is no number as text: pandas escapes text only, and a list may hold markup too."""
+    frame = frame.copy()
+    for name in frame.columns:
+        if frame[name].dtype.kind not in "biufcmM":
+            frame[name] = pd.Series(map(_text, frame[name]), dtype=object)
+    return frame
+
+
+def _text(value: Any) -> Any:
+    plain = value is None or value is pd.NA or value is pd.NaT or isinstance(value, numbers.Number)
+    return value if plain else visible(value)
 
 
 def _identifier(frame: pd.DataFrame) -> str:

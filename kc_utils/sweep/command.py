@@ -30,6 +30,8 @@ from kc_utils.sweep.plan import (
 )
 
 if TYPE_CHECKING:
+    from distributed.security import Security
+
     from kc_utils.sweep.drive import Failure
 
 #: Where ``--keep`` stores the tables that the book reads.
@@ -58,6 +60,9 @@ class Request:
     compute: bool
     export: Path | None
     base_of: Path | None
+    tls_ca_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
 
 def sweep(request: Request, console: Console) -> bool:
@@ -69,6 +74,7 @@ def sweep(request: Request, console: Console) -> bool:
     workers = number_of_workers(request.workers, visible_gpus())
     if request.scheduler is not None:
         check_address(request.scheduler)
+    security = _security(request)
     members = members_of(request)
     if request.export is not None:
         out = check_target(request.export)
@@ -79,7 +85,9 @@ def sweep(request: Request, console: Console) -> bool:
         members = tuple(m for m in members if m.name not in gone)
     failures = []
     if request.compute:
-        failures = compute(members, console, scheduler=request.scheduler, workers=workers)
+        failures = compute(
+            members, console, scheduler=request.scheduler, workers=workers, security=security
+        )
     console.print(summary(members, failures))
     for failure in failures:
         print(f"kc: {failure.run}, stage {failure.stage}: {failure.reason}", file=sys.stderr)
@@ -105,8 +113,22 @@ def members_of(request: Request) -> tuple[Member, ...]:
     )
 
 
+def _security(request: Request) -> Security | None:
+    given = (request.tls_ca_file, request.tls_cert, request.tls_key)
+    if request.scheduler is None and not any(given):
+        return None  # the usual way: nothing to import Dask for, yet
+    from kc_utils.sweep.certificates import Certificates, security_for
+
+    return security_for(request.scheduler, Certificates(*given))
+
+
 def compute(
-    members: Sequence[Member], console: Console, *, scheduler: str | None, workers: int
+    members: Sequence[Member],
+    console: Console,
+    *,
+    scheduler: str | None,
+    workers: int,
+    security: Security | None = None,
 ) -> list[Failure]:
     """Compute every missing stage; returns the runs that stopped."""
     with locked(members):
@@ -118,7 +140,7 @@ def compute(
         for member, _ in work:
             member.draft().save()
         started = time.perf_counter()
-        failures = _drive(work, console, scheduler, workers)
+        failures = _drive(work, console, scheduler, workers, security)
         seconds = time.perf_counter() - started
     stages = sum(len(stages) for _, stages in work)
     console.print(f"{_runs(len(work))}, {stages} stages to compute, wall time {seconds:.1f} s")
@@ -126,13 +148,17 @@ def compute(
 
 
 def _drive(
-    work: list[tuple[Member, list[str]]], console: Console, scheduler: str | None, workers: int
+    work: list[tuple[Member, list[str]]],
+    console: Console,
+    scheduler: str | None,
+    workers: int,
+    security: Security | None,
 ) -> list[Failure]:
     from kc_utils.sweep import drive
 
     with console.status("starting the workers"):
         stack = ExitStack()
-        client = stack.enter_context(drive.connect(scheduler, workers))
+        client = stack.enter_context(drive.connect(scheduler, workers, security))
     with stack, progress(console, sum(len(stages) for _, stages in work)) as watch:
         if scheduler is not None:
             drive.check_folder(client, work[0][0].path)

@@ -1,6 +1,8 @@
 """Computing the stages of many runs over Dask: the workers, and what they are given.
 
-Local workers are processes with one thread, on the loopback interface, without a dashboard. A
+Local workers are processes with one thread, on the loopback interface, without a dashboard or any
+other page. They and their scheduler take orders over TLS only, with certificates that exist in the
+memory of these processes: other users of the machine, who reach the same interface, have none. A
 worker that dies is started again by its nanny, and what it computed is given to another worker.
 On a machine with GPUs each worker sees one of them only.
 
@@ -19,7 +21,7 @@ import traceback
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from typing import Any
 import dask
 import torch
 from distributed import Client, Future, KilledWorker, Nanny, Scheduler, SpecCluster, as_completed
+from distributed.comm.core import FatalCommClosedError
+from distributed.security import Security
 
 from kc_utils.config import Config
 from kc_utils.errors import KcError
@@ -34,6 +38,7 @@ from kc_utils.kernels import kept_memory
 from kc_utils.models.devices import visible_gpus
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
+from kc_utils.sweep.certificates import TLS, temporary_security
 from kc_utils.sweep.plan import ONE_THREAD, Member, worker_environments
 
 logger = logging.getLogger(__name__)
@@ -58,15 +63,23 @@ _SETTINGS: dict[str, Any] = {
     "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.tick.interval": "500ms",
+    # Pages over HTTP know no certificates, and tell anybody what is computed and where.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
 
 
 @contextmanager
-def connect(scheduler: str | None, n_workers: int) -> Iterator[Client]:
+def connect(
+    scheduler: str | None, n_workers: int, security: Security | None = None
+) -> Iterator[Client]:
     """A client of the scheduler at this address, or of a cluster on this machine.
 
+    ``security`` holds the certificates for a scheduler elsewhere; a cluster here has its own.
+
     Raises:
-        KcError: no scheduler answers there, or it has no workers.
+        KcError: no scheduler answers there, it has no workers, or it does not believe the
+            certificates or is not believed.
     """
     # What Dask logs about workers is said by the sweep, where it matters.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
@@ -74,16 +87,29 @@ def connect(scheduler: str | None, n_workers: int) -> Iterator[Client]:
         with dask.config.set(_SETTINGS), _local(n_workers) as cluster, Client(cluster) as client:
             yield client
         return
-    try:
-        client = Client(scheduler, timeout=SECONDS_TO_CONNECT)
-        client.wait_for_workers(1, timeout=SECONDS_TO_CONNECT)
-    except (OSError, TimeoutError):
-        raise KcError(
-            f"No Dask scheduler with workers answers at {scheduler} within {SECONDS_TO_CONNECT} "
-            "seconds; start 'dask scheduler' and 'dask worker --nthreads 1' there."
-        ) from None
-    with client:
+    with ExitStack() as stack:
+        try:
+            client = Client(scheduler, timeout=SECONDS_TO_CONNECT, security=security)
+            stack.enter_context(client)
+            client.wait_for_workers(1, timeout=SECONDS_TO_CONNECT)
+        except FatalCommClosedError:
+            raise KcError(
+                f"The scheduler at {scheduler} and this program do not believe each other's "
+                "certificates; both have to be signed by what --tls-ca-file names."
+            ) from None
+        except (OSError, TimeoutError):
+            raise KcError(_no_answer(scheduler)) from None
         yield client
+
+
+def _no_answer(scheduler: str) -> str:
+    how = ""
+    if scheduler.startswith(TLS):
+        how = " with --tls-ca-file, --tls-cert and --tls-key, signed by the same authority"
+    return (
+        f"No Dask scheduler with workers answers at {scheduler} within {SECONDS_TO_CONNECT} "
+        f"seconds; start 'dask scheduler' and 'dask worker --nthreads 1' there{how}."
+    )
 
 
 def threads(client: Client) -> int:
@@ -104,20 +130,22 @@ def check_folder(client: Client, folder: Path) -> None:
 
 @contextmanager
 def _local(n_workers: int) -> Iterator[SpecCluster]:
-    gpus = visible_gpus()
-    common = {
-        "nthreads": 1, "host": HOST, "dashboard": False, "dashboard_address": f"{HOST}:0",
-        "memory_limit": 1 / n_workers, "silence_logs": logging.CRITICAL,
+    gpus, security = visible_gpus(), temporary_security()
+    # Without an address, Dask's status pages would listen on every interface.
+    listening = {
+        "host": HOST, "protocol": TLS, "security": security,
+        "dashboard": False, "dashboard_address": f"{HOST}:0",
+    }  # fmt: skip
+    common = listening | {
+        "nthreads": 1, "memory_limit": 1 / n_workers, "silence_logs": logging.CRITICAL,
     }  # fmt: skip
     workers = {
         i: {"cls": Nanny, "options": common | {"env": environment}}
         for i, environment in enumerate(worker_environments(n_workers, gpus))
     }
-    # Without an address, Dask's status pages would listen on every interface.
-    options = {"host": HOST, "port": 0, "dashboard": False, "dashboard_address": f"{HOST}:0"}
     cluster = SpecCluster(
-        scheduler={"cls": Scheduler, "options": options}, workers=workers,
-        silence_logs=logging.CRITICAL,
+        scheduler={"cls": Scheduler, "options": listening | {"port": 0}}, workers=workers,
+        security=security, silence_logs=logging.CRITICAL,
     )  # fmt: skip
     with cluster:
         yield cluster

@@ -168,7 +168,10 @@ def check_address(address: str) -> str:
         KcError: it has another form than ``tcp://host:port`` or ``tls://host:port``.
     """
     if not _ADDRESS.fullmatch(address):
-        raise KcError(f"--scheduler {address!r} is not possible; allowed is tcp://host:port.")
+        raise KcError(
+            f"--scheduler {address!r} is not possible; allowed are tls://host:port and "
+            "tcp://host:port."
+        )
     return address
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from kc_utils.errors import KcError
 from kc_utils.plots.interactive.axes import cells, cells_key, line_key, title
 from kc_utils.plots.interactive.figure import Drawing, as_json
 from kc_utils.plots.interactive.slides import Slides
+from kc_utils.plots.markup import escape
 
 CIRCUITSVIS = "circuitsvis.js"  # below _static
 _NAME = "attention_figure"

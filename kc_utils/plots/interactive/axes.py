@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from kc_utils.plots.interactive.figure import sample
+from kc_utils.plots.markup import escape
 from kc_utils.plots.style import HEAT
 
 Numbers = Sequence[float | int] | np.ndarray

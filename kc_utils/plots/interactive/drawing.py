@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from html import escape
 
 import pandas as pd
 
@@ -12,6 +11,7 @@ from kc_utils.errors import KcError
 from kc_utils.plots.interactive.drawing_plan import Plan
 from kc_utils.plots.interactive.drawing_svg import Edge, Panel, Role, key
 from kc_utils.plots.interactive.figure import Drawing, assemble, legend
+from kc_utils.plots.markup import escape
 from kc_utils.plots.style import LOOKS
 from kc_utils.plots.tables import check
 

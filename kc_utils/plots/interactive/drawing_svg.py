@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 
 from kc_utils.plots.interactive.drawing_plan import Plan, Spot, num
 from kc_utils.plots.interactive.figure import sample
+from kc_utils.plots.markup import escape
 
 _WIDEST, _THINNEST = 6.0, 0.8  # SVG user units
 _SHAPES = {"^": "M0-{s}L{s} {s}H-{s}Z", "s": "M-{s}-{s}H{s}V{s}H-{s}Z"}

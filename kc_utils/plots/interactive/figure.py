@@ -13,11 +13,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 
 from kc_utils import artifacts
+from kc_utils.plots.markup import escape, visible
 from kc_utils.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 
 # Everything as (light, dark). Colours stand out 3 to 1 from the paper and text 4.5 to 1, but what
@@ -106,6 +106,7 @@ def assemble(
     ``sheets`` and ``scripts`` name files beside this one, without their ending. A figure with
     scripts is a group of controls and images that ``alt`` names. ``data`` become data attributes.
     """
+    alt = visible(alt)
     extra = "".join(f' data-{key}="{value}"' for key, value in (data or {}).items())
     if scripts:  # JupyterLab takes arrow keys as its own unless an element says otherwise
         extra += f' role="group" aria-label="{escape(alt)}" data-lm-suppress-shortcuts="true"'

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from html import escape
 
 from kc_utils.plots.interactive.drawing_plan import num as plain
 from kc_utils.plots.interactive.figure import Drawing, assemble
+from kc_utils.plots.markup import escape
 
 _TIP = 6.0
 Units = int | float  # SVG user units

@@ -8,7 +8,6 @@ to a tenth of an SVG unit and stand as JSON in the figure, for the script.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ import pandas as pd
 from kc_utils.errors import KcError
 from kc_utils.plots.interactive.axes import Numbers, polyline
 from kc_utils.plots.interactive.figure import Drawing, as_json, assemble, legend
+from kc_utils.plots.markup import escape
 
 Points = Numbers | Sequence[Sequence[float | int]]
 
