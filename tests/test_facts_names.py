@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from kc_utils import plots
 from kc_utils.cli import model_commands
+from kc_utils.cli.main import app
 from kc_utils.errors import KcError
 from kc_utils.facts.figures import file_name, labels
 from kc_utils.facts.lines import read_facts
-from kc_utils.facts.record import StudyFolder
+from kc_utils.facts.record import Study, StudyFolder
 from kc_utils.plots.style import svg_bytes
 from kc_utils.world.prompts import Query, pair_queries, with_partner
 
@@ -98,6 +100,27 @@ def test_tables_on_the_screen_take_relations_for_texts(monkeypatch) -> None:
     model_commands._show(Folder())
     text = console.export_text()
     assert text.count("[/x] all") == 2 and "runs/[/facts]" in text
+
+
+@pytest.mark.slow
+def test_a_study_of_relations_with_odd_names_is_finished_and_shown(tmp_path) -> None:
+    names = {"capital": "$x$ [/x] <b>", "sea": "國" * 90}
+    rows = [row | {"relation": names[row["relation"]]} for row in facts_case.facts()]
+    path = facts_case.write(tmp_path / "facts.jsonl", rows)
+    (model,) = facts_case.folders(tmp_path, (1,))
+    out = tmp_path / "out"
+    asked = ["facts", "--model", str(model), "--facts", str(path), "--out", str(out),
+             "--pairs", "2", "--steps", "1", "--all-facts", "--top-share", "0.3"]  # fmt: skip
+    done = CliRunner().invoke(app, asked, env={"COLUMNS": "400"})
+    assert done.exit_code == 0, done.output
+    assert "$x$ [/x] <b>" in done.output
+    figures = [file.name for file in (out / "figures").iterdir()]
+    assert len([name for name in figures if name.startswith("heads-")]) == 2
+    for file in (out / "figures").glob("*.svg"):
+        ElementTree.parse(file)
+    assert set(StudyFolder(out, Study.open(out).record["of"]).table("facts")["relation"]) == {
+        *names.values()
+    }
 
 
 def queries(n: int, answers: int, lengths: int, seed: int = 0) -> list[Query]:

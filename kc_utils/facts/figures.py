@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -79,10 +80,12 @@ def labels(relations: Iterable[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for relation in relations:
-        label, number = cut(relation, MOST_OF_A_LABEL), 1
+        wide = any(unicodedata.east_asian_width(c) in "WF" for c in relation)
+        short = cut(relation, MOST_OF_A_LABEL // 2 if wide else MOST_OF_A_LABEL)
+        label, number = short, 1
         while label in found.values():
             number += 1
-            label = f"{cut(relation, MOST_OF_A_LABEL)} ({number})"
+            label = f"{short} ({number})"
         found[relation] = label
     return {relation: label.replace("$", r"\$") for relation, label in found.items()}
 
