@@ -1,4 +1,11 @@
-"""The one exception that users are meant to read."""
+"""The one exception that users are meant to read, and how it quotes what they gave."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any
+
+MOST_SHOWN = 200  # characters of a value in a message
 
 
 class KcError(Exception):
@@ -6,3 +13,30 @@ class KcError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def shown(value: Any, most: int = MOST_SHOWN) -> str:
+    """``repr(value)`` for a message, cut in its middle to ``most`` characters.
+
+    Long texts, lists and numbers are cut before they are written out: a value of 100 MB costs no
+    more than a short one.
+    """
+    if isinstance(value, int) and value.bit_length() > 4 * most:
+        return f"a number of {value.bit_length()} bits"  # Python refuses to write out long ones
+    writer = reprlib.Repr()
+    writer.maxstring = writer.maxlong = writer.maxother = most
+    writer.maxlist = writer.maxtuple = writer.maxdict = writer.maxset = 20
+    writer.maxlevel = 3
+    try:
+        text = writer.repr(value)
+    except ValueError:  # a long number inside of a list
+        return f"a {type(value).__name__} with a number too long to write out"
+    return cut(text, most)
+
+
+def cut(text: str, most: int = MOST_SHOWN) -> str:
+    """``text`` without its middle if it is longer than ``most`` characters."""
+    if len(text) <= most:
+        return text
+    tail = (most - 3) // 3
+    return f"{text[: most - 3 - tail]}...{text[len(text) - tail :]}"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kc_utils.config import Config, profiles
-from kc_utils.errors import KcError
+from kc_utils.config import Config, build, profiles
+from kc_utils.errors import MOST_SHOWN, KcError, shown
 from kc_utils.study.pipeline import check
 
 
@@ -45,7 +45,20 @@ def test_a_shorter_training_keeps_the_checkpoints_of_the_profile_up_to_its_end()
         ("training.block_size=4096", ["4096", "n_positions"]),
         ("training.epochs", ["--set", "section.key=value"]),
         ("training.epochs=many", ["training.epochs", "many"]),
+        ("training.epochs=²", ["training.epochs", "²"]),
+        ("training.epochs=" + "9" * 5000, ["training.epochs", "999"]),
+        ("circuit.tasks=[city", ["circuit.tasks", "'[city'", "no list"]),
+        ("circuit.tasks=" + "[" * 100_000, ["circuit.tasks", "no list"]),
+        ("circuit.tasks=[" + "9" * 5000 + "]", ["circuit.tasks", "no list"]),
+        ("circuit.tasks=[0x" + "f" * 5000 + "]", ["circuit.tasks", "bits"]),
+        ("world.known_names=!!timestamp x", ["world.known_names", "timestamp"]),
+        ("seed=18446744073709551616", ["seed", "18446744073709551616", "less than"]),
+        ("training.learning_rate=.inf", ["learning_rate", "finite"]),
+        ("model.n_layers=1000000000", ["n_layers", "1000000000", "1000"]),
+        ("model.d_model=1000000000", ["parameters", "at most"]),
+        ("model.path=DIR", ["model.path", "'DIR'", "no effect", "model.source"]),
     ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
 def test_a_bad_override_is_one_sentence_with_value_and_allowed(override: str, words: list) -> None:
     with pytest.raises(KcError) as caught:
@@ -54,6 +67,33 @@ def test_a_bad_override_is_one_sentence_with_value_and_allowed(override: str, wo
     assert "\n" not in message
     assert message.endswith(".")
     assert all(word in message for word in words), message
+    assert len(message) < 1000
+
+
+def test_settings_that_nothing_reads_are_refused_and_others_are_not() -> None:
+    own = ["model.source=folder", "model.path=DIR"]
+    assert profiles.load("smoke", own).model.path == "DIR"
+    assert profiles.load("smoke", ["model.path=null", "base.passes=2"]).base.passes == 2
+    for idle in ("model.n_layers=3", "base.passes=2", "base.given=shipped"):
+        with pytest.raises(KcError, match=r"has no effect with model\.source = 'folder'"):
+            profiles.load("smoke", [*own, idle])
+
+
+def test_the_largest_seed_is_a_signed_number_of_64_bits() -> None:
+    assert profiles.load("tiny", [f"seed={2**63 - 1}"]).seed == 2**63 - 1
+
+
+def test_a_huge_value_is_cut_in_messages() -> None:
+    for value in ("x" * 10**8, ["y" * 10**6] * 100, 10**5000, [10**5000]):
+        assert len(shown(value)) <= MOST_SHOWN
+    for value in ("x" * 10**8, ["y" * 10**6] * 100):
+        with pytest.raises(KcError) as caught:
+            build({"training": {"epochs": value}})
+        assert len(str(caught.value)) < 2 * MOST_SHOWN
+
+
+def test_short_values_are_quoted_whole() -> None:
+    assert [shown(v) for v in ("a'b", 7, [1, "x"], None)] == ['"a\'b"', "7", "[1, 'x']", "None"]
 
 
 def test_unknown_profile_names_the_known_ones() -> None:

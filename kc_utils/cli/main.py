@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -16,8 +17,11 @@ try:
 except ImportError as error:
     print(f"kc: {error}; 'python -m kc_utils.cli.doctor' says what is missing.", file=sys.stderr)
     sys.exit(2)
+except KeyboardInterrupt:
+    print("kc: interrupted.", file=sys.stderr)
+    sys.exit(130)
 
-from kc_utils.errors import KcError
+from kc_utils.cli.outcome import outcome
 
 app = typer.Typer(
     help="Knowledge circuits: run the study, build the book, check an implementation.",
@@ -33,11 +37,9 @@ for command in (parity, reference, sweep, claims, facts, base, student, doctor):
 
 
 def main() -> None:
-    """Entry point: user mistakes end with one sentence and exit code 2."""
+    """Entry point: whatever happens ends with an exit code and at most one sentence."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    try:
-        app()
-    except KcError as error:
-        print(f"kc: {error}", file=sys.stderr)
-        sys.exit(2)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
+    sys.exit(outcome(app))

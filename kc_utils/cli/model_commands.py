@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +85,7 @@ def facts(
             model, facts, out, tuple(checkpoint or ()), _templates(template or []), checked(values)
         )
     with console.status("checking") as status:
-        folder = study_facts(request, status.update)
+        folder = study_facts(request, lambda text: status.update(escape(text)))
     _show(folder)
     if keep:
         capitals.keep(folder, STORED_EXAMPLE)
@@ -97,7 +98,7 @@ def _templates(texts: list[str]) -> dict[str, str]:
         relation, sign, template = text.partition("=")
         if not sign or not relation:
             raise KcError(
-                f"--template {text!r} is not RELATION=TEXT, for example "
+                f"--template {shown(text)} is not RELATION=TEXT, for example "
                 "'capital=The capital of {subject} is'."
             )
         found[relation] = template
@@ -110,11 +111,11 @@ def _show(folder: StudyFolder) -> None:
                    "no partner", "pairs", title="by the model's own check")  # fmt: skip
     for row in folder.table("relations").to_dict("records"):
         pairs = f"{row['discover_pairs']} + {row['evaluate_pairs']}"
-        counts.add_row(row["relation"], row["group"], *(str(row[name]) for name in (
+        counts.add_row(escape(row["relation"]), row["group"], *(str(row[name]) for name in (
             "facts", "right_first", "right_whole", "without_partner")), pairs)  # fmt: skip
     console.print(counts)
     console.print(_circuits(folder.table("transfer")))
-    console.print(str(folder.path), soft_wrap=True)
+    console.print(str(folder.path), soft_wrap=True, markup=False, highlight=False)
 
 
 def _circuits(transfer: pd.DataFrame) -> Table:
@@ -124,8 +125,8 @@ def _circuits(transfer: pd.DataFrame) -> Table:
     for row in chosen.to_dict("records"):
         source = f"{row['source_relation']} {row['source_group']}"
         shown.add_row(
-            f"{row['relation']} {row['group']}",
-            "random" if row["circuit"] == "random" else source,
+            escape(f"{row['relation']} {row['group']}"),
+            "random" if row["circuit"] == "random" else escape(source),
             f"{row['faithfulness']:z.2f}", f"{row['hit']:.2f}", f"{row['model_hit']:.2f}",
         )  # fmt: skip
     return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from kc_utils import ROOT
+from kc_utils.errors import KcError, shown
 
 console = Console()
 
@@ -43,13 +46,17 @@ def run(
     What is done already is kept; an interrupted run goes on where it was.
     """
     from kc_utils.config import profiles
+    from kc_utils.models.folders import check_folder
 
-    profiles.load(profile, overrides or [])  # most mistakes are here: say so before long imports
+    # Most mistakes are here: say so before long imports.
+    settings, install = profiles.load(profile, overrides or []), _install_seconds()
+    if settings.model.source == "folder":
+        check_folder(settings.model.path or "", name="model.path")
     from kc_utils.study.pipeline import prepared, run_study
 
     with prepared(profile, overrides or [], run_dir, from_, to) as run_:
         run_study(run_, console, to=to, notebooks=notebooks)
-    _print_seconds(run_)
+    _print_seconds(run_, install)
 
 
 def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
@@ -58,7 +65,7 @@ def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
     from kc_utils.runs.folder import Run
     from kc_utils.runs.lock import locked
 
-    path = Run.open(run_dir or Path("runs") / profile).path
+    path, install = Run.open(run_dir or Path("runs") / profile).path, _install_seconds()
     with locked(path):
         run_ = Run.open(path)
         started = time.perf_counter()
@@ -66,8 +73,8 @@ def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
             index = build_book(path, ROOT)
         run_.record["other_seconds"]["book"] = round(time.perf_counter() - started, 2)
         run_.save()
-    _print_seconds(run_)
-    console.print(index, soft_wrap=True)
+    _print_seconds(run_, install)
+    console.print(str(index), soft_wrap=True, markup=False, highlight=False)
 
 
 def status(
@@ -78,7 +85,9 @@ def status(
     from kc_utils.study.stages import STAGES
 
     run_ = Run.open(run_dir)
-    table = Table("stage", "notebook", "state", "seconds", "wrote", title=f"run {run_.name}")
+    table = Table(
+        "stage", "notebook", "state", "seconds", "wrote", title=f"run {escape(run_.name)}"
+    )
     for stage in STAGES:
         record = run_.record["stages"].get(stage.name)
         if stage.group == "experiment" and record is None:
@@ -86,9 +95,9 @@ def status(
         state = "done" if STAGES.done(run_, stage.name) else "out of date" if record else "missing"
         seconds = f"{record['seconds']:.1f}" if record else ""
         wrote = _shorten(record["wrote"]) if record else ""
-        table.add_row(stage.name, stage.notebook, state, seconds, wrote)
+        table.add_row(stage.name, stage.notebook, state, seconds, escape(wrote))
     console.print(table)
-    console.print(f"profile {run_.config.profile}, seed {run_.config.seed}")
+    console.print(f"profile {escape(run_.config.profile)}, seed {run_.config.seed}")
 
 
 def list_profiles() -> None:
@@ -101,13 +110,26 @@ def list_profiles() -> None:
     console.print(table)
 
 
-def _print_seconds(run_) -> None:
-    table = Table("stage", "seconds", "what it wrote", title=f"run {run_.name}")
-    install = os.environ.get("KC_INSTALL_SECONDS")
-    rows = ({"install": float(install)} if install else {}) | run_.seconds()
+def _install_seconds() -> float | None:
+    """What the installation took, if ``KC_INSTALL_SECONDS`` says so."""
+    text = os.environ.get("KC_INSTALL_SECONDS")
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise KcError(f"KC_INSTALL_SECONDS={shown(text)} is no number of seconds, 0 or more.")
+    return seconds
+
+
+def _print_seconds(run_, install: float | None) -> None:
+    table = Table("stage", "seconds", "what it wrote", title=f"run {escape(run_.name)}")
+    rows = ({} if install is None else {"install": install}) | run_.seconds()
     for name, seconds in rows.items():
         record = run_.record["stages"].get(name)
-        table.add_row(name, f"{seconds:.1f}", _wrote(name, record))
+        table.add_row(escape(name), f"{seconds:.1f}", escape(_wrote(name, record)))
     table.add_row("sum", f"{sum(rows.values()):.1f}", "", style="bold")
     console.print(table)
 

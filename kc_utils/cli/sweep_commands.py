@@ -166,4 +166,4 @@ def reference(
     from kc_utils.runs.folder import Run
 
     for path in export_reference(Run.open(run_dir), out, stage):
-        console.print(str(path), soft_wrap=True)
+        console.print(str(path), soft_wrap=True, markup=False, highlight=False)

@@ -4,6 +4,7 @@
 ``training.epochs=5``; :func:`kc_utils.config.profiles.load` starts from a profile.
 """
 
+from kc_utils.config.overrides import build
 from kc_utils.config.run import (
     ATTRIBUTES,
     BANDS,
@@ -18,7 +19,6 @@ from kc_utils.config.run import (
     StrategyConfig,
     TrainingConfig,
     WorldConfig,
-    build,
 )
 
 __all__ = [

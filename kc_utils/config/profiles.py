@@ -8,7 +8,7 @@ from typing import Any
 
 from kc_utils import config
 from kc_utils.config.run import Config
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 
 _LLAMA = {"shape": "llama", "n_kv_heads": 4, "d_mlp": 344}
 
@@ -141,7 +141,7 @@ PROFILES: dict[str, Profile] = {
 def load(name: str, overrides: Iterable[str] = ()) -> Config:
     """The configuration of a profile after dotted ``key=value`` overrides."""
     if name not in PROFILES:
-        raise KcError(f"Unknown profile {name!r}; allowed are {', '.join(PROFILES)}.")
+        raise KcError(f"Unknown profile {shown(name)}; allowed are {', '.join(PROFILES)}.")
     overrides = list(overrides)
     values = _within_training(PROFILES[name].values, overrides)
     return config.build({"profile": name} | values, overrides)
@@ -159,6 +159,6 @@ def _within_training(values: dict[str, Any], overrides: list[str]) -> dict[str, 
     last = given.get("training.epochs", "")
     if "training.checkpoint_every" in given:
         wanted = []
-    elif last.isdigit():
+    elif last.isdecimal() and len(last) < 10:
         wanted = [epoch for epoch in wanted if epoch <= int(last)]
     return values | {"training": values["training"] | {"checkpoint_epochs": wanted}}

@@ -9,12 +9,9 @@ does not retrain the model.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from kc_utils.config.sections import (
     ControlsConfig,
@@ -23,15 +20,16 @@ from kc_utils.config.sections import (
     PositiveInt,
     RelevanceConfig,
     Section,
+    Seed,
     Share,
     StrategyConfig,
 )
-from kc_utils.errors import KcError
 
 ATTRIBUTES = ("birthday", "city", "major", "university", "company")
 KINDS = ("K_rel", "K_compl")
 CELL = ["task", "kind", "band"]  # columns that say which people a circuit is about, and what
 BANDS = ("high", "medium", "low")
+MOST_PARAMETERS = 10**10  # of a model that is made: more is a slip of the keyboard
 
 Attribute = Literal["birthday", "city", "major", "university", "company"]
 Kind = Literal["K_rel", "K_compl"]
@@ -48,7 +46,7 @@ class ModelConfig(Section):
     )
     path: str | None = Field(None, description="folder, hub name, or package name")
     shape: Literal["gpt2", "llama"] = Field("gpt2", description="architecture of a made model")
-    n_layers: PositiveInt = 6
+    n_layers: Annotated[int, Field(ge=1, le=1000)] = 6
     n_heads: PositiveInt = 4
     n_kv_heads: PositiveInt = Field(4, description="key/value heads (llama shape only)")
     d_model: PositiveInt = 128
@@ -64,6 +62,13 @@ class ModelConfig(Section):
         if self.n_heads % self.n_kv_heads:
             raise ValueError(
                 f"n_heads={self.n_heads} is not a multiple of n_kv_heads={self.n_kv_heads}"
+            )
+        size = (self.vocab_size + self.n_positions) * self.d_model
+        size += self.n_layers * self.d_model * (4 * self.d_model + 3 * self.d_mlp)
+        if size > MOST_PARAMETERS:
+            raise ValueError(
+                f"a model of this shape has about {size:.0e} parameters, and at most "
+                f"{MOST_PARAMETERS:.0e} are made here"
             )
         if self.source != "made" and not self.path:
             raise ValueError(f"source={self.source!r} needs model.path")
@@ -239,7 +244,7 @@ class Config(Section):
     """Everything that a run depends on."""
 
     profile: str = "tiny"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     model: ModelConfig = ModelConfig()
     world: WorldConfig = WorldConfig()
     base: BaseConfig = BaseConfig()
@@ -266,55 +271,3 @@ class Config(Section):
                 f"base.n_known={self.base.n_known} is below the {known} K_rel people of the world"
             )
         return self
-
-
-def build(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
-    """Validate nested ``values`` after applying dotted ``key=value`` overrides."""
-    merged = json.loads(json.dumps(values))
-    for item in overrides:
-        key, separator, text = item.partition("=")
-        if not separator:
-            raise KcError(f"--set {item!r} is not of the form section.key=value.")
-        _assign(merged, key.strip(), _parse(text))
-    try:
-        return Config.model_validate(merged)
-    except ValidationError as error:
-        raise KcError(_sentence(error)) from None
-
-
-def _parse(text: str) -> Any:
-    """Read ``5``, ``1e-4``, ``true`` or ``[city, major]`` the way YAML does, plus plain 1e-4."""
-    try:
-        return float(text) if "e" in text.lower() and "[" not in text else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
-        return yaml.safe_load(text) if "[" in text else text
-
-
-def _assign(values: dict[str, Any], key: str, value: Any) -> None:
-    sections = {n: f.annotation for n, f in Config.model_fields.items()}
-    head, _, tail = key.partition(".")
-    section = sections.get(head)
-    nested = isinstance(section, type) and issubclass(section, Section)
-    allowed = [
-        f"{s}.{f}" if isinstance(a, type) and issubclass(a, Section) else s
-        for s, a in sections.items()
-        for f in (a.model_fields if isinstance(a, type) and issubclass(a, Section) else [""])
-    ]
-    if key not in allowed:
-        near = [a for a in allowed if a.startswith(head + ".")] or sorted(sections)
-        raise KcError(f"Unknown configuration key {key!r}; allowed are {', '.join(near)}.")
-    if nested:
-        values.setdefault(head, {})[tail] = value
-    else:
-        values[head] = value
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "configuration"
-    given = first.get("input")
-    shown = "" if isinstance(given, dict) or given is None else f" = {given!r}"
-    if first["type"] == "extra_forbidden":
-        return f"Unknown configuration key {key!r}."
-    message = first["msg"].removeprefix("Value error, ")
-    return f"Impossible configuration value {key}{shown}: {message}."

@@ -14,15 +14,16 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import torch
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils import artifacts
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.metrics import rank
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 from kc_utils.facts.lines import Fact, refuse
 from kc_utils.models.causal_lm import load_model, load_tokenizer
-from kc_utils.models.loading import check_vocabulary, first_line, quiet
+from kc_utils.models.folders import check_folder
+from kc_utils.models.loading import check_vocabulary, config_of, first_line, quiet
 from kc_utils.models.packaged import load_package_model, package_file
 from kc_utils.models.tokenizers import save_tokenizer
 from kc_utils.training.answers import like_length, refuse_training
@@ -53,15 +54,8 @@ class Source:
             file = package_file(where.removeprefix(PACKAGE))
             return cls(where, file.stem, artifacts.sha256(file))
         folder = Path(where).expanduser()
-        if not folder.is_dir():
-            raise KcError(f"There is no model folder {where!r}.")
-        if not (folder / "config.json").is_file():
-            raise KcError(f"The folder {where!r} has no config.json, so it holds no model.")
+        check_folder(where)
         weights = sorted(folder.glob("*.safetensors"))
-        if not weights:
-            found = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".gguf"))
-            hint = f"; it has {found[0]}, which is not read" if found else ""
-            raise KcError(f"The folder {where!r} has no *.safetensors weights{hint}.")
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
             raise KcError(f"The folder {where!r} has no tokenizer (no {TOKENIZER_FILES[0]}).")
         digest = hashlib.sha256()
@@ -93,13 +87,8 @@ class Source:
         if self.where.startswith(PACKAGE):
             raise KcError(f"{self.where!r} is not a folder; earlier checkpoints are folders.")
         folder = Path(self.where).expanduser()
-        try:
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        except Exception as error:
-            raise KcError(
-                f"The model in {self.where!r} cannot be loaded: {first_line(error)}"
-            ) from None
-        return config, load_tokenizer(folder)
+        check_folder(folder)
+        return config_of(folder), load_tokenizer(folder)
 
 
 def bridge_of(source: Source, model, tokenizer) -> TransformerBridge:
@@ -145,8 +134,9 @@ def queries_of(
     for fact, query in zip(facts, queries, strict=True):
         if query is None:
             bad.append(
-                (fact.number, f"the tokenizer joins prompt and answer {fact.answer!r} in one token")
-            )
+                (fact.number, f"the tokenizer joins prompt and answer {shown(fact.answer)} in one "
+                              "token, or gives the subject none")
+            )  # fmt: skip
             continue
         length = len(query.ids) + len(answer_ids(query, tokenizer)) - 1
         if room and length > room:

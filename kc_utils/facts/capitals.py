@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from kc_utils import artifacts
+from kc_utils.errors import KcError
 from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.record import RECORD, StudyFolder
 from kc_utils.facts.run import Request
@@ -31,6 +32,8 @@ _SAME_START = 5  # letters
 
 def request(out: Path) -> Request:
     """The example's study. Its facts file is written beside ``out``, for reading and changing."""
+    if out.name in ("", ".."):
+        raise KcError(f"--out {str(out)!r} has no name of its own; choose a folder that has one.")
     path = out.with_name(f"{out.name}.jsonl")
     artifacts.write_atomically(path, lambda p: p.write_text(facts_file(), encoding="utf-8"))
     return Request(MODEL, path, out, settings=SETTINGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,18 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 
 SUBJECT = "{subject}"
 MOST_REPORTED = 20  # bad lines that one error names
 
-Text = Annotated[str, StringConstraints(min_length=1)]
+MOST_OF_A_NAME, MOST_OF_A_TEXT, MOST_OF_A_PROMPT = 100, 1000, 100_000  # characters
+#: Signs that no name holds and that no page can show: controls, halves of signs, ends of lines.
+UNPRINTABLE = frozenset(("Cc", "Cs", "Zl", "Zp"))
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MOST_OF_A_NAME)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MOST_OF_A_TEXT)]
+Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MOST_OF_A_PROMPT)]
 
 
 class Line(BaseModel):
@@ -23,10 +30,10 @@ class Line(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    relation: Text
+    relation: Name
     subject: Text
     answer: Text
-    prompt: Text | None = None
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def read_facts(path: Path, templates: Mapping[str, str] | None = None) -> list[F
     templates = templates or {}
     for relation, template in templates.items():
         if reason := _template_problem(template):
-            raise KcError(f"The template {template!r} of relation {relation!r} {reason}.")
+            raise KcError(f"The template {shown(template)} of relation {shown(relation)} {reason}.")
     if not path.is_file():
         raise KcError(f"There is no facts file {str(path)!r}.")
     raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -126,19 +133,36 @@ def _checked(
 ) -> Fact:
     line = _parsed(text)
     for name in ("relation", "subject", "answer"):
-        if getattr(line, name) != getattr(line, name).strip():
-            raise _BadLine(f"{name} {getattr(line, name)!r} begins or ends with a space")
+        value = getattr(line, name)
+        if value != value.strip():
+            raise _BadLine(f"{name} {shown(value)} begins or ends with a space")
+    for name, value in line:
+        allowed = "" if name == "relation" else "\n\r\t"
+        if bad := _unprintable(value or "", allowed):
+            raise _BadLine(f"{name} {shown(value)} holds {bad!r}, which cannot be shown")
     fact = _with_prompt(number, line, templates)
     first = seen.setdefault((fact.relation, fact.prompt), fact)
     if first is not fact:
-        other = "" if first.answer == fact.answer else f" with another answer, {first.answer!r}"
+        other = (
+            "" if first.answer == fact.answer else f" with another answer, {shown(first.answer)}"
+        )
         raise _BadLine(f"the same prompt as in line {first.number}{other}")
     return fact
+
+
+def _unprintable(text: str, allowed: str) -> str | None:
+    """The first sign that cannot be shown, beside the ``allowed`` ones."""
+    if text.isprintable():
+        return None
+    signs = (c for c in text if c not in allowed and unicodedata.category(c) in UNPRINTABLE)
+    return next(signs, None)
 
 
 def _parsed(text: str) -> Line:
     try:
         value = json.loads(text)
+    except RecursionError:
+        raise _BadLine("not JSON of one object, but lists inside of lists without end") from None
     except ValueError as error:
         raise _BadLine(
             f"not JSON ({str(error).replace('line 1 column', 'at character')})"
@@ -157,28 +181,33 @@ def _words(error) -> str:
     if kind == "missing":
         return f"the key {key!r} is missing"
     if kind == "extra_forbidden":
-        return f"unknown key {key!r}; allowed are {', '.join(Line.model_fields)}"
+        return f"unknown key {shown(key)}; allowed are {', '.join(Line.model_fields)}"
     if kind == "string_too_short":
         return f"{key} is empty"
-    return f"{key} is {error['input']!r} and not a text"
+    if kind == "string_too_long":
+        most = error["ctx"]["max_length"]
+        return f"{key} has {len(error['input'])} characters; at most {most} are allowed"
+    return f"{key} is {shown(error['input'])} and not a text"
 
 
 def _with_prompt(number: int, line: Line, templates: Mapping[str, str]) -> Fact:
     prompt = line.prompt or templates.get(line.relation)
     if prompt is None:
         raise _BadLine(
-            f"the key 'prompt' is missing, and relation {line.relation!r} has no template"
+            f"the key 'prompt' is missing, and relation {shown(line.relation)} has no template"
         )
     mark = SUBJECT if SUBJECT in prompt else line.subject
     times = prompt.count(mark)
     if times == 0:
-        raise _BadLine(f"the prompt {prompt!r} does not contain the subject {line.subject!r}")
+        raise _BadLine(
+            f"the prompt {shown(prompt)} does not contain the subject {shown(line.subject)}"
+        )
     if times > 1:
         hint = "" if mark == SUBJECT else f"; write {SUBJECT} once, where it is asked about"
-        raise _BadLine(f"the prompt {prompt!r} contains {mark!r} {times} times{hint}")
+        raise _BadLine(f"the prompt {shown(prompt)} contains {shown(mark)} {times} times{hint}")
     if prompt != prompt.rstrip():
         raise _BadLine(
-            f"the prompt {prompt!r} ends with a space; one is put before the answer anyway"
+            f"the prompt {shown(prompt)} ends with a space; one is put before the answer anyway"
         )
     start = prompt.index(mark)
     span = (start, start + len(line.subject))
@@ -189,4 +218,6 @@ def _with_prompt(number: int, line: Line, templates: Mapping[str, str]) -> Fact:
 def _template_problem(template: str) -> str | None:
     if template.count(SUBJECT) != 1:
         return f"contains {SUBJECT} {template.count(SUBJECT)} times, not once"
+    if bad := _unprintable(template, "\n\r\t"):
+        return f"holds {bad!r}, which cannot be shown"
     return "ends with a space" if template != template.rstrip() else None

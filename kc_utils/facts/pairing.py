@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from kc_utils.config.sections import PositiveInt, Section
-from kc_utils.errors import KcError
-from kc_utils.world.prompts import SPLITS, Query, pair_queries, row_of
+from kc_utils.config.sections import PositiveInt, Section, Seed
+from kc_utils.errors import KcError, shown
+from kc_utils.world.prompts import SPLITS, Query, pair_queries, row_of, with_partner
 
 Shares = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=2)]
 
@@ -19,8 +19,10 @@ Shares = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_le
 class FactSettings(Section):
     """Settings of a study of facts."""
 
-    seed: int = Field(0, ge=0, description="seed of the split, the pairs and the random circuits")
-    pairs: PositiveInt = Field(40, description="most pairs per relation, group and side")
+    seed: Seed = Field(0, description="seed of the split, the pairs and the random circuits")
+    pairs: PositiveInt = Field(
+        40, le=100_000, description="most pairs per relation, group and side"
+    )
     only_known: bool = Field(True, description="keep facts that the model answers right")
     known_by: Literal["first", "whole"] = Field(
         "first", description="right: the answer's first token, or all of its tokens"
@@ -44,7 +46,9 @@ def checked(values: Mapping[str, Any]) -> FactSettings:
     except ValidationError as error:
         first = error.errors()[0]
         option = str(first["loc"][0]).replace("_", "-")
-        raise KcError(f"--{option} {first['input']!r} is not allowed: {first['msg']}.") from None
+        raise KcError(
+            f"--{option} {shown(first['input'])} is not allowed: {first['msg']}."
+        ) from None
 
 
 LEAST_PAIRS = 2  # on each side of a cell
@@ -76,10 +80,13 @@ def with_groups(facts: pd.DataFrame, settings: FactSettings) -> pd.DataFrame:
     side: dict[str, str] = {}
     for _, part in facts.groupby(["relation", "group"], sort=False):
         subjects = list(dict.fromkeys(part["subject"]))
-        held = [side[s] == "evaluate" for s in subjects if s in side]
-        for subject in (s for s in rng.permutation(subjects).tolist() if s not in side):
-            wanted = settings.held_out * (len(held) + 1) > sum(held) + 0.5
-            held.append(wanted)
+        before = [side[s] == "evaluate" for s in subjects if s in side]
+        placed, held = len(before), sum(before)
+        for subject in (subjects[i] for i in rng.permutation(len(subjects))):
+            if subject in side:
+                continue
+            wanted = settings.held_out * (placed + 1) > held + 0.5
+            placed, held = placed + 1, held + wanted
             side[subject] = "evaluate" if wanted else "discover"
     return facts.assign(split=facts["subject"].map(side))
 
@@ -104,10 +111,8 @@ def make_pairs(
     ):
         chosen = [by_line[line] for line in part["line"]]
         rng = np.random.default_rng([settings.seed, _PAIRS, number])
-        possible = pair_queries(chosen, len(chosen) ** 2, 0, rng)
-        with_partner = {clean.person_id for clean, _ in possible}
-        partner[part.index] = part["line"].isin(with_partner)
-        for i, (clean, corrupted) in enumerate(possible[: settings.pairs]):
+        partner[part.index] = part["line"].isin(with_partner(chosen))
+        for i, (clean, corrupted) in enumerate(pair_queries(chosen, settings.pairs, 0, rng)):
             lines = {"line": clean.person_id, "corrupted_line": corrupted.person_id}
             names = {"subject": subjects[clean.person_id],
                      "corrupted_subject": subjects[corrupted.person_id]}  # fmt: skip

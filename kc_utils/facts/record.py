@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from kc_utils import artifacts
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, cut
 from kc_utils.runs.exports import StoredTables
 from kc_utils.runs.folder import key_of
 
@@ -49,6 +50,22 @@ class Study(StoredTables):
         return {name: self.table(name) for name in self.names}
 
 
+class _Cost(BaseModel):
+    parts: dict[str, float]
+    peak_memory_mib: int
+
+
+class _Record(BaseModel):
+    """The form of study.json; what else it holds is kept."""
+
+    model_config = ConfigDict(strict=True)
+
+    key: str
+    of: dict[str, Any]
+    tables: dict[Annotated[str, StringConstraints(pattern=r"^\w+$")], str]
+    cost: _Cost | None = None
+
+
 class StudyFolder:
     """A folder that holds one study: of certain facts, models and settings.
 
@@ -58,11 +75,11 @@ class StudyFolder:
 
     def __init__(self, path: Path, of: dict[str, Any]) -> None:
         self.path, self.of, self.key = path, of, key_of(of)
-        record = artifacts.read_json(path / RECORD) if (path / RECORD).is_file() else None
+        record = _read(path / RECORD) if (path / RECORD).is_file() else None
         if record is None and path.exists() and (path.is_file() or any(path.iterdir())):
             raise KcError(f"{path} is not empty and holds no study of facts; choose another --out.")
-        if record is not None and record.get("key") != self.key:
-            raise KcError(f"{path} holds a study of {_other(record.get('of', {}), of)}; choose "
+        if record is not None and record["key"] != self.key:
+            raise KcError(f"{path} holds a study of {_other(record['of'], of)}; choose "
                           "another --out.")  # fmt: skip
         self.record: dict[str, Any] = record or {"key": self.key, "of": of, "tables": {}}
         self._noted = time.process_time()
@@ -119,6 +136,19 @@ class StudyFolder:
         self.record |= provenance | {"tables": digests}
         self.note_cost("tables")
         artifacts.remove(self.path / "parts")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The record; KcError if it has not the form of one."""
+    record = artifacts.read_json(path)
+    try:
+        _Record.model_validate(record)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "no record"
+        raise KcError(
+            f"{path} is damaged ({cut(where)}); remove {path.parent} and start again."
+        ) from None
+    return record
 
 
 def _other(held: dict[str, Any], asked: dict[str, Any]) -> str:

@@ -1,13 +1,12 @@
 """Causal language models: make, load, check and save them as Hugging Face folders.
 
 Nothing here reads pickled weights or runs code from a model folder. Loading refuses what
-transformers would pass with a warning: weights that are missing from the file, weights that are
-not finite, and a rotary base that the model does not use.
+transformers would pass with a warning: weights that are missing from the file, weights that the
+model has no place for, weights that are not finite, and a rotary base that the model does not use.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -28,7 +27,14 @@ from transformers import (
 
 from kc_utils.config import ModelConfig
 from kc_utils.errors import KcError
-from kc_utils.models.loading import check_rotary, check_vocabulary, first_line, quiet
+from kc_utils.models.folders import check_folder
+from kc_utils.models.loading import (
+    check_rotary,
+    check_vocabulary,
+    config_of,
+    first_line,
+    quiet,
+)
 from kc_utils.models.packaged import load_package_model
 from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer
 
@@ -119,13 +125,16 @@ def load_model(
 
     Raises:
         KcError: no such folder, no configuration or weights in it, damaged or incomplete
-            weights, an unknown architecture, or a rotary base that is not used.
+            weights, weights of which the model has no part, an unknown architecture, or a rotary
+            base that is not used.
     """
     raw = _raw_config(path)
+    config = None if raw is None else config_of(path)
     try:
         with quiet():
             model, report = AutoModelForCausalLM.from_pretrained(
                 str(path),
+                **({} if config is None else {"config": config}),
                 dtype=dtype,
                 attn_implementation=attention,
                 use_safetensors=True,
@@ -140,29 +149,17 @@ def load_model(
 
 
 def _raw_config(path: str | Path) -> dict | None:
-    """``config.json`` of a local folder as written; None for a hub name."""
+    """``config.json`` of a local folder that passes every check; None for a hub name."""
     folder = Path(path)
     if not folder.is_dir():
         looks_local = isinstance(path, Path) or not HUB_NAME.fullmatch(path)
-        if looks_local or folder.exists() or folder.parts[:1] in ((".",), ("..",)):
-            raise KcError(f"There is no model folder {str(path)!r}.")
-        return None
-    file = folder / "config.json"
-    if not file.is_file():
-        raise KcError(f"The folder {str(path)!r} has no config.json, so it holds no model.")
-    if not list(folder.glob("*.safetensors")):
-        raise KcError(f"The folder {str(path)!r} has no *.safetensors weights.")
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise KcError(f"{str(file)!r} is damaged: {first_line(error)}") from None
-    if not isinstance(values, dict):
-        raise KcError(f"{str(file)!r} is damaged: it holds no JSON object.")
-    return values
+        if not looks_local and not folder.exists() and folder.parts[:1] not in ((".",), ("..",)):
+            return None
+    return check_folder(folder)
 
 
 def _check_complete(path: str | Path, model: PreTrainedModel, report: dict) -> None:
-    for problem in ("missing_keys", "mismatched_keys"):
+    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         if report.get(problem):
             names, kind = sorted(map(str, report[problem])), problem.replace("_", " ")
             raise KcError(

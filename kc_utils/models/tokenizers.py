@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from kc_utils.errors import KcError
-from kc_utils.models.loading import first_line
+from kc_utils.models.loading import first_line, without_panics
 
 EOS = "<|endoftext|>"
 PAD = "<|pad|>"
@@ -91,10 +92,18 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     never read, because models here are causal and pad on the right.
 
     Raises:
-        KcError: nothing loadable there, a slow tokenizer (no offsets), or no end-of-text token.
+        KcError: nothing loadable there, one that panics, a slow tokenizer (no offsets), or no
+            end-of-text token.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path), use_fast=True, trust_remote_code=False)
+        with without_panics(f"The tokenizer of {str(path)!r}"):
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(path), use_fast=True, trust_remote_code=False
+            )
+            with contextlib.suppress(Exception):  # it need not know this word
+                tokenizer("word")
+    except KcError:
+        raise
     except Exception as error:
         raise KcError(
             f"No tokenizer could be loaded from {str(path)!r}: {first_line(error)}"

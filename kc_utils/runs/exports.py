@@ -107,6 +107,9 @@ class StoredTables:
         if missing:
             names = ", ".join(sorted(missing))
             raise KcError(f"{path / cls.RECORD} is damaged: it has no {names}.")
+        tables = record["tables"]
+        if not isinstance(tables, dict) or not all(isinstance(d, str) for d in tables.values()):
+            raise KcError(f"{path / cls.RECORD} is damaged: its tables are no digests by name.")
         return cls(path, record)
 
     @property

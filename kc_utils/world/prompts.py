@@ -9,7 +9,7 @@ condition is checked and discovery and evaluation never share a person).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from kc_utils.world.templates import query_prompt
 SPLITS = ("discover", "evaluate")
 WORDINGS = ("trained", "held_out")
 _STREAM = 41
+_AT_ONCE = 1000  # texts
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def tokenise(
     *,
     bos: bool = False,
 ) -> list[Query | None]:
-    """A query per prompt, None where the tokenizer joins the end of the prompt and the answer.
+    """A query per prompt, None where the tokenizer joins the end of the prompt and the answer, or
+    drops the subject.
 
     ``spans``: characters of the subject in each text, half open. One space is put between prompt
     and answer. ``bos``: see :func:`make_queries`; a tokenizer without such a token uses its
@@ -86,25 +88,39 @@ def tokenise(
     """
     first_id = tokenizer.bos_token_id
     first_id = tokenizer.eos_token_id if first_id is None else first_id
-    prompts = tokenizer(list(texts), return_offsets_mapping=True)
-    whole = tokenizer([f"{text} {answer}" for text, answer in zip(texts, answers, strict=True)])
+    split = _split(texts, answers, tokenizer)
     queries: list[Query | None] = []
-    for i, (number, span) in enumerate(zip(numbers, spans, strict=True)):
-        ids, full = tuple(prompts["input_ids"][i]), whole["input_ids"][i]
+    for i, (number, span, parts) in enumerate(zip(numbers, spans, split, strict=True)):
+        ids, full, offsets = parts
         if tuple(full[: len(ids)]) != ids or len(full) == len(ids):
             queries.append(None)
             continue
-        inside = [
-            t
-            for t, (a, b) in enumerate(prompts["offset_mapping"][i])
-            if a < span[1] and b > span[0]
-        ]
+        inside = [t for t, (a, b) in enumerate(offsets) if a < span[1] and b > span[0]]
+        if not inside:
+            queries.append(None)
+            continue
         form, first = forms[i] if forms else "", int(full[len(ids)])
         added = bos and ids[0] != first_id
         ids = (first_id, *ids) if added else ids
         subject = (inside[0] + added, inside[-1] + 1 + added)
         queries.append(Query(int(number), texts[i], ids, subject, answers[i], first, form))
     return queries
+
+
+def _split(
+    texts: Sequence[str], answers: Sequence[str], tokenizer: PreTrainedTokenizerBase
+) -> Iterator[tuple[tuple[int, ...], list[int], list[tuple[int, int]]]]:
+    """Tokens of every prompt, of prompt and answer, and the characters of the prompt's tokens.
+
+    What the tokenizer returns is a hundred times larger than that, so it is asked in parts.
+    """
+    for start in range(0, len(texts), _AT_ONCE):
+        here = slice(start, start + _AT_ONCE)
+        prompts = tokenizer(list(texts[here]), return_offsets_mapping=True)
+        both = zip(texts[here], answers[here], strict=True)
+        whole = tokenizer([f"{text} {answer}" for text, answer in both])["input_ids"]
+        rows = zip(prompts["input_ids"], whole, prompts["offset_mapping"], strict=True)
+        yield from ((tuple(ids), full, offsets) for ids, full, offsets in rows)
 
 
 def make_pairs(
@@ -189,15 +205,13 @@ def pair_queries(
     Both queries of a pair have the same form, the same length, the subject at the same tokens, and
     answers that start with different tokens.
     """
-    groups: dict[tuple[str, int, tuple[int, int]], list[Query]] = defaultdict(list)
-    for query in (queries[i] for i in rng.permutation(len(queries))):
-        groups[query.form, len(query.ids), query.subject].append(query)
-    groups = {k: g for k, g in groups.items() if len(g) - 1 > min_fellows}
+    groups = _alike([queries[i] for i in rng.permutation(len(queries))])
+    groups = [g for g in groups if len(g) - 1 > min_fellows and _contrast(g)]
     found: list[tuple[Query, Query]] = []
-    for shift in range(1, max((len(g) for g in groups.values()), default=1)):
+    for shift in range(1, max(map(len, groups), default=1)):
         ring = [
             (clean, group[(i + shift) % len(group)])
-            for group in groups.values()
+            for group in groups
             if shift < len(group)
             for i, clean in enumerate(group)
         ]
@@ -206,6 +220,27 @@ def pair_queries(
         if len(found) >= n_pairs:
             break
     return found[:n_pairs]
+
+
+def with_partner(queries: Sequence[Query]) -> set[int]:
+    """``person_id`` of every query that is the clean one of a pair, if all pairs are made.
+
+    Takes as long as there are queries, not pairs.
+    """
+    return {query.person_id for group in _alike(queries) if _contrast(group) for query in group}
+
+
+def _alike(queries: Iterable[Query]) -> list[list[Query]]:
+    """Queries of one form and length with the subject at the same tokens, in order."""
+    groups: dict[tuple[str, int, tuple[int, int]], list[Query]] = defaultdict(list)
+    for query in queries:
+        groups[query.form, len(query.ids), query.subject].append(query)
+    return list(groups.values())
+
+
+def _contrast(group: Sequence[Query]) -> bool:
+    """Whether two answers start with different tokens; each query has a partner then."""
+    return any(query.answer_id != group[0].answer_id for query in group)
 
 
 def _row(cell: tuple[str, ...], pair_id: int, clean: Query, corrupted: Query) -> dict[str, object]:
