@@ -123,8 +123,8 @@ class StudyFolder:
     def piece(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """What ``compute()`` returns, from ``parts/`` if an earlier start came that far."""
         path = self.path / "parts" / f"{name}.parquet"
-        if not path.is_file():
-            artifacts.write_parquet(path, compute())
+        if not artifacts.intact(path):
+            artifacts.write_piece(path, compute())
             self.note_cost(name.split("-")[0])
         return artifacts.read_parquet(path)
 
@@ -135,6 +135,7 @@ class StudyFolder:
         digests = {name: artifacts.sha256(self.table_path(name)) for name in tables}
         self.record |= provenance | {"tables": digests}
         self.note_cost("tables")
+        artifacts.unseal(self.path / "scores")
         artifacts.remove(self.path / "parts")
 
 

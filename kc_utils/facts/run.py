@@ -18,7 +18,8 @@ from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.record import StudyFolder
 from kc_utils.facts.study import Inquiry, Say, check_checkpoint, circuits_of, each_part, scores_of
 from kc_utils.runs.exports import portable
-from kc_utils.runs.folder import provenance
+from kc_utils.runs.lock import locked
+from kc_utils.runs.record import provenance
 
 VERSION = 1  # of what the numbers mean: raise it when a study must be computed again
 
@@ -46,7 +47,7 @@ def study_facts(request: Request, say: Say = lambda _: None) -> StudyFolder:
 
     Raises:
         KcError: bad lines, models that cannot be used, too few facts, or a folder that holds
-            something else.
+            something else or is being written by another process.
     """
     facts = read_facts(request.facts, request.templates)
     sources = [Source.find(where) for where in (*request.checkpoints, request.model)]
@@ -57,6 +58,13 @@ def study_facts(request: Request, say: Say = lambda _: None) -> StudyFolder:
     inquiry = Inquiry(request.facts, facts, sources[-1], request.settings)
     for source in sources[:-1]:
         check_checkpoint(source, request.facts, facts, inquiry)
+    with locked(folder.path):
+        return _computed(request, inquiry, sources, folder, say)
+
+
+def _computed(
+    request: Request, inquiry: Inquiry, sources: Sequence[Source], folder: StudyFolder, say: Say
+) -> StudyFolder:
     folder.open()
     found, right = [], []
     for number, source in enumerate(sources[:-1]):

@@ -14,6 +14,7 @@ import pandas as pd
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from kc_utils import artifacts
 from kc_utils.analysis.head_attribution import PARTS, assign_roles, head_attribution
 from kc_utils.analysis.logit_lens import lens_means, logit_lens
 from kc_utils.circuits import (
@@ -111,12 +112,13 @@ def scores_of(
     computed."""
     path = folder.path / "scores" / f"checkpoint-{number:03d}.safetensors"
     how = AttributionSettings(steps=inquiry.settings.steps, batch_size=inquiry.settings.batch_size)
-    if not path.is_file():
+    if not artifacts.intact(path):
         found = {}
         for cell in inquiry.cells:
             say(f"edge scores of {cell.relation} ({cell.group})")
             found[cell.name] = attribute(bridge, inquiry.batch(cell, "discover"), how)
         write_scores(path, found, inquiry.graph)
+        artifacts.seal(path)
         folder.note_cost("scores")
     return read_scores(path, inquiry.graph)
 

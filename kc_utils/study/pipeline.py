@@ -11,10 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kc_utils import ROOT, artifacts
+from kc_utils import ROOT
 from kc_utils.circuits.graph import Graph
 from kc_utils.config import Config, profiles
 from kc_utils.errors import KcError
+from kc_utils.models.folders import check_folder
 from kc_utils.runs import notebooks as execute
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import shared_processes
@@ -164,9 +165,7 @@ def graph_of(settings: Config) -> Graph | None:
         return Graph(model.n_layers, model.n_heads)
     if model.source == "folder":
         file = Path(model.path or "").expanduser() / "config.json"
-        if not file.is_file():
-            raise KcError(f"model.path = {model.path!r} is not a model folder: no config.json.")
-        values = artifacts.read_json(file)
+        values = check_folder(model.path or "", name="model.path")
         layers = values.get("num_hidden_layers", values.get("n_layer"))
         heads = values.get("num_attention_heads", values.get("n_head"))
         if not layers or not heads:
