@@ -34,7 +34,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "arguments", [("student", "--out", "workshop"), ("doctor", "--keep", "mine"), ("book",)]
+    "arguments",
+    [
+        ("student", "--out", "workshop"),
+        ("doctor", "--keep", "mine"),
+        ("book",),
+        ("run", "--profile", "smoke"),
+    ],
 )
 def test_what_needs_the_checkout_says_so_before_anything_is_written(
     arguments: tuple[str, ...], site: Path, tmp_path: Path

@@ -45,6 +45,7 @@ def run(
 
     What is done already is kept; an interrupted run goes on where it was.
     """
+    from kc_utils.book.checkout import need_checkout
     from kc_utils.config import profiles
     from kc_utils.models.folders import check_folder
 
@@ -52,6 +53,8 @@ def run(
     settings, install = profiles.load(profile, overrides or []), _install_seconds()
     if settings.model.source == "folder":
         check_folder(settings.model.path or "", name="model.path")
+    if notebooks:
+        need_checkout("kc run with notebooks (without them: --no-notebooks)")
     from kc_utils.study.pipeline import prepared, run_study
 
     with prepared(profile, overrides or [], run_dir, from_, to) as run_:
