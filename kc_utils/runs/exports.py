@@ -92,7 +92,7 @@ class StoredTables:
 
     @classmethod
     def open(cls, folder: str | Path) -> StoredTables:
-        """Open an export; relative paths are tried from here, then from the project root.
+        """Open an export; :func:`~kc_utils.runs.folder.resolve` says what a relative path is relative to.
 
         Raises:
             KcError: if the folder holds none, or its record is damaged.
