@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from kc_utils import artifacts
+from kc_utils import ROOT, artifacts
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import resolve
 
@@ -92,12 +92,14 @@ class StoredTables:
 
     @classmethod
     def open(cls, folder: str | Path) -> StoredTables:
-        """Open an export; :func:`~kc_utils.runs.folder.resolve` says what a relative path is relative to.
+        """Open an export; relative paths are tried from here, then from the project root.
 
         Raises:
             KcError: if the folder holds none, or its record is damaged.
         """
         path = resolve(folder)
+        if not path.exists():
+            path = (ROOT / folder).resolve()  # the stored tables, from wherever one stands
         if not (path / cls.RECORD).is_file():
             made_by = cls.MADE_BY.format(folder=folder)
             raise KcError(f"{folder} holds no {cls.WHAT} (no {cls.RECORD}); '{made_by}' makes one.")
