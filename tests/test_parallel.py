@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +17,7 @@ from distributed import Client, LocalCluster
 
 from kc_utils.errors import KcError
 from kc_utils.kernels import kept_memory
-from kc_utils.runs.jobs import run_jobs, shared_processes
+from kc_utils.runs.jobs import patience, run_jobs, shared_processes
 
 PATIENCE = 600  # seconds: a deadlock takes longer
 
@@ -143,6 +144,16 @@ def test_worker_processes_keep_memory() -> None:
 def test_a_worker_that_dies_is_told_in_one_sentence() -> None:
     with pytest.raises(KcError, match="A worker process died during 'heavy work'"):
         run_jobs(die, [(1,), (1,)], "heavy work")
+
+
+def test_jobs_that_hang_are_given_up_if_patience_is_set() -> None:
+    with (
+        patience(1 / 60),
+        pytest.raises(KcError, match=r"No job of 'sleep' ended within 0\.0167 m"),
+    ):
+        run_jobs(time.sleep, [(3600.0,), (3600.0,)], "sleep")
+    with patience(PATIENCE / 60):  # control: jobs that end are waited for
+        assert run_jobs(square, [(2,), (3,)], "quick") == [4, 9]
 
 
 _LONG = """

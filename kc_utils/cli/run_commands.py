@@ -40,6 +40,14 @@ def run(
     notebooks: Annotated[
         bool, typer.Option(help="Execute the notebooks, or compute the tables only.")
     ] = True,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--patience",
+            min=0.01,
+            help="Minutes after which a stage or notebook that hangs is given up.",
+        ),
+    ] = None,
 ) -> None:
     """Run the study: every stage, then every notebook, into the run folder.
 
@@ -55,9 +63,10 @@ def run(
         check_folder(settings.model.path or "", name="model.path")
     if notebooks:
         need_checkout("kc run with notebooks (without them: --no-notebooks)")
+    from kc_utils.runs.jobs import patience
     from kc_utils.study.pipeline import prepared, run_study
 
-    with prepared(profile, overrides or [], run_dir, from_, to) as run_:
+    with prepared(profile, overrides or [], run_dir, from_, to) as run_, patience(minutes):
         run_study(run_, console, to=to, notebooks=notebooks)
     _print_seconds(run_, install)
 

@@ -10,6 +10,7 @@ worker that computes, whatever waits.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import multiprocessing
 import os
@@ -18,7 +19,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextvars import ContextVar
 from multiprocessing.connection import wait
@@ -35,6 +36,7 @@ from kc_utils.models.devices import has_gpu
 JOB_PRIORITY = 10
 
 _shared: ContextVar[ProcessPoolExecutor | None] = ContextVar("shared_processes", default=None)
+_patience: ContextVar[float | None] = ContextVar("patience", default=None)
 
 
 def run_jobs(
@@ -49,7 +51,7 @@ def run_jobs(
     soon as a result is known. The first error stops the rest.
 
     Raises:
-        KcError: a worker process died.
+        KcError: a worker process died, or no job ended for as long as :func:`patience` allows.
     """
     results: list[Any] = [None] * len(jobs)
     for i, result in _results(function, jobs, description):
@@ -74,7 +76,7 @@ def _results(
     with contextlib.nullcontext(shared) if shared else _processes(workers) as pool:
         futures = {pool.submit(function, *job): i for i, job in enumerate(jobs)}
         try:
-            for future in tqdm(as_completed(futures), total=len(jobs), desc=description):
+            for future in tqdm(_ended(futures, description), total=len(jobs), desc=description):
                 yield futures[future], future.result()
         except BaseException as error:
             for future in futures:
@@ -89,8 +91,32 @@ def _results(
             raise
 
 
+@contextlib.contextmanager
+def patience(minutes: float | None) -> Iterator[None]:
+    """Inside, ``run_jobs`` gives up when no job ends for so long; None: it waits for ever."""
+    before = _patience.set(None if minutes is None else 60 * minutes)
+    try:
+        yield
+    finally:
+        _patience.reset(before)
+
+
+def _ended(futures: Iterable[Future], description: str) -> Iterator[Future]:
+    """The futures as they end."""
+    pending, seconds = set(futures), _patience.get()
+    while pending:
+        done, pending = concurrent.futures.wait(pending, seconds, FIRST_COMPLETED)
+        if not done:
+            _stop_workers()
+            raise KcError(
+                f"No job of {description!r} ended within {seconds / 60:g} minutes (--patience); "
+                "what is done is kept."
+            )
+        yield from done
+
+
 def _stop_workers() -> None:
-    """Ctrl-C does not wait for the jobs under way."""
+    """End jobs under way: after Ctrl-C, or when they hang."""
     for process in multiprocessing.active_children():
         process.terminate()
 
