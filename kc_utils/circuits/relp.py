@@ -3,8 +3,10 @@
 Layer-wise relevance propagation with one backward pass (Jafari et al. 2025, arXiv 2508.21258). The
 backward pass of the model is changed, its output is not:
 
-- normalisation (LN rule): the scale is a constant, so a normalisation is linear;
-- activation (identity rule): f(x) = x * [f(x) / x], with the ratio a constant;
+- normalisation (LN rule): the scale is a constant, so a normalisation is linear, in front of a
+  reader and behind a block;
+- activation (identity rule): f(x) = x * [f(x) / x], with the ratio a constant; a cap on the logits
+  is taken as one;
 - attention (AH rule; Ali et al. 2022): the attention pattern is a constant, so heads are linear in
   their values. Nothing flows into q and k, and edges into q and k get the score zero;
 - gate times value (half rule): each factor of a product gets half of its gradient.
@@ -27,7 +29,9 @@ from kc_utils.kernels.hooks import Hooks
 def apply_relp_rules(adapter: Adapter, hooks: Hooks) -> None:
     """Change how ``adapter``'s model runs backwards, until ``hooks`` end."""
     for block in adapter.blocks:
-        for norm in {id(n.module): n for n in (block.attention_norm, block.mlp_norm)}.values():
+        norms = (block.attention_norm, block.mlp_norm, block.attention_post, block.mlp_post)
+        found = {id(n.module): n for n in norms if n is not None and not n.linear}
+        for norm in found.values():
             hooks.input(norm.module, _constant_scale(norm, hooks))
         _constant_pattern(block, hooks)
         _linear_activation(block, hooks)
