@@ -17,6 +17,8 @@ from transformers import (
     Gemma3ForConditionalGeneration,
     GraniteConfig,
     GraniteForCausalLM,
+    HeliumConfig,
+    HeliumForCausalLM,
     LlamaForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
@@ -74,6 +76,10 @@ def normalised_per_head() -> PreTrainedModel:
 
 def bias_before_a_norm() -> PreTrainedModel:
     return family_model("olmo2", torch.float32, attention_bias=True)
+
+
+def unknown() -> PreTrainedModel:
+    return HeliumForCausalLM(HeliumConfig(**SMALL, head_dim=8))
 
 
 class CappedLlama(LlamaForCausalLM):
@@ -135,6 +141,12 @@ REFUSED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
     "multiplied logits": (scaled_logits, "other logits"),
     "norms per head": (normalised_per_head, "normalises its grouped k"),
     "bias before a norm": (bias_before_a_norm, "belongs to no head"),
+    # TransformerLens 4.3 leaves q and k of OLMo 2 in float32 there.
+    "OLMo 2 in bfloat16": (
+        lambda: family_model("olmo2", torch.bfloat16),
+        "cannot run Olmo2ForCausalLM in torch.bfloat16",
+    ),
+    "unknown to TransformerLens": (unknown, "TransformerLens cannot wrap"),
     "silent cap": (silent_cap, "other logits"),
     "unknown parameter": (llama_with(sink), "'self_attn.sinks'"),
     "q of something else": (llama_with(another_input), "layer 0 of Llama.* read something else"),

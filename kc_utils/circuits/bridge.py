@@ -11,6 +11,8 @@ head its own k and v edges. No weight is folded, centred or otherwise processed.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -76,7 +78,9 @@ def boot_bridge(
     _speed_up(plain)
     adapter = build_adapter(bridge, plain)
     with torch.no_grad():
-        check_logits(model, bridge(ids, return_type="logits", use_cache=False), expected)
+        with _in_a_sentence(f"run {type(model).__name__} in {model.dtype}"):
+            wrapped = bridge(ids, return_type="logits", use_cache=False)
+    check_logits(model, wrapped, expected)
     check_logits_of(adapter, ids, expected)
     check_decomposition(adapter, ids)
     attach(bridge, adapter)
@@ -101,7 +105,7 @@ def _wrap(plain: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> 
     clone, name = with_shared_parameters(plain), type(plain).__name__
     if not clone.config.architectures:  # a model made from its configuration; TransformerLens asks
         clone.config.architectures = [name]
-    try:
+    with _in_a_sentence(f"wrap {name}"):
         return TransformerBridge.boot_transformers(
             clone.config._name_or_path or clone.config.model_type,
             hf_model=clone,
@@ -109,11 +113,19 @@ def _wrap(plain: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> 
             device=str(clone.device),
             dtype=clone.dtype,
         )
+
+
+@contextmanager
+def _in_a_sentence(what: str) -> Iterator[None]:
+    """TransformerLens has no exception of its own: say in a KcError what it cannot do."""
+    try:
+        yield
     except torch.OutOfMemoryError:
         raise
     except (NotImplementedError, RuntimeError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
-        raise KcError(f"TransformerLens cannot wrap {name}: {reason}.") from error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = lines[0].split(". ")[0].rstrip(".")
+        raise KcError(f"TransformerLens cannot {what}: {reason}.") from error
 
 
 def _speed_up(plain: PreTrainedModel) -> None:

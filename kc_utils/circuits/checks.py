@@ -59,6 +59,8 @@ def check_decomposition(adapter: Adapter, ids: Int[Tensor, "batch pos"]) -> None
     positions = written.streams[0] - written.embed
     if _differ(positions[:-1], positions[1:], written.streams[0]):
         raise KcError(f"{name} changes its token embedding before the first block reads it.")
+    if any(len(found) != len(block.qkv) for found, block in zip(qkv, adapter.blocks, strict=True)):
+        raise KcError(f"{name} does not compute q, k and v once in every layer.")
     sums = _streams(adapter, positions, written.outputs(adapter, adapter.score_dtype))
     for stream, total in zip(written.streams, sums, strict=True):
         if error := _differ(total, stream):
@@ -68,7 +70,7 @@ def check_decomposition(adapter: Adapter, ids: Int[Tensor, "batch pos"]) -> None
             )
     for i, block in enumerate(adapter.blocks):
         here = block.attention_norm.closed_form(written.streams[2 * i])
-        expected = (block.w_qkv @ here[..., None, None, :, None])[..., 0] + block.b_qkv
+        expected = torch.einsum("bpm,xhdm->bpxhd", here, block.w_qkv) + block.b_qkv
         read = block.mlp_norm.closed_form(written.streams[2 * i + 1])
         if _differ(block.split(qkv[i]), expected) or _differ(mlp[i], read):
             raise KcError(
