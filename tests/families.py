@@ -43,6 +43,12 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         GEMMA | {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0},
     ),
     "gemma3": ("Gemma3", GEMMA),
+    "vaultgemma": (
+        "VaultGemma",
+        GEMMA | {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0},
+    ),
+    "glm4": ("Glm4", GROUPED),
+    "cohere2": ("Cohere2", {"num_key_value_heads": 2, "logit_scale": 1.0} | WINDOWS),
     "olmo2": ("Olmo2", {"num_key_value_heads": 2}),
     "olmo3": ("Olmo3", {"num_key_value_heads": 2} | WINDOWS),
     "neox": ("GPTNeoX", {"use_parallel_residual": True}),

@@ -122,7 +122,7 @@ def _in_a_sentence(what: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except (NotImplementedError, RuntimeError, ValueError) as error:
+    except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = lines[0].split(". ")[0].rstrip(".")
         raise KcError(f"TransformerLens cannot {what}: {reason}.") from error

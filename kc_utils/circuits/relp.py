@@ -18,8 +18,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
-from kc_utils.circuits.adapter import Adapter, Block
+from kc_utils.circuits.adapter import Adapter, Block, weight_of
 from kc_utils.circuits.norms import Norm
 from kc_utils.errors import KcError
 from kc_utils.kernels.activation import SigmoidGelu
@@ -67,7 +68,7 @@ def _constant_pattern(block: Block, hooks: Hooks) -> None:
 
 def _linear_activation(block: Block, hooks: Hooks) -> None:
     activations = [m for m in block.mlp.modules() if _is_activation(m)]
-    gated = hasattr(block.mlp, "gate_proj")
+    gated = _is_gated(block.mlp)
     if len(activations) != 1:
         raise KcError(
             f"{type(block.mlp).__name__} has {len(activations)} activation functions; RelP's rules "
@@ -87,6 +88,23 @@ def _linear_activation(block: Block, hooks: Hooks) -> None:
     hooks.output(activations[0], linear)
     if gated:
         hooks.output(block.mlp.up_proj, _half)
+
+
+def _is_gated(mlp: nn.Module) -> bool:
+    """Whether an MLP is f(G x) * U x and not f(W x); KcError if it may be anything else.
+
+    One projection for G and U, say, gives a product in which no module is a factor.
+    """
+    linears = {name: m for name, m in mlp.named_children() if isinstance(m, nn.Linear | Conv1D)}
+    shapes = [weight_of(m).shape for m in linears.values()]
+    if set(linears) == {"gate_proj", "up_proj", "down_proj"}:
+        return True
+    if len(shapes) == 2 and shapes[0] == shapes[1][::-1]:
+        return False
+    raise KcError(
+        f"RelP's rules are for MLPs with one activation and at most one gate, and "
+        f"{type(mlp).__name__} may be something else."
+    )
 
 
 def _half(x: Tensor) -> Tensor:
