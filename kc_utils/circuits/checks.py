@@ -23,6 +23,7 @@ from kc_utils.kernels.hooks import Hooks
 TOLERANCE = 1e-4  # largest error of what is compared, over the largest number there
 LOOSE = 0.05  # the same in float16 and bfloat16
 LOUD = 1e3  # largest logit of the run that looks for caps
+LARGEST = 1e4  # largest hidden state there: float16 ends at 65504
 
 
 def check_kind(model: PreTrainedModel) -> None:
@@ -101,18 +102,19 @@ def check_logits_of(
     """KcError unless the adapter's logits are ``expected``, and the model's own where they are
     large: the plain model runs once, with its last hidden states scaled up."""
     hidden: list[Tensor] = []
-    loud = max(LOUD / expected.abs().max().clamp_min(1e-6).item(), 1.0)
+    wanted = LOUD / expected.abs().max().clamp_min(1e-6)
 
     def amplify(x: Tensor) -> Tensor:
-        hidden.append(x)
-        return loud * x
+        loud = torch.minimum(wanted, LARGEST / x.abs().max()).clamp_min(1.0).to(x.dtype)
+        hidden.extend((x, loud * x))
+        return hidden[-1]
 
     with Hooks() as hooks:
         hooks.output(adapter.final_norm.module, amplify)
         large = adapter.model(input_ids=ids, use_cache=False).logits
     every = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
     check_logits(adapter.model, adapter.logits(hidden[0], every), expected)
-    check_logits(adapter.model, adapter.logits(loud * hidden[0], every), large)
+    check_logits(adapter.model, adapter.logits(hidden[1], every), large)
 
 
 def check_logits(model: PreTrainedModel, actual: Tensor, expected: Tensor) -> None:
