@@ -13,7 +13,7 @@ from edge_masks import error, mask_gradient
 from notebook_reference import reference, reference_source
 from tiny_models import GOLDEN, KINDS, SETS, golden_batch, golden_bridge, tiny_model, tokenizer
 from tiny_models import tiny_batch as batch_of
-from transformers import AutoModelForCausalLM, Gemma2Config, Gemma2ForCausalLM
+from transformers import AutoModelForCausalLM
 
 from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
@@ -148,15 +148,6 @@ def test_ungrouping_keeps_the_function_of_the_model() -> None:
     with torch.no_grad():
         clone.model.layers[0].self_attn.v_proj.weight[:10] += 0.1
     assert not torch.allclose(clone(ids).logits, model(ids).logits, atol=1e-3)
-
-
-def test_models_whose_stream_is_not_a_sum_of_writers_are_refused() -> None:
-    shape = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 6}
-    config = Gemma2Config(
-        **shape, num_key_value_heads=4, intermediate_size=40, vocab_size=50, query_pre_attn_scalar=6
-    )
-    with pytest.raises(KcError):
-        boot_bridge(Gemma2ForCausalLM(config).eval(), tokenizer())
 
 
 @pytest.mark.parametrize(

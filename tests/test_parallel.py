@@ -149,7 +149,7 @@ def test_a_worker_that_dies_is_told_in_one_sentence() -> None:
 def test_jobs_that_hang_are_given_up_if_patience_is_set() -> None:
     with (
         patience(0.02),
-        pytest.raises(KcError, match="No job of 'sleep' ended within 0.02 minutes"),
+        pytest.raises(KcError, match=r"No job of 'sleep' ended within 0\.02 minutes"),
     ):
         run_jobs(time.sleep, [(3600.0,), (3600.0,)], "sleep")
     with patience(PATIENCE / 60):  # control: jobs that end are waited for

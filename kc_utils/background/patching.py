@@ -53,7 +53,7 @@ def stream_patching(
     rows = []
     for layer, difference in enumerate(change):
         added = torch.diag_embed(difference.movedim(1, -1)).movedim(-1, 0).movedim(-1, 2)
-        module = adapter.embed if layer == 0 else adapter.blocks[layer - 1].mlp
+        module = adapter.embed if layer == 0 else adapter.blocks[layer - 1].mlp_writer
         with Hooks() as hooks:
             hooks.output(module, lambda x, added=added: x + added.flatten(0, 1))
             found = repeated_logit_diff(adapter, batch, ids.repeat(width, 1), width)

@@ -255,8 +255,8 @@ def _sums_before(
     """Sum of replacements and output biases in front of each stream."""
     graph = adapter.graph
     if rows is None:
-        rows = adapter.blocks[0].b_o.new_zeros(graph.n_forward, len(adapter.blocks[0].b_o))
-    biases = torch.stack([block.b_o for block in adapter.blocks])
+        rows = adapter.blocks[0].b_out.new_zeros(graph.n_forward, len(adapter.blocks[0].b_out))
+    biases = torch.stack([block.b_out for block in adapter.blocks])
     sums = []
     for layer in range(graph.n_layers):
         sums.append(rows[: graph.before_attention(layer)].sum(0) + biases[:layer].sum(0))

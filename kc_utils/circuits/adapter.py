@@ -1,20 +1,28 @@
 """Which module of a language model embeds, projects q, k and v, writes, normalises.
 
 The circuit code runs the plain ``transformers`` model under a TransformerBridge with torch
-hooks, which costs little more than the model itself. Where things are is read from the
-bridge's own component mapping, so an architecture that TransformerLens knows needs nothing here. It
-serves models whose residual stream is ``embedding (+ positions) + sum of heads (+ biases) + sum of
-MLPs`` with a LayerNorm or RMSNorm in front of every reader: GPT-2, Llama, GPT-NeoX, Phi and their
-relatives. Norms behind a writer (Gemma 2, OLMo 2), residual multipliers and mixtures of heads are
-refused by :func:`kc_utils.circuits.bridge.check_decomposition`.
+hooks, which costs little more than the model itself. It serves models whose residual stream is
+``embedding (+ positions) + sum of heads (+ biases) + sum of MLPs``, with a normalisation or none in
+front of every reader and behind every block's attention and MLP: GPT-2, Llama, Qwen, Gemma, OLMo 2,
+GPT-NeoX, Phi and their relatives. Where things are is found by
+:mod:`kc_utils.circuits.architecture`; what does not hold is refused by
+:mod:`kc_utils.circuits.checks`.
+
+A normalisation behind the attention stands between its heads and the stream. It is linear given its
+scale s, the root mean square of what all heads of the layer put out together in the run in
+question, so what a head writes is its share
+
+    weight * c(z W_O) / s,
+
+and the shares of a layer's heads sum to what its attention adds. The engine keeps z / s in the
+place of z, and weight * c(W_O) in the place of W_O; nothing else changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -23,8 +31,9 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from kc_utils.circuits.graph import QKV, Graph
-from kc_utils.circuits.norms import Norm, read_norm
+from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.norms import Norm
+from kc_utils.circuits.soft_cap import soft_cap
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 from kc_utils.kernels.last_mlp import run_only_at
@@ -36,7 +45,12 @@ LAYOUTS = ("separate", "stacked", "interleaved")
 
 @dataclass(frozen=True)
 class Block:
-    """One block's modules; shapes are those of ungrouped heads (one k and v per query head)."""
+    """One block's modules; shapes are those of ungrouped heads (one k and v per query head).
+
+    ``attention_post`` and ``mlp_post``: normalisations between a writer and the stream, if any.
+    ``couples_heads``: whether a head's output depends on other heads of its layer in other ways
+    than over the stream: through the scale of a normalisation of all of them.
+    """
 
     attention_norm: Norm
     mlp_norm: Norm
@@ -46,6 +60,9 @@ class Block:
     o: nn.Module
     mlp: nn.Module
     n_heads: int
+    attention_post: Norm | None = None
+    mlp_post: Norm | None = None
+    couples_heads: bool = False
 
     @property
     def shares_norm(self) -> bool:
@@ -78,7 +95,19 @@ class Block:
 
     @property
     def w_o(self) -> Float[Tensor, "n_heads d_head d_model"]:
-        """Output projection, per head."""
+        """Output projection, per head.
+
+        KcError if a normalisation stands behind it: z times this is then not what a head writes.
+        """
+        if self.attention_post is not None:
+            raise KcError(
+                f"Behind the heads of {type(self.attention).__name__} stands a normalisation, so "
+                "what they write is not linear in their output projection alone."
+            )
+        return self._w_o
+
+    @property
+    def _w_o(self) -> Float[Tensor, "n_heads d_head d_model"]:
         return weight_of(self.o).T.unflatten(0, (self.n_heads, -1))
 
     @property
@@ -86,10 +115,50 @@ class Block:
         """Bias of the output projection: part of no head."""
         return bias_of(self.o)
 
+    @property
+    def w_out(self) -> Float[Tensor, "n_heads d_head d_model"]:
+        """What a head's z, as :meth:`passed` gives it, is multiplied with: the product is what the
+        head writes."""
+        post = self.attention_post
+        return self._w_o if post is None else post.fold(post.centre(self._w_o))
+
+    @property
+    def b_out(self) -> Float[Tensor, " d_model"]:
+        """What attention adds to the stream and no head writes."""
+        post = self.attention_post
+        if post is None:
+            return self.b_o
+        return torch.zeros_like(post.weight) if post.bias is None else post.bias
+
+    def passed(
+        self,
+        z: Float[Tensor, "batch pos n_heads d_head"],
+        together: Float[Tensor, "batch pos d_model"] | None = None,
+    ) -> Float[Tensor, "batch pos n_heads d_head"]:
+        """z, over the scale of the normalisation behind the heads, if there is one.
+
+        ``together``: the output of the projection for all heads, if it is at hand.
+        """
+        if self.attention_post is None:
+            return z
+        if together is None:
+            together = self.o.forward(z.flatten(-2))
+        wide = torch.promote_types(z.dtype, torch.float32)
+        scale = self.attention_post.scale(together.to(wide))
+        return (z / scale[..., None]).to(z.dtype)
+
+    @property
+    def mlp_writer(self) -> nn.Module:
+        """The module whose output is what the MLP adds to the stream."""
+        return self.mlp if self.mlp_post is None else self.mlp_post.module
+
 
 @dataclass(frozen=True)
 class Adapter:
-    """The plain model under a bridge, its graph and its modules."""
+    """The plain model under a bridge, its graph and its modules.
+
+    ``logit_cap``: c, if the model's logits are c tanh(x / c) of the unembedding's output x.
+    """
 
     model: PreTrainedModel
     graph: Graph
@@ -97,6 +166,7 @@ class Adapter:
     blocks: tuple[Block, ...]
     final_norm: Norm
     unembed: nn.Module
+    logit_cap: float | None = None
 
     @property
     def device(self) -> torch.device:
@@ -134,36 +204,13 @@ class Adapter:
     ) -> Float[Tensor, "batch k vocab"]:
         """Logits at the positions ``at`` only; as one 2-D product, which is the fast one."""
         rows = torch.arange(len(at), device=hidden.device)[:, None]
-        return self.unembed(hidden[rows, at].flatten(0, 1)).unflatten(0, at.shape)
+        return self.capped(self.unembed(hidden[rows, at].flatten(0, 1))).unflatten(0, at.shape)
 
-
-def build_adapter(bridge: TransformerBridge, model: PreTrainedModel) -> Adapter:
-    """Find the modules of ``model`` where the mapping of ``bridge`` says they are.
-
-    KcError for modules that this code does not know.
-    """
-    mapping = bridge.adapter.component_mapping
-    n_heads = bridge.cfg.n_heads
-    wanted = ("embed", "blocks", "ln_final", "unembed")
-    if missing := [name for name in wanted if name not in mapping]:
-        raise KcError(f"{type(model).__name__} has no {missing[0]!r} among its components.")
-    parts = mapping["blocks"].submodules
-    blocks = tuple(
-        _block(module, parts, bridge.blocks[i].attn, n_heads)
-        for i, module in enumerate(model.get_submodule(mapping["blocks"].name))
-    )
-    final_norm = read_norm(model.get_submodule(mapping["ln_final"].name))
-    norms = [n for b in blocks for n in (b.attention_norm, b.mlp_norm)]
-    if any(norm.centred != final_norm.centred for norm in norms):
-        raise KcError(f"{type(model).__name__} has both LayerNorms and RMSNorms.")
-    return Adapter(
-        model=model,
-        graph=Graph(len(blocks), n_heads, bool(bridge.cfg.parallel_attn_mlp)),
-        embed=model.get_submodule(mapping["embed"].name),
-        blocks=blocks,
-        final_norm=final_norm,
-        unembed=model.get_submodule(mapping["unembed"].name),
-    )
+    def capped(
+        self, x: Float[Tensor, "*shape"], constant_ratio: bool = False
+    ) -> Float[Tensor, "*shape"]:
+        """Logits of what the unembedding puts out; with ``constant_ratio`` as RelP takes them."""
+        return x if self.logit_cap is None else soft_cap(x, self.logit_cap, constant_ratio)
 
 
 def attach(bridge: TransformerBridge, adapter: Adapter) -> None:
@@ -239,35 +286,3 @@ def bias_of(linear: nn.Module) -> Float[Tensor, " d_out"]:
 
 def _by_head(block: Block, rows: list[Tensor]) -> Float[Tensor, "qkv n_heads d_head columns"]:
     return block.split([r.T[None] for r in rows])[0].permute(1, 2, 3, 0)
-
-
-def _block(module: nn.Module, parts: dict[str, Any], attention: Any, n_heads: int) -> Block:
-    names = {name: part.name for name, part in parts["attn"].submodules.items()}
-    attn = module.get_submodule(parts["attn"].name)
-    fused = "qkv" in names
-    qkv = tuple(attn.get_submodule(names[n]) for n in (("qkv",) if fused else QKV))
-    second = parts.get("ln2")
-    first_norm = read_norm(module.get_submodule(parts["ln1"].name))
-    block = Block(
-        attention_norm=first_norm,
-        mlp_norm=first_norm if second is None else read_norm(module.get_submodule(second.name)),
-        attention=attn,
-        qkv=qkv,
-        layout="stacked" if fused else "separate",
-        o=attn.get_submodule(names["o"]),
-        mlp=module.get_submodule(parts["mlp"].name),
-        n_heads=n_heads,
-    )
-    return _with_layout(block, attention) if fused else block
-
-
-def _with_layout(block: Block, attention: Any) -> Block:
-    """Which way of reading a fused projection gives the q, k and v that the bridge has split."""
-    split = [weight_of(getattr(attention, name).original_component) for name in QKV]
-    for layout in LAYOUTS[1:]:
-        candidate = replace(block, layout=layout)
-        found = [x.flatten(0, 1) for x in candidate.w_qkv]
-        if all(torch.equal(a, b) for a, b in zip(found, split, strict=True)):
-            return candidate
-    name = type(block.attention).__name__
-    raise KcError(f"The fused q, k, v projection of {name} has an unknown layout.")

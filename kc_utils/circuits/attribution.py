@@ -185,13 +185,13 @@ class _Block:
         _, self.corrupted = record(adapter, batch.corrupted_ids, at=batch.read_at)
         self.clean_run: Backward | None = None
         if settings.starts_clean:
-            self.loss: Loss = partial(_loss, adapter, settings.metric, None)
+            self.loss: Loss = partial(_loss, adapter, settings, None)
             self.clean = self._run_clean()
         else:
             hidden, self.clean = record(adapter, batch.clean_ids, at=batch.read_at)
             with torch.no_grad():
                 known = adapter.logits(hidden, batch.read_at) if settings.metric == "kl" else None
-            self.loss = partial(_loss, adapter, settings.metric, known)
+            self.loss = partial(_loss, adapter, settings, known)
         self.difference = self.corrupted.minus(self.clean)
 
     def _run_clean(self) -> Written:
@@ -249,18 +249,26 @@ def _output(written: Written, kind: str, layer: int) -> Tensor:
 
 def _loss(
     adapter: Adapter,
-    metric: str | Metric,
+    settings: AttributionSettings,
     clean_logits: Tensor | None,
     read: Float[Tensor, "n k d_model"],
     batch: PairBatch,
 ) -> Float[Tensor, " n"]:
     """Minus the metric, from the hidden states that are read."""
-    if metric == "logit_diff":  # needs two rows of the unembedding, not all of the vocabulary
+    metric, relp = settings.metric, settings.method == "relp"
+    # Needs two rows of the unembedding, not all of the vocabulary.
+    if metric == "logit_diff":
         weight, bias = weight_of(adapter.unembed), bias_of(adapter.unembed)
-        towards = weight[batch.right_ids] - weight[batch.wrong_ids]
-        constant = bias[batch.right_ids] - bias[batch.wrong_ids]
-        return -((read[:, -1] * towards).sum(-1) + constant)
-    logits = adapter.unembed(read.flatten(0, 1)).unflatten(0, read.shape[:2])
+        if adapter.logit_cap is None:
+            towards = weight[batch.right_ids] - weight[batch.wrong_ids]
+            constant = bias[batch.right_ids] - bias[batch.wrong_ids]
+            return -((read[:, -1] * towards).sum(-1) + constant)
+        right, wrong = (
+            adapter.capped((read[:, -1] * weight[answer]).sum(-1) + bias[answer], relp)
+            for answer in (batch.right_ids, batch.wrong_ids)
+        )
+        return wrong - right
+    logits = adapter.capped(adapter.unembed(read.flatten(0, 1)), relp).unflatten(0, read.shape[:2])
     if clean_logits is not None:
         clean_logits = clean_logits.repeat(len(read) // len(clean_logits), 1, 1)
     return -evaluate_metric(metric, logits, batch, clean_logits)

@@ -11,10 +11,12 @@ head its own k and v edges. No weight is folded, centred or otherwise processed.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import (
@@ -24,13 +26,17 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from kc_utils.circuits.adapter import Adapter, attach, build_adapter
-from kc_utils.circuits.written import record
+from kc_utils.circuits.adapter import attach
+from kc_utils.circuits.architecture import build_adapter
+from kc_utils.circuits.checks import (
+    check_decomposition,
+    check_kind,
+    check_logits,
+    check_logits_of,
+)
 from kc_utils.errors import KcError
 from kc_utils.kernels import causal_attention
 from kc_utils.kernels.activation import use_sigmoid_gelu
-
-TOLERANCE = 1e-4  # largest error of the wrapped model's logits, over the largest logit
 
 
 def boot_bridge(
@@ -49,12 +55,14 @@ def boot_bridge(
         finds its modules, :func:`~kc_utils.circuits.adapter.graph_of` its graph.
 
     Raises:
-        KcError: a folder that cannot be loaded; a wrapped model whose logits differ from the
-            model's own by more than 1e-4 of the largest logit; a residual stream that is not the
-            sum of embedding, heads and MLPs.
+        KcError: a folder that cannot be loaded; encoder-decoders and mixtures of experts; a
+            wrapped model whose logits differ from the model's own by more than 1e-4 of the largest
+            logit; a residual stream that is not the sum of embedding, heads and MLPs, or that is
+            read otherwise than through a normalisation.
     """
     if not isinstance(model, PreTrainedModel):
         model, tokenizer = _load(Path(model))
+    check_kind(model)
     was_training = model.training
     model.eval()
     try:
@@ -62,13 +70,7 @@ def boot_bridge(
         with torch.no_grad():
             expected = model(input_ids=ids, use_cache=False).logits
         plain = ungroup(model)
-        bridge = TransformerBridge.boot_transformers(
-            model.config._name_or_path or model.config.model_type,
-            hf_model=with_shared_parameters(plain),
-            tokenizer=copy.deepcopy(tokenizer),
-            device=str(model.device),
-            dtype=model.dtype,
-        )
+        bridge = _wrap(plain, tokenizer)
     finally:
         model.train(was_training)
     plain.eval()
@@ -76,8 +78,10 @@ def boot_bridge(
     _speed_up(plain)
     adapter = build_adapter(bridge, plain)
     with torch.no_grad():
-        _check_logits(model, bridge(ids, return_type="logits", use_cache=False), expected)
-        _check_logits(model, _unembedded(adapter, ids), expected)
+        with _in_a_sentence(f"run {type(model).__name__} in {model.dtype}"):
+            wrapped = bridge(ids, return_type="logits", use_cache=False)
+    check_logits(model, wrapped, expected)
+    check_logits_of(adapter, ids, expected)
     check_decomposition(adapter, ids)
     attach(bridge, adapter)
     return bridge
@@ -97,12 +101,40 @@ def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         raise KcError(f"No model could be loaded from {str(folder)!r}: {reason}.") from None
 
 
+def _wrap(plain: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> TransformerBridge:
+    clone, name = with_shared_parameters(plain), type(plain).__name__
+    if not clone.config.architectures:  # a model made from its configuration; TransformerLens asks
+        clone.config.architectures = [name]
+    with _in_a_sentence(f"wrap {name}"):
+        return TransformerBridge.boot_transformers(
+            clone.config._name_or_path or clone.config.model_type,
+            hf_model=clone,
+            tokenizer=copy.deepcopy(tokenizer),
+            device=str(clone.device),
+            dtype=clone.dtype,
+        )
+
+
+@contextmanager
+def _in_a_sentence(what: str) -> Iterator[None]:
+    """TransformerLens has no exception of its own: say in a KcError what it cannot do."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = lines[0].split(". ")[0].rstrip(".")
+        raise KcError(f"TransformerLens cannot {what}: {reason}.") from error
+
+
 def _speed_up(plain: PreTrainedModel) -> None:
     """Let the same function be computed by what is fastest at short prompts on a CPU."""
     if plain.device.type != "cpu" or plain.dtype not in (torch.float32, torch.float64):
         return
     use_sigmoid_gelu(plain)
-    if plain._supports_sdpa:
+    capped = getattr(plain.config, "attn_logit_softcapping", None) is not None
+    if plain._supports_sdpa and not capped:  # ours takes no cap on attention scores
         plain.set_attn_implementation(causal_attention.NAME)
 
 
@@ -115,7 +147,8 @@ def ungroup(model: PreTrainedModel) -> PreTrainedModel:
     """A model with as many key/value heads as query heads and the same function and parameters.
 
     Query head h takes its k and v from KV head ``h // (query heads / KV heads)``. Only the k and v
-    projections have weights of their own, where heads are grouped.
+    projections have weights of their own, where heads are grouped, and a normalisation of the k of
+    all heads together, whose mean square is the same over the copies.
     """
     clone = with_shared_parameters(model)
     heads = clone.config.num_attention_heads
@@ -132,6 +165,7 @@ def ungroup(model: PreTrainedModel) -> PreTrainedModel:
             )
         attention.k_proj = _repeat_heads(attention.k_proj, kv_heads, times)
         attention.v_proj = _repeat_heads(attention.v_proj, kv_heads, times)
+        _repeat_k_norm(attention, kv_heads, times)
         attention.num_key_value_groups = 1
         if hasattr(attention, "num_key_value_heads"):
             attention.num_key_value_heads = heads
@@ -140,46 +174,35 @@ def ungroup(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _repeat_heads(linear: nn.Linear, kv_heads: int, times: int) -> nn.Linear:
-    def repeat(rows: Tensor) -> nn.Parameter:
-        blocks = rows.detach().unflatten(0, (kv_heads, -1)).repeat_interleave(times, dim=0)
-        return nn.Parameter(blocks.flatten(0, 1), requires_grad=rows.requires_grad)
-
     repeated = nn.Linear(
         linear.in_features, linear.out_features * times, bias=linear.bias is not None, device="meta"
     )
-    repeated.weight = repeat(linear.weight)
+    repeated.weight = _repeat(linear.weight, kv_heads, times)
     if linear.bias is not None:
-        repeated.bias = repeat(linear.bias)
+        repeated.bias = _repeat(linear.bias, kv_heads, times)
     return repeated
 
 
-def check_decomposition(adapter: Adapter, ids: Int[Tensor, "batch pos"]) -> None:
-    """KcError unless the final residual stream is the sum of its writers and output biases."""
-    written = record(adapter, ids, streams=True)[1]
-    first, last = written.streams[0], written.streams[-1]
-    biases = sum(block.b_o for block in adapter.blocks)
-    total = first - written.embed + written.outputs(adapter).sum(0) + biases
-    error = ((total - last).abs().max() / last.abs().max()).item()
-    if not error <= (1e-4 if total.dtype in (torch.float32, torch.float64) else 0.05):
-        raise KcError(
-            f"The residual stream of {type(adapter.model).__name__} is not the sum of its "
-            f"embedding, heads and MLPs (relative error {error:.1e}), so it has no edges to score."
-        )
+def _repeat_k_norm(attention: nn.Module, kv_heads: int, times: int) -> None:
+    """Let a normalisation of the k of all heads together take in the copies."""
+    norms = {}
+    for x in "qk":
+        found = (getattr(attention, f"{x}_{kind}", None) for kind in ("norm", "layernorm"))
+        norms[x] = next((norm for norm in found if norm is not None), None)
+    if norms["k"] is None or not list(norms["k"].parameters()):
+        return
+    sizes = [getattr(norms[x], "weight", torch.empty(0, 0)).shape for x in "qk"]
+    d_head = attention.q_proj.out_features // (kv_heads * times)
+    if sizes == [(d_head,), (d_head,)]:
+        return  # each head on its own, all with the same weights
+    if sizes != [(d_head * kv_heads * times,), (d_head * kv_heads,)]:
+        raise KcError(f"{type(attention).__name__} normalises its grouped k in an unknown way.")
+    norms["k"].weight = _repeat(norms["k"].weight, kv_heads, times)
 
 
-def _unembedded(adapter: Adapter, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos v"]:
-    every = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
-    return adapter.logits(adapter.hidden(ids), every)
-
-
-def _check_logits(model: PreTrainedModel, actual: Tensor, expected: Tensor) -> None:
-    error = ((actual - expected).abs().max() / expected.abs().max().clamp_min(1e-6)).item()
-    tolerance = TOLERANCE if model.dtype in (torch.float32, torch.float64) else 0.05
-    if not error <= tolerance:
-        raise KcError(
-            f"The TransformerBridge of {type(model).__name__} gives other logits than the model: "
-            f"relative error {error:.1e}, allowed is {tolerance:.0e}."
-        )
+def _repeat(rows: Tensor, kv_heads: int, times: int) -> nn.Parameter:
+    blocks = rows.detach().unflatten(0, (kv_heads, -1)).repeat_interleave(times, dim=0)
+    return nn.Parameter(blocks.flatten(0, 1), requires_grad=rows.requires_grad)
 
 
 def probe_ids(model: PreTrainedModel) -> Int[Tensor, "batch pos"]:

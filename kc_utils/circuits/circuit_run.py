@@ -6,6 +6,10 @@ input of their own, which goes through the normalisation on its own. Heads that 
 are not computed, and neither are the projections that the hooks make superfluous: those are handed
 an empty tensor. Every reader centres its input (or none does), so what is written is centred once,
 and a head's normalisation is one scale per token behind its projection.
+
+Where a normalisation takes in all heads of a layer (behind the attention, or OLMo 2's of q and k),
+its scale is the one of this run, in which every head of the layer computes from what it reads in
+the circuit, also one that nobody reads from.
 """
 
 from __future__ import annotations
@@ -123,10 +127,10 @@ class CircuitRun:
             hooks.output(adapter.embed, self._start)
             hooks.input(adapter.blocks[0].attention_norm.module, self._find_positions)
             for layer, block in enumerate(adapter.blocks):
-                self._skip(hooks, block.attention_norm.module)
+                self._skip_norm(hooks, block.attention_norm)
                 self._hook_attention(hooks, layer)
                 if not block.shares_norm:
-                    self._skip(hooks, block.mlp_norm.module)
+                    self._skip_norm(hooks, block.mlp_norm)
                 self._hook_mlp(hooks, layer)
             hooks.input(adapter.final_norm.module, lambda _: self._final())
             # Nobody reads from the last MLP at positions that are not read.
@@ -156,23 +160,31 @@ class CircuitRun:
             hooks.output(module, read)
         hooks.input(block.o, lambda z: self._write_heads(layer, z))
         hooks.output(block.o, lambda _: self.embed)
+        self._skip_norm(hooks, block.attention_post)
 
     def _hook_mlp(self, hooks: Hooks, layer: int) -> None:
-        mlp, row = self.adapter.blocks[layer].mlp, self.graph.mlp(layer)
+        block, row = self.adapter.blocks[layer], self.graph.mlp(layer)
         if row in self.rows:
-            hooks.input(mlp, lambda _: self._mlp_read(layer))
-            hooks.output(mlp, lambda output: self._write(row, output))
+            hooks.input(block.mlp, lambda _: self._mlp_read(layer))
+            hooks.output(block.mlp_writer, lambda output: self._write(row, output))
         else:
-            self._skip(hooks, mlp)
+            self._skip(hooks, block.mlp)
+            self._skip_norm(hooks, block.mlp_post)
 
     def _skip(self, hooks: Hooks, module: nn.Module) -> None:
         """Let a module compute nothing: what it puts out only has to have the shape."""
         hooks.input(module, _nothing)
         hooks.output(module, lambda _: self.embed)
 
+    def _skip_norm(self, hooks: Hooks, norm: Norm | None) -> None:
+        if norm is not None and not norm.linear:
+            self._skip(hooks, norm.module)
+
     def _head_reads(self, layer: int) -> list[Tensor]:
         """Outputs of the q, k, v projections; zero for heads that nobody reads from."""
         block, heads = self.adapter.blocks[layer], self._heads(layer)
+        if block.couples_heads and len(heads):
+            heads = np.arange(block.n_heads)
         readers = np.concatenate([part * block.n_heads + heads for part in range(3)])
         weights, constants = block.w_qkv.flatten(0, 1), zero_input(block)
         width = constants.shape[-1]
@@ -184,12 +196,14 @@ class CircuitRun:
         scales = self._scales(inputs, block.attention_norm)
         for i, (x, scale) in enumerate(zip(inputs, scales, strict=True)):
             same = readers[which.ravel() == i]  # readers of the same edges share a projection
-            projection = (weights[same] * block.attention_norm.weight).flatten(0, 1)
+            projection = block.attention_norm.fold(weights[same]).flatten(0, 1)
             outputs = (x @ projection.T).div_(scale).unflatten(-1, (len(same), width))
             found[same] = (outputs + constants[same]).movedim(-2, 0)
         return block.join(found.unflatten(0, (3, -1)).permute(2, 3, 0, 1, 4))
 
     def _scales(self, centred: Tensor, norm: Norm) -> Float[Tensor, "readers batch pos 1"]:
+        if norm.linear:
+            return torch.ones_like(centred[..., :1])
         size = torch.linalg.vector_norm(
             centred, dim=-1, keepdim=True, dtype=self.adapter.score_dtype
         )
@@ -231,8 +245,9 @@ class CircuitRun:
             out = self.change[start : start + len(heads)]
             block = self.adapter.blocks[layer]
             chosen = slice(None) if len(heads) == block.n_heads else heads
-            change = self.baseline.head_change(layer, z.unflatten(-1, (block.n_heads, -1)))
-            write_heads(change[:, :, chosen], block.w_o[chosen], out)
+            passed = block.passed(z.unflatten(-1, (block.n_heads, -1)))
+            change = self.baseline.head_change(layer, passed)
+            write_heads(change[:, :, chosen], block.w_out[chosen], out)
             self.baseline.subtract_written(layer, heads, out)
             self._centre(out)
         return _nothing(z)

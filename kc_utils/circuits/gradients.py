@@ -14,7 +14,9 @@ leaves one number per token and head, and x^. Against a writer's difference D th
     sum over tokens  [ c(D) . w W' sum_k (g / s)_k  -  sum_k (D . x^_k) (g . u / s d_model)_k ],
 
 one matrix product per layer for the first term, and a small one for the second. Per-head copies of
-the residual stream are never made.
+the residual stream are never made. Readers without a normalisation in front have the first term
+only, with s = 1. What stands behind the projections (norms of q and k, caps, windows) and behind a
+block is in the gradients g already, which autograd computes.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kc_utils.circuits.adapter import Adapter, zero_input
+from kc_utils.circuits.adapter import Adapter, Block, zero_input
 from kc_utils.circuits.norms import Norm
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.relp import apply_relp_rules
@@ -40,8 +42,8 @@ class Readers:
     ``scaled``: sum over steps of g / s, [tokens, readers, d]; d is the width of a head, or d_model
     for the one reader that takes the normalisation's output itself.
     ``shares`` and ``normalised``: of each step, the factor of the rank-one part [tokens, readers]
-    and x^ [tokens, d_model]. ``constant_scale``: the normalisation's scale is taken as a constant
-    (the LN rule of RelP), which leaves only the first term.
+    and x^ [tokens, d_model]. ``constant_scale``: the normalisation's scale is a constant (by the LN
+    rule of RelP, or because there is no normalisation), which leaves only the first term.
     """
 
     norm: Norm
@@ -49,6 +51,7 @@ class Readers:
     scaled: Tensor | None = None
 
     def __post_init__(self) -> None:
+        self.constant_scale = self.constant_scale or self.norm.linear
         self.shares: list[Tensor] = []
         self.normalised: list[Tensor] = []
 
@@ -68,7 +71,7 @@ class Readers:
         scaled = grad / scale[..., None]
         if not self.constant_scale:
             if projected is None:
-                projected = (normalised * self.norm.weight)[:, None]
+                projected = self.norm.fold(normalised)[:, None]
             self.shares += ((scaled * projected).sum(-1) / x.shape[-1]).chunk(steps)
             self.normalised += normalised.chunk(steps)
         scaled = scaled if steps == 1 else scaled.unflatten(0, (steps, -1)).sum(0)
@@ -83,7 +86,7 @@ class Readers:
         """Products of writers' centred differences at ``tokens`` with the gradients there."""
         scaled = self.scaled[tokens]
         if weights is None:
-            inputs = (scaled * self.norm.weight).transpose(0, 1)
+            inputs = self.norm.fold(scaled).transpose(0, 1)
         else:
             inputs = torch.bmm(scaled.transpose(0, 1), weights)
         scores = written.flatten(1) @ inputs.flatten(1).T
@@ -183,7 +186,7 @@ class Gradients:
         for i, block in enumerate(self.adapter.blocks):
             if self.heads[i].scaled is not None:
                 weights = block.w_qkv.flatten(0, 1).to(self.adapter.score_dtype)
-                weights = weights * block.attention_norm.weight
+                weights = block.attention_norm.fold(weights)
                 yield self.heads[i], graph.before_attention(i), graph.attention_columns(i), weights
             if self.mlps[i].scaled is not None:
                 column = graph.mlp_column(i)
@@ -198,7 +201,8 @@ class Leaf:
     """What a run takes as given, and from where gradients are wanted.
 
     ``value`` takes the place of the token embedding [batch, pos, d_model], of the heads' z of
-    ``layer`` [batch, pos, n_heads * d_head], or of the output of its MLP [batch, pos, d_model].
+    ``layer`` as in ``Written`` [batch, pos, n_heads * d_head], or of what its MLP writes [batch,
+    pos, d_model].
     """
 
     value: Tensor
@@ -226,9 +230,9 @@ def run_backward(
         if leaf.kind == "embed":
             hooks.output(adapter.embed, lambda _: given)
         elif leaf.kind == "heads":
-            hooks.input(blocks[leaf.layer].o, lambda _: given)
+            _give_heads(hooks, blocks[leaf.layer], given)
         else:
-            hooks.output(blocks[leaf.layer].mlp, lambda _: given)
+            hooks.output(blocks[leaf.layer].mlp_writer, lambda _: given)
         for block, outputs in zip(blocks, qkv, strict=True):
             hooks.input(block.attention_norm.module, _note(attention_in))
             if not block.shares_norm:
@@ -258,6 +262,15 @@ def run_backward(
         final_grad=found[id(read)],
         read=(rows * hidden.shape[1] + at).flatten(),
     )
+
+
+def _give_heads(hooks: Hooks, block: Block, z: Tensor) -> None:
+    """Let the heads of ``block`` write what follows from ``z``."""
+    if block.attention_post is None:
+        hooks.input(block.o, lambda _: z)
+    else:  # z is over the scale already
+        weights, constant = block.w_out.flatten(0, 1), block.b_out
+        hooks.output(block.attention_post.module, lambda _: z @ weights + constant)
 
 
 def _all_grads(outputs: list[Tensor], found: dict[int, Tensor | None]) -> list[Tensor] | None:

@@ -1,4 +1,7 @@
-"""Normalisations in closed form: what is needed to pull a gradient back through them."""
+"""Normalisations in closed form: what is needed to pull a gradient back through them.
+
+One stands in front of every reader of the residual stream, or none (:class:`NoNorm`, OLMo 2).
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,15 @@ class Norm:
         bias = getattr(self.module, "bias", None)
         return bias.detach() if isinstance(bias, Tensor) else None
 
+    @property
+    def linear(self) -> bool:
+        """Whether the output is linear in the input: no normalisation is."""
+        return False
+
+    def fold(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """``x`` times the weight: rows of a matrix that then reads x^, or gradients at x^."""
+        return x * self.weight
+
     def centre(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """Subtract the mean over the width, in a LayerNorm."""
         return x - x.mean(-1, keepdim=True) if self.centred else x
@@ -63,6 +75,43 @@ class Norm:
         """What the module computes, written out."""
         y = self.weight * self.centre(x) / self.scale(x)
         return y if self.bias is None else y + self.bias
+
+
+@dataclass(frozen=True)
+class NoNorm(Norm):
+    """No normalisation: ``module`` is the reader itself, which takes in the residual stream."""
+
+    eps: float = 0.0
+    centred: bool = False
+
+    @property
+    def weight(self) -> Float[Tensor, " d_model"]:
+        raise KcError("There is no normalisation here, and so no weight.")
+
+    @property
+    def bias(self) -> None:
+        return None
+
+    @property
+    def linear(self) -> bool:
+        return True
+
+    def fold(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        return x
+
+    def normalise(
+        self, x: Float[Tensor, "... d_model"]
+    ) -> tuple[Float[Tensor, "... d_model"], Float[Tensor, "... 1"]]:
+        return x.to(torch.promote_types(x.dtype, torch.float32)), self.scale(x)
+
+    def scale(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... 1"]:
+        return torch.ones_like(x[..., :1], dtype=torch.promote_types(x.dtype, torch.float32))
+
+    def apply(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        return x
+
+    def closed_form(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        return x
 
 
 def read_norm(module: nn.Module) -> Norm:

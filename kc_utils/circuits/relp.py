@@ -3,8 +3,10 @@
 Layer-wise relevance propagation with one backward pass (Jafari et al. 2025, arXiv 2508.21258). The
 backward pass of the model is changed, its output is not:
 
-- normalisation (LN rule): the scale is a constant, so a normalisation is linear;
-- activation (identity rule): f(x) = x * [f(x) / x], with the ratio a constant;
+- normalisation (LN rule): the scale is a constant, so a normalisation is linear, in front of a
+  reader and behind a block;
+- activation (identity rule): f(x) = x * [f(x) / x], with the ratio a constant; a cap on the logits
+  is taken as one;
 - attention (AH rule; Ali et al. 2022): the attention pattern is a constant, so heads are linear in
   their values. Nothing flows into q and k, and edges into q and k get the score zero;
 - gate times value (half rule): each factor of a product gets half of its gradient.
@@ -16,8 +18,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
-from kc_utils.circuits.adapter import Adapter, Block
+from kc_utils.circuits.adapter import Adapter, Block, weight_of
 from kc_utils.circuits.norms import Norm
 from kc_utils.errors import KcError
 from kc_utils.kernels.activation import SigmoidGelu
@@ -27,7 +30,9 @@ from kc_utils.kernels.hooks import Hooks
 def apply_relp_rules(adapter: Adapter, hooks: Hooks) -> None:
     """Change how ``adapter``'s model runs backwards, until ``hooks`` end."""
     for block in adapter.blocks:
-        for norm in {id(n.module): n for n in (block.attention_norm, block.mlp_norm)}.values():
+        norms = (block.attention_norm, block.mlp_norm, block.attention_post, block.mlp_post)
+        found = {id(n.module): n for n in norms if n is not None and not n.linear}
+        for norm in found.values():
             hooks.input(norm.module, _constant_scale(norm, hooks))
         _constant_pattern(block, hooks)
         _linear_activation(block, hooks)
@@ -63,7 +68,7 @@ def _constant_pattern(block: Block, hooks: Hooks) -> None:
 
 def _linear_activation(block: Block, hooks: Hooks) -> None:
     activations = [m for m in block.mlp.modules() if _is_activation(m)]
-    gated = hasattr(block.mlp, "gate_proj")
+    gated = _is_gated(block.mlp)
     if len(activations) != 1:
         raise KcError(
             f"{type(block.mlp).__name__} has {len(activations)} activation functions; RelP's rules "
@@ -83,6 +88,23 @@ def _linear_activation(block: Block, hooks: Hooks) -> None:
     hooks.output(activations[0], linear)
     if gated:
         hooks.output(block.mlp.up_proj, _half)
+
+
+def _is_gated(mlp: nn.Module) -> bool:
+    """Whether an MLP is f(G x) * U x and not f(W x); KcError if it may be anything else.
+
+    One projection for G and U, say, gives a product in which no module is a factor.
+    """
+    linears = {name: m for name, m in mlp.named_children() if isinstance(m, nn.Linear | Conv1D)}
+    shapes = [weight_of(m).shape for m in linears.values()]
+    if set(linears) == {"gate_proj", "up_proj", "down_proj"}:
+        return True
+    if len(shapes) == 2 and shapes[0] == shapes[1][::-1]:
+        return False
+    raise KcError(
+        f"RelP's rules are for MLPs with one activation and at most one gate, and "
+        f"{type(mlp).__name__} may be something else."
+    )
 
 
 def _half(x: Tensor) -> Tensor:

@@ -18,6 +18,9 @@ from kc_utils.kernels.hooks import Hooks
 class Written:
     """Outputs of the writers of one run, heads still in head space.
 
+    ``z`` is as :meth:`~kc_utils.circuits.adapter.Block.passed` gives it: over the scale of the
+    normalisation behind the heads, where there is one, so times ``w_out`` it is what they write.
+    ``mlp`` is what MLPs write, behind their normalisation.
     ``streams``, if recorded: the residual stream that each block's attention and MLP read, in turn,
     and the final one.
     """
@@ -73,22 +76,22 @@ class Written:
         rows = self.embed.new_empty(graph.n_forward, *self.embed.shape, dtype=dtype)
         rows[0] = self.embed
         for i, (block, z, mlp) in enumerate(zip(adapter.blocks, self.z, self.mlp, strict=True)):
-            write_heads(z, block.w_o, rows[graph.heads(i)])
+            write_heads(z, block.w_out, rows[graph.heads(i)])
             rows[graph.mlp(i)] = mlp
         return rows
 
 
 def write_heads(
     z: Float[Tensor, "batch pos n_heads d_head"],
-    w_o: Float[Tensor, "n_heads d_head d_model"],
+    w_out: Float[Tensor, "n_heads d_head d_model"],
     out: Float[Tensor, "n_heads batch pos d_model"],
 ) -> None:
-    """Put each head's output, its z times its slice of the output projection, into ``out``."""
+    """Put what each head writes, its z times its slice of ``w_out``, into ``out``."""
     by_head = z.flatten(0, 1).transpose(0, 1)
     if out.dtype == z.dtype:
-        torch.bmm(by_head, w_o, out=out.flatten(1, 2))
+        torch.bmm(by_head, w_out, out=out.flatten(1, 2))
     else:
-        out.copy_(torch.bmm(by_head, w_o).view_as(out))
+        out.copy_(torch.bmm(by_head, w_out).view_as(out))
 
 
 class Recording:
@@ -98,12 +101,15 @@ class Recording:
         self.adapter = adapter
         self._embed: list[Tensor] = []
         self._z: list[Tensor] = []
+        self._together: list[Tensor] = []
         self._mlp: list[Tensor] = []
         self._streams: list[Tensor] = []
         hooks.output(adapter.embed, _into(self._embed))
         for block in adapter.blocks:
             hooks.input(block.o, _into(self._z))
-            hooks.output(block.mlp, _into(self._mlp))
+            if block.attention_post is not None:
+                hooks.input(block.attention_post.module, _into(self._together))
+            hooks.output(block.mlp_writer, _into(self._mlp))
             if streams:
                 for norm in (block.attention_norm, block.mlp_norm):
                     hooks.input(norm.module, _into(self._streams))  # in Phi twice the same
@@ -117,6 +123,12 @@ class Recording:
             name = type(self.adapter.model).__name__
             raise KcError(f"{name} runs its blocks in an unexpected order.")
         split = tuple(x.unflatten(-1, (self.adapter.graph.n_heads, -1)) for x in self._z)
+        if self._together:
+            blocks = self.adapter.blocks
+            split = tuple(
+                block.passed(z, x)
+                for block, z, x in zip(blocks, split, self._together, strict=True)
+            )
         return Written(self._embed[0], split, tuple(self._mlp), tuple(self._streams))
 
 

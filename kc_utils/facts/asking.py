@@ -31,7 +31,7 @@ from kc_utils.world.prompts import Query, tokenise
 
 PACKAGE = "package:"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt")
-SUPPORTED = "GPT-2, Llama, Mistral, Qwen2, GPT-NeoX and Phi"
+SUPPORTED = "GPT-2, Llama, Mistral, Qwen 2.5 and 3, Gemma, OLMo 2, GPT-NeoX and Phi"
 
 
 @dataclass(frozen=True)
