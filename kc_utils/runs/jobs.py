@@ -74,8 +74,10 @@ def _results(
         return
     shared = _shared.get()
     with contextlib.nullcontext(shared) if shared else _processes(workers) as pool:
-        futures = {pool.submit(function, *job): i for i, job in enumerate(jobs)}
+        futures: dict[Future, int] = {}
         try:
+            with _interrupt_held():  # processes start here, and inherit this
+                futures |= {pool.submit(function, *job): i for i, job in enumerate(jobs)}
             for future in tqdm(_ended(futures, description), total=len(jobs), desc=description):
                 yield futures[future], future.result()
         except BaseException as error:
@@ -115,6 +117,19 @@ def _ended(futures: Iterable[Future], description: str) -> Iterator[Future]:
         yield from done
 
 
+@contextlib.contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block, and for ever in processes that are started in it.
+
+    A terminal sends Ctrl-C to every process; the one that started the jobs ends the others.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _stop_workers() -> None:
     """End jobs under way: after Ctrl-C, or when they hang."""
     for process in multiprocessing.active_children():
@@ -143,8 +158,6 @@ def _processes(most: int) -> ProcessPoolExecutor:
 
 
 def _start_worker() -> None:
-    # A terminal sends Ctrl-C to every process; the one that started the jobs decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     keep_memory()
     threading.Thread(target=_die_with_parent, daemon=True).start()
