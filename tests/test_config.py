@@ -114,7 +114,7 @@ def test_no_unknown_key_is_ever_accepted(key: str) -> None:
     [
         (["circuit.top_n=100000"], ["circuit.top_n = 100000", "edges"]),
         (["world.n_people=6"], ["band", "world.n_people"]),
-        (["model.source=folder", "model.path=nowhere"], ["nowhere", "config.json"]),
+        (["model.source=folder", "model.path=nowhere"], ["nowhere", "model.path"]),
     ],
 )
 def test_preflight_refuses_what_cannot_work(overrides: list[str], words: list[str]) -> None:

@@ -190,8 +190,8 @@ def test_a_job_gives_the_same_again_and_no_control_has_the_runs_own_scores(
     run = Run.open(smoke_run)
     step = int(run.table("checkpoints")["step"].iloc[-1])
     for name in ("a", "b"):
-        measure(run.path, step, None, tmp_path / name)
-        measure(run.path, step, 0, tmp_path / f"floor-{name}")
+        measure(run, step, None, tmp_path / name)
+        measure(run, step, 0, tmp_path / f"floor-{name}")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     one, two = (read_parquet(tmp_path / f"floor-{name}") for name in "ab")
     pd.testing.assert_frame_equal(one, two)

@@ -22,9 +22,9 @@ from kc_utils.plots.heat import ink
 
 def test_every_public_figure_has_a_case() -> None:
     helpers = {"Drawing", "exposure_means", "published", "set_style", "svg_bytes", "table"}
-    elsewhere = {  # tests/test_drawing.py, tests/test_sliders.py
+    elsewhere = {  # tests/test_drawing.py, tests/test_sliders.py, tests/test_switches.py
         "circuit_drawing", "circuit_drawing_pair", "circuit_drawing_epochs",
-        "activation_slider", "attention_figure", "entropy_slider", "lens_slider",
+        "activation_slider", "attention_figure", "entropy_slider", "lens_slider", "switches",
     }  # fmt: skip
     assert set(plots.__all__) - helpers - elsewhere <= set(CASES)
 

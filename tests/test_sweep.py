@@ -153,7 +153,7 @@ def test_two_sweeps_do_not_compute_the_same_run(tmp_path) -> None:
     with locked(members[:1]):
         with locked(members[1:]):
             pass
-        with pytest.raises(KcError, match=r"smoke/seed-0 is being computed by another sweep"):
+        with pytest.raises(KcError, match=r"smoke/seed-0 is being written by process"):
             with locked(members):
                 pass
 

@@ -46,7 +46,8 @@ def switches(
             f"{len(probabilities)} rows."
         )
     permille = np.rint(1000 * np.asarray(probabilities)).astype(int)
-    whole, ends = permille[0], [np.rint(1000 * np.asarray(x)) for x in (clean, corrupted)]
+    whole = permille[0].astype(float).tolist()
+    ends = [np.rint(1000 * np.asarray(x, float)).tolist() for x in (clean, corrupted)]
     bars = "".join(
         _bar(answer, now, *marks, "right" if i == 0 else "wrong" if i == 1 else "other")
         for i, (answer, now, *marks) in enumerate(zip(answers, whole, *ends, strict=True))
