@@ -19,8 +19,8 @@
       const best = now.indexOf(Math.max(...now));
       const names = off.map(part => parts[part]).join(", ");
       const start = off.length ? `Without ${names} the circuit` : "The whole circuit";
-      const first = best === 0 ? "" : `; most probable of these: ${answers[best]}`;
-      words.textContent = `${start} gives ${answers[0]} ${percent(now[0])}${first}.`;
+      const first = best === 0 ? "" : `; the most probable of these is “${answers[best]}”`;
+      words.textContent = `${start} gives “${answers[0]}” ${percent(now[0])}${first}.`;
       root.dispatchEvent(new CustomEvent("kc-switch", {detail: off}));
     };
     boxes.forEach(box => box.addEventListener("change", show));

@@ -17,6 +17,9 @@ from kc_utils.plots.interactive.figure import Drawing, assemble
 from kc_utils.plots.interactive.slides import embedded
 
 
+_WHOSE = {"right": " <small>right</small>", "wrong": " <small>the other person’s</small>"}
+
+
 def switches(
     parts: Sequence[str],
     answers: Sequence[str],
@@ -53,7 +56,7 @@ def switches(
         for i, (answer, now, *marks) in enumerate(zip(answers, whole, *ends, strict=True))
     )
     boxes = "".join(_box(i, name, (notes or {}).get(name, "")) for i, name in enumerate(parts))
-    told = f"The whole circuit gives {answers[0]} {whole[0] / 10:.1f} %."
+    told = f"The whole circuit gives “{answers[0]}” {whole[0] / 10:.1f} %."
     frames = {"parts": list(parts), "answers": list(answers), "permille": permille.tolist()}
     inside = (
         f'<p class="question">{escape(question)} <b>?</b></p><fieldset class="parts" hidden>'
@@ -74,7 +77,8 @@ def _bar(answer: str, now: float, clean: float, corrupted: float, kind: str) -> 
         for name, value in (("clean", clean), ("corrupted", corrupted))
     )
     return (
-        f'<li class="{kind}"><span>{escape(answer)}</span><span class="track">'
+        f'<li class="{kind}"><span>{escape(answer)}{_WHOSE.get(kind, "")}</span>'
+        f'<span class="track">'
         f'<b style="width:{now / 10:.1f}%"></b>{ticks}</span><output>{now / 10:.1f} %</output></li>'
     )
 
