@@ -16,7 +16,6 @@ from kc_utils.errors import KcError
 from kc_utils.plots.interactive.figure import Drawing, assemble
 from kc_utils.plots.interactive.slides import embedded
 
-
 _WHOSE = {"right": " <small>right</small>", "wrong": " <small>the other person’s</small>"}
 
 
