@@ -69,8 +69,8 @@ def _try(
 ) -> None:
     @settings(max_examples=n, deadline=None, database=None, derandomize=True,
               suppress_health_check=list(HealthCheck))  # fmt: skip
-    @given(*drawn)
-    def trial(*values: object) -> None:
+    @given(st.tuples(*drawn))
+    def trial(values: tuple) -> None:
         outcome.count(kind)
         try:
             case(*values)

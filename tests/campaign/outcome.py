@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-KC = (sys.executable, "-m", "kc_utils.cli.main")
+KC = (str(Path(sys.executable).with_name("kc")),)
 SECONDS_TO_STOP = 30  # after SIGTERM or SIGINT; the aim is five on an idle machine
 
 
