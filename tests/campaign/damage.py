@@ -28,7 +28,7 @@ def damage_files(run_dir: Path, n: int, rng: random.Random, outcome: Outcome) ->
         kind = sorted(kinds)[i % len(kinds)]
         file = rng.choice(kinds[kind])
         content = file.read_bytes()
-        cut = i % 5 == 4
+        cut = rng.random() < 0.2
         file.write_bytes(_damaged(content, cut, rng))
         try:
             outcome.count(f"{kind}: {'cut' if cut else 'bit'}")
