@@ -97,11 +97,14 @@ def seal(path: Path) -> None:
     write_atomically(_seal(path), lambda p: p.write_text(sha256(path), encoding="utf-8"))
 
 
-def intact(path: Path) -> bool:
-    """Whether a sealed file is there as it was written; a damaged one is removed, and said to be.
-
-    One without a seal was not finished, so it goes as well.
+def intact(*paths: Path) -> bool:
+    """Whether sealed files are all there as they were written; damaged ones are removed, and said
+    to be. One without a seal was not finished, so it goes as well.
     """
+    return all([_intact(path) for path in paths])  # a list: every damaged one is to be named
+
+
+def _intact(path: Path) -> bool:
     if not path.is_file():
         return False
     seal = _seal(path)

@@ -67,7 +67,7 @@ def switches(
         f'<i class="corrupted"></i> the whole model on the corrupted prompt</p>{embedded(frames)}'
     )
     alt = f"What a circuit of {len(parts)} switchable parts answers to: {question}. {told}"
-    return assemble("kc-switches", inside, alt, ("switches",), ("switches",))
+    return assemble("kc-switches", inside, alt, ("controls", "switches"), ("switches",))
 
 
 def _bar(answer: str, now: float, clean: float, corrupted: float, kind: str) -> str:

@@ -44,7 +44,7 @@ def compute(work: Workspace) -> None:
     missing = [
         (run, step, phases, path, beside)
         for (step, path), (_, beside) in zip(own, aligned, strict=True)
-        if not (artifacts.intact(path) and artifacts.intact(beside))
+        if not artifacts.intact(path, beside)
     ]
     run_jobs(evaluate_checkpoint, missing, "circuits")
     cells = common.cells(run.config)
@@ -82,7 +82,7 @@ def _write_last(work: Workspace, parts: list[tuple[int, Path]]) -> None:
 def _done(run: Run, cell: common.Cell, part: Path) -> bool:
     """Whether everything about a cell at the last checkpoint is there and whole."""
     paths = [part, minimal_path(part)] if _is_first(run, cell) else [part]
-    return all([artifacts.intact(path) for path in paths])
+    return artifacts.intact(*paths)
 
 
 def own_circuit(run: Run, scores, graph) -> Circuit:

@@ -76,7 +76,7 @@ def compare_cell(run: Run, step: int, number: int, out: Path) -> None:
 
 
 def _done(folder: Path) -> bool:
-    return all(artifacts.intact(folder / f"{name}.parquet") for name in TABLES)
+    return artifacts.intact(*(folder / f"{name}.parquet" for name in TABLES))
 
 
 def _edges(scores, graph, cell: common.Cell) -> pd.DataFrame:

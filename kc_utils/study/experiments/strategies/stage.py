@@ -66,7 +66,7 @@ def compute(work: Workspace) -> None:
 
 
 def _done(folder: Path) -> bool:
-    return all(artifacts.intact(folder / f"{name}.parquet") for name in TABLES)
+    return artifacts.intact(*(folder / f"{name}.parquet" for name in TABLES))
 
 
 def require_one_budget(steps: pd.DataFrame) -> None:
