@@ -7,6 +7,7 @@ import pytest
 import torch
 from edge_masks import circuit_by_hooks, error, mask_gradient, outputs
 from families import FAMILIES, family_bridge, family_model
+from one_edge import check_exact_patching
 from tiny_models import tiny_batch, tokenizer
 from torch import Tensor
 
@@ -16,7 +17,6 @@ from kc_utils.circuits.adapter import adapter_of, frozen, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit_run import run_circuit
-from kc_utils.circuits.metrics import evaluate_metric
 from kc_utils.circuits.relp import apply_relp_rules
 from kc_utils.circuits.written import record
 from kc_utils.errors import KcError
@@ -196,12 +196,4 @@ def test_relevance_is_refused_where_gate_and_value_are_one_projection() -> None:
 @pytest.mark.parametrize("name", ["gemma2", "olmo2"])
 def test_exact_patching_is_the_model_without_one_edge(name: str) -> None:
     bridge, batch = family_bridge(name), tiny_batch(2)
-    graph, refs = graph_of(bridge), references(bridge, batch)
-    scores = attribute(bridge, batch, AttributionSettings(method="exact"))
-    clean = evaluate_metric("logit_diff", refs.clean_logits, batch)
-    found = np.argwhere(graph.real_edges)
-    for u, v in found[np.random.default_rng(0).permutation(len(found))[:25]]:
-        edges = graph.real_edges.copy()
-        edges[u, v] = False
-        metric = evaluate_metric("logit_diff", run_circuit(bridge, batch, edges, refs=refs), batch)
-        assert float(scores[u, v]) == pytest.approx(float((clean - metric).mean()), abs=1e-5)
+    check_exact_patching(bridge, batch, n_edges=25, tolerance=1e-5)
