@@ -18,6 +18,7 @@ from jaxtyping import install_import_hook
 # Shapes in the signatures of the library are checked in every test.
 install_import_hook("kc_utils", "beartype.beartype")
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from fake_clock import Clock  # noqa: E402
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from kc_utils.explorer.state import State
 
 torch.set_num_threads(1)
+# The same examples everywhere: a failure on one machine can be repeated on any other.
+hypothesis.settings.register_profile("kc", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("kc")
 
 ROOT = Path(__file__).resolve().parent.parent
 
