@@ -53,10 +53,18 @@ def read_scores(
 
     KcError when the file is missing, damaged or no score file, or of another graph than ``graph``.
     """
-    metadata, vectors = _open(path)
-    stored = _graph_of(path, metadata)
+    scores, stored = read_scores_with_graph(path)
     if graph is not None and stored != graph:
         raise KcError(f"{path} holds scores of {_words(stored)}, not of {_words(graph)}.")
+    return scores
+
+
+def read_scores_with_graph(
+    path: Path,
+) -> tuple[dict[str, Float[Tensor, "n_forward n_backward"]], Graph]:
+    """Score matrices by name, and the graph they are of; errors as in :func:`read_scores`."""
+    metadata, vectors = _open(path)
+    stored = _graph_of(path, metadata)
     real = torch.from_numpy(stored.real_edges.copy())
     scores = {}
     for name, vector in vectors.items():
@@ -67,7 +75,7 @@ def read_scores(
             )
         scores[name] = vector.new_zeros(real.shape)
         scores[name][real] = vector
-    return scores
+    return scores, stored
 
 
 def _open(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

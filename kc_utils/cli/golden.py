@@ -1,7 +1,8 @@
 """Reading a set of stored reference data: model, pairs, edge scores, circuits.
 
 A set is a folder with ``model/``, ``pairs.jsonl``, ``nodes.json``, ``real_edges.npy``,
-``circuits.json`` and one ``scores_*.npz`` for EAP and for each of the two integration paths.
+``circuits.json`` and one ``scores_*.npz`` for EAP and for each of the two integration paths. In
+the place of an ``.npz`` may stand the ``.json`` or ``.pt`` that the EAP-IG library writes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from kc_utils.circuits.attribution import AttributionSettings
+from kc_utils.circuits.graph_files import SUFFIXES, read_graph
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
 
@@ -58,7 +60,7 @@ def read_set(folder: Path) -> GoldenSet:
     return GoldenSet(
         folder=folder,
         batch=_read_pairs(folder / "pairs.jsonl"),
-        scores={name: _read_array(folder / name, "scores") for name in SCORE_FILES},
+        scores={name: _read_scores(folder / name) for name in SCORE_FILES},
         real_edges=_read_array(folder / "real_edges.npy"),
         nodes=_read_nodes(folder / "nodes.json"),
         circuits=_read_circuits(folder / "circuits.json"),
@@ -105,6 +107,14 @@ def _read_pairs(path: Path) -> PairBatch:
 
 def _are_lists(values: list[Any]) -> bool:
     return all(isinstance(value, list) for value in values)
+
+
+def _read_scores(path: Path) -> np.ndarray:
+    graphs = [path.with_suffix(suffix) for suffix in SUFFIXES]
+    found = [graph for graph in graphs if graph.is_file()]
+    if found and not path.is_file():
+        return read_graph(found[0]).scores.numpy()
+    return _read_array(path, "scores")
 
 
 def _read_array(path: Path, key: str | None = None) -> np.ndarray:

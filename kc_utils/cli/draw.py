@@ -1,0 +1,107 @@
+"""``kc draw``: a circuit or edge scores from a file, as a page, or in another program's format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from kc_utils.errors import KcError, shown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kc_utils.circuits.circuit import Circuit
+
+console = Console()
+SCORES = ".safetensors"
+WRITTEN = (".html", ".graphml", ".json", ".pt")
+
+
+def draw(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Edge scores (.safetensors) or a graph of the EAP-IG library (.json, .pt).",
+            metavar="FILE",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Page (.html), network (.graphml) or graph of the EAP-IG library (.json, "
+            ".pt); FILE with .html when left out."
+        ),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(help="Cut the circuit from this many edges of largest |score|.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Which scores of a file that holds several.")
+    ] = None,
+) -> None:
+    """Draw the circuit of FILE on a page of its own, or write it for another program."""
+    out = file.with_suffix(".html") if out is None else out
+    if out.suffix not in WRITTEN:
+        raise KcError(f"--out {shown(str(out))} ends in none of {', '.join(WRITTEN)}.")
+    scores, circuit, width = _read(file, name)
+    if top is not None:
+        from kc_utils.circuits import top_n
+
+        circuit = top_n(scores, circuit.graph, top)
+    if not circuit.n_edges:
+        raise KcError(f"{file} marks no edge as its circuit's; --top N cuts one from the scores.")
+    _write(out, scores, circuit, width)
+    console.print(f"{out}: {circuit.n_edges} of {circuit.graph.n_edges} edges", soft_wrap=True,
+                  markup=False, highlight=False)  # fmt: skip
+
+
+def _read(file: Path, name: str | None) -> tuple[Tensor, Circuit, int]:
+    """Scores, marked circuit (an empty one for a score file) and width (0: not known)."""
+    from kc_utils.circuits.circuit import Circuit
+    from kc_utils.circuits.graph_files import SUFFIXES, read_graph
+    from kc_utils.circuits.score_files import read_scores_with_graph
+
+    if file.suffix in SUFFIXES:
+        if name is not None:
+            raise KcError(f"--name {shown(name)} has no effect: {file} holds one graph.")
+        found = read_graph(file)
+        return found.scores, found.circuit, found.d_model
+    if file.suffix != SCORES:
+        raise KcError(f"{file} ends in none of {', '.join((SCORES, *SUFFIXES))}.")
+    scores, graph = read_scores_with_graph(file)
+    if name is None and len(scores) > 1:
+        raise KcError(f"{file} holds several scores; choose with --name: {_some(scores)}.")
+    if name is not None and name not in scores:
+        raise KcError(f"{file} holds no scores {shown(name)}; there are: {_some(scores)}.")
+    chosen = next(iter(scores.values())) if name is None else scores[name]
+    nothing = graph.real_edges & False
+    return chosen.double(), Circuit(graph, nothing, 0), 0
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)[:20])
+
+
+def _write(out: Path, scores: Tensor, circuit: Circuit, width: int) -> None:
+    from kc_utils import artifacts
+    from kc_utils.circuits import strongest_edges
+    from kc_utils.circuits.graph_files import SUFFIXES, GraphFile, network, write_graph
+
+    if out.suffix in SUFFIXES:
+        if not width:
+            raise KcError(f"{out} stores the width of the model, which a file of edge scores does "
+                          "not give; write .html or .graphml.")  # fmt: skip
+        write_graph(out, GraphFile(scores, circuit, width))
+    elif out.suffix == ".graphml":
+        import networkx as nx
+
+        artifacts.write_atomically(out, lambda p: nx.write_graphml(network(circuit, scores), p))
+    else:
+        from kc_utils.plots.interactive.drawing import circuit_drawing
+
+        graph = circuit.graph
+        circuit_drawing(strongest_edges(scores, circuit), graph.n_layers, graph.n_heads).save(out)
