@@ -185,13 +185,13 @@ class _Block:
         _, self.corrupted = record(adapter, batch.corrupted_ids, at=batch.read_at)
         self.clean_run: Backward | None = None
         if settings.starts_clean:
-            self.loss: Loss = partial(_loss, adapter, settings, None)
+            self.loss: Loss = partial(loss_of_read, adapter, settings, None)
             self.clean = self._run_clean()
         else:
             hidden, self.clean = record(adapter, batch.clean_ids, at=batch.read_at)
             with torch.no_grad():
                 known = adapter.logits(hidden, batch.read_at) if settings.metric == "kl" else None
-            self.loss = partial(_loss, adapter, settings, known)
+            self.loss = partial(loss_of_read, adapter, settings, known)
         self.difference = self.corrupted.minus(self.clean)
 
     def _run_clean(self) -> Written:
@@ -217,7 +217,7 @@ class _Block:
         """Score the writers ``rows`` with runs along the path of one writer's output."""
         relp = self.settings.method == "relp"
         gradients = Gradients(self.adapter, constant_scale=relp)
-        clean, corrupted = (_output(w, kind, layer) for w in (self.clean, self.corrupted))
+        clean, corrupted = (output_of(w, kind, layer) for w in (self.clean, self.corrupted))
         shares = list(self.settings.shares_of_clean)
         if self.clean_run is not None:
             gradients.add(self.clean_run)
@@ -241,13 +241,14 @@ class _Block:
             gradients.score(centred, start * pos, parts, self.scores, rows)
 
 
-def _output(written: Written, kind: str, layer: int) -> Tensor:
+def output_of(written: Written, kind: str, layer: int) -> Tensor:
+    """What a :class:`~kc_utils.circuits.gradients.Leaf` of this kind takes the place of."""
     if kind == "embed":
         return written.embed
     return written.z[layer].flatten(-2) if kind == "heads" else written.mlp[layer]
 
 
-def _loss(
+def loss_of_read(
     adapter: Adapter,
     settings: AttributionSettings,
     clean_logits: Tensor | None,

@@ -227,12 +227,7 @@ def run_backward(
     mlp: list[Tensor] = []
     final: list[Tensor] = []
     with Hooks() as hooks:
-        if leaf.kind == "embed":
-            hooks.output(adapter.embed, lambda _: given)
-        elif leaf.kind == "heads":
-            _give_heads(hooks, blocks[leaf.layer], given)
-        else:
-            hooks.output(blocks[leaf.layer].mlp_writer, lambda _: given)
+        give(hooks, adapter, leaf, given)
         for block, outputs in zip(blocks, qkv, strict=True):
             hooks.input(block.attention_norm.module, _note(attention_in))
             if not block.shares_norm:
@@ -262,6 +257,16 @@ def run_backward(
         final_grad=found[id(read)],
         read=(rows * hidden.shape[1] + at).flatten(),
     )
+
+
+def give(hooks: Hooks, adapter: Adapter, leaf: Leaf, value: Tensor) -> None:
+    """Run with ``value`` in the place that ``leaf`` names."""
+    if leaf.kind == "embed":
+        hooks.output(adapter.embed, lambda _: value)
+    elif leaf.kind == "heads":
+        _give_heads(hooks, adapter.blocks[leaf.layer], value)
+    else:
+        hooks.output(adapter.blocks[leaf.layer].mlp_writer, lambda _: value)
 
 
 def _give_heads(hooks: Hooks, block: Block, z: Tensor) -> None:
