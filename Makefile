@@ -32,10 +32,11 @@ test: lint
 test-fast: lint
 	$(BIN)/pytest -m "not slow and not browser and not run"
 
-# Style, and who may import whom.
+# Style, spelling, and who may import whom.
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/lint-imports --no-cache
 
 # Ratios to the floor, on one thread; about ten minutes, best on an idle machine.

@@ -32,7 +32,7 @@ from kc_utils.plots.style import (
     ORANGE,
     POSITIVE,
     PURPLE,
-    VERMILLION,
+    VERMILION,
     Look,
     looks_for,
     styled,
@@ -51,7 +51,7 @@ _RULES = {
     "midpoint": Look(GREEN, "^", "midpoint", DOTTED),
 }
 _CURVE = Look(BLACK, "", "value")
-_TANGENT = Look(VERMILLION, "", "tangent at the clean end (EAP)", LONG_DASHED)
+_TANGENT = Look(VERMILION, "", "tangent at the clean end (EAP)", LONG_DASHED)
 _CHORD = Look(BLUE, "", "straight line between the ends", DOTTED)
 _MOST_LABELS = 130  # cells of a map that are numbered
 
@@ -263,7 +263,7 @@ def response_curves(curves: pd.DataFrame) -> Figure:
         axis.axhline(0, color=GREY, linewidth=0.8)
         axis.set(title=edge, xlabel="share of the writer's change")
     axes[0, 0].set_ylabel("effect (logits)")
-    dot, cross = Look(BLUE, "o", "exact effect", ""), Look(VERMILLION, "X", "EAP's score", "")
+    dot, cross = Look(BLUE, "o", "exact effect", ""), Look(VERMILION, "X", "EAP's score", "")
     legend_below(figure, [line_handle(look) for look in (dot, cross, _TANGENT)])
     return figure
 

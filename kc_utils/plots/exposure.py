@@ -31,7 +31,7 @@ from kc_utils.plots.style import (
     GREY,
     LOOKS,
     ORANGE,
-    VERMILLION,
+    VERMILION,
     Look,
     present,
     styled,
@@ -40,7 +40,7 @@ from kc_utils.plots.tables import check, groups, several
 
 GROUPS = {
     "once": Look(BLACK, "o", "once"),
-    "repeated": Look(VERMILLION, "s", "repeated text"),
+    "repeated": Look(VERMILION, "s", "repeated text"),
     "varied": Look(BLUE, "^", "varied wording"),
 }
 WORDINGS = {

@@ -12,14 +12,14 @@ from kc_utils.plots.curves import Curves, draw, finish, handles, prepare
 from kc_utils.plots.evaluation import size_curve
 from kc_utils.plots.heat import heat, limits_of
 from kc_utils.plots.logit_lens import LABELS, LAYER
-from kc_utils.plots.style import BLACK, BLUE, DASHED, GREY, VERMILLION, Look, styled
+from kc_utils.plots.style import BLACK, BLUE, DASHED, GREY, VERMILION, Look, styled
 from kc_utils.plots.tables import check
 
 #: Group and kind of answer of a logit lens: known facts, unknown ones, and the wrong answer.
 LENS = {
     ("known", "right"): Look(BLUE, "o", "known facts"),
     ("all", "right"): Look(BLUE, "o", "all facts"),
-    ("unknown", "right"): Look(VERMILLION, "s", "facts the model gets wrong"),
+    ("unknown", "right"): Look(VERMILION, "s", "facts the model gets wrong"),
     ("known", "wrong"): Look(GREY, "x", "known facts, another subject's answer", DASHED),
     ("all", "wrong"): Look(GREY, "x", "all facts, another subject's answer", DASHED),
 }

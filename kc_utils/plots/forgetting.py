@@ -44,7 +44,7 @@ from kc_utils.plots.style import (
     GREY,
     ORANGE,
     SKY,
-    VERMILLION,
+    VERMILION,
     Look,
     looks_for,
     present,
@@ -74,7 +74,7 @@ _STRATEGIES = {
     "names first": Look(GREEN, "^", "names first"),
     "phase": Look(BLUE, "s", "phase"),
     "phase random": Look(SKY, "s", "phase, random switch", DASHED, True),
-    "circuit": Look(VERMILLION, "D", "circuit"),
+    "circuit": Look(VERMILION, "D", "circuit"),
     "random parts": Look(ORANGE, "D", "random parts", DASHED, True),
 }
 _CURVES = {

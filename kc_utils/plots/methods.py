@@ -30,7 +30,7 @@ from kc_utils.plots.style import (
     ORANGE,
     PURPLE,
     SKY,
-    VERMILLION,
+    VERMILION,
     Look,
     label_of,
     looks_for,
@@ -41,7 +41,7 @@ from kc_utils.plots.tables import check, check_known, groups
 EXACT, SCORE = "exact effect (logits)", "score (logits)"
 READERS = {
     "q": Look(BLUE, "o", "into q", "", hollow=True),
-    "k": Look(VERMILLION, "s", "into k", "", hollow=True),
+    "k": Look(VERMILION, "s", "into k", "", hollow=True),
     "v": Look(GREEN, "^", "into v", "", hollow=True),
     "mlp": Look(PURPLE, "D", "into MLP", "", hollow=True),
     "logits": Look(BLACK, "v", "into logits", "", hollow=True),

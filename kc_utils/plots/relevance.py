@@ -20,7 +20,7 @@ from kc_utils.plots.canvas import (
 )
 from kc_utils.plots.curves import Curves, draw_means, finish
 from kc_utils.plots.performance import ACCURACY
-from kc_utils.plots.style import BLACK, BLUE, DOTTED, GREY, VERMILLION, Look, present, styled
+from kc_utils.plots.style import BLACK, BLUE, DOTTED, GREY, VERMILION, Look, present, styled
 from kc_utils.plots.tables import check, several
 
 _KINDS = {  # an ordered scale from light to dark, and a marker each
@@ -31,7 +31,7 @@ _KINDS = {  # an ordered scale from light to dark, and a marker each
 }
 _ANSWERS = {
     "accuracy": Look(BLACK, "o", "new value (right)"),
-    "old_answer": Look(VERMILLION, "s", "the person's old value"),
+    "old_answer": Look(VERMILION, "s", "the person's old value"),
     "old_chance": Look(GREY, "^", "another person's old value", DOTTED, True),
 }
 

@@ -22,8 +22,8 @@ _NO_DATE = {"Date": None, "Creator": None}
 WIDTH = 7.2  # inches, one column of the book
 BLACK, DARK, GREY, LIGHT = "#000000", "#444444", "#7F7F7F", "#D9D9D9"
 ORANGE, SKY, GREEN, BLUE = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
-VERMILLION, PURPLE = "#D55E00", "#CC79A7"
-POSITIVE, NEGATIVE = BLUE, VERMILLION
+VERMILION, PURPLE = "#D55E00", "#CC79A7"
+POSITIVE, NEGATIVE = BLUE, VERMILION
 DASHED, LONG_DASHED, DOTTED = (0, (3, 1.4)), (0, (5, 1.5)), (0, (1.5, 1.2))
 DASH_DOTTED = (0, (5, 1.5, 1.5, 1.5))
 HEAT = "cividis"
@@ -70,7 +70,7 @@ class Look:
 LOOKS: dict[str, dict[str, Look]] = {
     "kind": {
         "K_rel": Look(BLUE, "o", "K_rel (known subject)"),
-        "K_compl": Look(VERMILLION, "s", "K_compl (new subject)"),
+        "K_compl": Look(VERMILION, "s", "K_compl (new subject)"),
     },
     "band": {
         "high": Look("#332288", "^", "high frequency (> 5)"),
@@ -102,7 +102,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "random_per_layer": Look(SKY, "s", "random, same size per layer", (0, (1, 1)), True),
     },
     "view": {
-        "cut": Look(VERMILLION, "o", "model without the class's missing edges"),
+        "cut": Look(VERMILION, "o", "model without the class's missing edges"),
         "restored": Look(BLUE, "s", "circuit with all edges of the class"),
     },
     "wording": {
@@ -126,7 +126,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "holds": Look(GREEN, "o", "holds"),
         "real, smaller than the margin": Look(BLUE, "^", "real, smaller than the margin"),
         "no effect": Look(BLACK, "s", "no effect"),
-        "opposite": Look(VERMILLION, "X", "opposite"),
+        "opposite": Look(VERMILION, "X", "opposite"),
         "open": Look(GREY, "D", "open", hollow=True),
         "not measured": Look("#B5B5B5", "x", "not measured", hollow=True),
     },

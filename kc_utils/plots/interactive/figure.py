@@ -18,13 +18,13 @@ from pathlib import Path
 
 from kc_utils import artifacts
 from kc_utils.plots.markup import escape, visible
-from kc_utils.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
+from kc_utils.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
 # Everything as (light, dark). Colours stand out 3 to 1 from the paper and text 4.5 to 1, but what
 # stays in the background: "dot", nodes outside of the circuit, and "grid". Bands are the palette's,
 # darker or lighter where they would be too faint.
 PAPERS = ("#ffffff", "#14181e")
-_INK, _COLD, _WARM = ("#222222", "#e4e4e4"), (BLUE, SKY), (VERMILLION, ORANGE)
+_INK, _COLD, _WARM = ("#222222", "#e4e4e4"), (BLUE, SKY), (VERMILION, ORANGE)
 COLOURS = {
     "ink": _INK,
     "mute": ("#5a5a5a", "#a9b0b8"),
