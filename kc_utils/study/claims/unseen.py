@@ -14,7 +14,7 @@ from kc_utils.runs.folder import Run
 from kc_utils.study.claims.claim import ELSEWHERE, Claim, Finding, point, resampling
 
 LEAST_EXCESS = 0.1
-"""Nats below a calibrated guess from which an attribute counts as answered too surely."""
+"""Nats below a calibrated guess from which an attribute counts as answered with overconfidence."""
 
 LEAST_RISE = 0.05
 """Rise of accuracy beyond the best guess from which an attribute counts as learned."""
@@ -46,8 +46,8 @@ def together(run: Run) -> Finding:
         gaps.append(sure - known)
     found = np.array(gaps)[np.isfinite(gaps)]
     if not len(found):
-        raise NotMeasured("no attribute is both learned and answered too surely for strangers")
-    note = f"{len(found)} of {len(gaps)} attributes are learned and answered too surely."
+        raise NotMeasured("no attribute is both learned and answered with overconfidence about strangers")
+    note = f"{len(found)} of {len(gaps)} attributes are learned and answered with overconfidence."
     effect = over_cells(found / float(strangers["epoch"].max()), **resampling(run))
     return Finding(effect, point(0.0), len(found), "attributes", note=note)
 
