@@ -46,7 +46,9 @@ def together(run: Run) -> Finding:
         gaps.append(sure - known)
     found = np.array(gaps)[np.isfinite(gaps)]
     if not len(found):
-        raise NotMeasured("no attribute is both learned and answered with overconfidence about strangers")
+        raise NotMeasured(
+            "no attribute is both learned and answered with overconfidence about strangers"
+        )
     note = f"{len(found)} of {len(gaps)} attributes are learned and answered with overconfidence."
     effect = over_cells(found / float(strangers["epoch"].max()), **resampling(run))
     return Finding(effect, point(0.0), len(found), "attributes", note=note)
