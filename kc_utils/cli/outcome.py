@@ -30,6 +30,11 @@ _OF_THE_MACHINE = frozenset(
     )
     if hasattr(errno, name)
 )  # fmt: skip
+#: What to do about a package that is not there.
+EXTRAS = (
+    "in a checkout 'make install' brings it, elsewhere pip install 'kc-utils[book,lab,sweep]', of "
+    "which the engine needs none."
+)
 _OF_RUST = re.compile(r"\(os error (\d+)\)")  # how libraries in Rust write an errno
 
 
@@ -82,6 +87,9 @@ def _failed(error: Exception) -> int:
         return REFUSED
     if isinstance(error, MemoryError):
         say("There is not enough memory for this.")
+        return REFUSED
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("kc_utils"):
+        say(f"{error}; {EXTRAS}")
         return REFUSED
     code = _machine_error(error)
     if code is None:
