@@ -115,14 +115,14 @@ def test_the_command_line_says_what_it_lacks(site: Path, tmp_path: Path) -> None
     write += "g = Graph(2, 2); s = torch.from_numpy(g.real_edges * 1.0)\n"
     write += "write_graph(Path('graph.json'), GraphFile(s, top_n(s, g, 0), 8))"
     assert run(site, tmp_path, write).returncode == 0
-    drawn = run(
-        site, tmp_path, code.format("'draw', 'graph.json', '--top', '20', '--out', 'c.graphml'")
-    )
+    words = "'draw', 'graph.json', '--top', '20'"
+    drawn = run(site, tmp_path, code.format(f"{words}, '--out', 'c.graphml'"))
     assert drawn.returncode == 0, drawn.stderr
-    lacking = run(site, tmp_path, code.format("'profiles'"))
+    lacking = run(site, tmp_path, code.format(words))  # a page is drawn by the plots
     assert lacking.returncode == 2
     (line,) = lacking.stderr.splitlines()
     assert line.startswith("kc: No module named ") and "kc-utils[book,lab,sweep]" in line
+    assert not (tmp_path / "graph.html").exists()
 
 
 def test_the_wheel_holds_its_data_and_nothing_of_the_project_around_it(wheel: Path) -> None:

@@ -28,7 +28,9 @@ _SECTIONS = {name: list(value) for name, value in profiles.load("smoke").model_d
              if isinstance(value, dict)}  # fmt: skip
 _KEYS = st.sampled_from([f"{section}.{key}" for section, keys in _SECTIONS.items() for key in keys])
 #: Commands that compute nothing, whatever stands behind them.
-_COMMANDS = st.sampled_from(["profiles", "status", "claims", "student", "base", "parity", "nosuch"])
+_COMMANDS = st.sampled_from(
+    ["profiles", "status", "claims", "student", "base", "parity", "draw", "nosuch"]
+)
 
 
 def fuzz(n: int, folder: Path, outcome: Outcome) -> None:
