@@ -98,7 +98,9 @@ def sweep_runs(folder: Path) -> str:
         return "The project holds no stored sweep.\n"
     rows = []
     for run in SweepTables.open(folder).record["runs"]:
-        groups = study_and_experiments(run["seconds"], lambda found: f"{sum(found):,.0f}")
+        groups = study_and_experiments(
+            run["seconds"], lambda found: f"{sum(found):,.0f}" if found else "not computed"
+        )
         rows.append(
             (code(run["profile"]), code(run["seed"]), *groups,
              code(run["git"] or "not recorded"), text(run["machine"]), text(run["device"]),
