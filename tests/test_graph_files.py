@@ -230,6 +230,7 @@ def test_draw_cuts_a_circuit_from_scores(tmp_path: Path) -> None:
     cut = top_n(file.scores, file.graph, 9)
     assert f"{cut.n_edges} of" in run(path, "--name", "b", "--top", "9")
     assert "ends in none of" in run(path, "--out", tmp_path / "a.png")
+    assert "ends in none of" in run("") and "ends in none of" in run(tmp_path / "a.txt")
     assert "no effect" in run(by_hand(tmp_path), "--name", "a")
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 console = Console()
 SCORES = ".safetensors"
+READ = (SCORES, ".json", ".pt")
 WRITTEN = (".html", ".graphml", ".json", ".pt")
 
 
@@ -44,6 +45,8 @@ def draw(
     ] = None,
 ) -> None:
     """Draw the circuit of FILE on a page of its own, or write it for another program."""
+    if file.suffix not in READ:
+        raise KcError(f"{shown(str(file))} ends in none of {', '.join(READ)}.")
     out = file.with_suffix(".html") if out is None else out
     if out.suffix not in WRITTEN:
         raise KcError(f"--out {shown(str(out))} ends in none of {', '.join(WRITTEN)}.")
@@ -70,8 +73,6 @@ def _read(file: Path, name: str | None) -> tuple[Tensor, Circuit, int]:
             raise KcError(f"--name {shown(name)} has no effect: {file} holds one graph.")
         found = read_graph(file)
         return found.scores, found.circuit, found.d_model
-    if file.suffix != SCORES:
-        raise KcError(f"{file} ends in none of {', '.join((SCORES, *SUFFIXES))}.")
     scores, graph = read_scores_with_graph(file)
     if name is None and len(scores) > 1:
         raise KcError(f"{file} holds several scores; choose with --name: {_some(scores)}.")
