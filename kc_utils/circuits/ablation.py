@@ -16,7 +16,7 @@ replacements themselves are summed once, or never.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -31,6 +31,7 @@ from kc_utils.circuits.adapter import Adapter, require_eval
 from kc_utils.circuits.metrics import AnswerScores, answer_scores
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import Written, record
+from kc_utils.errors import KcError
 
 ABLATIONS = ("corrupted", "zero", "mean")
 
@@ -113,6 +114,25 @@ def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 
         total = total + torch.einsum("ubpd,bp->ud", outputs, real.to(outputs.dtype))
         count += int(real.sum())
     return MeanOutputs(total / count)
+
+
+def check_ablations(
+    ablations: Sequence[str],
+    means: MeanOutputs | None,
+    refs: References | None,
+    batch: PairBatch,
+) -> None:
+    """KcError for an unknown ablation, missing means, and references of another batch."""
+    for ablation in ablations:
+        if ablation not in ABLATIONS:
+            raise KcError(f"ablation={ablation!r} is not one of {', '.join(ABLATIONS)}.")
+    if "mean" in ablations and means is None:
+        raise KcError("ablation='mean' needs means, as mean_outputs gives them.")
+    if refs is not None and len(refs.clean_logits) != len(batch):
+        raise KcError(
+            f"The references are of {len(refs.clean_logits)} pairs and the batch has {len(batch)}; "
+            "they have to be of the same batch."
+        )
 
 
 class Baseline(ABC):

@@ -29,12 +29,12 @@ from kc_utils.circuits.ablation import (
     References,
     Stacked,
     baseline_of,
+    check_ablations,
 )
 from kc_utils.circuits.adapter import Adapter, require_eval, zero_input
 from kc_utils.circuits.norms import Norm
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import write_heads
-from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 
 SHARED_BYTES = 2**26  # what the writers of a run put out, if ablations share it
@@ -69,16 +69,7 @@ def run_ablations(
     """:func:`run_circuit` under several ablations, which share their runs as far as these stay
     small: a small model takes longer to be called than to compute."""
     adapter = require_eval(bridge)
-    for ablation in ablations:
-        if ablation not in ABLATIONS:
-            raise KcError(f"ablation={ablation!r} is not one of {', '.join(ABLATIONS)}.")
-    if "mean" in ablations and means is None:
-        raise KcError("ablation='mean' needs means, as mean_outputs gives them.")
-    if refs is not None and len(refs.clean_logits) != len(batch):
-        raise KcError(
-            f"The references are of {len(refs.clean_logits)} pairs and the batch has {len(batch)}; "
-            "they have to be of the same batch."
-        )
+    check_ablations(ablations, means, refs, batch)
     adapter.graph.check_edges(edges)
     batch = batch.to(adapter.device)
     logits: dict[str, list[Tensor]] = {ablation: [] for ablation in ablations}

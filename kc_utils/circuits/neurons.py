@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.circuits.ablation import ABLATIONS, MeanOutputs, References, references
+from kc_utils.circuits.ablation import MeanOutputs, References, check_ablations, references
 from kc_utils.circuits.adapter import Adapter, frozen, require_eval
 from kc_utils.circuits.attribution import (
     AttributionSettings,
@@ -125,10 +125,7 @@ def evaluate_neurons(
     shape = (adapter.graph.n_forward, adapter.model.config.hidden_size)
     if kept.shape != shape:
         raise KcError(f"Kept neurons have shape {kept.shape}; the model needs {shape}.")
-    if ablation not in ABLATIONS:
-        raise KcError(f"ablation={ablation!r} is not one of {', '.join(ABLATIONS)}.")
-    if ablation == "mean" and means is None:
-        raise KcError("ablation='mean' needs means, as mean_outputs gives them.")
+    check_ablations((ablation,), means, refs, batch)
     refs = references(bridge, batch, batch_size) if refs is None else refs.of_answers(batch)
     batch = batch.to(adapter.device)
     mask = torch.from_numpy(kept).to(adapter.device)
