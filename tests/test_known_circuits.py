@@ -159,7 +159,7 @@ def test_what_is_not_possible_is_refused() -> None:
 @pytest.mark.parametrize("name", ["copying", "two hops"])
 def test_polish_leaves_the_known_circuit(name: str) -> None:
     case, bridge, graph = wired(name, noise=0.3)
-    pairs = case.pairs(4, 0)
+    pairs = case.pairs(12, 0)
     scores = attribute(bridge, pairs, AttributionSettings("eap-ig"))
     evaluation = BatchEvaluation(bridge, pairs)
     circuit = top_n(scores, graph, 2 * len(case.edges))
