@@ -26,7 +26,7 @@ from kc_utils.background.patching import (
     stream_patching,
 )
 from kc_utils.background.path import RULES, edge_errors, embedding_path, riemann
-from kc_utils.background.wired import CIRCUIT, linear_model, wired_batch, wired_model
+from kc_utils.benchmark.linear import CIRCUIT, linear_model, wired_batch, wired_model
 from kc_utils.book import contents
 from kc_utils.circuits import mean_outputs
 from kc_utils.circuits.ablation import references

@@ -58,6 +58,8 @@ MISTAKES = [
     ("background_3_patching", "most_edges", 0, NUMBERS_FROM_1),
     ("background_4_integrated_gradients", "most_edges", 2.5, NUMBERS_FROM_1),
     ("background_4_integrated_gradients", "steepness", 0, "numbers above 0"),
+    ("background_5_known_circuits", "noise", 2, "numbers from 0 to 1"),
+    ("background_5_known_circuits", "seeds", 0, NUMBERS_FROM_1),
     ("explorer", "task", "hobby", "city, company"),
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from edge_masks import error
 from tiny_models import tiny_batch, tiny_model, tokenizer
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.background.wired import CIRCUIT, VOCAB, linear_model, wired_batch, wired_model
+from kc_utils.benchmark.linear import CIRCUIT, VOCAB, linear_model, wired_batch, wired_model
 from kc_utils.circuits.adapter import graph_of
 from kc_utils.circuits.attribution import METHODS, AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge

@@ -27,6 +27,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     f"{_NB}background_2_circuits": (f"{_NB}background_1_residual_stream",),
     f"{_NB}background_3_patching": (f"{_NB}background_2_circuits",),
     f"{_NB}background_4_integrated_gradients": (f"{_NB}background_3_patching",),
+    f"{_NB}background_5_known_circuits": (f"{_NB}background_4_integrated_gradients",),
     f"{_NB}01_data_synthesis": ("book/study",),
     f"{_NB}02_training": (f"{_NB}01_data_synthesis",),
     f"{_NB}03_circuit_discovery": ("book/method", f"{_NB}02_training"),

@@ -74,22 +74,25 @@ def top_n(
     scores: Float[Tensor, "n_forward n_backward"] | Float[np.ndarray, "n_forward n_backward"],
     graph: Graph,
     n: int,
+    absolute: bool = True,
 ) -> Circuit:
     """Keep the ``n`` possible edges of largest |score|, then prune.
 
-    Equal scores are taken in row order. KcError if ``n`` is not in 0..graph.n_edges, or if a score
-    is not a finite number.
+    Without ``absolute`` the sign counts: edges that work against the answer come last. Equal scores
+    are taken in row order. KcError if ``n`` is not in 0..graph.n_edges, or if a score is not a
+    finite number.
     """
-    return top_sizes(scores, graph, [n])[0]
+    return top_sizes(scores, graph, [n], absolute)[0]
 
 
 def top_sizes(
     scores: Float[Tensor, "n_forward n_backward"] | Float[np.ndarray, "n_forward n_backward"],
     graph: Graph,
     sizes: Sequence[int],
+    absolute: bool = True,
 ) -> list[Circuit]:
     """``top_n`` for several sizes, in their order; the scores are sorted once."""
-    order = strongest_first(scores, graph)
+    order = strongest_first(scores, graph, absolute)
     for n in sizes:
         check_size(graph, n, "n")
     return [circuit_from_edges(graph, from_flat(graph, order[:n]), n) for n in sizes]
@@ -109,8 +112,9 @@ def top_edges(
 def strongest_first(
     scores: Float[Tensor, "n_forward n_backward"] | Float[np.ndarray, "n_forward n_backward"],
     graph: Graph,
+    absolute: bool = True,
 ) -> Int[np.ndarray, " n_edges"]:
-    """Flat indices of the possible edges by falling |score|, equal scores in row order.
+    """Flat indices of the possible edges by falling |score| (or score), equal ones in row order.
 
     KcError if the shape is not the graph's, or if a score is not a finite number.
     """
@@ -120,9 +124,10 @@ def strongest_first(
             f"Scores have shape {tuple(values.shape)}, the graph needs {graph.real_edges.shape}."
         )
     real = np.flatnonzero(graph.real_edges)
-    strength = np.abs(values.astype(np.float64).ravel()[real])
+    strength = values.astype(np.float64).ravel()[real]
     if not np.isfinite(strength).all():
         raise KcError(f"{int((~np.isfinite(strength)).sum())} edge scores are not finite numbers.")
+    strength = np.abs(strength) if absolute else strength
     return real[np.argsort(-strength, kind="stable")]
 
 

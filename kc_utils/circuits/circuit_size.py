@@ -56,14 +56,16 @@ def curve_circuits(
     graph: Graph,
     seed: int,
     shares: Sequence[float] = SHARES,
+    absolute: bool = True,
 ) -> dict[tuple[float, str], Circuit]:
-    """The circuits of a size curve, by share and name (``CIRCUITS``).
+    """The circuits of a size curve, by share and name (``CIRCUITS``), cut as ``top_n`` does.
 
     Random circuits follow the discovered circuit's size after pruning, and share one seed, so that
     a larger one mostly holds the smaller.
     """
     found = {}
-    for share, own in zip(shares, top_sizes(scores, graph, sizes_of(graph, shares)), strict=True):
+    sizes = sizes_of(graph, shares)
+    for share, own in zip(shares, top_sizes(scores, graph, sizes, absolute), strict=True):
         found[share, "own"] = own
         found[share, "random"] = random_circuit(graph, own.n_edges, seed)
         found[share, "random_per_layer"] = random_circuit_per_layer(own, seed)

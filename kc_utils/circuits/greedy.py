@@ -24,18 +24,20 @@ def greedy(
     scores: Float[Tensor, "n_forward n_backward"] | Float[np.ndarray, "n_forward n_backward"],
     graph: Graph,
     n: int,
+    absolute: bool = True,
 ) -> Circuit:
     """Grow a circuit of ``n`` edges from the logits, then prune what no input reaches.
 
     Args:
-        scores: edge scores [n_forward, n_backward]; their absolute values count.
+        scores: edge scores [n_forward, n_backward].
         graph: the graph that they belong to.
         n: edges to take, 0 to ``graph.n_edges``; equal scores are taken in row order.
+        absolute: their absolute values count; else edges that work against the answer come last.
 
     Raises:
         KcError: as :func:`kc_utils.circuits.circuit.top_n`.
     """
-    order = strongest_first(scores, graph)
+    order = strongest_first(scores, graph, absolute)
     if not 0 <= n <= graph.n_edges:
         raise KcError(f"n={n} edges were asked for; the graph allows 0 to {graph.n_edges}.")
     place = np.full(graph.real_edges.size, -1)

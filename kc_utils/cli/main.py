@@ -10,6 +10,7 @@ import sys
 try:
     import typer
 
+    from kc_utils.cli.benchmark import benchmark
     from kc_utils.cli.draw import draw
     from kc_utils.cli.model_commands import base, facts, parity
     from kc_utils.cli.run_commands import book, list_profiles, run, status
@@ -33,7 +34,7 @@ app = typer.Typer(
 for command in (run, book, status):
     app.command()(command)
 app.command("profiles")(list_profiles)
-for command in (parity, draw, reference, sweep, claims, facts, base, student, doctor):
+for command in (parity, draw, benchmark, reference, sweep, claims, facts, base, student, doctor):
     app.command()(command)
 
 

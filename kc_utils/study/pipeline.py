@@ -30,6 +30,7 @@ EXTRA_NOTEBOOKS = (
     "background_2_circuits",
     "background_3_patching",
     "background_4_integrated_gradients",
+    "background_5_known_circuits",
     "10_real_model",
     "12_evidence",
     "13_relevance",

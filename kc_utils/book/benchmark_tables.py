@@ -1,0 +1,47 @@
+"""The tables of ``kc benchmark`` on a model that nobody wired, stored with the book."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kc_utils import artifacts
+from kc_utils.errors import KcError
+from kc_utils.runs.exports import StoredTables, check_size, replace_folder
+
+TABLES = ("curves", "areas", "pairs", "polish")
+
+
+class BenchmarkTables(StoredTables):
+    """A stored benchmark: ``table(name)`` of ``TABLES``, ``record`` says what it was made with."""
+
+    RECORD = "benchmark.json"
+    NEEDED = frozenset({"model", "settings"})
+    WHAT = "stored benchmark"
+    MADE_BY = "kc benchmark --model DIR --task ioi --out {folder}"
+
+
+def store_benchmark(
+    out: Path, tables: Mapping[str, pd.DataFrame], record: Mapping[str, Any]
+) -> None:
+    """Write tables and record into ``out``, all or nothing; an earlier benchmark is replaced.
+
+    KcError if the folder holds something else, or the tables are larger than 5 MB together.
+    """
+    if out.exists() and not (out / BenchmarkTables.RECORD).is_file():
+        if out.is_file() or any(out.iterdir()):
+            raise KcError(f"{out} is not empty and holds no benchmark; choose another --out.")
+
+    def fill(folder: Path) -> None:
+        digests, sizes = {}, {}
+        for name, table in tables.items():
+            path = folder / f"{name}.parquet"
+            artifacts.write_parquet(path, table)
+            digests[name], sizes[name] = artifacts.sha256(path), path.stat().st_size
+        check_size("the benchmark", sizes)
+        artifacts.write_json(folder / BenchmarkTables.RECORD, {**record, "tables": digests})
+
+    replace_folder(out, fill)
