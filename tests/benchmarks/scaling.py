@@ -34,7 +34,7 @@ def scaling(quick: bool, rounds: Rounds, device: torch.device) -> Values:
     One number grows at a time. The slope is that of a line through the logarithms of the median
     seconds: 1 is growth in proportion. Heads grow at a fixed width of the model: its passes then
     cost about the same at every point while the edges multiply, so a cost per edge would show.
-    Were each head given its width, the passes would grow about as fast as the edges.
+    With a fixed width per head the passes would grow about as fast as the edges and hide it.
     """
     found = {}
     for grows, points in series(quick).items():
