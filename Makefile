@@ -39,7 +39,7 @@ lint: install
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-cache
 
-# Ratios to the floor, on one thread; about ten minutes, best on an idle machine.
+# Ratios to the floor, on one thread; about fifteen minutes, best on an idle machine.
 bench: install
 	$(BIN)/python -m tests.benchmarks
 

@@ -12,14 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks import report, sections, sizes
-from benchmarks.floor import attribution_floor, two_forwards
+from benchmarks import both_sides, report, sections, sizes
 from benchmarks.memory import high_water_mark
 from conftest import ROOT, environment
 from fake_clock import Clock
 
 from kc_utils.book import stored_results
-from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.cli.doctor import shapes, timing
 from kc_utils.cli.doctor.timing import Rounds, compare, threads
 from kc_utils.errors import KcError
@@ -52,11 +50,6 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
     return json.loads((folder / "bench.json").read_text()), done.stdout
 
 
-@pytest.fixture(scope="module")
-def toy():
-    return shapes.random_model(sizes.TOY), shapes.random_batch(sizes.TOY)
-
-
 @pytest.mark.slow
 def test_a_quick_benchmark_holds_every_value(quick: tuple[dict, str]) -> None:
     result, output = quick
@@ -74,6 +67,11 @@ def test_a_quick_benchmark_holds_every_value(quick: tuple[dict, str]) -> None:
     assert len(table) == len(KEYS)
     assert {"eap", "eap-ig", "relp"} <= set(stored_results.methods_table(result)["method"])
     assert all(math.isfinite(x) and x > 0 for x in result["methods"].values())
+    assert set(result["scaling"]) == {"pairs", "layers", "heads"}
+    assert len(stored_results.scaling_table(result)) == 6
+    families = stored_results.families_table(result)
+    assert {"GPT-2", "Gemma 2"} <= set(families["family"])
+    assert (families["mb_over_model"] >= families["mb_libraries"]).all()
 
 
 @pytest.mark.slow
@@ -108,7 +106,7 @@ def test_sizes_of_a_quick_benchmark(quick: tuple[dict, str]) -> None:
     [
         (["--only", "circus"], ["circus", "eapig_tiny"]),
         (["--quick", "--keep"], ["--keep", "--quick"]),
-        (["--only", "graph", "--keep"], ["--keep", "--only"]),
+        (["--only", "graph", "--device", "cuda:99"], ["--device", "cuda:99", "not there"]),
     ],
 )
 def test_a_wrong_option_is_one_sentence_and_writes_nothing(
@@ -119,50 +117,6 @@ def test_a_wrong_option_is_one_sentence_and_writes_nothing(
     assert (done.returncode, out.exists()) == (1, False)
     assert len(done.stderr.strip().splitlines()) == 1
     assert all(word in done.stderr for word in words)
-
-
-def test_the_floor_of_attribution_is_the_gradient_of_the_models_own_logits(toy) -> None:
-    model, batch = toy
-    clean, corrupted = (
-        model.get_input_embeddings()(x) for x in (batch.clean_ids, batch.corrupted_ids)
-    )
-    rows = torch.arange(len(batch))
-    expected = torch.zeros_like(clean)
-    for share in (0.5, 1.0):
-        embed = (corrupted + share * (clean - corrupted)).detach().requires_grad_()
-        logits = model(inputs_embeds=embed).logits[:, -1]
-        difference = logits[rows, batch.right_ids] - logits[rows, batch.wrong_ids]
-        expected += torch.autograd.grad(-difference.sum(), embed)[0]
-    actual = attribution_floor(model, batch, steps=2, batch_size=4)
-    torch.testing.assert_close(actual, expected)
-    one_step = attribution_floor(model, batch, steps=1, batch_size=4)
-    assert (one_step - expected).abs().max() > 0.1 * expected.abs().max()
-
-
-def test_the_floor_leaves_the_parameters_as_they_were(toy) -> None:
-    model, batch = toy
-    frozen = model.transformer.ln_f.weight.requires_grad_(False)
-    attribution_floor(model, batch, steps=1, batch_size=4)
-    taking = [p.requires_grad for p in model.parameters()]
-    assert taking.count(False) == 1 and not frozen.requires_grad
-    assert all(p.grad is None for p in model.parameters())
-    frozen.requires_grad_(True)
-
-
-def test_two_forwards_are_the_models_own_logits(toy) -> None:
-    model, batch = toy
-    clean, corrupted = two_forwards(model, batch, batch_size=4)
-    with torch.no_grad():
-        torch.testing.assert_close(clean, model(batch.clean_ids).logits[:, -1])
-        torch.testing.assert_close(corrupted, model(batch.corrupted_ids).logits[:, -1])
-    assert not clean.requires_grad
-    assert not torch.allclose(clean, corrupted)
-
-
-def test_the_floor_refuses_prompts_of_unequal_length(toy) -> None:
-    batch = PairBatch.from_lists([[1, 2], [1, 2, 3]], [[3, 4], [4, 5, 6]], [1, 1], [2, 2])
-    with pytest.raises(KcError, match=r"Pair 0 has 2 tokens and the longest has 3"):
-        attribution_floor(toy[0], batch, steps=1, batch_size=4)
 
 
 def test_a_random_model_has_fresh_weights_and_unit_norms() -> None:
@@ -229,11 +183,11 @@ def test_a_slower_engine_raises_the_measured_value(
     def taking(seconds: float, function: Callable) -> Callable:
         return lambda *a: (clock.work(seconds), function(*a))[1]
 
-    attribute = sections.attribute
-    monkeypatch.setattr(sections, "attribution_floor", taking(1.0, sections.attribution_floor))
+    attribute = both_sides.attribute
+    monkeypatch.setattr(both_sides, "attribution_floor", taking(1.0, both_sides.attribution_floor))
     key, measured = "eapig_tiny_over_floor", []
     for seconds in (1.5, 6.0):
-        monkeypatch.setattr(sections, "attribute", taking(seconds, attribute))
+        monkeypatch.setattr(both_sides, "attribute", taking(seconds, attribute))
         measured.append(report.measure(["eapig_tiny"], quick=True))
         assert measured[-1][key] == pytest.approx(seconds)
     fast, slowed = (result["targets"] for result in measured)

@@ -40,6 +40,10 @@ TABLES = (
 _PROVENANCE = "provenance.json"
 BENCHMARK = ROOT / "book" / "reference" / "bench.json"
 BENCHMARK_COLUMNS = ["quantity", "measured", "target", "met", "least", "CPU"]
+FAMILY_COLUMNS = ["family", "eapig_over_floor", "circuit_over_two_forwards", "mb_over_model"]
+FAMILY_COLUMNS += ["mb_libraries"]
+SCALING_COLUMNS = ["grows", "least", "most", "measured", "slope", "floor_slope", "edges_slope"]
+SCALING_COLUMNS += ["over_floor", "least_over_floor", "most_over_floor"]
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,51 @@ def methods_table(result: dict[str, Any]) -> pd.DataFrame:
     """One row per method: its time on profile ``tiny`` over the floor of a single step."""
     rows = [(name, _written(ratio, "x")) for name, ratio in result.get("methods", {}).items()]
     return pd.DataFrame(rows, columns=["method", "over the floor of one step"])
+
+
+def families_table(result: dict[str, Any]) -> pd.DataFrame:
+    """One row per family: attribution over its floor, a circuit over two forward passes, and the
+    megabytes that a process held beside the model, with those of its libraries among them."""
+    rows = [
+        (
+            row["family"],
+            row["eapig_over_floor"],
+            row["circuit_over_two_forwards"],
+            row["peak_bytes_over_model"] / 1e6,
+            row["peak_bytes_libraries"] / 1e6,
+        )
+        for row in result.get("families", {}).values()
+    ]
+    return pd.DataFrame(rows, columns=FAMILY_COLUMNS)
+
+
+def scaling_table(result: dict[str, Any]) -> pd.DataFrame:
+    """One row per number that grows and function that is timed.
+
+    ``least`` and ``most``: the ends of its range. ``slope`` and ``floor_slope``: exponents of the
+    growth of time; ``edges_slope``: of the number of edges. ``over_floor``: the ratio to the floor
+    at every point, as text; then the least and the most of them.
+    """
+    rows = [
+        (
+            grows,
+            *(found["points"][i] for i in (0, -1)),
+            name,
+            *(found[name][key] for key in ("slope", "floor_slope")),
+            found["edges_slope"],
+            ", ".join(f"{ratio:.2f}" for ratio in found[name]["over_floor"]),
+            *(end(found[name]["over_floor"]) for end in (min, max)),
+        )
+        for grows, found in result.get("scaling", {}).items()
+        for name in ("attribute", "evaluate_circuit")
+    ]
+    return pd.DataFrame(rows, columns=SCALING_COLUMNS)
+
+
+def days_measured(result: dict[str, Any]) -> list[str]:
+    """The days on which the sections of a benchmark were measured, as ISO dates."""
+    dates = [result["date"], *result.get("section_dates", {}).values()]
+    return sorted({date[:10] for date in dates})
 
 
 def _also(result: dict[str, Any], key: str, unit: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,12 +15,18 @@ from kc_utils import artifacts
 from kc_utils.book import stored_results
 from kc_utils.errors import KcError
 
-from . import report
+from . import keeping, on_device, report
 
 console = Console()
+TABLES = (
+    stored_results.benchmark_table,
+    stored_results.methods_table,
+    stored_results.families_table,
+    stored_results.scaling_table,
+)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the options and measure."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("_bench"), help="folder for bench.json")
@@ -29,28 +36,39 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="toy shapes, to try it out")
     parser.add_argument(
-        "--keep", action="store_true", help="store the result as the one that the book shows"
-    )
-    chosen = parser.parse_args()
-    if chosen.keep and (chosen.only or chosen.quick):
-        raise KcError("--keep stores a whole benchmark; it goes with neither --only nor --quick.")
+        "--device", default="cpu",
+        help="where models are timed: cpu (default) or cuda; writes bench-cuda.json",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep", action="store_true",
+        help="store the result as the one that the book shows; with --only, in place of these "
+        "sections of a benchmark of the same processor and versions",
+    )  # fmt: skip
+    chosen = parser.parse_args(arguments)
+    device = on_device.chosen(chosen.device)
+    if chosen.keep and (chosen.quick or device.type != "cpu"):
+        raise KcError("--keep stores what was measured on the CPU, and goes without --quick.")
+    kept_at, kept = stored_results.BENCHMARK, None
+    if chosen.keep and chosen.only:  # refused before minutes are spent
+        kept = keeping.to_add_to(kept_at, report.machine(device))
     with console.status("starting") as status:
-        result = report.measure(chosen.only, chosen.quick, progress=status.update)
-    name = f"bench-{'-'.join(chosen.only)}.json" if chosen.only else "bench.json"
-    path = chosen.out / name
-    for target in (path, stored_results.BENCHMARK) if chosen.keep else (path,):
-        artifacts.write_json(target, result)
-    for frame in (stored_results.benchmark_table(result), stored_results.methods_table(result)):
-        if len(frame):
+        result = report.measure(chosen.only, chosen.quick, progress=status.update, device=device)
+    on = [] if device.type == "cpu" else [device.type]
+    path = chosen.out / f"{'-'.join(['bench', *on, *(chosen.only or [])])}.json"
+    artifacts.write_json(path, result)
+    if chosen.keep:
+        artifacts.write_json(kept_at, keeping.merged(kept, result) if kept else result)
+    for table in TABLES:
+        if len(frame := table(result)):
             show(frame, "toy shapes, numbers mean nothing" if chosen.quick else None)
     console.print(str(path), soft_wrap=True)
 
 
 def show(frame: pd.DataFrame, title: str | None) -> None:
-    """Print a table of texts."""
+    """Print a table; numbers with three digits."""
     shown = Table(*frame.columns, title=title)
     for row in frame.itertuples(index=False):
-        shown.add_row(*row)
+        shown.add_row(*(f"{x:.3g}" if isinstance(x, float) else str(x) for x in row))
     console.print(shown)
 
 

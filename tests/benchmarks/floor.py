@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kc_utils.circuits.adapter import frozen
@@ -75,9 +75,16 @@ def two_forwards(
 def last_logits(
     model: PreTrainedModel, embed: Float[Tensor, "n pos d_model"]
 ) -> Float[Tensor, "n vocab"]:
-    """Logits at the last position, from token embeddings."""
+    """Logits at the last position, from token embeddings, as the model itself computes them:
+    with the bias, scale (Cohere) and cap (Gemma 2) that it may have behind its unembedding."""
     hidden = model.base_model(inputs_embeds=embed, use_cache=False)[0]
-    return hidden[:, -1] @ model.get_output_embeddings().weight.T
+    unembed, config = model.get_output_embeddings(), model.config
+    logits = nn.functional.linear(hidden[:, -1], unembed.weight, unembed.bias)
+    if (scale := getattr(config, "logit_scale", None)) is not None:
+        logits = logits * scale
+    if (cap := getattr(config, "final_logit_softcapping", None)) is not None:
+        logits = torch.tanh(logits / cap) * cap
+    return logits
 
 
 def _embed(model: PreTrainedModel, ids: Int[Tensor, "n pos"]) -> Float[Tensor, "n pos d_model"]:

@@ -11,6 +11,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kc_utils import ROOT
@@ -19,25 +21,38 @@ from kc_utils.errors import KcError
 STATUS = Path("/proc/self/status")
 
 
+def peaks(names: Iterable[str], quick: bool = False) -> dict[str, dict[str, int]]:
+    """:func:`peak_bytes` of each name, two processes at a time: their memory is their own.
+
+    ``quick``: all in one process, whose marks then mean nothing.
+    """
+    names = list(names)
+    if quick:
+        return _run(names, quick)
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(names, pool.map(peak_bytes, names), strict=True))
+
+
 def peak_bytes(name: str, quick: bool = False) -> dict[str, int]:
-    """Bytes of a fresh process that attributes once with the shape called ``name``, one thread.
+    """Bytes of a fresh process that attributes once, on one thread, with what is called ``name``:
+    a shape of the benchmark or a family.
 
     ``model``: parameters of the model. ``libraries``, ``booted`` and ``peak``: high-water mark
     after the imports, after the model was made and wrapped, and after attribution.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "tests.benchmarks.memory",
-        name,
-        *(["quick"] if quick else []),
-    ]
+    return _run([name], quick)[name]
+
+
+def _run(names: list[str], quick: bool) -> dict[str, dict[str, int]]:
+    options = ["--quick"] if quick else []
+    command = [sys.executable, "-m", "tests.benchmarks.memory", *options, *names]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         raise KcError(
-            f"The process that measures the memory of {name} ended with code {done.returncode}: "
+            f"The process that measures the memory of {', '.join(names)} ended with code "
+            f"{done.returncode}: "
             f"{lines[-1] if lines else 'it was killed, most likely for want of memory'}."
         )
     return json.loads(done.stdout.splitlines()[-1])
@@ -61,12 +76,11 @@ def measure(name: str, quick: bool) -> dict[str, int]:
     from kc_utils.circuits.bridge import boot_bridge
     from kc_utils.cli.doctor import shapes
 
-    from .sizes import named
+    from .family_models import benchmark_model
 
     torch.set_num_threads(1)
     peak = {"libraries": high_water_mark()}
-    shape = named(name, quick)
-    model = shapes.random_model(shape)
+    shape, model = benchmark_model(name, quick)
     peak["model"] = sum(p.numel() * p.element_size() for p in model.parameters())
     bridge = boot_bridge(model, shapes.any_tokenizer())
     del model
@@ -77,4 +91,6 @@ def measure(name: str, quick: bool) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], "quick" in sys.argv[2:])))
+    chosen = [name for name in sys.argv[1:] if name != "--quick"]
+    toy = "--quick" in sys.argv
+    print(json.dumps({name: measure(name, toy) for name in chosen}))

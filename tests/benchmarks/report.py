@@ -10,15 +10,19 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
+import torch
+
 from kc_utils.book.stored_results import TARGETS
 from kc_utils.cli.doctor.timing import Rounds, threads
 from kc_utils.errors import KcError
 from kc_utils.runs.machine import memory_bytes, processor
 
+from .on_device import CPU, title
 from .sections import SECTIONS
 
 PACKAGES = ("torch", "transformers", "transformer-lens", "numpy")
 N_THREADS = 1
+DATE = "%Y-%m-%dT%H:%MZ"
 
 
 def measure(
@@ -26,11 +30,12 @@ def measure(
     quick: bool = False,
     rounds: Rounds | None = None,
     progress: Callable[[str], None] = lambda name: None,
+    device: torch.device = CPU,
 ) -> dict[str, Any]:
     """Measure the named sections, or all: the content of ``bench.json``.
 
     ``quick`` takes toy shapes and two rounds. ``progress`` is called with each section's name
-    before it starts. KcError for a section that does not exist.
+    before it starts. Models are on ``device``. KcError for a section that does not exist.
     """
     names = list(SECTIONS) if names is None else names
     if unknown := [name for name in names if name not in SECTIONS]:
@@ -45,7 +50,7 @@ def measure(
         for name in names:
             progress(name)
             start = time.perf_counter()
-            values |= SECTIONS[name](quick, rounds)
+            values |= SECTIONS[name](quick, rounds, device)
             seconds[name] = round(time.perf_counter() - start, 2)
     return values | {
         "targets": {
@@ -53,18 +58,20 @@ def measure(
             for key, target in TARGETS.items()
             if key in values
         },
-        "machine": machine(),
-        "date": date.strftime("%Y-%m-%dT%H:%MZ"),
+        "machine": machine(device),
+        "date": date.strftime(DATE),
+        "section_dates": dict.fromkeys(names, date.strftime(DATE)),
         "seconds": round(time.perf_counter() - started, 1),
         "section_seconds": seconds,
         "quick": quick,
     }
 
 
-def machine() -> dict[str, Any]:
-    """Processor, cores, memory and versions; no names or paths of the machine."""
+def machine(device: torch.device = CPU) -> dict[str, Any]:
+    """Processor, device, cores, memory and versions; no names or paths of the machine."""
     return {
         "processor": processor(),
+        "device": title(device),
         "cores": os.cpu_count(),
         "threads": N_THREADS,
         "memory_bytes": memory_bytes(),

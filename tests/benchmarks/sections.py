@@ -1,4 +1,8 @@
-"""What is measured: each section returns the values that ``bench.json`` holds for it."""
+"""What is measured: each section returns the values that ``bench.json`` holds for it.
+
+A section takes whether toy shapes will do, how many rounds to time, and the device of the models.
+The graph, files and memory are those of the CPU on every device.
+"""
 
 from __future__ import annotations
 
@@ -7,113 +11,93 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import torch
 
 from kc_utils.circuits import evaluate_circuit
 from kc_utils.circuits.ablation import references
-from kc_utils.circuits.attribution import METHODS, AttributionSettings, attribute
-from kc_utils.circuits.bridge import boot_bridge
-from kc_utils.circuits.circuit import top_n, top_sizes
+from kc_utils.circuits.attribution import METHODS
+from kc_utils.circuits.circuit import top_sizes
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.score_files import write_scores
 from kc_utils.cli.doctor import shapes
-from kc_utils.cli.doctor.shapes import Shape
-from kc_utils.cli.doctor.timing import Ratio, Rounds, compare, timed
+from kc_utils.cli.doctor.timing import Rounds, compare, timed
 
-from .floor import attribution_floor, two_forwards
+from .both_sides import (
+    Values,
+    attribution_over_floor,
+    case,
+    circuit_over_forwards,
+    recorded,
+    strongest,
+)
+from .family_times import families
 from .memory import peak_bytes
+from .on_device import finished
+from .scaling import scaling
 from .sizes import named
 
-Values = dict[str, Any]
-Section = Callable[[bool, Rounds], Values]
+Section = Callable[[bool, Rounds, torch.device], Values]
 N_CIRCUITS = 10
 CIRCUIT_SIZES = {"5000": 5_000, "all": None, "300": 300}  # edges kept; None: all of them
 
 
-def attribution(name: str, key: str, quick: bool, rounds: Rounds) -> Values:
+def attribution(name: str, key: str, quick: bool, rounds: Rounds, device: torch.device) -> Values:
     """EAP-IG, over the passes of the plain model that it needs."""
-    shape = named(name, quick)
-    bridge, model, batch = _made(shape)
-    settings = AttributionSettings("eap-ig", shape.steps, batch_size=shape.batch_size)
-    ratio = compare(
-        lambda: attribute(bridge, batch, settings),
-        lambda: attribution_floor(model, batch, shape.steps, shape.batch_size),
-        rounds,
-    )
-    return recorded(key, ratio)
+    return recorded(key, attribution_over_floor(case(named(name, quick), device), rounds))
 
 
-def methods(quick: bool, rounds: Rounds) -> Values:
+def methods(quick: bool, rounds: Rounds, device: torch.device) -> Values:
     """Every method over the floor of one step: two forward passes, one forward and backward.
 
     Of profile ``tiny``. ``exact`` is left out: it runs the model once per edge.
     """
-    shape = named("tiny", quick)
-    bridge, model, batch = _made(shape)
-    ratios = {}
-    for method in (name for name in METHODS if name != "exact"):
-        settings = AttributionSettings(method, shape.steps, batch_size=shape.batch_size)
-        ratio = compare(
-            lambda settings=settings: attribute(bridge, batch, settings),
-            lambda: attribution_floor(model, batch, 1, shape.batch_size),
-            rounds,
-        )
-        ratios[method] = ratio.median
-    return {"methods": ratios}
+    it = case(named("tiny", quick), device)
+    names = [method for method in METHODS if method != "exact"]
+    ratios = {name: attribution_over_floor(it, rounds, name, floor_steps=1) for name in names}
+    return {"methods": {name: ratio.median for name, ratio in ratios.items()}}
 
 
-def circuit_evaluation(quick: bool, rounds: Rounds) -> Values:
+def circuit_evaluation(quick: bool, rounds: Rounds, device: torch.device) -> Values:
     """One circuit from nothing, references included, over two plain forward passes.
 
     Measured for 5,000 edges, all edges and 300 edges of its own scores; the key is the worst.
     """
     key = "circuit_eval_gpt2_small_over_two_forwards"
-    shape = named("gpt2_small", quick)
-    bridge, model, batch = _made(shape)
-    graph = shape.graph
-    scores = attribute(bridge, batch, AttributionSettings("eap", batch_size=shape.batch_size))
+    it = case(named("gpt2_small", quick), device)
+    n_edges = it.shape.graph.n_edges
+    kept = [n_edges if size is None else min(size, n_edges) for size in CIRCUIT_SIZES.values()]
     values: Values = {}
-    for label, size in CIRCUIT_SIZES.items():
-        n = graph.n_edges if size is None else min(size, graph.n_edges)
-        circuit = top_n(scores, graph, n)
-        ratio = compare(
-            lambda circuit=circuit: evaluate_circuit(bridge, batch, circuit, "corrupted"),
-            lambda: two_forwards(model, batch, len(batch)),
-            rounds,
-        )
-        values |= recorded(f"{key}_{label}", ratio)
+    for label, circuit in zip(CIRCUIT_SIZES, strongest(it, kept), strict=True):
+        values |= recorded(f"{key}_{label}", circuit_over_forwards(it, circuit, rounds))
     worst = max(CIRCUIT_SIZES, key=lambda label: values[f"{key}_{label}"])
     suffixes = ("", "_min", "_cpu", "_seconds", "_floor_seconds", "_rounds")
     return {f"{key}{suffix}": values[f"{key}_{worst}{suffix}"] for suffix in suffixes} | values
 
 
-def ten_circuits(quick: bool, rounds: Rounds) -> Values:
+def ten_circuits(quick: bool, rounds: Rounds, device: torch.device) -> Values:
     """Ten circuits of one checkpoint that share their references, over ten times one from nothing.
 
     Sizes are spread evenly in the logarithm from 0.1 % to 100 % of the edges.
     """
-    shape = named("gpt2_small", quick)
-    bridge, _, batch = _made(shape)
-    graph = shape.graph
-    scores = attribute(bridge, batch, AttributionSettings("eap", batch_size=shape.batch_size))
-    circuits = top_sizes(scores, graph, sizes(graph))
+    it = case(named("gpt2_small", quick), device)
+    circuits = strongest(it, sizes(it.shape.graph))
 
     def shared() -> None:
-        refs = references(bridge, batch)
+        refs = references(it.bridge, it.batch)
         for circuit in circuits:
-            evaluate_circuit(bridge, batch, circuit, "corrupted", refs=refs)
+            evaluate_circuit(it.bridge, it.batch, circuit, "corrupted", refs=refs)
 
     def separate() -> None:
         for circuit in circuits:
-            evaluate_circuit(bridge, batch, circuit, "corrupted")
+            evaluate_circuit(it.bridge, it.batch, circuit, "corrupted")
 
-    return recorded("ten_circuits_over_ten_times_one", compare(shared, separate, rounds))
+    ratio = compare(finished(shared, device), finished(separate, device), rounds)
+    return recorded("ten_circuits_over_ten_times_one", ratio)
 
 
-def graph_work(quick: bool, rounds: Rounds) -> Values:
+def graph_work(quick: bool, rounds: Rounds, device: torch.device) -> Values:
     """Seconds to make the graph, cut and prune ten circuits and write the scores; bytes of the
     scores of one circuit on disk."""
     shape = named("gpt2_small", quick)
@@ -138,7 +122,7 @@ def graph_work(quick: bool, rounds: Rounds) -> Values:
     }
 
 
-def memory_small(quick: bool, rounds: Rounds) -> Values:
+def memory_small(quick: bool, rounds: Rounds, device: torch.device) -> Values:
     """Peak bytes of a process that attributes with GPT-2 Small, without its parameters."""
     peak = peak_bytes("gpt2_small", quick)
     return {
@@ -147,7 +131,7 @@ def memory_small(quick: bool, rounds: Rounds) -> Values:
     }
 
 
-def memory_xl(quick: bool, rounds: Rounds) -> Values:
+def memory_xl(quick: bool, rounds: Rounds, device: torch.device) -> Values:
     """Peak bytes of a process that attributes with a model of GPT-2 XL's size, in all."""
     peak = peak_bytes("gpt2_xl", quick)
     return {
@@ -165,27 +149,12 @@ SECTIONS: dict[str, Section] = {
     "memory_gpt2_small": memory_small,
     "memory_gpt2_xl": memory_xl,
     "methods": methods,
+    "families": families,
+    "scaling": scaling,
 }
-
-
-def recorded(key: str, ratio: Ratio) -> Values:
-    """Values for ``bench.json``: ``key`` is the median of the ratios of wall times."""
-    return {
-        key: ratio.median,
-        f"{key}_min": ratio.of_least,
-        f"{key}_cpu": ratio.of_cpu,
-        f"{key}_seconds": median(ratio.wall),
-        f"{key}_floor_seconds": median(ratio.floor_wall),
-        f"{key}_rounds": len(ratio.wall),
-    }
 
 
 def sizes(graph: Graph) -> list[int]:
     """Ten circuit sizes from 0.1 % to 100 % of the edges."""
     shares = np.geomspace(0.001, 1, N_CIRCUITS)
     return [max(1, round(share * graph.n_edges)) for share in shares]
-
-
-def _made(shape: Shape):
-    model = shapes.random_model(shape)
-    return boot_bridge(model, shapes.any_tokenizer()), model, shapes.random_batch(shape)
