@@ -16,7 +16,7 @@ _PARAMETERS = re.compile(
 
 
 def mend_lists(app: Sphinx, name: str, template: str, context: dict[str, Any], tree: Any) -> None:
-    """Take the role from lists of citations, whose entries keep theirs; make lines of parameters."""
+    """Take the role from lists of citations, whose entries keep theirs; parameters become lines."""
     if body := context.get("body"):
         body = body.replace(_CITATIONS, '<div class="citation-list">')
         context["body"] = _PARAMETERS.sub(_lines, body)

@@ -101,7 +101,8 @@ def comment_of(
 def shorten(app: Sphinx, tree: nodes.document) -> None:
     """References without the path of a module, names of arguments as code, quotes of one kind."""
     for link in tree.findall(addnodes.pending_xref):
-        if link.get("refdomain") == "py" and link["reftype"] != "mod" and not link.get("refexplicit"):
+        named = link.get("refdomain") == "py" and not link.get("refexplicit")
+        if named and link["reftype"] != "mod":
             for text in list(link.findall(nodes.Text)):
                 text.parent.replace(text, nodes.Text(_DOTTED.sub("", text)))
     for described in tree.findall(addnodes.desc):

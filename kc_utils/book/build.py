@@ -151,9 +151,7 @@ def described_source(root: Path) -> dict[str, str]:
 
 def _only_pages_changed(built: dict[str, str], files: dict[str, str]) -> bool:
     changed = [name for name in files if built.get(name) != files[name]]
-    pages = all(
-        name.endswith((".md", ".ipynb")) or name.startswith(_DESCRIBED) for name in changed
-    )
+    pages = all(name.endswith((".md", ".ipynb")) or name.startswith(_DESCRIBED) for name in changed)
     return pages and _GLOSSARY not in changed  # every page links to its terms
 
 

@@ -1,8 +1,8 @@
 """Faithfulness over circuit size, f(k), and the two areas that sum it up.
 
 Shares, counting and areas are those of MIB (arXiv 2504.13151, section 3): the share k keeps
-``int(k * number of edges)`` edges before pruning, the trapezoid rule is applied over k itself (not over
-its logarithm), CPR is the area under f, and CMD the area between f and 1.
+``int(k * number of edges)`` edges before pruning, the trapezoid rule is applied over k itself (not
+over its logarithm), CPR is the area under f, and CMD the area between f and 1.
 
 :func:`minimal_size` turns the question round: how small may a circuit be that reaches a wanted
 faithfulness? That size makes circuits of different models comparable, which circuits of one size

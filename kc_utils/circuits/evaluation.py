@@ -123,14 +123,10 @@ def evaluate_circuit(
 class BatchEvaluation:
     """Evaluates circuits on the pairs of ``batch``; asking twice for one circuit runs it once.
 
-    Arguments, and the errors of all methods, are those of :func:`evaluate_circuit`.
+    All arguments, here and in the methods, are those of :func:`evaluate_circuit`.
 
-    Args:
-        bridge: the model.
-        batch: pairs, best held out from those that were scored.
-        means: for the ablation ``mean``.
-        batch_size: pairs in a run.
-        refs: the plain runs of the batch, if at hand.
+    Raises:
+        KcError: in the methods, as :func:`evaluate_circuit`.
     """
 
     def __init__(
@@ -158,11 +154,7 @@ class BatchEvaluation:
         return len(self._results)
 
     def result(self, circuit: Edges, ablation: str = "corrupted") -> EvaluationResult:
-        """Logit differences and ranks of a circuit, or of edges, which are not pruned here.
-
-        Raises:
-            KcError: as :func:`evaluate_circuit`.
-        """
+        """Logit differences and ranks of a circuit, or of edges, which are not pruned here."""
         return self.results(circuit, (ablation,))[ablation]
 
     def results(
