@@ -96,7 +96,8 @@ def members(value: type) -> Iterator[tuple[str, Any]]:
     """Public methods of a class that have a docstring and so are on the page."""
     for name in vars(value):
         found = getattr(value, name)
-        if not name.startswith("_") and inspect.isroutine(found) and found.__doc__:
+        callable_ = inspect.isfunction(found) or inspect.ismethod(found)
+        if not name.startswith("_") and callable_ and found.__doc__:
             yield name, found
 
 
