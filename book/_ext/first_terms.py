@@ -1,6 +1,7 @@
 """Sphinx extension: the first plain use of a glossary term on each page links to the glossary.
 
-Headings, links, code, formulas, captions and tables are left alone, and so is the glossary itself.
+Headings, links, code, signatures, formulas, captions and tables are left alone, and so is the
+glossary itself.
 A term that the author has marked with ``{term}`` at its first use stays as it is. The setting
 ``first_terms_explicit`` lists terms that are also everyday words: they are linked only where they
 are marked.
@@ -21,8 +22,8 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 SKIPPED = (
     nodes.title, nodes.subtitle, nodes.rubric, nodes.reference, nodes.literal, nodes.literal_block,
     nodes.math, nodes.math_block, nodes.raw, nodes.caption, nodes.table, nodes.term, nodes.image,
-    nodes.citation, nodes.comment, addnodes.pending_xref, addnodes.glossary,
-    addnodes.toctree,
+    nodes.citation, nodes.comment, nodes.field_name, addnodes.pending_xref, addnodes.glossary,
+    addnodes.toctree, addnodes.desc_signature,
 )  # fmt: skip
 
 

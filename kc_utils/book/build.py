@@ -42,6 +42,8 @@ _BUILDERS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "latex2ma
 _WARNING = re.compile(r"(?:WARNING|ERROR|CRITICAL): .*")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _GLOSSARY = "book/glossary.md"
+#: Source whose docstrings are on a page of the book.
+_DESCRIBED = ("kc_utils/circuits", "kc_utils/errors.py")
 EXERCISES = "exercises"  # folder below notebooks/
 _SKIPPED = {"__pycache__", ".ipynb_checkpoints"}
 
@@ -107,7 +109,7 @@ def build_book(run_dir: str | Path, root: Path = ROOT) -> Path:
     book = run.path / "book"
     index, stamp = book / "_build" / "html" / "index.html", book / "built.json"
     source = stage_book(run.path, root, book / "source")
-    files = digests(source)
+    files = digests(source) | described_source(root)
     whole = index.with_name(NAME)
     complete = stamp.is_file() and index.is_file() and whole.is_file()
     built = artifacts.read_json(stamp) if complete else {}
@@ -141,9 +143,15 @@ def digests(source: Path) -> dict[str, str]:
     return files | {"": hashlib.sha256("\n".join(versions).encode()).hexdigest()}
 
 
+def described_source(root: Path) -> dict[str, str]:
+    """SHA-256 of every file of the library whose docstrings the book shows."""
+    files = [p for name in _DESCRIBED for p in ((root / name), *(root / name).rglob("*.py"))]
+    return {p.relative_to(root).as_posix(): artifacts.sha256(p) for p in files if p.is_file()}
+
+
 def _only_pages_changed(built: dict[str, str], files: dict[str, str]) -> bool:
     changed = [name for name in files if built.get(name) != files[name]]
-    pages = all(name.endswith((".md", ".ipynb")) for name in changed)
+    pages = all(name.endswith((".md", ".ipynb")) or name.startswith(_DESCRIBED) for name in changed)
     return pages and _GLOSSARY not in changed  # every page links to its terms
 
 

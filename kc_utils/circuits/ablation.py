@@ -1,10 +1,10 @@
 """What takes the place of edges that are not kept: another run, nothing, or a mean output.
 
-The input of each reader v is
+The input of each reader v is::
 
-    (what is in no node) + sum over writers u of [ (u, v) kept ? u's output in this run : r_u ],
+    (what is in no node) + sum over writers u of [ (u, v) kept ? u's output in this run : r_u ]
 
-where r_u, the replacement, is u's output in the plain corrupted run (``corrupted``, called patching
+Here r_u, the replacement, is u's output in the plain corrupted run (``corrupted``, called patching
 elsewhere), nothing (``zero``), or u's mean output (``mean``). What is in no node, learned positions
 and attention output biases, stays in every ablation.
 
@@ -33,12 +33,13 @@ from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import Written, record
 from kc_utils.errors import KcError
 
+#: What can take the place of edges that are not kept.
 ABLATIONS = ("corrupted", "zero", "mean")
 
 
 @dataclass(frozen=True)
 class References:
-    """Plain runs of a batch: logits where they are read, and what the corrupted run wrote.
+    """Plain runs of a batch: logits where they are read, and what the corrupted run has ``written``.
 
     Computed once per model and batch, then shared by all circuits that are evaluated there. k = 1,
     the last token, unless the batch has whole answers.
@@ -70,13 +71,21 @@ class References:
 
 @dataclass(frozen=True)
 class MeanOutputs:
-    """Mean output of each writer over prompts and positions of a batch, in the model's dtype."""
+    """Mean output of each writer over prompts and positions of a batch.
+
+    Args:
+        rows: one vector per writer, in the model's dtype and on its device.
+    """
 
     rows: Float[Tensor, "n_forward d_model"]
 
 
 def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64) -> References:
-    """Run the clean and the corrupted prompts of ``batch`` plainly; KcError in training mode."""
+    """Run the clean and the corrupted prompts of ``batch`` plainly, ``batch_size`` pairs at once.
+
+    Raises:
+        KcError: a model in training mode.
+    """
     adapter = require_eval(bridge)
     batch = batch.to(adapter.device)
     clean, corrupted, written = [], [], []
@@ -100,7 +109,10 @@ def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 
     """Mean output of each writer over all real positions of all clean prompts of ``batch``.
 
     Take a batch of other people than the ones that are evaluated, or the same for a stricter test.
-    KcError for a model in training mode.
+    ``batch_size`` prompts are run at once.
+
+    Raises:
+        KcError: a model in training mode.
     """
     adapter = require_eval(bridge)
     batch = batch.to(adapter.device)

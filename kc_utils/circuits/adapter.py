@@ -222,7 +222,11 @@ def attach(bridge: TransformerBridge, adapter: Adapter) -> None:
 
 
 def adapter_of(bridge: TransformerBridge) -> Adapter:
-    """The adapter that :func:`kc_utils.circuits.bridge.boot_bridge` left with ``bridge``."""
+    """The adapter that :func:`kc_utils.circuits.bridge.boot_bridge` left with ``bridge``.
+
+    Raises:
+        KcError: ``bridge`` was booted otherwise.
+    """
     adapter = getattr(bridge, "kc_adapter", None)
     if adapter is None:
         raise KcError(
@@ -237,7 +241,11 @@ def adapter_of(bridge: TransformerBridge) -> Adapter:
 
 
 def graph_of(bridge: TransformerBridge) -> Graph:
-    """The computational graph of ``bridge``; KcError if it was not booted with ``boot_bridge``."""
+    """The computational graph of ``bridge``.
+
+    Raises:
+        KcError: ``bridge`` was not booted with :func:`kc_utils.circuits.bridge.boot_bridge`.
+    """
     return adapter_of(bridge).graph
 
 

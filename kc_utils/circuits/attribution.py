@@ -1,6 +1,6 @@
 """Edge attribution: how much does every edge matter, from a few runs of the model.
 
-For a writer u and a reader v,
+For a writer u and a reader v::
 
     score[u, v] = mean over pairs and steps of  sum over positions, width of
                   (corrupted_u - clean_u) * d loss / d input_v,
@@ -22,7 +22,7 @@ differ in the runs that gradients are taken in:
 - ``relp``: the clean run, with RelP's rules in the backward pass (:mod:`kc_utils.circuits.relp`;
   Jafari et al. 2025, arXiv 2508.21258);
 - ``exact``: no gradients: every edge is patched in turn (:mod:`kc_utils.circuits.exact`), for tiny
-models.
+  models.
 
 How gradients are multiplied with differences is in :mod:`kc_utils.circuits.gradients`.
 """
@@ -49,21 +49,30 @@ from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 
 log = logging.getLogger(__name__)
+#: Names of the methods.
 METHODS = ("eap", "eap-ig", "eap-ig-activations", "clean-corrupted", "relp", "exact")
+#: Values of k on the path from the corrupted run, k = 0, to the clean one, k = m.
 PATHS = ("1..m", "0..m-1")
+#: Parts of a prompt whose scores :func:`attribute_by_position` keeps apart.
 POSITIONS = ("subject", "relation", "last")
 
 
 @dataclass(frozen=True)
 class AttributionSettings:
-    """How to score edges; KcError names a value that is not allowed.
+    """How to score edges.
 
-    ``method``: one of ``METHODS``, see the module. ``steps`` and ``path``: number m of steps of the
-    two integrated gradients, and which k of the path from corrupted (k = 0) to clean (k = m).
-    ``metric``: a name of :data:`kc_utils.circuits.metrics.METRICS` or a function of last-token
-    logits [n, vocab] and batch.
-    ``batch_size``: most pairs in a run. ``max_bytes``: most memory to use beside the model (an
-    estimate; runs are made smaller to stay below). Both change memory and speed, never the scores.
+    Args:
+        method: one of :data:`METHODS`, which :mod:`kc_utils.circuits.attribution` describes.
+        steps: number m of steps of the two integrated gradients.
+        path: which k of the path, one of :data:`PATHS`.
+        metric: one of :data:`kc_utils.circuits.metrics.METRICS`, or a function of last-token logits
+            [n, vocab] and batch.
+        batch_size: most pairs in a run. Like ``max_bytes`` it changes memory and speed only.
+        max_bytes: most memory to use beside the model (an estimate; runs are made smaller to stay
+            below).
+
+    Raises:
+        KcError: names a value that is not allowed.
     """
 
     method: str = "eap-ig"
@@ -87,7 +96,7 @@ class AttributionSettings:
 
     @property
     def shares_of_clean(self) -> tuple[float, ...]:
-        """Share of the clean output at each step."""
+        """Share of the clean output at each step, k/m."""
         if self.method in ("eap", "relp"):
             return (1.0,)
         if self.method == "clean-corrupted":
@@ -116,8 +125,9 @@ def attribute(
     for a float64 model; exactly 0 where there is no edge. The result does not depend on
     ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients.
 
-    KcError for a model in training mode, an empty batch, prompts of unequal shape, pairs that the
-    metric cannot tell apart, and a memory bound below what one pair needs.
+    Raises:
+        KcError: a model in training mode, an empty batch, prompts of unequal shape, pairs that the
+            metric cannot tell apart, and a memory bound below what one pair needs.
     """
     return _scores(bridge, batch, settings, by_position=False)[0]
 
@@ -127,9 +137,12 @@ def attribute_by_position(
 ) -> dict[str, Float[Tensor, "n_forward n_backward"]]:
     """Scores of the tokens of the subject, of the relation and of the last token, kept apart.
 
-    They sum to what :func:`attribute` gives. The position is the one at which the reader reads; the
-    last token is the last that is read, and the relation is everything else. The method ``exact``
-    has no such parts.
+    Named as in :data:`POSITIONS`, they sum to what :func:`attribute` gives. The position is the one
+    at which the reader reads; the last token is the last that is read, and the relation is
+    everything else.
+
+    Raises:
+        KcError: the method ``exact``, which has no such parts; otherwise as :func:`attribute`.
     """
     if settings.method == "exact":
         raise KcError("method='exact' patches an edge at all positions at once.")

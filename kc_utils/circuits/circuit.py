@@ -1,8 +1,8 @@
 """Circuits: the edges that are kept, without nodes that lead nowhere.
 
-A circuit is cut from a matrix of edge scores: the ``n`` possible edges of largest |score| are kept.
-Then nodes without a kept edge in or without a kept edge out are dropped with their edges, again and
-again until nothing changes.
+A circuit is cut from a matrix of edge scores: the n possible edges of largest absolute score are
+kept. Then nodes without a kept edge in or without a kept edge out are dropped with their edges,
+again and again until nothing changes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,15 @@ from kc_utils.errors import KcError
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """Kept edges of ``graph`` after pruning; ``n`` is the number of edges asked for before it.
+    """Kept edges of ``graph`` after pruning.
 
-    KcError for edges of another shape, or where the graph has none.
+    Args:
+        graph: writers and readers.
+        edges: True for edges that are kept.
+        n: number of edges asked for before pruning.
+
+    Raises:
+        KcError: edges of another shape, or where the graph has none.
     """
 
     graph: Graph
@@ -52,12 +58,15 @@ class Circuit:
 
     @property
     def edge_names(self) -> tuple[str, ...]:
-        """Names of the kept edges, ``writer->reader``."""
+        """Names of the kept edges, ``writer->reader``, in row order."""
         return self.graph.edge_names(self.edges)
 
     def table(self) -> pd.DataFrame:
-        """One row per kept edge, in row order: writer, reader, writer_layer, reader_layer (as in
-        the graph: -1 is ``input``, n_layers is ``logits``) and reader_kind."""
+        """One row per kept edge, in row order.
+
+        Columns: writer, reader, writer_layer, reader_layer (as in the graph: -1 is ``input``,
+        n_layers is ``logits``) and reader_kind.
+        """
         u, v = np.nonzero(self.edges)
         return pd.DataFrame(
             {
@@ -76,11 +85,14 @@ def top_n(
     n: int,
     absolute: bool = True,
 ) -> Circuit:
-    """Keep the ``n`` possible edges of largest |score|, then prune.
+    """Keep the ``n`` possible edges of largest absolute score, then prune.
 
     Without ``absolute`` the sign counts: edges that work against the answer come last. Equal scores
-    are taken in row order. KcError if ``n`` is not in 0..graph.n_edges, or if a score is not a
-    finite number.
+    are taken in row order.
+
+    Raises:
+        KcError: scores of another shape than the graph's, a score that is not a finite number, or
+            ``n`` not in 0 to ``graph.n_edges``.
     """
     return top_sizes(scores, graph, [n], absolute)[0]
 
@@ -103,7 +115,11 @@ def top_edges(
     graph: Graph,
     n: int,
 ) -> Bool[np.ndarray, "n_forward n_backward"]:
-    """The ``n`` possible edges of largest |score|, not pruned."""
+    """The ``n`` possible edges of largest absolute score, not pruned.
+
+    Raises:
+        KcError: as :func:`top_n`.
+    """
     order = strongest_first(scores, graph)
     check_size(graph, n, "n")
     return from_flat(graph, order[:n])
@@ -114,7 +130,9 @@ def strongest_first(
     graph: Graph,
     absolute: bool = True,
 ) -> Int[np.ndarray, " n_edges"]:
-    """Flat indices of the possible edges by falling |score| (or score), equal ones in row order.
+    """Flat indices of the possible edges by falling absolute score, equal scores in row order.
+
+    Without ``absolute`` by falling score.
 
     KcError if the shape is not the graph's, or if a score is not a finite number.
     """
@@ -136,14 +154,20 @@ def circuit_from_edges(
 ) -> Circuit:
     """The circuit of given edges, pruned; ``n`` defaults to their number.
 
-    This is how one checkpoint's edges are taken over to another (aligned circuits). KcError for
-    edges of another shape, or where the graph has none.
+    This is how one checkpoint's edges are taken over to another (aligned circuits).
+
+    Raises:
+        KcError: edges of another shape, or where the graph has none.
     """
     return Circuit(graph, prune(graph, edges), int(edges.sum()) if n is None else n)
 
 
 def circuit_from_names(graph: Graph, names: Iterable[str]) -> Circuit:
-    """The circuit of named edges, pruned."""
+    """The circuit of the edges ``names``, each ``writer->reader``, pruned.
+
+    Raises:
+        KcError: a name is not that of an edge of the graph.
+    """
     return circuit_from_edges(graph, graph.edges_from_names(names))
 
 
@@ -183,7 +207,7 @@ def prune(
 def strongest_edges(
     scores: Float[Tensor, "n_forward n_backward"], circuit: Circuit, n: int | None = None
 ) -> pd.DataFrame:
-    """The circuit's edges by falling |score|: all, or the first ``n``.
+    """The circuit's edges by falling absolute score: all, or the first ``n``.
 
     Columns: source (writer), target (reader), score (in the unit of ``scores``).
     """

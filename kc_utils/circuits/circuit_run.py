@@ -51,8 +51,11 @@ def run_circuit(
 ) -> Float[Tensor, "n k vocab"]:
     """Logits of the circuit of kept ``edges`` on the clean prompts, where they are read.
 
-    k = 1, the last token, unless the batch has whole answers. ``means`` is needed for ``mean``
-    only. ``refs`` (of the same batch) saves the corrupted run.
+    k = 1, the last token, unless the batch has whole answers. The arguments are those of
+    :func:`kc_utils.circuits.evaluation.evaluate_circuit`; ``refs`` saves the corrupted run.
+
+    Raises:
+        KcError: as ``evaluate_circuit``.
     """
     return run_ablations(bridge, batch, edges, (ablation,), means, batch_size, refs)[ablation]
 

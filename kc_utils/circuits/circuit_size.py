@@ -1,8 +1,8 @@
 """Faithfulness over circuit size, f(k), and the two areas that sum it up.
 
 Shares, counting and areas are those of MIB (arXiv 2504.13151, section 3): the share k keeps
-int(k * number of edges) edges before pruning, the trapezoid rule is applied over k itself (not over
-its logarithm), CPR is the area under f, and CMD the area between f and 1.
+``int(k * number of edges)`` edges before pruning, the trapezoid rule is applied over k itself (not
+over its logarithm), CPR is the area under f, and CMD the area between f and 1.
 
 :func:`minimal_size` turns the question round: how small may a circuit be that reaches a wanted
 faithfulness? That size makes circuits of different models comparable, which circuits of one size
@@ -28,6 +28,7 @@ from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.random_circuits import random_circuit, random_circuit_per_layer
 from kc_utils.errors import KcError
 
+#: Shares of the edges at which MIB takes f.
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 #: Discovered circuits (stored as ``own``), random ones of the same size, and random ones of the
 #: same size in every layer.
@@ -35,7 +36,12 @@ CIRCUITS = ("own", "random", "random_per_layer")
 
 
 class Areas(NamedTuple):
-    """CPR, the area under f (higher is better), and CMD, that of |1 - f| (lower is better)."""
+    """Two areas that sum up a size curve, over shares from the smallest to the largest.
+
+    Args:
+        cpr: the area under f; higher is better.
+        cmd: the area between f and 1; lower is better.
+    """
 
     cpr: float
     cmd: float
@@ -44,7 +50,8 @@ class Areas(NamedTuple):
 def sizes_of(graph: Graph, shares: Sequence[float] = SHARES) -> list[int]:
     """Number of edges that each share keeps before pruning, rounded down as MIB does.
 
-    KcError for a share outside of 0..1.
+    Raises:
+        KcError: a share outside of 0 to 1.
     """
     for share in shares:
         _check_share(share)
@@ -58,10 +65,16 @@ def curve_circuits(
     shares: Sequence[float] = SHARES,
     absolute: bool = True,
 ) -> dict[tuple[float, str], Circuit]:
-    """The circuits of a size curve, by share and name (``CIRCUITS``), cut as ``top_n`` does.
+    """The circuits of a size curve, by share and name (one of :data:`CIRCUITS`).
 
-    Random circuits follow the discovered circuit's size after pruning, and share one seed, so that
-    a larger one mostly holds the smaller.
+    They are cut as :func:`kc_utils.circuits.circuit.top_n` does, by absolute score or by score.
+
+    Random circuits follow the discovered circuit's size after pruning, and share one ``seed``, so
+    that a larger one mostly holds the smaller.
+
+    Raises:
+        KcError: one of the ``shares`` outside of 0 to 1; otherwise as
+            :func:`kc_utils.circuits.circuit.top_n`.
     """
     found = {}
     sizes = sizes_of(graph, shares)
@@ -81,7 +94,15 @@ def size_curve(
 
     Columns: share, circuit, weighted_edges (the size after pruning as MIB counts it: edges, each
     by the share of its writer that is kept, which is all of it here), and those of
-    ``BatchEvaluation.table``. f of a share is a ratio of means over its rows.
+    :meth:`BatchEvaluation.table`. f of a share is a ratio of means over its rows.
+
+    Args:
+        evaluation: of the pairs.
+        circuits: what :func:`curve_circuits` gives.
+        ablations: some of :data:`kc_utils.circuits.ablation.ABLATIONS`.
+
+    Raises:
+        KcError: as :func:`kc_utils.circuits.evaluation.evaluate_circuit`.
     """
     tables = [
         evaluation.tables(circuit, ablations).assign(
@@ -95,12 +116,14 @@ def size_curve(
 def areas(
     shares: Sequence[float] | np.ndarray | pd.Series, f: Sequence[float] | np.ndarray | pd.Series
 ) -> Areas:
-    """CPR and CMD of a curve by the trapezoid rule over shares, in any order.
+    """CPR and CMD of a curve ``f`` by the trapezoid rule over ``shares``, in any order.
 
-    Shares from the smallest to the largest one given: over ``SHARES``, f = 1 everywhere gives a
+    Shares from the smallest to the largest one given: over :data:`SHARES`, f = 1 everywhere gives a
     CPR of 0.999. A value of f that is nan (undefined) makes both areas nan.
 
-    KcError for fewer than two shares, a repeated one, or one outside of 0..1.
+    Raises:
+        KcError: fewer than two shares, a repeated one, one outside of 0 to 1, or another number of
+            values of f.
     """
     k, values = np.asarray(shares, dtype=float), np.asarray(f, dtype=float)
     if k.ndim != 1 or k.shape != values.shape or len(k) < 2:
@@ -129,9 +152,15 @@ TARGETS = (0.5, 0.8, 0.9)
 class MinimalSize:
     """A size that reaches ``target``, and the next smaller size that was tested and does not.
 
-    ``status`` is ``reached``; ``not reached`` if no tested size does, all edges included; or
-    ``undefined`` if a tested size has no faithfulness. Without ``reached``, ``n`` is None and
-    ``faithfulness`` nan. ``below`` is None if 0 edges reach the target.
+    Args:
+        target: faithfulness to reach.
+        status: ``reached``; ``not reached`` if no tested size does, all edges included; or
+            ``undefined`` if a tested size has no faithfulness.
+        n: the size in edges; None without ``reached``.
+        faithfulness: of that size; nan without ``reached``.
+        below: the next smaller size that was tested; None if 0 edges reach the target.
+        faithfulness_below: of that size.
+        n_evaluations: how often faithfulness was computed.
     """
 
     target: float
@@ -150,18 +179,23 @@ def minimal_size(
     known: Mapping[int, float] | None = None,
     tolerance: float = 0.0,
 ) -> MinimalSize:
-    """Bisection for a size n in 0..n_max with ``evaluate(n) >= target``.
+    """Bisection for a size n from 0 to ``n_max`` with ``evaluate(n) >= target``.
 
     Faithfulness need not rise with n. What is returned is therefore the smallest size among those
     *tested* that reaches the target; every smaller tested size falls short, and ``below``, the
     largest of these, is no farther away than ``max(1, tolerance * n)``. Sizes that were never
-    tested may reach it with fewer edges.
+    tested may reach it with fewer edges. At most 3 + log2(n_max) evaluations are made.
 
-    ``known`` holds values that need no evaluation, such as those of a size curve; they make the
-    search start closer and count as tested. At most 3 + log2(n_max) evaluations are made.
+    Args:
+        evaluate: faithfulness of a circuit of n edges.
+        target: faithfulness to reach, between 0 and 1.
+        n_max: the largest size, at least 0.
+        known: values that need no evaluation, such as those of a size curve, by size from 0 to
+            ``n_max``; they make the search start closer and count as tested.
+        tolerance: share of the size that may stay untested below it, at least 0 and below 1.
 
-    KcError for a target outside of 0 < target < 1, a negative ``n_max``, a known size outside of
-    0..n_max, or a tolerance outside of 0 <= tolerance < 1.
+    Raises:
+        KcError: one of these numbers is not in its range.
     """
     known = {} if known is None else known
     _check(target, n_max, known, tolerance)

@@ -1,12 +1,13 @@
 """Measuring what a circuit does: logit difference, rank, Hit@k and faithfulness.
 
 Metrics are taken at the last token of the clean prompts: the logit difference (right minus wrong
-answer, in logits), the rank of the right answer, and
+answer, in logits), the rank of the right answer, and the faithfulness of Hanna et al. (2024, arXiv
+2403.17806), of mean logit differences::
 
-    faithfulness = (circuit - corrupted) / (clean - corrupted) of mean logit differences
+    faithfulness = (circuit - corrupted) / (clean - corrupted)
 
-(Hanna et al. 2024, arXiv 2403.17806). For one circuit there is :func:`evaluate_circuit`; for many
-circuits on one batch, :class:`BatchEvaluation` makes the plain runs and every result once.
+For one circuit there is :func:`evaluate_circuit`; for many circuits on one batch,
+:class:`BatchEvaluation` makes the plain runs and every result once.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from kc_utils.circuits.metrics import answer_scores
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
 
+#: A circuit, or edges [n_forward, n_backward] in a boolean array, which are not pruned.
 Edges = Circuit | Bool[np.ndarray, "n_forward n_backward"]
 
 
@@ -56,15 +58,21 @@ class EvaluationResult:
         )
 
     def hit_at(self, k: int) -> float:
-        """Share of pairs whose right answer is among the circuit's ``k`` largest logits."""
+        """Share of pairs whose right answer is among the circuit's ``k`` largest logits.
+
+        Raises:
+            KcError: ``k`` below 1.
+        """
         return float(hit(self.rank, k).mean())
 
 
 def hit(ranks: Float[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
     """Whether the answer is among the ``k`` largest logits, ``ranks`` counted from 0.
 
-    A rank of k - 1/2, a tie of the answer with the next logit, is no hit. KcError for a ``k``
-    below 1.
+    A rank of k - 1/2, a tie of the answer with the next logit, is no hit.
+
+    Raises:
+        KcError: ``k`` below 1.
     """
     if k < 1:
         raise KcError(f"Hit@k needs k of at least 1, not {k}.")
@@ -75,6 +83,11 @@ def faithfulness(circuit: float, clean: float, corrupted: float) -> float:
     """(circuit - corrupted) / (clean - corrupted) of mean logit differences: 1 is the model.
 
     nan (undefined) if clean equals corrupted.
+
+    Args:
+        circuit: mean logit difference of the circuit.
+        clean: that of the clean run.
+        corrupted: that of the corrupted run.
     """
     return (circuit - corrupted) / (clean - corrupted) if clean != corrupted else float("nan")
 
@@ -90,12 +103,19 @@ def evaluate_circuit(
 ) -> EvaluationResult:
     """Logit difference and rank per pair of a circuit, beside the plain runs.
 
-    ``circuit``: a circuit, or edges [n_forward, n_backward], which are not pruned here.
-    ``ablation``: what the other edges carry, one of ``ABLATIONS``; ``mean`` needs ``means``, best
-    of other pairs. ``refs``: ``references(bridge, batch)``, if at hand.
+    Args:
+        bridge: the model.
+        batch: pairs, best held out from those that were scored.
+        circuit: a circuit, or edges, which are not pruned here.
+        ablation: what the other edges carry, one of :data:`kc_utils.circuits.ablation.ABLATIONS`.
+        means: what :func:`kc_utils.circuits.ablation.mean_outputs` gives, best of other pairs, for
+            the ablation ``mean``.
+        batch_size: pairs in a run.
+        refs: what :func:`kc_utils.circuits.ablation.references` gives of this batch, if at hand.
 
-    KcError for a model in training mode, an unknown ablation, missing means, edges of another
-    graph, and references of another batch.
+    Raises:
+        KcError: a model in training mode, an unknown ablation, missing means, edges of another
+            graph, and references of another batch.
     """
     return BatchEvaluation(bridge, batch, means, batch_size, refs).result(circuit, ablation)
 
@@ -103,7 +123,10 @@ def evaluate_circuit(
 class BatchEvaluation:
     """Evaluates circuits on the pairs of ``batch``; asking twice for one circuit runs it once.
 
-    The arguments are those of :func:`evaluate_circuit`.
+    All arguments, here and in the methods, are those of :func:`evaluate_circuit`.
+
+    Raises:
+        KcError: in the methods, as :func:`evaluate_circuit`.
     """
 
     def __init__(
@@ -131,10 +154,7 @@ class BatchEvaluation:
         return len(self._results)
 
     def result(self, circuit: Edges, ablation: str = "corrupted") -> EvaluationResult:
-        """Logit differences and ranks of a circuit, or of edges, which are not pruned here.
-
-        KcError as :func:`evaluate_circuit`.
-        """
+        """Logit differences and ranks of a circuit, or of edges, which are not pruned here."""
         return self.results(circuit, (ablation,))[ablation]
 
     def results(

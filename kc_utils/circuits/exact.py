@@ -33,7 +33,15 @@ def exact_scores(
 ) -> Float[Tensor, "n_forward n_backward"]:
     """Mean over pairs of metric(clean) - metric(edge patched); 0 where there is no edge.
 
-    ``readers``: columns of the graph whose edges are patched (None: all); the others stay 0.
+    Args:
+        adapter: of the model.
+        batch: the pairs.
+        metric: one of :data:`kc_utils.circuits.metrics.METRICS`, or a function.
+        batch_size: pairs in a run.
+        readers: columns of the graph whose edges are patched (None: all); the others stay 0.
+
+    Raises:
+        KcError: as :func:`kc_utils.circuits.metrics.evaluate_metric`.
     """
     scores = torch.zeros(
         adapter.graph.real_edges.shape, dtype=adapter.score_dtype, device=adapter.device

@@ -26,8 +26,16 @@ class Graph:
 
     Rows are writers: ``input``, then per layer ``a<L>.h<H>`` for every head, then ``m<L>``.
     Columns are readers: per layer ``a<L>.h<H><q>`` of all heads, ``<k>`` of all, ``<v>`` of all,
-    then ``m<L>``; ``logits`` is last. ``parallel`` is for blocks whose MLP reads the same residual
-    stream as the attention (GPT-NeoX, Phi): there the MLP does not read from its layer's heads.
+    then ``m<L>``; ``logits`` is last.
+
+    Args:
+        n_layers: number of blocks.
+        n_heads: number of heads in each of them, which are query heads where keys are grouped.
+        parallel: whether the MLP of a block reads the same residual stream as the attention
+            (GPT-NeoX, Phi). There the MLP does not read from its layer's heads.
+
+    Raises:
+        KcError: fewer than one layer or one head.
     """
 
     n_layers: int
@@ -108,12 +116,12 @@ class Graph:
 
     @cached_property
     def row_kind(self) -> tuple[str, ...]:
-        """Kind of each writer: ``input``, ``head`` or ``mlp``."""
+        """Kind of each writer, ``input``, ``head`` or ``mlp``."""
         return ("input", *(("head",) * self.n_heads + ("mlp",)) * self.n_layers)
 
     @cached_property
     def column_kind(self) -> tuple[str, ...]:
-        """Kind of each reader: ``q``, ``k``, ``v``, ``mlp`` or ``logits``."""
+        """Kind of each reader, ``q``, ``k``, ``v``, ``mlp`` or ``logits``."""
         layer = (*(x for x in QKV for _ in range(self.n_heads)), "mlp")
         return (*layer * self.n_layers, "logits")
 
@@ -156,7 +164,11 @@ class Graph:
         )
 
     def edges_from_names(self, names: Iterable[str]) -> Bool[np.ndarray, "n_forward n_backward"]:
-        """The boolean matrix of the named edges; KcError if one is not an edge of this graph."""
+        """The boolean matrix of the edges ``names``, each ``writer->reader``.
+
+        Raises:
+            KcError: a name is not that of an edge of this graph.
+        """
         edges = np.zeros((self.n_forward, self.n_backward), dtype=bool)
         for name in names:
             writer, _, reader = name.partition("->")
@@ -170,7 +182,11 @@ class Graph:
         return edges
 
     def check_edges(self, edges: np.ndarray) -> None:
-        """KcError unless ``edges`` is a boolean matrix of this graph that keeps only real edges."""
+        """Check that ``edges`` is a boolean matrix of this graph that keeps only real edges.
+
+        Raises:
+            KcError: another shape or dtype, or an edge whose reader comes before its writer.
+        """
         expected = (self.n_forward, self.n_backward)
         if edges.shape != expected or edges.dtype != bool:
             raise KcError(

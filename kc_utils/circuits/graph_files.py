@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".json", ".pt")
 LOGITS = "logits"  # the one node that writes nothing
+#: Tasks of MIB's circuit track.
 MIB_TASKS = ("ioi", "mcqa", "arithmetic-addition", "arithmetic-subtraction", "arc-easy",
              "arc-challenge")  # fmt: skip
 
@@ -41,9 +42,10 @@ MIB_TASKS = ("ioi", "mcqa", "arithmetic-addition", "arithmetic-subtraction", "ar
 class GraphFile:
     """What a file of the published library holds.
 
-    ``scores``: float64 [n_forward, n_backward], higher means that the edge helps, 0 where there is
-    no edge. ``circuit``: the edges marked as in the graph, none in a file of importances only.
-    ``d_model``: width of the model, which the published library stores with the graph.
+    Args:
+        scores: in float64; higher means that the edge helps, 0 where there is no edge.
+        circuit: the edges marked as in the graph, none in a file of importances only.
+        d_model: width of the model, which the published library stores with the graph.
     """
 
     scores: Float[Tensor, "n_forward n_backward"]
@@ -110,8 +112,11 @@ def submission_path(folder: Path, method: str, task: str, model: str,
                     ablation: str = "patching", level: str = "edge") -> Path:  # fmt: skip
     """Where the circuit track of MIB looks for the importances of one task and model.
 
-    ``method``, ``ablation`` and ``level`` name the submission, ``model`` is MIB's short name, for
-    example ``gpt2`` or ``qwen2.5``.
+    Args:
+        folder: of the submissions.
+        method: names the submission, together with ``ablation`` and ``level``.
+        task: one of :data:`MIB_TASKS`.
+        model: MIB's short name, for example ``gpt2`` or ``qwen2.5``.
 
     Raises:
         KcError: MIB has no such task, or a name cannot be part of a path.

@@ -2,7 +2,7 @@
 
 Top-n keeps the strongest edges wherever they are and then drops those that lead nowhere. The greedy
 search of Hanna et al. (2024, arXiv 2403.17806) starts at the logits instead: of all edges into
-nodes that are in the circuit already, the one of largest |score| joins, and its writer with it. So
+nodes that are in the circuit already, the one of largest absolute score joins, with its writer. So
 every kept edge reaches the logits by construction, and a strong edge far from them has to wait
 until a path leads to it.
 """

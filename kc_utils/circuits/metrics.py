@@ -17,11 +17,13 @@ from torch import Tensor
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
 
-#: Logits [n, vocab] at the last token and their batch to one number per pair, larger = better.
+#: A function of last-token logits [n, vocab] and their batch that gives one number per pair, larger
+#: for a better answer.
 Metric = Callable[[Tensor, PairBatch], Tensor]
 #: Logit difference and rank of the right answer per pair.
 AnswerScores = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
-#: Names of the metrics: logits; a difference of probabilities; nats; nats. See `evaluate_metric`.
+#: Names of the metrics. ``logit_diff`` is in logits, ``prob_diff`` is a difference of
+#: probabilities, ``kl`` and ``answer_log_prob`` are in nats; :func:`evaluate_metric` says of what.
 METRICS = ("logit_diff", "prob_diff", "kl", "answer_log_prob")
 
 
@@ -61,13 +63,22 @@ def evaluate_metric(
     batch: PairBatch,
     clean_logits: Float[Tensor, "n k vocab"] | None = None,
 ) -> Float[Tensor, " n"]:
-    """The metric of each pair, larger = better.
+    """The metric of each pair, larger for a better answer.
 
-    ``logit_diff`` and ``prob_diff``: right minus wrong answer, at the last token. ``kl``: minus
-    KL(clean || this run) of the next token, in nats; it needs ``clean_logits``. Its gradient at the
-    clean run is zero, so EAP gives zero scores with it. ``answer_log_prob``: sum over the answer's
-    tokens of log p(token | prompt and the answer's tokens before it), times the row's weight. A
-    function gets the last token's logits and the batch.
+    - ``logit_diff`` and ``prob_diff``: right minus wrong answer, at the last token.
+    - ``kl``: minus KL(clean || this run) of the next token, in nats; it needs ``clean_logits``. Its
+      gradient at the clean run is zero, so EAP gives zero scores with it.
+    - ``answer_log_prob``: sum over the answer's tokens of log p(token given the prompt and the
+      answer's tokens before it), in nats, times the row's weight.
+
+    Args:
+        metric: one of these names, or a function, which gets the last token's logits and the batch.
+        logits: logits where they are read; the last token is the last of k.
+        batch: the pairs.
+        clean_logits: the same of the clean run.
+
+    Raises:
+        KcError: ``kl`` without ``clean_logits``; a function that does not give one number per pair.
     """
     last = logits[:, -1]
     if callable(metric):

@@ -2,13 +2,13 @@
 
 A node here is a writer of the graph, and its neurons are the d_model coordinates of what it adds to
 the residual stream, as in the published library (Hanna et al. 2024, arXiv 2403.17806; Mueller et
-al. 2025, arXiv 2504.13151). With the gradient at the residual stream right behind writer u,
+al. 2025, arXiv 2504.13151). With the gradient at the residual stream right behind writer u::
 
     score[u, d] = mean over pairs and steps of  sum over positions of
-                  (corrupted_u - clean_u)[d] * d loss / d stream_u[d],
+                  (corrupted_u - clean_u)[d] * d loss / d stream_u[d]
 
-and a node's score is the sum over d. All later readers read that stream, so a node's score is also
-the sum of the scores of its edges (:func:`kc_utils.circuits.attribution.attribute`).
+A node's score is the sum over d. All later readers read that stream, so a node's score is also the
+sum of the scores of its edges (:func:`kc_utils.circuits.attribution.attribute`).
 
 A circuit of neurons is a run in which every coordinate that is not kept carries its value in the
 corrupted run (or nothing, or its mean). With whole rows it is the circuit of all edges between the
@@ -47,16 +47,16 @@ from kc_utils.circuits.written import Written, record, write_heads
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 
-Kept = Bool[np.ndarray, "n_forward d_model"]
-
 
 def attribute_neurons(
     bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings
 ) -> Float[Tensor, "n_forward d_model"]:
     """Score every coordinate of what every writer writes, in units of the metric.
 
-    Settings, sign and errors as in :func:`kc_utils.circuits.attribution.attribute`. The method
-    ``exact`` is refused: it patches edges.
+    Settings, sign, dtype and device are as in :func:`kc_utils.circuits.attribution.attribute`.
+
+    Raises:
+        KcError: the method ``exact``, which patches edges; otherwise as ``attribute``.
     """
     if settings.method == "exact":
         raise KcError("method='exact' patches edges; nodes and neurons have no such scores.")
@@ -76,14 +76,19 @@ def attribute_neurons(
 def attribute_nodes(
     bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings
 ) -> Float[Tensor, " n_forward"]:
-    """Score every writer: the sum of its neurons' scores, and of its edges' scores."""
+    """Score every writer: the sum of its neurons' scores, and of its edges' scores.
+
+    Raises:
+        KcError: as :func:`attribute_neurons`.
+    """
     return attribute_neurons(bridge, batch, settings).sum(-1)
 
 
 def circuit_of_nodes(graph: Graph, nodes: Bool[np.ndarray, " n_forward"]) -> Circuit:
     """All edges between the writers ``nodes``, and from them to ``logits``, pruned.
 
-    KcError for another number of nodes than the graph has.
+    Raises:
+        KcError: another number of nodes than the graph has.
     """
     if nodes.shape != (graph.n_forward,):
         raise KcError(f"Nodes have shape {nodes.shape}; the graph needs ({graph.n_forward},).")
@@ -94,9 +99,10 @@ def circuit_of_nodes(graph: Graph, nodes: Bool[np.ndarray, " n_forward"]) -> Cir
 def strongest(
     scores: Float[Tensor, "*shape"] | Float[np.ndarray, "*shape"], n: int
 ) -> Bool[np.ndarray, "*shape"]:
-    """True for the ``n`` nodes or neurons of largest |score|; equal ones in their order.
+    """True for the ``n`` nodes or neurons of largest absolute score; equal ones in their order.
 
-    KcError if there are not so many, or if a score is not a finite number.
+    Raises:
+        KcError: there are not so many, or a score is not a finite number.
     """
     values = np.abs(scores.numpy() if isinstance(scores, Tensor) else scores).ravel()
     if not 0 <= n <= values.size:
@@ -111,7 +117,7 @@ def strongest(
 def evaluate_neurons(
     bridge: TransformerBridge,
     batch: PairBatch,
-    kept: Kept,
+    kept: Bool[np.ndarray, "n_forward d_model"],
     ablation: str = "corrupted",
     means: MeanOutputs | None = None,
     batch_size: int = 64,
@@ -119,7 +125,11 @@ def evaluate_neurons(
 ) -> EvaluationResult:
     """Logit difference and rank per pair when only the ``kept`` neurons carry their own values.
 
-    Arguments, results and errors as in :func:`kc_utils.circuits.evaluation.evaluate_circuit`.
+    The other arguments and the result are those of
+    :func:`kc_utils.circuits.evaluation.evaluate_circuit`.
+
+    Raises:
+        KcError: neurons of another shape; otherwise as ``evaluate_circuit``.
     """
     adapter = require_eval(bridge)
     shape = (adapter.graph.n_forward, adapter.model.config.hidden_size)

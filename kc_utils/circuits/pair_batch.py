@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kc_utils.errors import KcError
 
+#: Ids of the tokens of one text in a list or an array, without padding.
 TokenIds = Sequence[int] | np.ndarray
 
 
@@ -26,13 +27,20 @@ TokenIds = Sequence[int] | np.ndarray
 class PairBatch:
     """Pairs of prompts of equal length inside a pair; ``n`` pairs, ``pos`` the longest length.
 
-    ``last`` is the position of the last real token. ``right_ids`` and ``wrong_ids`` are the first
-    tokens of the clean and of the corrupted prompt's answer. ``subject_start`` and
-    ``subject_stop`` bound the subject's tokens, half open (0 and 0 if unknown).
+    Whole answers (:meth:`with_answers`) are read at the last k positions; without them only the
+    last position is read.
 
-    Whole answers (:meth:`with_answers`) are read at the last k positions: ``answer_ids`` are the
-    tokens that should be predicted there (-1 where an answer is shorter), and ``weight`` is what a
-    row's metric is multiplied with. Without them only the last position is read.
+    Args:
+        clean_ids: token ids of the clean prompts, padded on the right.
+        corrupted_ids: the same of the corrupted prompts.
+        last: position of the last real token.
+        right_ids: first token of the answer to the clean prompt.
+        wrong_ids: first token of the answer to the corrupted prompt.
+        subject_start: where the subject's tokens start; 0 if unknown.
+        subject_stop: where they end, half open; 0 if unknown.
+        answer_ids: tokens that should be predicted at the last k positions, -1 where an answer is
+            shorter.
+        weight: what a row's metric is multiplied with.
     """
 
     clean_ids: Int[Tensor, "n pos"]
@@ -87,7 +95,20 @@ class PairBatch:
         subject_start: Sequence[int] | None = None,
         subject_stop: Sequence[int] | None = None,
     ) -> PairBatch:
-        """Build a batch from unpadded token ids; KcError names the first pair that is not valid."""
+        """Build a batch from unpadded token ids.
+
+        Args:
+            clean: tokens of each clean prompt.
+            corrupted: tokens of each corrupted prompt, as many as in its clean one.
+            right: first token of the answer to each clean prompt.
+            wrong: first token of the answer to each corrupted prompt.
+            subject_start: where the subject's tokens start in each prompt, if that is known.
+            subject_stop: where they end, half open.
+
+        Raises:
+            KcError: columns of unequal length or of none; names the first pair whose prompts differ
+                in length or hold no token, or whose answers share their first token.
+        """
         columns = (clean, corrupted, right, wrong)
         if len({len(column) for column in columns}) != 1 or len(clean) == 0:
             raise KcError(
@@ -124,9 +145,17 @@ class PairBatch:
     ) -> PairBatch:
         """Build a batch from prompts and answers as text, which are joined by a blank.
 
-        Only an answer's first token counts. KcError names the first pair whose prompts have
-        unequal numbers of tokens, whose answers share their first token, or whose answer the
-        tokenizer joins with the end of its prompt.
+        Args:
+            tokenizer: of the model.
+            clean: clean prompts.
+            corrupted: corrupted prompts, each of as many tokens as its clean one.
+            right: answers to the clean prompts, of which the first token counts.
+            wrong: answers to the corrupted prompts, of which the first token counts.
+
+        Raises:
+            KcError: lists of unequal length; names the first pair whose prompts have unequal
+                numbers of tokens, whose answers share their first token, or whose answer the
+                tokenizer joins with the end of its prompt.
         """
         ids, firsts = [], []
         for prompts, answers in ((clean, right), (corrupted, wrong)):
@@ -156,10 +185,21 @@ class PairBatch:
     ) -> PairBatch:
         """Pairs whose whole answers count, for the metric ``answer_log_prob``.
 
-        ``right`` and ``wrong`` are the answers' tokens. Prompts are continued with their answer but
-        for its last token, so that every token of it is predicted once. With ``wrong`` each pair
-        becomes two rows, one per answer, whose weights 2 and -2 make the mean over rows the mean
-        over pairs of log p(right) - log p(wrong). KcError names the first pair that is not valid.
+        Prompts are continued with their answer but for its last token, so that every token of it
+        is predicted once. With ``wrong`` each pair becomes two rows, one per answer, whose weights
+        2 and -2 make the mean over rows the mean over pairs of log p(right) - log p(wrong).
+
+        Args:
+            clean: tokens of each clean prompt.
+            corrupted: tokens of each corrupted prompt, as many as in its clean one.
+            right: all tokens of the answer to each clean prompt.
+            wrong: all tokens of the answer to each corrupted prompt, or None.
+            subject_start: where the subject's tokens start in each prompt, if that is known.
+            subject_stop: where they end, half open.
+
+        Raises:
+            KcError: lists of unequal length; names the first pair whose prompts differ in length,
+                with an answer of no token, or with two equal answers.
         """
         n = len(clean)
         answers = [list(a) for a in (*right, *(wrong or ()))]
@@ -191,8 +231,15 @@ class PairBatch:
 
     @classmethod
     def from_frame(cls, pairs: pd.DataFrame) -> PairBatch:
-        """Build a batch from the columns clean_ids, corrupted_ids, right_id, wrong_id,
-        subject_start and subject_stop (the last two may be absent)."""
+        """Build a batch from a table, a row per pair.
+
+        Args:
+            pairs: columns clean_ids, corrupted_ids, right_id, wrong_id, subject_start and
+                subject_stop (the last two may be absent).
+
+        Raises:
+            KcError: a column is missing; otherwise as :meth:`from_lists`.
+        """
         needed = ("clean_ids", "corrupted_ids", "right_id", "wrong_id")
         if missing := [name for name in needed if name not in pairs.columns]:
             raise KcError(f"The table of pairs has no column {missing[0]!r}.")

@@ -26,9 +26,11 @@ def random_circuit(graph: Graph, n_edges: int, seed: int) -> Circuit:
     Edges are put in random order, and the shortest beginning of that order is taken whose pruned
     part has at least ``n_edges`` edges. Edges in surplus are then removed in reverse order, each
     only if pruning leaves no fewer than ``n_edges``. If no removal gives the exact number (possible
-    only for a handful of edges), the result has the nearest number that was met.
+    only for a handful of edges), the result has the nearest number that was met. The same ``seed``
+    gives the same circuit.
 
-    KcError if ``n_edges`` is not in 0..graph.n_edges.
+    Raises:
+        KcError: ``n_edges`` is not in 0 to ``graph.n_edges``.
     """
     check_size(graph, n_edges, "n_edges")
     rng = np.random.default_rng([seed, RANDOM_CIRCUIT])
@@ -61,10 +63,10 @@ def random_circuit_per_layer(circuit: Circuit, seed: int) -> Circuit:
     them as long as pruning leaves a layer with too few. Surplus edges are then removed in reverse
     order: first those that leave every node alive, then those that take a node with them, after
     which layers that became too small are filled up between nodes that are alive. If that does not
-    give the wanted numbers, another order is tried, up to ``ATTEMPTS`` of them.
+    give the wanted numbers, another order is tried, up to 20 of them.
 
     Guaranteed: every node is alive, so pruning changes nothing; a layer without edges in
-    ``circuit`` has none; the same seed gives the same circuit. The numbers per layer are equal
+    ``circuit`` has none; the same ``seed`` gives the same circuit. The numbers per layer are equal
     unless no attempt found a way (seen only for circuits with fewer edges than the model has
     nodes); then the sum of absolute differences is the smallest that was met.
     """

@@ -24,12 +24,17 @@ from kc_utils.circuits.graph import Graph
 from kc_utils.errors import KcError
 
 _KINDS = {"qk": ("q", "k"), "v": ("v",), "mlp": ("mlp",), "logits": ("logits",)}
+#: Names of the classes of readers.
 READER_CLASSES = (*_KINDS, "all")
 VIEWS = ("cut", "restored")
 
 
 def class_edges(graph: Graph, reader_class: str) -> Bool[np.ndarray, "n_forward n_backward"]:
-    """The possible edges into readers of a class; KcError for another name."""
+    """The possible edges into readers of a class, one of :data:`READER_CLASSES`.
+
+    Raises:
+        KcError: another name.
+    """
     if reader_class not in READER_CLASSES:
         allowed = ", ".join(READER_CLASSES)
         raise KcError(f"{reader_class!r} is not a class of readers; allowed are {allowed}.")
@@ -40,10 +45,13 @@ def class_edges(graph: Graph, reader_class: str) -> Bool[np.ndarray, "n_forward 
 def view_edges(
     circuit: Circuit, reader_class: str, view: str
 ) -> Bool[np.ndarray, "n_forward n_backward"]:
-    """The edges kept in a view, not pruned; KcError for a class or view of another name.
+    """The edges kept in a view, ``cut`` or ``restored``, not pruned.
 
     With corrupted values pruning would change nothing: a node that reads nothing writes what it
     writes in the corrupted run, which is also what replaces it.
+
+    Raises:
+        KcError: a class or view of another name.
     """
     edges = class_edges(circuit.graph, reader_class)
     if view == "cut":
@@ -59,7 +67,15 @@ def recovery(
     """Run both views of every class on one batch, a row per pair.
 
     Columns: reader_class, view, n_edges_in_class (possible), n_kept (of these, in the circuit),
-    and those of ``BatchEvaluation.table``, whose n_edges counts the edges of the view.
+    and those of :meth:`BatchEvaluation.table`, whose n_edges counts the edges of the view.
+
+    Args:
+        evaluation: of the pairs.
+        circuit: whose missing edges are asked about.
+        ablation: what they carry, one of :data:`kc_utils.circuits.ablation.ABLATIONS`.
+
+    Raises:
+        KcError: as :func:`kc_utils.circuits.evaluation.evaluate_circuit`.
     """
     tables = []
     for reader_class in READER_CLASSES:

@@ -26,9 +26,15 @@ GRAPH = "edge_scores_of_graph"  # key of the metadata
 
 
 def write_scores(path: Path, scores: Mapping[str, Tensor], graph: Graph) -> None:
-    """Store score matrices ``[n_forward, n_backward]`` by name, in their own dtype.
+    """Store score matrices [n_forward, n_backward] by name, in their own dtype.
 
-    KcError for a matrix of another shape, or with a score where the graph has no edge.
+    Args:
+        path: safetensors file to write.
+        scores: name of a circuit -> its scores.
+        graph: the graph that all of them are of.
+
+    Raises:
+        KcError: a matrix of another shape, or with a score where the graph has no edge.
     """
     real = torch.from_numpy(graph.real_edges.copy())
     vectors = {}
@@ -51,7 +57,12 @@ def read_scores(
 ) -> dict[str, Float[Tensor, "n_forward n_backward"]]:
     """Score matrices by name, 0 where there is no edge.
 
-    KcError when the file is missing, damaged or no score file, or of another graph than ``graph``.
+    Args:
+        path: file that :func:`write_scores` wrote.
+        graph: graph that the scores have to be of; None takes any.
+
+    Raises:
+        KcError: the file is missing, damaged or no score file, or of another graph.
     """
     scores, stored = read_scores_with_graph(path)
     if graph is not None and stored != graph:

@@ -140,8 +140,15 @@ def record(
 ) -> tuple[Float[Tensor, "batch pos d_model"], Written]:
     """Run ``ids`` plainly: the final hidden states, and what every writer wrote. No gradients.
 
-    ``at``: the only positions where the final hidden states will be read. What the last MLP wrote
-    is 0 elsewhere.
+    Args:
+        adapter: of the model.
+        ids: token ids of prompts.
+        streams: whether the residual streams are recorded, too.
+        at: the only positions where the final hidden states will be read. What the last MLP wrote
+            is 0 elsewhere.
+
+    Raises:
+        KcError: a model that runs its blocks in an unexpected order.
     """
     with torch.no_grad(), Hooks() as hooks:
         recording = Recording(adapter, hooks, streams)
