@@ -13,6 +13,7 @@ from urllib.request import urlopen
 import dask
 import psutil
 import pytest
+from cryptography import x509
 from distributed import Client, LocalCluster
 from distributed.security import Security
 
@@ -102,6 +103,19 @@ def test_who_has_no_certificate_gives_no_orders(local: Client, foreign: Pem) -> 
         with pytest.raises((OSError, TimeoutError)):
             Client(address, security=security, timeout=2)
     assert local.submit(abs, -3).result() == 3  # the control: the sweep itself does
+
+
+def test_a_clock_that_goes_back_makes_no_certificate_invalid() -> None:
+    made = temporary_security()
+    (text,) = {
+        made.tls_ca_file,
+        made.tls_client_cert,
+        made.tls_scheduler_cert,
+        made.tls_worker_cert,
+    }
+    certificate = x509.load_pem_x509_certificate(text.encode())
+    assert certificate.not_valid_before_utc.year == 1970  # a clock without a battery begins there
+    assert certificate.not_valid_after_utc.year == 9999
 
 
 def test_the_cluster_shows_no_page(local: Client) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, get_worker
 
 from kc_utils.errors import KcError
 from kc_utils.kernels import kept_memory
 from kc_utils.runs.jobs import patience, run_jobs, shared_processes
+from kc_utils.runs.shared_jobs import Claims
 
 PATIENCE = 600  # seconds: a deadlock takes longer
 
@@ -63,7 +64,7 @@ def client() -> Iterator[Client]:
     """Two workers of one thread each, in this process."""
     with (
         LocalCluster(
-            2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
         ) as cluster,
         Client(cluster) as found,
     ):
@@ -82,13 +83,10 @@ def test_more_waiting_tasks_than_workers_do_not_block_each_other(client) -> None
     assert nested.result(timeout=PATIENCE) == [[1, 16], [16, 81], [81, 256]]
 
 
-def test_jobs_are_tasks_of_the_cluster_named_after_the_one_that_waits(client) -> None:
-    future = client.submit(run_jobs, who, [(0,), (1,), (2,), (3,)], "asking", key="a/b/c")
-    assert {pid for pid, _ in future.result(timeout=PATIENCE)} == {os.getpid()}
-    story = client.run_on_scheduler(
-        lambda dask_scheduler: [str(t.key) for t in dask_scheduler.transition_log]
+def keys_seen(client: Client) -> set[str]:
+    return client.run_on_scheduler(
+        lambda dask_scheduler: {str(t.key) for t in dask_scheduler.transition_log}
     )
-    assert len({key for key in story if key.startswith("a/b/c/asking-")}) == 4
 
 
 def test_the_first_error_reaches_the_caller_as_it_is(client) -> None:
@@ -99,10 +97,66 @@ def test_the_first_error_reaches_the_caller_as_it_is(client) -> None:
 
 
 def test_outside_of_dask_nothing_is_submitted(client) -> None:
-    before = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.transition_log))
+    before = keys_seen(client)
     assert run_jobs(square, [(4,)], "alone") == [16]
-    after = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.transition_log))
-    assert after == before
+    assert keys_seen(client) == before
+
+
+#: What the tasks of a test share: workers of the fixture are threads of this process.
+MEETING: dict[str, threading.Barrier | threading.Event] = {}
+
+
+def asking(release: str, jobs: int) -> list[str]:
+    """A stage that hands out jobs when it is told to, and says that it has ended."""
+    assert MEETING[release].wait(PATIENCE)
+    found = run_jobs(at_worker, [(i,) for i in range(jobs)], "jobs")
+    MEETING["ended"].set()
+    return found
+
+
+def at_worker(_: int) -> str:
+    return get_worker().address
+
+
+def meet(_: int) -> str:
+    MEETING["both"].wait(30.0)
+    return at_worker(0)
+
+
+def until_the_other_ends(seconds: float) -> tuple[str, bool]:
+    """A stage of another run, as long as the one it is compared with: whether that ends first."""
+    return at_worker(0), MEETING["ended"].wait(seconds)
+
+
+def test_a_stage_does_not_wait_for_a_stage_of_another_run(client) -> None:
+    MEETING["release"], MEETING["ended"] = threading.Event(), threading.Event()
+    mine = client.submit(asking, "release", 3, pure=False)
+    others = [client.submit(until_the_other_ends, 30.0, pure=False) for _ in range(2)]
+    while sum(map(len, client.processing().values())) < 3:  # each worker has one to do, or two
+        time.sleep(0.01)
+    MEETING["release"].set()
+    found = mine.result(timeout=PATIENCE)
+    assert [in_time for _, in_time in client.gather(others)] == [True, True]
+    assert len(set(found)) == 1  # nobody else was free
+
+
+def test_a_worker_that_has_nothing_else_to_do_takes_jobs(client) -> None:
+    MEETING["both"] = threading.Barrier(2)
+    found = client.submit(run_jobs, meet, [(i,) for i in range(6)], "meeting", key="a/b/c")
+    places = found.result(timeout=PATIENCE)
+    assert sorted(places.count(place) for place in set(places)) == [3, 3]
+    named = {key for key in keys_seen(client) if key.startswith("a/b/c/meeting-")}
+    assert len(named) > 2  # after the task that they belong to
+
+
+def test_a_job_is_done_by_the_task_or_by_one_worker_and_taken_back_from_a_dead_one() -> None:
+    claims = Claims()
+    assert claims.take(0) and not claims.begin(0, "tcp://a")
+    assert claims.begin(1, "tcp://a") and not claims.take(1)
+    assert not claims.take_back(1, ["tcp://a", "tcp://b"])
+    assert claims.begin(1, "tcp://b")  # Dask gave it to another worker
+    assert not claims.take_back(1, ["tcp://b"])
+    assert claims.take_back(1, ["tcp://a"]) and not claims.begin(1, "tcp://b")
 
 
 def noted(jobs: list[tuple[int]]) -> dict[int, int]:

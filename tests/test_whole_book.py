@@ -85,6 +85,14 @@ def test_links_lead_into_the_file_or_out_of_the_book(whole: BeautifulSoup) -> No
     assert unresolved(whole) == []
 
 
+def test_its_policy_lets_nothing_be_fetched(whole: BeautifulSoup) -> None:
+    first = whole.head.find_all(["meta", "style", "script", "link"])[1]
+    assert first["http-equiv"] == "Content-Security-Policy"  # after the character set
+    assert first["content"].startswith("default-src 'none'; ")
+    allowed = first["content"].split()
+    assert not {"'self'", "*", "http:", "https:", "file:"} & set(allowed)
+
+
 def test_nothing_is_folded_and_nothing_is_loaded(built: Path, whole: BeautifulSoup) -> None:
     assert whole.select_one("details").has_attr("open")
     assert whole.select_one("[aria-describedby]")["aria-describedby"] == "book-one--same other"

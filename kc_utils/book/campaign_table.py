@@ -9,7 +9,8 @@ from kc_utils.book.markdown import table
 
 REPORT = "campaign.json"
 _PARTS = {
-    "kills": "a run, or one of its processes, killed at a random moment",
+    "kills": "a run, sweep or study of facts, or one of its processes, killed at a random moment",
+    "clocks": "a clock that goes back, files of other days, a suspended process, a dead one's lock",
     "disks": "a disk that is full after a random number of bytes",
     "damage": "one bit flipped, or the end cut off, in a file of a finished run",
     "together": "a second run started on the same folder at a random moment",

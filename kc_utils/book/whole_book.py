@@ -30,6 +30,11 @@ _THEME = (
     "const set = on => document.documentElement.dataset.theme = on ? 'dark' : 'light';"
     "set(dark.matches); dark.addEventListener('change', e => set(e.matches));"
 )
+#: Nothing is fetched: everything is in the file.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "font-src data:; base-uri 'none'; form-action 'none'"
+)
 
 
 def write_whole_book(folder: Path, files: Sequence[str], title: str) -> Path:
@@ -59,8 +64,8 @@ def write_whole_book(folder: Path, files: Sequence[str], title: str) -> Path:
             f'<section class="page" id="{_anchor(page)}">{article.decode_contents()}</section>'
         )
     text = _PAGE.format(
-        title=html.escape(title), styles=styles, theme=_THEME, contents="\n".join(contents),
-        pages="\n".join(parts),
+        title=html.escape(title), styles=styles, policy=_POLICY, theme=_THEME,
+        contents="\n".join(contents), pages="\n".join(parts),
     )  # fmt: skip
     path = folder / NAME
     artifacts.write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
@@ -71,6 +76,7 @@ _PAGE = """<!DOCTYPE html>
 <html lang="en" data-theme="light">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}, the whole book on one page</title>
 <style>{styles}</style>

@@ -29,6 +29,7 @@ ATTRIBUTES = ("birthday", "city", "major", "university", "company")
 KINDS = ("K_rel", "K_compl")
 CELL = ["task", "kind", "band"]  # columns that say which people a circuit is about, and what
 BANDS = ("high", "medium", "low")
+COMMIT = r"^[0-9a-f]{40}$"
 MOST_PARAMETERS = 10**10  # of a model that is made: more is a slip of the keyboard
 
 Attribute = Literal["birthday", "city", "major", "university", "company"]
@@ -45,6 +46,12 @@ class ModelConfig(Section):
         "folder; hub: a name on the Hugging Face Hub; package: the GGUF file in a Python package",
     )
     path: str | None = Field(None, description="folder, hub name, or package name")
+    # Left out where there is none, so that keys and records of other models stay as they are.
+    revision: Annotated[str, Field(pattern=COMMIT)] | None = Field(
+        None,
+        exclude_if=lambda commit: commit is None,
+        description="hub: the commit that is taken, because a branch or tag can be moved",
+    )
     shape: Literal["gpt2", "llama"] = Field("gpt2", description="architecture of a made model")
     n_layers: Annotated[int, Field(ge=1, le=1000)] = 6
     n_heads: PositiveInt = 4
@@ -72,6 +79,8 @@ class ModelConfig(Section):
             )
         if self.source != "made" and not self.path:
             raise ValueError(f"source={self.source!r} needs model.path")
+        if self.source != "hub" and self.revision:
+            raise ValueError(f"model.revision has no effect with source={self.source!r}, only hub")
         return self
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -29,6 +28,8 @@ from kc_utils.config import ModelConfig
 from kc_utils.errors import KcError
 from kc_utils.models.folders import check_folder
 from kc_utils.models.loading import (
+    HUB_NAME,
+    check_revision,
     check_rotary,
     check_vocabulary,
     config_of,
@@ -51,8 +52,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def make_model(
@@ -114,6 +113,7 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     attention: str = "eager",
     device: str | torch.device | None = None,
+    revision: str | None = None,
 ) -> PreTrainedModel:
     """Load a causal language model from a local folder or by its hub name, in eval mode.
 
@@ -122,19 +122,21 @@ def load_model(
         dtype: of the weights in memory.
         attention: ``eager`` (attention patterns can be read) or ``sdpa`` (faster).
         device: where to put it; None leaves it on the CPU.
+        revision: of a hub model, the commit to take (40 hexadecimal digits).
 
     Raises:
-        KcError: no such folder, no configuration or weights in it, damaged or incomplete
-            weights, weights of which the model has no part, an unknown architecture, or a rotary
-            base that is not used.
+        KcError: a hub name without a commit, no such folder, no configuration or weights in it,
+            damaged or incomplete weights, weights of which the model has no part, an unknown
+            architecture, or a rotary base that is not used.
     """
     raw = _raw_config(path)
+    check_revision(path, revision, local=raw is not None)
     config = None if raw is None else config_of(path)
     try:
         with quiet():
             model, report = AutoModelForCausalLM.from_pretrained(
                 str(path),
-                **({} if config is None else {"config": config}),
+                **({"revision": revision} if config is None else {"config": config}),
                 dtype=dtype,
                 attn_implementation=attention,
                 use_safetensors=True,
@@ -209,8 +211,8 @@ def resolve_model(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedToken
         return load_package_model(config.path)
     if config.source == "folder" and not Path(config.path).is_dir():
         raise KcError(f"model.path={config.path!r} is not a folder.")
-    model = load_model(config.path)
-    tokenizer = load_tokenizer(config.path)
+    model = load_model(config.path, revision=config.revision)
+    tokenizer = load_tokenizer(config.path, revision=config.revision)
     check_vocabulary(model, tokenizer, config.path)
     return model, tokenizer
 

@@ -1,8 +1,9 @@
-"""What every load of a model needs: silence, one sentence for what went wrong, and two checks."""
+"""What every load of a model needs: silence, one sentence for what went wrong, and checks."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,30 @@ from transformers import (
 from transformers.utils import logging as hf_logging
 
 from kc_utils.errors import KcError, cut, shown
+
+#: What can be a name on the Hugging Face Hub.
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def check_revision(path: str | Path, revision: str | None, *, local: bool) -> None:
+    """A model on the hub is taken at a commit that is named, a local one has none.
+
+    Without a commit ``transformers`` takes what stands on the main branch today, or a conversion to
+    safetensors that nobody has merged into it.
+
+    Raises:
+        KcError: no commit or something else for a hub name, or a commit for a folder.
+    """
+    if local and revision is not None:
+        raise KcError(f"revision={shown(revision)} has no effect: {str(path)!r} is a local folder.")
+    if local or (revision is not None and _COMMIT.fullmatch(revision)):
+        return
+    given = "no revision" if revision is None else f"revision={shown(revision)}"
+    raise KcError(
+        f"{str(path)!r} is no folder here but a name on the Hugging Face Hub, with {given}; "
+        "allowed is a commit of 40 hexadecimal digits (--set model.revision=COMMIT)."
+    )
 
 
 @contextlib.contextmanager

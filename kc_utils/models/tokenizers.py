@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from kc_utils.errors import KcError
-from kc_utils.models.loading import first_line, without_panics
+from kc_utils.models.loading import HUB_NAME, check_revision, first_line, without_panics
 
 EOS = "<|endoftext|>"
 PAD = "<|pad|>"
@@ -85,20 +85,26 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> No
         config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(path: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:
     """Load a fast tokenizer from a local folder or by its hub name, padding on the right.
 
     A tokenizer without a padding token (GPT-2's) pads with its end-of-text token; padding is
-    never read, because models here are causal and pad on the right.
+    never read, because models here are causal and pad on the right. ``revision`` is the commit of a
+    hub model (40 hexadecimal digits).
 
     Raises:
-        KcError: nothing loadable there, one that panics, a slow tokenizer (no offsets), or no
-            end-of-text token.
+        KcError: a hub name without a commit, nothing loadable there, one that panics, a slow
+            tokenizer (no offsets), or no end-of-text token.
     """
+    local = Path(path).is_dir() or isinstance(path, Path) or not HUB_NAME.fullmatch(path)
+    check_revision(path, revision, local=local)
     try:
         with without_panics(f"The tokenizer of {str(path)!r}"):
             tokenizer = AutoTokenizer.from_pretrained(
-                str(path), use_fast=True, trust_remote_code=False
+                str(path),
+                **({} if revision is None else {"revision": revision}),
+                use_fast=True,
+                trust_remote_code=False,
             )
             with contextlib.suppress(Exception):  # it need not know this word
                 tokenizer("word")

@@ -3,9 +3,8 @@
 One thread per process makes results independent of the number of cores, and small matrices gain
 more from processes than from threads. On a machine with a GPU the jobs run one after another.
 
-Inside a Dask worker (``kc sweep``) the jobs become tasks of the same cluster instead. The waiting
-task gives its place on the worker away, so that its own jobs can run there: there is always a
-worker that computes, whatever waits.
+Inside a Dask worker (``kc sweep``) the task does the jobs itself, with the help of workers of the
+same cluster that have nothing else to do: see :mod:`kc_utils.runs.shared_jobs`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import os
 import signal
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -31,9 +29,6 @@ from tqdm.auto import tqdm
 from kc_utils.errors import KcError
 from kc_utils.kernels.kept_memory import keep_memory
 from kc_utils.models.devices import has_gpu
-
-#: Jobs go before stages (whose priority is below 0): what is begun is finished first.
-JOB_PRIORITY = 10
 
 _shared: ContextVar[ProcessPoolExecutor | None] = ContextVar("shared_processes", default=None)
 _patience: ContextVar[float | None] = ContextVar("patience", default=None)
@@ -65,7 +60,9 @@ def _results(
 ) -> Iterator[tuple[int, Any]]:
     """Place and result of every job, as soon as it is known."""
     if (task := _dask_task()) and len(jobs) > 1:
-        yield from enumerate(_run_on_cluster(function, jobs, f"{task}/{description}"))
+        from kc_utils.runs.shared_jobs import share  # distributed is no requirement of the rest
+
+        yield from share(function, jobs, f"{task}/{description}")
         return
     workers = 1 if task or has_gpu() else min(os.cpu_count() or 1, len(jobs))
     if workers <= 1:
@@ -181,23 +178,3 @@ def _dask_task() -> str | None:
         return str(get_worker().get_current_task())
     except ValueError:
         return None
-
-
-def _run_on_cluster(
-    function: Callable[..., Any], jobs: Sequence[Iterable[Any]], name: str
-) -> list[Any]:
-    from distributed import worker_client
-
-    start = uuid.uuid4().hex[:6]  # a stage that is started again submits new tasks
-    with worker_client() as client:  # gives the place away, and takes one again at the end
-        futures = [
-            client.submit(
-                function, *job, key=f"{name}-{start}-{i}", priority=JOB_PRIORITY, pure=False
-            )
-            for i, job in enumerate(jobs)
-        ]
-        try:
-            return client.gather(futures)
-        except BaseException:
-            client.cancel(futures)
-            raise

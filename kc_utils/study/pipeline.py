@@ -16,6 +16,7 @@ from kc_utils.circuits.graph import Graph
 from kc_utils.config import Config, profiles
 from kc_utils.errors import KcError
 from kc_utils.models.folders import check_folder
+from kc_utils.models.loading import check_revision
 from kc_utils.runs import notebooks as execute
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import shared_processes
@@ -73,6 +74,8 @@ def prepared(
                 "without --from."
             )
     draft = Run.draft(target, settings)
+    if settings.model.source == "hub" and not STAGES.done(draft, "base"):
+        check_revision(settings.model.path or "", settings.model.revision, local=False)
     with locked(draft.path):
         run = Run.create(draft.path, settings)  # read again: somebody may just have written to it
         if restart:

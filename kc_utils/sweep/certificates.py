@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 import dask
@@ -40,16 +41,44 @@ class Certificates:
 def temporary_security() -> Security:
     """Certificates for one cluster on this machine; nobody else can have them.
 
+    They exist as long as the cluster and are valid at any time, because Dask's own begin now: after
+    a clock that goes back, no worker would be believed.
+
     Raises:
         KcError: the package that makes them is not installed.
     """
     try:
-        return Security.temporary()
+        made = Security.temporary()
+        always = _valid_always(made.tls_ca_file.encode(), made.tls_client_key.encode()).decode()
     except ImportError:
         raise KcError(
             "The workers of a sweep take orders over TLS only, and the package cryptography, which "
             "makes the certificates, is not installed; 'pip install cryptography' installs it."
         ) from None
+    made.tls_ca_file = made.tls_client_cert = always
+    made.tls_scheduler_cert = made.tls_worker_cert = always
+    return made
+
+
+def _valid_always(certificate: bytes, key: bytes) -> bytes:
+    """The same self-signed certificate, valid from 1970 until RFC 5280's "no expiration"."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    old = x509.load_pem_x509_certificate(certificate)
+    new = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(old.issuer)
+        .public_key(old.public_key())
+        .serial_number(old.serial_number)
+        .not_valid_before(datetime(1970, 1, 1))
+        .not_valid_after(datetime(9999, 12, 31, 23, 59, 59))
+    )
+    for extension in old.extensions:
+        new = new.add_extension(extension.value, extension.critical)
+    signed = new.sign(serialization.load_pem_private_key(key, None), hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM)
 
 
 def security_for(scheduler: str | None, certificates: Certificates) -> Security | None:

@@ -7,10 +7,11 @@ worker that dies is started again by its nanny, and what it computed is given to
 On a machine with GPUs each worker sees one of them only.
 
 The stages of one run follow one another, so a run's record has one writer; what is independent
-within a stage (checkpoints, tasks, bands) is spread by :func:`kc_utils.runs.jobs.run_jobs`. As many
-runs are under way as there are workers, so that every worker has something to do and what is begun
-is finished first. A run that fails stops; the others go on. What a stage computes is kept in its
-run folder, piece by piece, so a task that Dask starts again goes on where it was.
+within a stage (checkpoints, tasks, bands) is shared with idle workers by
+:func:`kc_utils.runs.jobs.run_jobs`. As many runs are under way as there are workers, so that every
+worker has something to do and what is begun is finished first. A run that fails stops; the others
+go on. What a stage computes is kept in its run folder, piece by piece, so a task that Dask starts
+again goes on where it was.
 """
 
 from __future__ import annotations

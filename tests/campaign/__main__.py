@@ -1,9 +1,9 @@
-"""Kills, full disks, damaged files, two at once, and input nobody thought of.
+"""Kills, full disks, damaged files, two at once, strange clocks, and input nobody thought of.
 
-    python -m tests.campaign [--scale 1.0] [--seed 0] [--only kills,...] [--out FILE]
+    python -m tests.campaign [--scale 1.0] [--seed 0] [--only kills,...] [--commands run,...]
 
-With ``--scale 1`` it takes at most 90 minutes on two cores; it is not part of ``make test``. Its
-numbers are stored as JSON, and the book has a page of them.
+After ``--minutes 85`` no attempt begins, whatever is left to try; what is under way ends. It is not
+part of ``make test``. Its numbers are stored as JSON, and the book has a page of them.
 """
 
 from __future__ import annotations
@@ -13,98 +13,116 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from kc_utils import ROOT, artifacts
 from kc_utils.runs.record import commit
+from tests.campaign.clocks import disturb
+from tests.campaign.commands import References
 from tests.campaign.damage import damage_files
 from tests.campaign.full_disk import fill_disks
 from tests.campaign.fuzz import fuzz
-from tests.campaign.kills import kill_runs
-from tests.campaign.outcome import Outcome, digests, finish, start
+from tests.campaign.kills import kill
+from tests.campaign.outcome import Outcome
 from tests.campaign.together import two_at_once
 
 REPORT = ROOT / "book" / "reference" / "campaign.json"
-#: Attempts of each part at scale 1. Kills are split over runs, so that every stage is reached.
-KILLED_RUNS, KILLS, DISKS, DAMAGES, PAIRS, CASES = 6, 10, 20, 3_000, 50, 5_000
+#: Attempts of each part at scale 1.
+DISKS, DAMAGES, PAIRS, CASES = 20, 3_000, 50, 5_000
+#: And per command. Kills come in rows of ten, each in a folder of its own, so that every stage is
+#: reached. The smaller commands are cheaper; together they are killed 60 times.
+KILLED = {"run": 20, "sweep": 20, "facts": 20}
+CLOCKS = {"run": 4, "sweep": 4, "facts": 4}
+ROW = 10
+#: Shares of the time; what a part leaves is there for the next.
+SHARES = {"kills": 0.45, "clocks": 0.15, "disks": 0.1, "damage": 0.05, "together": 0.2,
+          "fuzz": 0.05}  # fmt: skip
 
 
 def main() -> int:
     """Run the parts, store the report, and return 1 if anything failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scale", type=float, default=1.0, help="share of the attempts")
+    parser.add_argument("--minutes", type=float, default=85.0, help="no attempt begins later")
     parser.add_argument("--seed", type=int, default=0, help="of moments, places and sizes")
-    parser.add_argument("--only", help="comma-separated parts; all by default")
+    parser.add_argument("--only", help=f"comma-separated parts of {', '.join(SHARES)}")
+    parser.add_argument("--commands", help=f"what is killed: parts of {', '.join(KILLED)}")
     parser.add_argument("--out", type=Path, default=REPORT, help="where the report goes")
     chosen = parser.parse_args()
+    names = _listed(parser, chosen.only, SHARES)
+    commands = _listed(parser, chosen.commands, KILLED)
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
-        parts = _parts(Path(folder), chosen.scale, random.Random(chosen.seed))
-        names = chosen.only.split(",") if chosen.only else list(parts)
-        if unknown := set(names) - set(parts):
-            parser.error(f"unknown part {unknown.pop()!r}; allowed are {', '.join(parts)}")
-        outcomes = [_timed(name, parts[name]) for name in names]
+        parts = _parts(Path(folder), chosen.scale, random.Random(chosen.seed), commands)
+        outcomes, share = [], 0.0
+        for name in names:
+            share += SHARES[name] / sum(SHARES[n] for n in names)
+            until = started + 60 * chosen.minutes * share
+            outcomes.append(_timed(Outcome(name, until=until), parts[name]))
     report = {"seed": chosen.seed, "scale": chosen.scale, "git": commit(), "parts": outcomes}
     artifacts.write_json(chosen.out, report)
     return int(any(part["failures"] for part in outcomes))
 
 
-def _timed(name: str, part: Callable[[Outcome], None]) -> dict:
-    outcome, started = Outcome(name), time.monotonic()
+def _listed(parser: argparse.ArgumentParser, given: str | None, allowed: Iterable[str]) -> list:
+    names = given.split(",") if given else list(allowed)
+    if unknown := set(names) - set(allowed):
+        parser.error(f"unknown {unknown.pop()!r}; allowed are {', '.join(allowed)}")
+    return names
+
+
+def _timed(outcome: Outcome, part: Callable[[Outcome], None]) -> dict:
+    started = time.monotonic()
     part(outcome)
     seconds = round(time.monotonic() - started)
-    tried = sum(outcome.tried.values())
-    print(f"{name}: {tried} tried in {seconds} s, {len(outcome.failures)} failed", flush=True)
+    tried = sum(n for kind, n in outcome.tried.items() if not kind.startswith("not tried"))
+    failed = len(outcome.failures)
+    print(f"{outcome.part}: {tried} tried in {seconds} s, {failed} failed", flush=True)
     for failure in outcome.failures[:20]:
         print(f"  {failure}", flush=True)
-    return asdict(outcome) | {"seconds": seconds}
+    return outcome.report() | {"seconds": seconds}
 
 
-def _parts(folder: Path, scale: float, rng: random.Random) -> dict[str, Callable[[Outcome], None]]:
+def _parts(
+    folder: Path, scale: float, rng: random.Random, commands: Sequence[str]
+) -> dict[str, Callable[[Outcome], None]]:
+    references = References(folder)
+    run = references.command("run")
+
     def times(count: int) -> int:
         return max(1, round(count * scale))
 
-    def command(run: Path) -> list[str]:
-        return ["run", "--profile", "smoke", "--no-notebooks", "--run-dir", str(run)]
-
-    whole, took = folder / "whole" / "run", [0.0]
-
-    def reference() -> dict[str, str]:
-        if not whole.exists():
-            started = time.monotonic()
-            code, said = finish(start(*command(whole)), 1_800)
-            if code != 0:
-                sys.exit(f"the unbroken run failed: {said[-500:]}")
-            took[0] = time.monotonic() - started
-        return digests(whole)
-
     def kills(outcome: Outcome) -> None:
-        expected = reference()
-        for i in range(times(KILLED_RUNS)):
-            run = folder / f"killed-{i}" / "run"
-            kill_runs(command(run), run, expected, KILLS, took[0], rng, outcome)
+        for name in commands:
+            command, n = references.command(name), times(KILLED[name])
+            for first in range(0, n, ROW):
+                place = folder / f"killed-{name}-{first}" / "it"
+                kill(command, place, references.of(command), min(ROW, n - first), rng, outcome)
+
+    def clocks(outcome: Outcome) -> None:
+        for name in commands:
+            command, place = references.command(name), folder / f"clock-{name}" / "it"
+            disturb(command, place, references.of(command), times(CLOCKS[name]), rng, outcome)
 
     def disks(outcome: Outcome) -> None:
-        expected = reference()
-        most = sum(p.stat().st_size for p in whole.rglob("*") if p.is_file())
-        mount = folder / "disk"
-        fill_disks(
-            command(mount / "run"), mount, expected, times(DISKS), most, took[0], rng, outcome
-        )
+        unbroken = references.of(run)
+        most = sum(p.stat().st_size for p in references.path("run").rglob("*") if p.is_file())
+        fill_disks(run, folder / "disk", unbroken, times(DISKS), most, rng, outcome)
 
     def damage(outcome: Outcome) -> None:
-        reference()
-        damage_files(whole, times(DAMAGES), rng, outcome)
+        references.of(run)
+        damage_files(references.path("run"), times(DAMAGES), rng, outcome)
 
     def together(outcome: Outcome) -> None:
-        expected, run = reference(), folder / "two" / "run"
-        two_at_once(command(run), run, expected, times(PAIRS), took[0] / 2, rng, outcome)
+        place = folder / "two" / "it"
+        two_at_once(run, place, references.of(run), times(PAIRS), rng, outcome)
 
     def cases(outcome: Outcome) -> None:
         fuzz(times(CASES), folder, outcome)
 
-    return {"kills": kills, "disks": disks, "damage": damage, "together": together, "fuzz": cases}
+    return {"kills": kills, "clocks": clocks, "disks": disks, "damage": damage,
+            "together": together, "fuzz": cases}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import random
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
-from tests.campaign.outcome import Outcome, digests, finish, leftovers, start
+from tests.campaign.commands import Command, Unbroken
+from tests.campaign.outcome import Outcome, finish, leftovers, start, whole
 
 
-def fill_disks(command: Sequence[str], mount: Path, reference: dict[str, str], n: int, most: int,
-               seconds: float, rng: random.Random, outcome: Outcome) -> None:  # fmt: skip
-    """Run ``command``, which computes ``mount / "run"``, on a file system that is too small.
+def fill_disks(command: Command, mount: Path, unbroken: Unbroken, n: int, most: int,
+               rng: random.Random, outcome: Outcome) -> None:  # fmt: skip
+    """Run ``command`` in ``mount / "run"``, on a file system that is too small.
 
     It ends with one sentence and exit code 2, and goes on where it was when there is room. Needs
     the right to mount; where that lacks, nothing is tried and the outcome says so.
@@ -20,13 +20,16 @@ def fill_disks(command: Sequence[str], mount: Path, reference: dict[str, str], n
     Args:
         most: bytes of a whole run; sizes are drawn below it.
     """
+    arguments, seconds = command.into(mount / "run"), 60 + 40 * unbroken.seconds
     for i in range(n):
+        if outcome.over:
+            return
         size = rng.randrange(200_000, most)
         if not _mount(mount, size):
             outcome.count("not tried: no right to mount a file system")
             return
         try:
-            code, said = finish(start(*command), 40 * seconds)
+            code, said = finish(start(*arguments), seconds)
             outcome.count("full disk")
             full = "No space left on device" in said
             outcome.check(code in (0, 2), f"{size} bytes: exit code {code}: {said[-200:]}")
@@ -36,9 +39,9 @@ def fill_disks(command: Sequence[str], mount: Path, reference: dict[str, str], n
             outcome.check(not partial, f"{size} bytes: left behind {partial[:3]}")
             if i % 5 == 0:
                 _mount(mount, 4 * most, again=True)
-                code, said = finish(start(*command), 40 * seconds)
+                code, said = finish(start(*arguments), seconds)
                 outcome.check(code == 0, f"more room: exit code {code}: {said.strip()[-200:]}")
-                outcome.check(digests(mount / "run") == reference, "more room: tables differ")
+                whole("more room", mount / "run", unbroken.tables, outcome)
         finally:
             subprocess.run(["umount", str(mount)], check=True)
 

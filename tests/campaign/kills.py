@@ -1,59 +1,83 @@
-"""Kills at random moments: the run, or one of its processes alone, by three signals in turn."""
+"""Kills at random moments: a command, or one of its processes alone, by three signals in turn."""
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-from tests.campaign.outcome import Outcome, digests, finish, gone, leftovers, members, start
+from tests.campaign.commands import Command, Unbroken
+from tests.campaign.outcome import Outcome, finish, gone, members, start, whole
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SECONDS_TO_END = 120
 
 
-def kill_runs(command: Sequence[str], run: Path, reference: dict[str, str], n: int, seconds: float,
-              rng: random.Random, outcome: Outcome) -> None:  # fmt: skip
+def kill(command: Command, folder: Path, unbroken: Unbroken, n: int, rng: random.Random,
+         outcome: Outcome) -> None:  # fmt: skip
     """Kill ``command`` ``n`` times, each time started again on the same folder, then let it finish.
 
+    What was done before it could be killed is compared, removed and does not count.
+
     Args:
-        command: arguments of ``kc`` that compute ``run``.
-        run: its folder.
-        reference: digests of the tables of an unbroken run.
+        command: fills ``folder``.
+        folder: need not exist.
+        unbroken: what it makes undisturbed; moments are drawn from its seconds.
         n: how often it is killed.
-        seconds: an unbroken run takes so long; moments are drawn from it.
         rng: draws moments and processes.
         outcome: gets what was tried.
     """
-    for i in range(n):
-        how, alone = SIGNALS[i % len(SIGNALS)], i % 2 == 1
-        process = start(*command)
-        time.sleep(rng.uniform(0.5, seconds))
-        if process.poll() is not None:  # it was done before
-            outcome.check(process.returncode == 0, f"{how.name}: ended with {process.returncode}")
-            process.communicate()
+    if outcome.over:
+        return
+    killed = 0
+    while killed < n and not outcome.over:
+        process = start(*command.into(folder))
+        time.sleep(rng.uniform(0.5, unbroken.seconds))
+        target = _target(process.pid, killed % 2 == 1, rng)
+        if process.poll() is not None or not _sent(target, SIGNALS[killed % len(SIGNALS)]):
+            code, said = finish(process, SECONDS_TO_END)
+            if not outcome.check(code == 0, f"{command.name}: exit code {code}: {_tail(said)}"):
+                return
+            whole(command.name, folder, unbroken.tables, outcome)
+            shutil.rmtree(folder)
             continue
-        target = _target(process.pid, alone, rng)
-        outcome.count(f"{how.name} to {'a worker' if target != process.pid else 'kc'}")
-        os.kill(target, how)
-        code, said = finish(process, 120)
-        place = f"{how.name} to {(target - process.pid and 'a worker') or 'kc'}, kill {i}"
-        outcome.check(code is not None, f"{place}: still running after two minutes")
-        outcome.check("Traceback" not in said, f"{place}: {_tail(said)}")
-        if target == process.pid and how is signal.SIGINT:
-            outcome.check(code in (0, 130), f"{place}: exit code {code}")
-        outcome.check(gone(process.pid), f"{place}: processes left")
-    code, said = finish(start(*command), 40 * seconds)
-    outcome.check(code == 0, f"{run.name} after kills: exit code {code}: {_tail(said)}")
-    outcome.check(digests(run) == reference, f"{run.name}: tables differ from an unbroken run's")
-    outcome.check(not leftovers(run), f"{run.name}: left behind {leftovers(run)[:3]}")
+        _ended(command, process, target, SIGNALS[killed % len(SIGNALS)], unbroken, outcome)
+        killed += 1
+    code, said = finish(start(*command.into(folder)), 60 + 40 * unbroken.seconds)
+    outcome.check(code == 0, f"{command.name} after kills: exit code {code}: {_tail(said)}")
+    whole(f"{command.name} after kills", folder, unbroken.tables, outcome)
+
+
+def _ended(command: Command, process, target: int, how: signal.Signals, unbroken: Unbroken,
+           outcome: Outcome) -> None:  # fmt: skip
+    alone = target != process.pid
+    kind = f"{how.name} to {'a process of' if alone else ''} kc {command.name}".replace("  ", " ")
+    outcome.count(kind)
+    patience = SECONDS_TO_END + (40 * unbroken.seconds if alone and command.goes_on else 0)
+    code, said = finish(process, patience)
+    outcome.check(code is not None, f"{kind}: still running after {patience:.0f} s")
+    outcome.check("Traceback" not in said, f"{kind}: {_tail(said)}")
+    if alone and command.goes_on:
+        outcome.check(code == 0, f"{kind}: exit code {code}: {_tail(said)}")
+    if not alone and how is signal.SIGINT:
+        outcome.check(code in (0, 130), f"{kind}: exit code {code}")
+    outcome.check(gone(process.pid), f"{kind}: processes left")
 
 
 def _target(pid: int, alone: bool, rng: random.Random) -> int:
     others = [p for p in members(pid) if p != pid]
     return rng.choice(others) if alone and others else pid
+
+
+def _sent(target: int, how: signal.Signals) -> bool:
+    try:
+        os.kill(target, how)
+    except ProcessLookupError:  # it has just ended
+        return False
+    return True
 
 
 def _tail(said: str) -> str:

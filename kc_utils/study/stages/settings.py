@@ -16,7 +16,8 @@ def world(settings: Config) -> object:
         "world": settings.world.model_dump(mode="json"),
         "corpus": [base.relations, base.n_known, base.texts_per_person, base.sentences_per_text,
                    base.given],
-        "tokenizer": [model.source, model.path, model.vocab_size, settings.circuit.bos],
+        "tokenizer": [model.source, model.path, model.vocab_size, settings.circuit.bos,
+                      *([model.revision] if model.revision else [])],
         "validation": settings.training.validation_people,
     }  # fmt: skip
 

@@ -149,7 +149,7 @@ def stored_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     """The tokenizer that belongs to a model that exists already."""
     if model.source == "package":
         return load_package_model(str(model.path))[1]
-    return load_tokenizer(str(model.path))
+    return load_tokenizer(str(model.path), revision=model.revision)
 
 
 def validation_people(people: pd.DataFrame, per_kind: int, seed: int) -> pd.DataFrame:
