@@ -73,6 +73,7 @@ _PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}, the whole book on one page</title>
+<meta name="description" content="{title}: the whole book in one file that needs no network.">
 <style>{styles}</style>
 <script>{theme}</script>
 </head>
