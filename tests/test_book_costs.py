@@ -93,12 +93,6 @@ def test_every_growing_stage_is_computed_again() -> None:
         assert set(growth.stages) <= set(recompute.stages_of(TINY, name)), name
 
 
-def test_every_parameter_is_in_one_group(run: Run) -> None:
-    text = cost_tables.computed_again(run)
-    for name in recompute.parameter_names():
-        assert text.count(f"`{name}`") == 1 + (name in STAGES.by_name), name
-
-
 def test_runs_of_the_sweep_and_of_the_real_model_are_named(run: Run, tmp_path: Path) -> None:
     reference = ROOT / "book" / "reference"
     seed = SweepTables.open(reference / "sweep").runs["seed"].min()

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from kc_utils.book import build, markdown, reference_tables
-from kc_utils.config import Config, profiles
-from kc_utils.config.sections import Section
+from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 
@@ -174,31 +173,6 @@ def test_a_warning_fails_the_build_every_time(run: Run, root: Path) -> None:
             build.build_book(run.path, root)
     page.write_text(good)
     assert build.build_book(run.path, root).is_file()
-
-
-def test_parameter_table_has_every_key_and_this_run_in_bold() -> None:
-    text = reference_tables.parameters(profiles.load("smoke", ["training.epochs=3"]))
-    for name, field in Config.model_fields.items():
-        section = field.annotation
-        nested = isinstance(section, type) and issubclass(section, Section)
-        for key in [f"{name}.{k}" for k in section.model_fields] if nested else [name]:
-            assert f"| `{key}` |" in text
-    row = next(line for line in text.splitlines() if "`training.epochs`" in line)
-    assert "**`3`**" in row and "whole number ≥ 1" in row
-
-
-@pytest.mark.parametrize(
-    ("schema", "words"),
-    [
-        ({"enum": ["a", "b"]}, "a, b"),
-        ({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, "number > 0, ≤ 1"),
-        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "text or null"),
-        ({"type": "array", "items": {"enum": ["x"]}}, "list of x"),
-        ({"type": "boolean"}, "true, false"),
-    ],
-)
-def test_allowed_values_in_words(schema: dict[str, Any], words: str) -> None:
-    assert reference_tables.allowed(schema) == words
 
 
 def test_every_profile_has_a_row() -> None:

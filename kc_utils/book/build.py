@@ -27,18 +27,24 @@ from kc_utils.book import (
     contents,
     cost_tables,
     front_page,
+    parameter_page,
     reference_tables,
     run_tables,
 )
 from kc_utils.book.checkout import need_checkout
 from kc_utils.book.exercises import published_notebook
+from kc_utils.book.slides import NAME as SLIDES
+from kc_utils.book.slides import slides_of
+from kc_utils.book.social_image import NAME as CARD
+from kc_utils.book.social_image import card
 from kc_utils.book.whole_book import NAME, write_whole_book
 from kc_utils.errors import KcError
+from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.runs.folder import Run
 
 logger = logging.getLogger(__name__)
 
-_BUILDERS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "latex2mathml")
+_BUILDERS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "latex2mathml", "nbconvert")
 _WARNING = re.compile(r"(?:WARNING|ERROR|CRITICAL): .*")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _GLOSSARY = "book/glossary.md"
@@ -71,6 +77,12 @@ def stage_book(run_dir: str | Path, root: Path = ROOT, out: Path | None = None) 
     for name, text in generated_parts(run, root).items():
         wanted[f"book/generated/{name}"] = text.encode()
     wanted[f"book/_static/{CIRCUITSVIS}"] = circuitsvis_source().encode()
+    if slides := slides_of(run.path / "notebooks"):
+        wanted[f"book/_static/{SLIDES}"] = slides.encode()
+    sweep = root / "book" / "reference" / "sweep"
+    if (sweep / PROVENANCE).is_file():
+        title = yaml.safe_load(wanted["_config.yml"])["title"]
+        wanted[f"book/_static/{CARD}"] = card(SweepTables.open(sweep), title)
     stale = [p for p in artifacts.files_below(out) if p.relative_to(out).as_posix() not in wanted]
     for path in stale:
         path.unlink()
@@ -88,7 +100,8 @@ def generated_parts(run: Run, root: Path) -> dict[str, str]:
     return (
         front_page.pages(reference / "sweep")
         | contents.pages(root)
-        | reference_tables.pages(run.config, root)
+        | reference_tables.pages(root)
+        | parameter_page.pages(run, root)
         | run_tables.pages(run, reference)
         | cost_tables.pages(run, reference)
         | campaign_table.pages(reference)

@@ -112,7 +112,6 @@ def pages(run: Run, reference: Path) -> dict[str, str]:
     return {
         "costs.md": costs(run, _growth(reference / "costs.json")),
         "whole_runs.md": whole_runs(run, reference),
-        "computed_again.md": computed_again(run),
         "facts_costs.md": facts_costs(reference / "capitals"),
     }
 
@@ -125,7 +124,7 @@ def costs(run: Run, measured: Mapping[str, float]) -> str:
     header = ("parameter", "this run", "computed again from", "minutes", "share", "peak memory",
               "twice the value", "how the cost grows")  # fmt: skip
     study = [stage.name for stage in STAGES.study]
-    total = sum(_step_seconds(run, study))
+    total = seconds_of_steps(run, study)
     rows = []
     given = run.config.base.given is not None
     for name, growth in ROWS.items():
@@ -135,7 +134,7 @@ def costs(run: Run, measured: Mapping[str, float]) -> str:
             stages = [s for s in recompute.stages_of(run.config, name) if s in study]
         except KcError:  # this run allows no other value
             continue
-        spent = sum(_step_seconds(run, stages))
+        spent = seconds_of_steps(run, stages)
         share = f"{spent / total:.0%}" if total else "not recorded"
         rows.append(
             (f"`{name}`", _value(run, name), f"`{stages[0]}`" if stages else "nothing",
@@ -143,22 +142,6 @@ def costs(run: Run, measured: Mapping[str, float]) -> str:
              _twice(run, growth, measured.get(name)), growth.words)
         )  # fmt: skip
     return table(header, rows)
-
-
-def computed_again(run: Run) -> str:
-    """Every parameter, grouped by the stages that another value computes again."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for name in recompute.parameter_names():
-        try:
-            stages = tuple(recompute.stages_of(run.config, name))
-        except KcError:
-            continue
-        groups.setdefault(stages, []).append(f"`{name}`")
-    rows = [
-        (", ".join(names), ", ".join(f"`{stage}`" for stage in stages) or "nothing")
-        for stages, names in groups.items()
-    ]
-    return table(("parameters", "stages that are computed again"), rows)
 
 
 def whole_runs(run: Run, reference: Path) -> str:
@@ -222,8 +205,9 @@ def _steps(run: Run, stages: list[str]) -> list[Mapping[str, Any]]:
     ]
 
 
-def _step_seconds(run: Run, stages: list[str]) -> list[float]:
-    return [step["seconds"] for step in _steps(run, stages)]
+def seconds_of_steps(run: Run, stages: list[str]) -> float:
+    """Recorded seconds of the stages and of the notebooks that are executed again with them."""
+    return sum(step["seconds"] for step in _steps(run, stages))
 
 
 def _twice(run: Run, growth: Growth, ratio: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Generated tables of what the project offers and is made of: parameters, profiles, rooms, streams.
+"""Generated tables of what the project offers and is made of: profiles, rooms, random streams.
 
 They are read from the configuration, the contracts in ``pyproject.toml`` and the source itself, so
 they cannot go stale. Prose pages include them from ``book/generated/``.
@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from kc_utils.book.exercises import MOST_DOTS, all_exercises
-from kc_utils.book.markdown import as_markdown, code, table, written
-from kc_utils.config import Config, profiles
-from kc_utils.config.sections import Section
+from kc_utils.book.markdown import as_markdown, table
+from kc_utils.config import profiles
 
 PACKAGE = "kc_utils"
 #: Calls that start a stream of random numbers.
@@ -25,67 +24,16 @@ _STREAMS = {"default_rng", "stream", "manual_seed"}
 _NO_RESULT = "cli/doctor/"
 
 
-def pages(settings: Config, root: Path) -> dict[str, str]:
-    """File name -> MyST text, for the parameters of a run and the project in ``root``."""
+def pages(root: Path) -> dict[str, str]:
+    """File name -> MyST text, for the project in ``root``."""
     package = root / PACKAGE
     return {
         "exercises.md": exercise_table(root),
         "files.md": file_table(package),
-        "parameters.md": parameters(settings),
         "profiles.md": profile_table(),
         "rooms.md": room_table(root),
         "run_seeds.md": random_streams(package),
     }
-
-
-def parameters(settings: Config) -> str:
-    """A table per section of the configuration: key, default, value in this run, meaning."""
-    default = Config().model_dump(mode="json")
-    here = settings.model_dump(mode="json")
-    fields = Config.model_fields
-    sections = {
-        name: field.annotation
-        for name, field in fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-    }
-    plain = [name for name in fields if name not in sections]
-    schema = Config.model_json_schema()["properties"]
-    header = ("key", "default", "this run", "meaning; what is allowed")
-    top = [_parameter(n, schema[n], default[n], here[n]) for n in plain]
-    text = ["### The run as a whole\n", table(header, top)]
-    for name, section in sections.items():
-        schema = section.model_json_schema()["properties"]
-        rows = [
-            _parameter(f"{name}.{key}", schema[key], default[name][key], here[name][key])
-            for key in section.model_fields
-        ]
-        text += [f"### `{name}`\n", as_markdown(section.__doc__) + "\n", table(header, rows)]
-    return "\n".join(text)
-
-
-def _parameter(key: str, schema: dict[str, Any], default: Any, here: Any) -> tuple[Any, ...]:
-    words = key.rpartition(".")[2].replace("_", " ")
-    changed = f"**{code(written(here))}**" if here != default else code(written(here))
-    meaning = f"{schema.get('description', words)}; *{allowed(schema)}*"
-    return f"`{key}`", code(written(default)), changed, meaning
-
-
-def allowed(schema: dict[str, Any]) -> str:
-    """The values that a JSON schema allows, in words."""
-    if options := schema.get("anyOf"):
-        return " or ".join(allowed(option) for option in options)
-    if values := schema.get("enum"):
-        return ", ".join(map(written, values))
-    if "const" in schema:
-        return written(schema["const"])
-    kind = schema.get("type", "any")
-    if kind == "array":
-        return "list of " + allowed(schema["items"])
-    names = {"number": "number", "integer": "whole number", "boolean": "true, false",
-             "string": "text", "null": "null"}  # fmt: skip
-    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema]
-    return " ".join([names.get(kind, kind), ", ".join(limits)]).strip()
 
 
 def profile_table() -> str:

@@ -79,6 +79,7 @@ _PAGE = """<!DOCTYPE html>
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}, the whole book on one page</title>
+<meta name="description" content="{title}: the whole book in one file that needs no network.">
 <style>{styles}</style>
 <script>{theme}</script>
 </head>

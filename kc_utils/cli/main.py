@@ -15,7 +15,7 @@ try:
     from kc_utils.cli.model_commands import base, facts, parity
     from kc_utils.cli.run_commands import book, list_profiles, run, status
     from kc_utils.cli.sweep_commands import claims, reference, sweep
-    from kc_utils.cli.workshop_commands import doctor, student
+    from kc_utils.cli.workshop_commands import doctor, slides, student
 except ImportError as error:
     print(f"kc: {error}; 'python -m kc_utils.cli.doctor' says what is missing.", file=sys.stderr)
     sys.exit(2)
@@ -34,7 +34,9 @@ app = typer.Typer(
 for command in (run, book, status):
     app.command()(command)
 app.command("profiles")(list_profiles)
-for command in (parity, draw, benchmark, reference, sweep, claims, facts, base, student, doctor):
+for command in (
+    parity, draw, benchmark, reference, sweep, claims, facts, base, student, slides, doctor,
+):  # fmt: skip
     app.command()(command)
 
 

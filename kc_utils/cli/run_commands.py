@@ -63,11 +63,15 @@ def run(
         check_folder(settings.model.path or "", name="model.path")
     if notebooks:
         need_checkout("kc run with notebooks (without them: --no-notebooks)")
+    from kc_utils.cli.estimate import expected_seconds, in_advance, machine
     from kc_utils.runs.jobs import patience
-    from kc_utils.study.pipeline import prepared, run_study
+    from kc_utils.study.pipeline import prepared, run_study, steps_to_do
 
     with prepared(profile, overrides or [], run_dir, from_, to) as run_, patience(minutes):
-        run_study(run_, console, to=to, notebooks=notebooks)
+        steps = steps_to_do(run_, to=to, notebooks=notebooks)
+        expected = expected_seconds(run_.config, steps)
+        console.print(escape(in_advance(expected, profile, machine())), highlight=False)
+        run_study(run_, console, to=to, notebooks=notebooks, expected=expected)
     _print_seconds(run_, install)
 
 

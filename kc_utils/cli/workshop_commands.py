@@ -1,4 +1,4 @@
-"""``kc student`` and ``kc doctor``: exercises to hand out, and machines to do them on."""
+"""``kc student``, ``kc slides``, ``kc doctor``: exercises and slides, and machines for them."""
 
 from __future__ import annotations
 
@@ -44,6 +44,20 @@ def student(
     made = write_student(out, run_dir, all_checkpoints=all_checkpoints)
     size = f", run of {made.run_mib:.1f} MiB" if run_dir else ""
     typer.echo(f"{made.path}: {len(made.exercises)} exercises{size}")
+
+
+def slides(
+    run_dir: Annotated[
+        Path, typer.Option("--run-dir", help="Finished run whose figures are shown.")
+    ] = Path("runs/tiny"),
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file to write; default slides.html in the run folder.")
+    ] = None,
+) -> None:
+    """Write the slides of the workshop's demonstrations: one HTML file that needs no network."""
+    from kc_utils.book.slides import write_slides
+
+    typer.echo(write_slides(run_dir, out))
 
 
 def doctor(

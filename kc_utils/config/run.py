@@ -53,14 +53,16 @@ class ModelConfig(Section):
         description="hub: the commit that is taken, because a branch or tag can be moved",
     )
     shape: Literal["gpt2", "llama"] = Field("gpt2", description="architecture of a made model")
-    n_layers: Annotated[int, Field(ge=1, le=1000)] = 6
-    n_heads: PositiveInt = 4
+    n_layers: Annotated[int, Field(ge=1, le=1000)] = Field(6, description="layers")
+    n_heads: PositiveInt = Field(4, description="attention heads in each layer")
     n_kv_heads: PositiveInt = Field(4, description="key/value heads (llama shape only)")
-    d_model: PositiveInt = 128
-    d_mlp: PositiveInt = 512
-    n_positions: PositiveInt = 256
+    d_model: PositiveInt = Field(128, description="width of the residual stream")
+    d_mlp: PositiveInt = Field(512, description="neurons in each MLP")
+    n_positions: PositiveInt = Field(256, description="longest context, in tokens")
     vocab_size: Annotated[int, Field(ge=300)] = Field(4096, description="byte-level BPE tokens")
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations again in the backward pass: less memory, more time"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelConfig:
@@ -87,7 +89,7 @@ class ModelConfig(Section):
 class WorldConfig(Section):
     """The people and what is written about them (paper, section 2 of the study)."""
 
-    n_people: Annotated[int, Field(ge=2)] = 600
+    n_people: Annotated[int, Field(ge=2)] = Field(600, description="people to be learned")
     share_known: Share = Field(1 / 3, description="share of K_rel people (paper: 0.2)")
     mean_frequency: PositiveFloat = Field(2.5, description="mean of the exponential, biographies")
     known_names: Literal["made", "real"] = Field(
@@ -125,31 +127,31 @@ class BaseConfig(Section):
         "with the package; or a folder that 'kc base' wrote",
     )
     n_known: PositiveInt = Field(400, description="people in the base corpus")
-    texts_per_person: PositiveInt = 30
-    sentences_per_text: PositiveInt = 5
-    passes: PositiveInt = 2
+    texts_per_person: PositiveInt = Field(30, description="base texts about each of them")
+    sentences_per_text: PositiveInt = Field(5, description="sentences in each base text")
+    passes: PositiveInt = Field(2, description="passes over the base texts")
     batch_size: PositiveInt = Field(8, description="blocks per step")
-    learning_rate: PositiveFloat = 1e-3
-    warmup_share: Share = 0.05
+    learning_rate: PositiveFloat = Field(1e-3, description="highest learning rate")
+    warmup_share: Share = Field(0.05, description="share of the steps that warm up")
     checkpoint_every: PositiveInt = Field(200, description="steps between resume points")
 
 
 class TrainingConfig(Section):
     """Continual pre-training on the biographies (paper, table of section 3)."""
 
-    epochs: PositiveInt = 20
+    epochs: PositiveInt = Field(20, description="passes over the biographies")
     block_size: Annotated[int, Field(ge=32)] = Field(256, description="tokens per block")
     batch_size: PositiveInt = Field(12, description="blocks per device and forward pass")
     accumulation: PositiveInt = Field(1, description="forward passes per optimiser step")
     devices: PositiveInt = Field(
         1, description="devices that share a step; a run on fewer accumulates more instead"
     )
-    learning_rate: PositiveFloat = 1e-3
-    beta1: Share = 0.9
-    beta2: Share = 0.95
-    epsilon: PositiveFloat = 1e-6
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
-    max_grad_norm: PositiveFloat = 1.0
+    learning_rate: PositiveFloat = Field(1e-3, description="learning rate of AdamW")
+    beta1: Share = Field(0.9, description="AdamW: decay of the gradient's mean")
+    beta2: Share = Field(0.95, description="AdamW: decay of the mean of its square")
+    epsilon: PositiveFloat = Field(1e-6, description="AdamW: added to the denominator")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.1, description="AdamW: weight decay")
+    max_grad_norm: PositiveFloat = Field(1.0, description="longer gradients are clipped")
     checkpoint_every: Annotated[int, Field(ge=0)] = Field(
         0, description="optimiser steps between checkpoints; 0 = one checkpoint per epoch"
     )
@@ -177,8 +179,10 @@ class TrainingConfig(Section):
 class CircuitConfig(Section):
     """Discovery (EAP-IG) and evaluation of circuits."""
 
-    tasks: tuple[Attribute, ...] = ("city", "company", "major")
-    bands: tuple[Band, ...] = BANDS
+    tasks: tuple[Attribute, ...] = Field(
+        ("city", "company", "major"), description="attributes whose circuits are found"
+    )
+    bands: tuple[Band, ...] = Field(BANDS, description="frequency bands, a circuit for each")
     every: PositiveInt = Field(
         1, description="analyse every n-th checkpoint (first and last always)"
     )
@@ -196,7 +200,7 @@ class CircuitConfig(Section):
     )
     steps: PositiveInt = Field(5, description="integration steps m")
     path: Literal["1..m", "0..m-1"] = Field("1..m", description="which k of the integration path")
-    batch_size: PositiveInt = 64
+    batch_size: PositiveInt = Field(64, description="pairs in one forward pass")
     bos: bool = Field(
         True,
         description="prompts start with the model's beginning-of-text token; a model made here "
@@ -216,19 +220,23 @@ class CircuitConfig(Section):
     random_circuits: PositiveInt = Field(
         5, description="random circuits of equal size, the control"
     )
-    hit_k: PositiveInt = 10
+    hit_k: PositiveInt = Field(10, description="k of Hit@k")
 
 
 class ForgettingConfig(Section):
     """Training on other people, or conflicting facts, with a share of the old data replayed."""
 
-    replay_ratios: tuple[Share, ...] = (0.0, 0.1, 0.2, 0.4, 0.6, 1.0)
-    variants: tuple[Literal["new_people", "conflicting"], ...] = ("new_people", "conflicting")
+    replay_ratios: tuple[Share, ...] = Field(
+        (0.0, 0.1, 0.2, 0.4, 0.6, 1.0), description="shares of old data replayed, a run for each"
+    )
+    variants: tuple[Literal["new_people", "conflicting"], ...] = Field(
+        ("new_people", "conflicting"), description="what is trained on: new people, or new facts"
+    )
     n_people: PositiveInt = Field(300, description="new people, or people whose facts change")
     steps: PositiveInt = Field(60, description="optimiser steps per replay ratio")
     measure_every: PositiveInt = Field(20, description="steps between measurements")
-    learning_rate: PositiveFloat = 1e-3
-    batch_size: PositiveInt = 12
+    learning_rate: PositiveFloat = Field(1e-3, description="learning rate of AdamW")
+    batch_size: PositiveInt = Field(12, description="blocks per step")
 
 
 class AnalysisConfig(Section):
@@ -252,8 +260,8 @@ class AnalysisConfig(Section):
 class Config(Section):
     """Everything that a run depends on."""
 
-    profile: str = "tiny"
-    seed: Seed = 0
+    profile: str = Field("tiny", description="the named configuration that the run starts from")
+    seed: Seed = Field(0, description="decides every random draw of the run")
     model: ModelConfig = ModelConfig()
     world: WorldConfig = WorldConfig()
     base: BaseConfig = BaseConfig()

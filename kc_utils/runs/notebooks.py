@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,37 @@ def source_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def execute_all(run: Run, wanted: dict[str, list[str]], parameters: dict[str, Any]) -> None:
+def due(run: Run, wanted: dict[str, list[str]], parameters: dict[str, Any]) -> dict[str, str]:
+    """The notebooks that have to be executed, each with the key that it will carry.
+
+    Args:
+        run: holds the executed notebooks, and in its record their keys.
+        wanted: names, each with the keys of the stages that it depends on.
+        parameters: what the notebooks are given.
+
+    Raises:
+        KcError: a notebook is missing.
+    """
+    if not wanted:
+        return {}
+    source, found = source_digest(), {}
+    for name, stage_keys in wanted.items():
+        if not notebook_path(name).is_file():
+            raise KcError(f"{notebook_path(name)} is missing; the checkout is not complete.")
+        target = run.path / "notebooks" / f"{name}.ipynb"
+        key = key_of(artifacts.sha256(notebook_path(name)), source, stage_keys, parameters)
+        known = run.record["notebooks"].get(name)
+        if not (known and known["key"] == key and _as_executed(target, known)):
+            found[name] = key
+    return found
+
+
+def execute_all(
+    run: Run,
+    wanted: dict[str, list[str]],
+    parameters: dict[str, Any],
+    done: Callable[[str, float], None] = lambda name, seconds: None,
+) -> None:
     """Execute notebooks into the run folder, except where nothing that they depend on has changed.
 
     A notebook appears only when every cell has succeeded; the first that fails stops the rest.
@@ -40,28 +71,22 @@ def execute_all(run: Run, wanted: dict[str, list[str]], parameters: dict[str, An
         run: gets the executed notebooks, and in its record what each took.
         wanted: names, each with the keys of the stages that it depends on.
         parameters: a notebook is given those that it declares.
+        done: called with the name of each notebook that is finished, and its seconds.
 
     Raises:
         KcError: a notebook is missing or fails.
     """
-    source, jobs, keys = source_digest(), [], []
-    for name, stage_keys in wanted.items():
-        if not notebook_path(name).is_file():
-            raise KcError(f"{notebook_path(name)} is missing; the checkout is not complete.")
-        target = run.path / "notebooks" / f"{name}.ipynb"
-        key = key_of(artifacts.sha256(notebook_path(name)), source, stage_keys, parameters)
-        known = run.record["notebooks"].get(name)
-        if not (known and known["key"] == key and _as_executed(target, known)):
-            jobs.append((name, target, parameters))
-            keys.append(key)
+    keys = due(run, wanted, parameters)
+    jobs = [(name, run.path / "notebooks" / f"{name}.ipynb", parameters) for name in keys]
 
     def note(i: int, took: tuple[float, int]) -> None:
-        seconds, peak = took
-        run.record["notebooks"][jobs[i][0]] = {
-            "key": keys[i], "seconds": seconds, "peak_bytes": peak,
-            "digest": artifacts.sha256(jobs[i][1]),
+        (name, target, _), (seconds, peak) = jobs[i], took
+        run.record["notebooks"][name] = {
+            "key": keys[name], "seconds": seconds, "peak_bytes": peak,
+            "digest": artifacts.sha256(target),
         }  # fmt: skip
         run.save()
+        done(name, seconds)
 
     with shared_processes(notebooks_at_once(usable_cores())):
         run_jobs(_execute, jobs, "notebooks", note)

@@ -5,7 +5,7 @@ Checks of a configuration that need no model weights, made before a run writes a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from kc_utils.runs import notebooks as execute
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import shared_processes
 from kc_utils.runs.lock import locked
+from kc_utils.runs.machine import notebooks_at_once, usable_cores
+from kc_utils.runs.whole_run import whole_run
 from kc_utils.study import given_base
 from kc_utils.study.stages import STAGES, Stage
 from kc_utils.study.stages.world import world_people
@@ -96,23 +98,59 @@ def stage_name(text: str, stages: Iterable[Stage] = STAGES.study) -> str:
     raise KcError(f"Unknown stage {text!r}; allowed are {', '.join(s.name for s in stages)}.")
 
 
-def run_study(run: Run, console: Console, *, to: str | None = None, notebooks: bool = True) -> None:
-    """Compute the stages in order, then execute the notebooks whose stages are all there."""
-    last = stage_name(to) if to else None
-    stages = list(STAGES.study)
-    for stage in stages:  # before anything is written
+def run_study(
+    run: Run,
+    console: Console,
+    *,
+    to: str | None = None,
+    notebooks: bool = True,
+    expected: Mapping[str, float | None] | None = None,
+) -> None:
+    """Compute the stages in order, then execute the notebooks whose stages are all there.
+
+    ``expected`` maps steps, named as by :func:`steps_to_do`, to the seconds that they are expected
+    to take, None where that is not known.
+    """
+    for stage in STAGES.study:  # before anything is written
         if STAGES.done(run, stage.name):
             run.verify_stage(stage.name)
-    if last:
-        stages = stages[: 1 + [stage.name for stage in stages].index(last)]
-    with shared_processes():
-        for stage in stages:
-            if not STAGES.done(run, stage.name):
-                console.print(f"stage [bold]{stage.name}[/bold]")
-            STAGES.compute(run, stage.name)
-    names = [*_complete(stages), *(() if last else EXTRA_NOTEBOOKS)]
-    if notebooks:
-        _execute(run, names)
+    stages = _stages(to)
+    with whole_run(expected or {}, console) as whole:
+        with shared_processes():
+            for stage in stages:
+                if STAGES.done(run, stage.name):
+                    continue
+                whole.begin(stage.name, title=f"stage [bold]{stage.name}[/bold]")
+                STAGES.compute(run, stage.name)
+                whole.done(stage.name, run.record["stages"][stage.name]["seconds"])
+        names = _notebooks(stages, to) if notebooks else []
+        if execute.due(run, *_asked(run, names)):
+            whole.begin(title="[bold]notebooks[/bold]")
+        at_once = notebooks_at_once(usable_cores())
+
+        def done(name: str, seconds: float) -> None:
+            whole.done(f"notebook {name}", seconds / at_once)
+
+        execute.execute_all(run, *_asked(run, names), done)
+
+
+def steps_to_do(run: Run, *, to: str | None = None, notebooks: bool = True) -> list[str]:
+    """What a run has to do still: names of stages, then of notebooks as ``notebook NAME``."""
+    stages = _stages(to)
+    steps = [stage.name for stage in stages if not STAGES.done(run, stage.name)]
+    names = _notebooks(stages, to) if notebooks else []
+    return steps + [f"notebook {name}" for name in execute.due(run, *_asked(run, names))]
+
+
+def _stages(to: str | None) -> list[Stage]:
+    """The stages of the study, up to and with the last that was asked for."""
+    stages = list(STAGES.study)
+    last = stage_name(to) if to else stages[-1].name
+    return stages[: 1 + [stage.name for stage in stages].index(last)]
+
+
+def _notebooks(stages: list[Stage], to: str | None) -> list[str]:
+    return [*_complete(stages), *(() if to else EXTRA_NOTEBOOKS)]
 
 
 def _complete(stages: list[Stage]) -> list[str]:
@@ -136,7 +174,8 @@ def notebook_stages(name: str) -> list[Stage]:
     return stages[: own[-1] + 1] if own else stages
 
 
-def _execute(run: Run, names: list[str]) -> None:
+def _asked(run: Run, names: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Notebooks with the keys of the stages that they depend on, and their parameters."""
     # Below the project root the path is written relative to it: the pages are published.
     inside = run.path.is_relative_to(ROOT)
     shown = run.path.relative_to(ROOT) if inside else run.path
@@ -146,7 +185,7 @@ def _execute(run: Run, names: list[str]) -> None:
         "task": run.config.circuit.tasks[0],
     }
     keys = {n: [STAGES.key(run.config, s.name) for s in notebook_stages(n)] for n in names}
-    execute.execute_all(run, keys, parameters)
+    return keys, parameters
 
 
 def check(settings: Config) -> None:
