@@ -50,10 +50,10 @@ def strongest_token_edges(
             "share": sizes[order] / (sizes.sum() or 1.0),
         }
     )
-    kept = edges.head(0)
-    while kept.empty and most < 2 * len(edges):
-        kept = edges.head(most)[_on_a_path(edges.head(most))]
+    kept = edges.head(most)[_on_a_path(edges.head(most))]
+    while kept.empty and most < len(edges):
         most *= 2
+        kept = edges.head(most)[_on_a_path(edges.head(most))]
     return kept.reset_index(drop=True)
 
 

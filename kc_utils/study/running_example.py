@@ -70,3 +70,17 @@ def running_example(run: Run, task: str) -> RunningExample:
     chosen = pairs.loc[[first]]
     names = people.set_index("person_id")["name"]
     return RunningExample(chosen, names[chosen["person_id"].iloc[0]], bool(known[first]))
+
+
+def head_roles(run: Run, cell: common.Cell) -> pd.DataFrame | None:
+    """node and role of every head for the facts of ``cell``, at the last checkpoint.
+
+    None as long as the run has no roles (stage ``components``).
+    """
+    if not STAGES.done(run, "components"):
+        return None
+    roles = run.table("head_roles")
+    roles = roles[(roles["step"] == roles["step"].max())]
+    roles = roles[(roles[list(cell._fields)] == list(cell)).all(axis=1)]
+    names = [f"a{row.layer}.h{row.head}" for row in roles.itertuples()]
+    return pd.DataFrame({"node": names, "role": roles["role"].to_numpy()})
