@@ -18,8 +18,9 @@ from kc_utils.analysis.attribution_cost import per_token_and_layer
 from kc_utils.analysis.positions import shares_by_position, tokens_by_position
 from kc_utils.book.method_words import expectations, which_come_true
 from kc_utils.circuits.adapter import graph_of
-from kc_utils.circuits.attribution import AttributionSettings, attribute_by_position
+from kc_utils.circuits.attribution import AttributionSettings
 from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.by_position import attribute_by_position
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.pair_batch import PairBatch
 

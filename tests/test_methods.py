@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from edge_masks import error, masked, outputs
+from families import family_bridge
 from one_edge import check_exact_patching
 from tiny_models import KINDS, tiny_batch, tiny_model, tokenizer
 from torch import Tensor
@@ -26,9 +27,9 @@ from kc_utils.circuits.attribution import (
     METHODS,
     AttributionSettings,
     attribute,
-    attribute_by_position,
 )
 from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.by_position import attribute_by_position, attribute_by_token
 from kc_utils.circuits.circuit import top_edges
 from kc_utils.circuits.metrics import evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
@@ -137,6 +138,35 @@ def test_a_position_counts_where_its_tokens_are() -> None:
     assert float(there["subject"].abs().max()) == 0, "the first token differs in no run"
     with pytest.raises(KcError, match="method='exact'"):
         attribute_by_position(bridge, batch, EXACT)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma2", "phi", "llama3", "olmo2"])
+def test_tokens_sum_to_the_whole_and_what_lies_behind_them_is_not_theirs(name: str) -> None:
+    bridge, batch = family_bridge(name), tiny_batch(3)
+    settings = AttributionSettings(steps=2, batch_size=2)
+    whole, parts = attribute(bridge, batch, settings), attribute_by_token(bridge, batch, settings)
+    assert parts.shape == (batch.clean_ids.shape[1], *whole.shape)
+    assert error(parts.sum(0), whole) < 1e-6
+    assert error(parts[:-1].sum(0), whole) > 1e-3, "the control: without the last token"
+    lengths = batch.last + 1
+    assert int(lengths.min()) < len(parts), "prompts of unequal length"
+    alone = [attribute_by_token(bridge, batch.slice(i, i + 1), settings) for i in range(3)]
+    for t, part in enumerate(parts):
+        there = [found[t] for found in alone if t < len(found)]
+        assert error(torch.stack(there).sum(0) / 3, part) < 1e-6
+
+
+def test_a_single_pair_carries_its_change_at_the_token_that_differs() -> None:
+    """The embedding differs at one token, so `input` is read from there alone."""
+    bridge = bridge_of("gpt2")
+    batch = PairBatch.from_lists([[3, 4, 5, 6]], [[3, 9, 5, 6]], [1], [2])
+    parts = attribute_by_token(bridge, batch, EAP)
+    assert float(parts[1, 0].abs().max()) > 0
+    assert float(parts[[0, 2, 3], 0].abs().max()) == 0
+    assert float(parts[2:, 1:].abs().max()) > 0, "later tokens read what heads brought there"
+    assert float(parts[:-1, :, -1].abs().max()) == 0, "logits are read at the last token only"
+    with pytest.raises(KcError, match="method='exact'"):
+        attribute_by_token(bridge, batch, EXACT)
 
 
 def test_relevance_leaves_the_model_as_it_is_and_nothing_in_q_and_k() -> None:

@@ -21,8 +21,9 @@ from kc_utils.circuits import (
 )
 from kc_utils.circuits.ablation import references
 from kc_utils.circuits.adapter import Adapter, adapter_of, graph_of
-from kc_utils.circuits.attribution import AttributionSettings, attribute, attribute_by_position
+from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.by_position import attribute_by_position
 from kc_utils.circuits.metrics import METRICS
 from kc_utils.errors import KcError
 

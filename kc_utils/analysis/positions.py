@@ -19,7 +19,7 @@ def shares_by_position(
     """Share of |score| at the subject's tokens, the last token and all others, by kind of reader.
 
     ``parts`` are the scores of ``batch`` as
-    :func:`kc_utils.circuits.attribution.attribute_by_position` keeps them apart.
+    :func:`kc_utils.circuits.by_position.attribute_by_position` keeps them apart.
 
     Returns:
         reader_kind (each of the graph's, "all" edges, and "tokens": the share of the prompts'

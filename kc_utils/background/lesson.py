@@ -19,6 +19,7 @@ from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 from kc_utils.runs.parameters import choose_task
+from kc_utils.study.running_example import running_example
 from kc_utils.study.stages import STAGES, common
 
 MOST_PEOPLE = 200
@@ -28,9 +29,10 @@ MOST_PEOPLE = 200
 class Lesson:
     """The last checkpoint of a run, its pairs for one task, and the pair that was chosen.
 
-    ``pairs``: one row per person, those first whose clean and corrupted prompt the model both
-    answers with the right token; there are ``n_known`` of them, of ``band``. ``chosen`` is the
-    chosen row, ``batch`` the same as tensors. ``epoch`` is that of the checkpoint.
+    ``pairs``: one row per person, the running example first, then those whose clean and corrupted
+    prompt the model both answers with the right token; there are ``n_known`` of them, of ``band``.
+    ``chosen`` is the chosen row, ``batch`` the same as tensors. ``epoch`` is that of the
+    checkpoint.
     """
 
     run: Run
@@ -71,8 +73,10 @@ class Lesson:
         both = (
             f"it answers both prompts of **{self.n_known} of {total}** pairs of band *{self.band}*"
         )
-        here = "The pair below is one of these." if self.known else (
-            "The pair below is **not** among these, so its numbers show how a method works and "
+        first = self.chosen["person_id"] == self.pairs["person_id"].iloc[0]
+        pair = "The pair below, the running example of this book," if first else "The pair below"
+        here = f"{pair} is one of these." if self.known else (
+            f"{pair} is **not** among these, so its numbers show how a method works and "
             "say nothing about knowledge."
         )  # fmt: skip
         return (
@@ -86,9 +90,9 @@ class Lesson:
 def open_lesson(run_dir: str | Path, task: str, pair: int) -> Lesson:
     """Open a run's last checkpoint and choose a pair of prompts that it answers correctly.
 
-    Pairs are those of the run's first (most frequent) band in the trained wording, one per person,
-    in the order in which the run stored them, known ones first; ``pair`` counts in that order from
-    0. If the model knows none, the order is the stored one.
+    Pairs are those of the run's first (most frequent) band in the trained wording, one per person:
+    the running example, then the others in the order in which the run stored them, known ones
+    first. ``pair`` counts in that order from 0.
 
     Raises:
         KcError: a task that the run does not study, or a ``pair`` outside of the table.
@@ -101,9 +105,11 @@ def open_lesson(run_dir: str | Path, task: str, pair: int) -> Lesson:
     last = run.table("checkpoints").iloc[-1]
     bridge = common.open_bridge(run, int(last["step"]))
     pairs = common.read_pairs(run).query("task == @task and band == @band and wording == 'trained'")
+    pairs = pd.concat([running_example(run, task).pair, pairs])
     pairs = pairs.drop_duplicates("person_id").head(MOST_PEOPLE).reset_index(drop=True)
     pairs["known"] = _known(bridge, PairBatch.from_frame(pairs))
-    pairs = pairs.sort_values("known", ascending=False, kind="stable", ignore_index=True)
+    others = pairs.iloc[1:].sort_values("known", ascending=False, kind="stable")
+    pairs = pd.concat([pairs.iloc[:1], others], ignore_index=True)
     if pair not in range(len(pairs)):
         raise KcError(f"pair = {pair!r} is not one of the {len(pairs)} pairs; count from 0.")
     chosen = pairs.iloc[[pair]]

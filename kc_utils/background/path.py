@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,12 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.background.patching import repeated_logit_diff
 from kc_utils.circuits.adapter import Adapter, adapter_of, frozen
-from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.attribution import AttributionSettings, attribute, loss_of_read
+from kc_utils.circuits.by_position import single_tokens
+from kc_utils.circuits.gradients import Gradients, Leaf, run_backward
+from kc_utils.circuits.graph import QKV, Graph
 from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.written import record
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 
@@ -104,3 +109,56 @@ def edge_errors(
             error = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
             rows.append((rule, m, float(error)))
     return pd.DataFrame(rows, columns=["rule", "steps", "error"])
+
+
+def edge_along_path(
+    adapter: Adapter, batch: PairBatch, edge: tuple[int, int], shares: Sequence[float]
+) -> pd.DataFrame:
+    """The products that EAP-IG sums for one edge (row, column), token by token along the path.
+
+    Returns:
+        share (0 is the corrupted embedding, 1 the clean one), position, change (size of what the
+        writer's output changes from clean to corrupted), slope (of the loss, minus the logit
+        difference, at the reader's input in the direction of that change: logits per unit), product
+        (change times slope, logits). The mean over an edge's shares of the products' sum over
+        positions is the score that :func:`attribute` gives for these shares.
+
+    Raises:
+        KcError: there is more than one pair, or no such edge.
+    """
+    graph = adapter.graph
+    if len(batch) != 1:
+        raise KcError(f"An edge is followed on one pair of prompts, not on {len(batch)}.")
+    if not graph.real_edges[edge]:
+        names = graph.rows[edge[0]], graph.columns[edge[1]]
+        raise KcError(f"{names[0]}->{names[1]} is not a possible edge: the reader comes first.")
+    batch = batch.to(adapter.device)
+    clean, other = (
+        record(adapter, ids, at=batch.read_at)[1] for ids in (batch.clean_ids, batch.corrupted_ids)
+    )
+    changes = other.minus(clean).outputs(adapter, adapter.score_dtype)
+    centred, size = adapter.centre(changes).flatten(1, 2), changes[edge[0], 0].norm(dim=-1)
+    loss = partial(loss_of_read, adapter, AttributionSettings(), None)
+    pos, tables = len(size), []
+    for share in shares:
+        gradients = Gradients(adapter)
+        products = torch.zeros(pos, *graph.real_edges.shape, dtype=size.dtype, device=size.device)
+        with frozen(adapter.model):
+            leaf = Leaf(other.embed + share * (clean.embed - other.embed))
+            gradients.add(run_backward(adapter, batch, leaf, loss))
+        gradients.score(centred, 0, single_tokens(batch, pos), products)
+        product = _numbers(products[:, *edge])
+        slope = np.divide(product, _numbers(size), out=np.zeros(pos), where=_numbers(size) > 0)
+        columns = {"change": _numbers(size), "slope": slope, "product": product}
+        tables.append(pd.DataFrame(columns).assign(share=share).rename_axis("position"))
+    return pd.concat(tables).reset_index()[["share", "position", "change", "slope", "product"]]
+
+
+def edge_to_follow(scores: Float[Tensor, "n_forward n_backward"], graph: Graph) -> tuple[int, int]:
+    """The edge of largest |score| from a head or an MLP into a head; of all, if there is none."""
+    size = scores.abs().cpu().numpy()
+    inside = np.outer(np.array(graph.row_kind) != "input", np.isin(graph.column_kind, QKV))
+    inside &= graph.real_edges
+    size = np.where(inside, size, -1.0) if inside.any() else size
+    row, column = np.unravel_index(size.argmax(), size.shape)
+    return int(row), int(column)

@@ -9,9 +9,9 @@ From a model folder to a faithfulness in five steps:
 3. :func:`attribute` gives a score matrix [n_forward, n_backward] with the method, metric and steps
    of :class:`AttributionSettings`: how much worse (in units of the metric, logits unless another of
    :data:`METRICS` is chosen) the answer gets when the edge is corrupted, mean over pairs.
-   :func:`attribute_by_position` keeps subject, relation and last token apart, the module
-   ``neurons`` has the same for nodes and neurons, and :func:`write_scores` and
-   :func:`read_scores` store scores.
+   :func:`attribute_by_position` keeps subject, relation and last token apart,
+   :func:`attribute_by_token` every token, the module ``neurons`` has the same for nodes and
+   neurons, and :func:`write_scores` and :func:`read_scores` store scores.
 4. :func:`top_n` keeps the edges of largest |score| and prunes what leads nowhere: a
    :class:`Circuit`. :func:`circuit_from_edges` takes edges as they are, :func:`strongest_edges` is
    the table of the first few. The controls are :func:`random_circuit` and
@@ -35,8 +35,9 @@ from typing import Any
 _MODULES = {
     "ablation": ("ABLATIONS", "mean_outputs"),
     "adapter": ("graph_of",),
-    "attribution": ("AttributionSettings", "attribute", "attribute_by_position"),
+    "attribution": ("AttributionSettings", "attribute"),
     "bridge": ("boot_bridge",),
+    "by_position": ("attribute_by_position", "attribute_by_token"),
     "circuit": ("Circuit", "circuit_from_edges", "strongest_edges", "top_n"),
     "circuit_size": ("areas", "curve_circuits", "minimal_size", "size_curve"),
     "evaluation": ("BatchEvaluation", "EvaluationResult", "evaluate_circuit", "faithfulness"),

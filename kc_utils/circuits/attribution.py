@@ -30,6 +30,7 @@ How gradients are multiplied with differences is in :mod:`kc_utils.circuits.grad
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -53,8 +54,8 @@ log = logging.getLogger(__name__)
 METHODS = ("eap", "eap-ig", "eap-ig-activations", "clean-corrupted", "relp", "exact")
 #: Values of k on the path from the corrupted run, k = 0, to the clean one, k = m.
 PATHS = ("1..m", "0..m-1")
-#: Parts of a prompt whose scores :func:`attribute_by_position` keeps apart.
-POSITIONS = ("subject", "relation", "last")
+#: Groups of tokens (pair * pos + position) that are scored apart, of pairs with pos positions.
+Split = Callable[[PairBatch, int], list[Int[Tensor, " _"]]]
 
 
 @dataclass(frozen=True)
@@ -129,25 +130,7 @@ def attribute(
         KcError: a model in training mode, an empty batch, prompts of unequal shape, pairs that the
             metric cannot tell apart, and a memory bound below what one pair needs.
     """
-    return _scores(bridge, batch, settings, by_position=False)[0]
-
-
-def attribute_by_position(
-    bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings
-) -> dict[str, Float[Tensor, "n_forward n_backward"]]:
-    """Scores of the tokens of the subject, of the relation and of the last token, kept apart.
-
-    Named as in :data:`POSITIONS`, they sum to what :func:`attribute` gives. The position is the one
-    at which the reader reads; the last token is the last that is read, and the relation is
-    everything else.
-
-    Raises:
-        KcError: the method ``exact``, which has no such parts; otherwise as :func:`attribute`.
-    """
-    if settings.method == "exact":
-        raise KcError("method='exact' patches an edge at all positions at once.")
-    scores = _scores(bridge, batch, settings, by_position=True)
-    return dict(zip(POSITIONS, scores, strict=True))
+    return scores_of_parts(bridge, batch, settings)[0]
 
 
 def check_pairs(batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
@@ -162,15 +145,25 @@ def check_pairs(batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
     check_batch(metric, batch)
 
 
-def _scores(
-    bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings, by_position: bool
+def scores_of_parts(
+    bridge: TransformerBridge,
+    batch: PairBatch,
+    settings: AttributionSettings,
+    split: Split | None = None,
+    n_parts: int = 1,
 ) -> Float[Tensor, "parts n_forward n_backward"]:
+    """:func:`attribute` with ``n_parts`` groups of tokens kept apart (None: all together).
+
+    The errors are the same, and a KcError for parts of the method ``exact``.
+    """
+    if split and settings.method == "exact":
+        raise KcError("method='exact' patches an edge at all positions at once.")
     adapter = require_eval(bridge)
     check_pairs(batch, settings.metric)
     batch = batch.to(adapter.device)
     if settings.method == "exact":
         return exact_scores(adapter, batch, settings.metric, settings.batch_size)[None].cpu()
-    shape = (len(POSITIONS) if by_position else 1, *adapter.graph.real_edges.shape)
+    shape = (n_parts, *adapter.graph.real_edges.shape)
     scores = torch.zeros(shape, dtype=adapter.score_dtype, device=adapter.device)
     steps = len(settings.shares_of_clean)
     size = pairs_per_block(adapter, batch, steps, settings.max_bytes, settings.batch_size)
@@ -178,7 +171,7 @@ def _scores(
         for start in range(0, len(batch), size):
             block = batch.slice(start, start + size)
             log.debug("attribution of pairs %d-%d of %d", start, start + len(block), len(batch))
-            _Block(adapter, block, settings, by_position, scores).add()
+            _Block(adapter, block, settings, split, scores).add()
     return (scores / (len(batch) * steps)).cpu()
 
 
@@ -190,11 +183,11 @@ class _Block:
         adapter: Adapter,
         batch: PairBatch,
         settings: AttributionSettings,
-        by_position: bool,
+        split: Split | None,
         scores: Tensor,
     ) -> None:
         self.adapter, self.batch, self.settings, self.scores = adapter, batch, settings, scores
-        self.by_position = by_position
+        self.split = split
         _, self.corrupted = record(adapter, batch.corrupted_ids, at=batch.read_at)
         self.clean_run: Backward | None = None
         if settings.starts_clean:
@@ -250,7 +243,7 @@ class _Block:
             written = self.difference.slice(start, start + size)
             rows_written = written.outputs(self.adapter, self.adapter.score_dtype)
             centred = self.adapter.centre(rows_written).flatten(1, 2)
-            parts = _position_tokens(some, pos) if self.by_position else [slice(None)]
+            parts = self.split(some, pos) if self.split else [slice(None)]
             gradients.score(centred, start * pos, parts, self.scores, rows)
 
 
@@ -286,13 +279,3 @@ def loss_of_read(
     if clean_logits is not None:
         clean_logits = clean_logits.repeat(len(read) // len(clean_logits), 1, 1)
     return -evaluate_metric(metric, logits, batch, clean_logits)
-
-
-def _position_tokens(batch: PairBatch, pos: int) -> list[Int[Tensor, " _"]]:
-    """Tokens (pair * pos + position) of the subject, the relation and the last position."""
-    position = torch.arange(pos, device=batch.last.device)[None]
-    last = position == batch.last[:, None]
-    subject = (position >= batch.subject_start[:, None]) & (position < batch.subject_stop[:, None])
-    subject = subject & ~last
-    relation = ~subject & ~last
-    return [mask.flatten().nonzero().flatten() for mask in (subject, relation, last)]

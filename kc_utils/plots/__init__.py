@@ -45,6 +45,7 @@ from kc_utils.plots.forgetting import (
     strategy_trade_off,
 )
 from kc_utils.plots.interactive.attention import attention_figure
+from kc_utils.plots.interactive.attribution_graph import attribution_graph
 from kc_utils.plots.interactive.drawing import circuit_drawing, circuit_drawing_pair
 from kc_utils.plots.interactive.drawing_epochs import circuit_drawing_epochs
 from kc_utils.plots.interactive.figure import Drawing
@@ -73,6 +74,7 @@ __all__ = [
     "activation_slider",
     "aligned_curves",
     "attention_figure",
+    "attribution_graph",
     "biography_lengths",
     "centre_of_mass",
     "circuit_drawing",

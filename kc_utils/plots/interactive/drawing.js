@@ -27,7 +27,8 @@
         edge.hit.removeAttribute("stroke-width");
         edge.path.parentNode.prepend(edge.hit);
       }
-      return {svg, side, nodes, edges, tally: root.querySelectorAll(".tally")[side]};
+      const links = [...svg.querySelectorAll(".link")];  // of an attribution graph
+      return {svg, side, nodes, edges, links, tally: root.querySelectorAll(".tally")[side]};
     });
 
     const panelOf = part => panels.find(p => p.svg.contains(part));
@@ -104,7 +105,7 @@
           const total = edges.reduce((sum, e) => sum + e.size, 0);
           const role = node.dataset.r ? ", " + node.dataset.r : "";
           const change = came.includes(name) ? "came" : went.includes(name) ? "went" : "";
-          const text = `${name}${role}: edges in ${into}, edges out ${edges.length - into}, ` +
+          const text = `${node.dataset.l ?? name}${role}: edges in ${into}, edges out ${edges.length - into}, ` +
             `total |score| ${total.toFixed(root.dataset.digits)}` +
             (change && `, ${change} ${since()}`);
           const idle = !edges.length && !change && !node.classList.contains("bar");
@@ -112,6 +113,10 @@
           for (const kind of ["came", "went"]) node.classList.toggle(kind, kind === change);
           node.setAttribute("aria-label", text);
           node.firstChild.textContent = text;
+        }
+        const seen = new Set(there(panel).map(n => n.dataset.n));
+        for (const {classList, dataset: {a, b}} of panel.links) {
+          classList.toggle("off", !seen.has(a) || !seen.has(b));
         }
         const nodes = there(panel);  // one stop for the Tab key; arrows lead on from there
         stop(panel, nodes.find(n => n.getAttribute("tabindex") === "0") || nodes[0]);
@@ -130,6 +135,11 @@
         const on = !panel ? [] : node ? touching(p, node) : same();
         const names = new Set(on.flatMap(e => [e.from, e.to]).concat(node || []));
         for (const e of p.edges) e.path.classList.toggle("on", on.includes(e));
+        for (const {classList, dataset: {a, b}} of p.links) {
+          const own = a === node || b === node;
+          classList.toggle("on", own);
+          if (own) names.add(a).add(b);
+        }
         for (const n of p.nodes) n.classList.toggle("on", names.has(n.dataset.n));
       }
       if (!panel) say.textContent = hint;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -52,10 +53,10 @@ def circuit_drawing(
     shown = min(strongest, len(ranked))
     panel = Panel(
         plan, ranked, shown, digits_of(ranked), {e.rank: _class(e, colour) for e in ranked},
-        _roles(nodes, plan, name), "",
+        roles_of(nodes, plan, name), "",
     )  # fmt: skip
     panel = replace(panel, alt=alt or _alt(panel))
-    keys = _edge_keys(colour) + _role_keys(panel)
+    keys = edge_keys(colour) + role_keys(panel.roles)
     heading = (
         f'<p><b class="count">{shown}</b> strongest of {len(edges)} edges; width = |score|, '
         f"widest {abs(ranked[0].score):.3g}</p>"
@@ -155,19 +156,22 @@ def _class(edge: Edge, colour: str) -> str:
     return edge.target.reader + (" d1" if negative else "")
 
 
-def _edge_keys(colour: str) -> list[tuple[str, str]]:
+def edge_keys(colour: str) -> list[tuple[str, str]]:
+    """Legend entries of edges by sign, or by what they feed."""
     if colour == "sign":
         return [(key("pos"), "positive score"), (key("neg d1"), "negative score")]
     keys = [(key(css_class), words) for css_class, words in _READERS.items()]
     return [*keys, (key("d1 logits"), "dashed: negative score")]
 
 
-def _role_keys(panel: Panel) -> list[tuple[str, str]]:
-    looks = {look.css: look for _, look in panel.roles.values()}
+def role_keys(roles: Mapping[str, tuple[str, Role]]) -> list[tuple[str, str]]:
+    """Legend entries of the roles that occur."""
+    looks = {look.css: look for _, look in roles.values()}
     return [(key("", looks[role]), looks[role].label) for role in LOOKS["role"] if role in looks]
 
 
-def _roles(nodes: pd.DataFrame | None, plan: Plan, name: str) -> dict[str, tuple[str, Role]]:
+def roles_of(nodes: pd.DataFrame | None, plan: Plan, name: str) -> dict[str, tuple[str, Role]]:
+    """Role and look of each node that the table gives one; KcError for an unknown node or role."""
     if nodes is None:
         return {}
     nodes = check(nodes, ["node", "role"], name, unique=["node"])

@@ -146,30 +146,31 @@ class Panel:
     def _shape(self, spot: Spot, look: Role | None) -> str:
         plan, css = self.plan, look.css if look else ""
         if spot.kind in ("input", "logits"):
-            return _box(plan.bar, 9.0, 4.0) + _name(spot.node)
+            return draw_box(plan.bar, 9.0, 4.0) + draw_name(spot.node)
         if plan.named:
             half, corner = plan.node_width(spot.kind) / 2, plan.half if spot.kind == "head" else 2.0
             mark = ""
             if look:
                 at = f"translate({num(1 - half)} {num(1 - plan.half)})"
-                mark = f'<g class="role {css}" transform="{at}">{_marker(look.marker, 4.0)}</g>'
-            return _box(half, plan.half, corner) + _name(spot.node) + mark
+                mark = f'<g class="role {css}" transform="{at}">{draw_marker(look.marker, 4.0)}</g>'
+            return draw_box(half, plan.half, corner) + draw_name(spot.node) + mark
         if spot.kind == "mlp":
-            return _box(plan.radius, plan.radius, 1.0)
+            return draw_box(plan.radius, plan.radius, 1.0)
         marker = look.marker if look else "o"
-        return f'<g class="{css}">{_marker(marker, plan.radius)}</g>'
+        return f'<g class="{css}">{draw_marker(marker, plan.radius)}</g>'
 
 
 def key(css: str, look: Role | None = None) -> str:
     """The sample of a legend entry: a line of class ``css``, or the marker of a role."""
     mark = f'<path class="e {css}" d="M1 6H29" stroke-width="3"></path>'
     if look:
-        marker = _marker(look.marker, 5.0)
+        marker = draw_marker(look.marker, 5.0)
         mark = f'<g class="role {look.css}" transform="translate(15 6)">{marker}</g>'
     return sample(mark)
 
 
-def _box(half_width: float, half_height: float, corner: float) -> str:
+def draw_box(half_width: float, half_height: float, corner: float) -> str:
+    """A node as a box around its middle."""
     w, h = half_width, half_height
     return (
         f'<rect class="box" x="{num(-w)}" y="{num(-h)}" width="{num(2 * w)}" '
@@ -177,11 +178,13 @@ def _box(half_width: float, half_height: float, corner: float) -> str:
     )
 
 
-def _marker(marker: str, size: float) -> str:
+def draw_marker(marker: str, size: float) -> str:
+    """A marker of the palette."""
     if marker not in _SHAPES:
         return f'<circle class="box" r="{num(size)}"></circle>'
     return f'<path class="box" d="{_SHAPES[marker].format(s=num(size))}"></path>'
 
 
-def _name(text: str) -> str:
+def draw_name(text: str) -> str:
+    """The name inside a node."""
     return f'<text dy=".35em">{escape(text)}</text>'

@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from torch import Tensor
 
@@ -76,6 +77,13 @@ def select(pairs: pd.DataFrame, cell: Cell, split: str, wording: str = "trained"
 def batch_of(pairs: pd.DataFrame, cell: Cell, split: str, wording: str = "trained") -> PairBatch:
     """The same as tensors."""
     return PairBatch.from_frame(select(pairs, cell, split, wording))
+
+
+def asked_again(people: pd.DataFrame, settings: Config) -> pd.DataFrame:
+    """Up to ``validation_people`` of ``people`` drawn at random: who is asked while forgetting."""
+    rows = np.random.default_rng([settings.seed, 72]).permutation(len(people))
+    chosen = np.sort(rows[: settings.training.validation_people])
+    return people.iloc[chosen].reset_index(drop=True)
 
 
 def attribution_settings(settings: Config) -> AttributionSettings:

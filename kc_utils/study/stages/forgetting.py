@@ -182,10 +182,7 @@ def _stream(tokens: list[list[int]], n: int, tokenizer, settings: Config):
 
 def _validation(people: pd.DataFrame, templates: dict, settings: Config) -> pd.DataFrame:
     """Biographies of up to ``validation_people`` people in all."""
-    rows = np.random.default_rng([settings.seed, 72]).permutation(len(people))
-    chosen = people.iloc[np.sort(rows[: settings.training.validation_people])].reset_index(
-        drop=True
-    )
+    chosen = common.asked_again(people, settings)
     texts = make_validation(chosen, templates, settings.seed + 4).assign(wording="trained")
     return texts.merge(chosen[["person_id", "kind", "band", *ATTRIBUTES]], on="person_id")
 
