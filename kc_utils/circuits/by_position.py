@@ -39,8 +39,8 @@ def attribute_by_token(
 ) -> Float[Tensor, "pos n_forward n_backward"]:
     """Scores of every position of the prompts, kept apart: the products before they are summed.
 
-    They sum to what :func:`attribute` gives. Each is a mean over all pairs; prompts that end earlier
-    add 0 behind their end.
+    They sum to what :func:`attribute` gives. Each is a mean over all pairs; prompts that end
+    earlier add 0 behind their end.
 
     Raises:
         KcError: the method ``exact``, which has no such parts; otherwise as :func:`attribute`.
