@@ -27,8 +27,11 @@ def cells(notebook: Path) -> list[dict]:
 
 
 def test_they_run_again_with_another_task(smoke_run: Path, tmp_path: Path) -> None:
+    """All that a task changes; where the parameter says that it is not used, nothing is new."""
     for name in NOTEBOOKS:
         source = ROOT / "notebooks" / f"{name}.ipynb"
+        if "# not used here" in "".join(cells(source)[0]["source"]):
+            continue
         parameters = {"run_dir": str(smoke_run), "task": "company"}
         papermill.execute_notebook(source, tmp_path / source.name, parameters, prepare_only=True)
     done = program("pytest", "--nbval-lax", "-p", "no:cacheprovider", "-n", "0", "-c", "/dev/null",
