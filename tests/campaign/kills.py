@@ -9,8 +9,8 @@ import signal
 import time
 from pathlib import Path
 
-from tests.campaign.commands import Command, Unbroken
-from tests.campaign.outcome import Outcome, finish, gone, members, start, whole
+from .commands import Command, Unbroken
+from .outcome import Outcome, finish, gone, members, start, whole
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SECONDS_TO_END = 120
