@@ -18,14 +18,15 @@ from pathlib import Path
 
 from kc_utils import ROOT, artifacts
 from kc_utils.runs.record import commit
-from tests.campaign.clocks import disturb
-from tests.campaign.commands import References
-from tests.campaign.damage import damage_files
-from tests.campaign.full_disk import fill_disks
-from tests.campaign.fuzz import fuzz
-from tests.campaign.kills import kill
-from tests.campaign.outcome import Outcome
-from tests.campaign.together import two_at_once
+
+from .clocks import disturb
+from .commands import References
+from .damage import damage_files
+from .full_disk import fill_disks
+from .fuzz import fuzz
+from .kills import kill
+from .outcome import Outcome
+from .together import two_at_once
 
 REPORT = ROOT / "book" / "reference" / "campaign.json"
 #: Attempts of each part at scale 1.

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kc_utils.runs.lock import lock_file
-from tests.campaign.commands import Command, Unbroken
-from tests.campaign.outcome import Outcome, finish, members, start, whole
+
+from .commands import Command, Unbroken
+from .outcome import Outcome, finish, members, start, whole
 
 DAY = 86_400
 JUMPING = Path(__file__).with_name("jumping")

@@ -7,9 +7,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.campaign.outcome import digests, finish, start
-from tests.facts_case import facts, folders, write
-from tests.small_runs import SETTINGS
+from .outcome import digests, finish, start
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # what it shares with the tests
+from facts_case import facts, folders, write
+from small_runs import SETTINGS
 
 SECONDS_UNDISTURBED = 1_800  # no command takes longer
 

@@ -10,7 +10,8 @@ import pandas as pd
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
-from tests.campaign.outcome import Outcome
+
+from .outcome import Outcome
 
 
 def damage_files(run_dir: Path, n: int, rng: random.Random, outcome: Outcome) -> None:

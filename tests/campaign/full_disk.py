@@ -6,8 +6,8 @@ import random
 import subprocess
 from pathlib import Path
 
-from tests.campaign.commands import Command, Unbroken
-from tests.campaign.outcome import Outcome, finish, leftovers, start, whole
+from .commands import Command, Unbroken
+from .outcome import Outcome, finish, leftovers, start, whole
 
 
 def fill_disks(command: Command, mount: Path, unbroken: Unbroken, n: int, most: int,

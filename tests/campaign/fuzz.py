@@ -16,7 +16,8 @@ from kc_utils.cli.main import app
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.facts.lines import read_facts
-from tests.campaign.outcome import Outcome
+
+from .outcome import Outcome
 
 _WORDS = st.text(max_size=30)
 _VALUES = st.recursive(

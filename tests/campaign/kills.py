@@ -9,8 +9,8 @@ import signal
 import time
 from pathlib import Path
 
-from tests.campaign.commands import Command, Unbroken
-from tests.campaign.outcome import Outcome, finish, gone, members, start, whole
+from .commands import Command, Unbroken
+from .outcome import Outcome, finish, gone, members, start, whole
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SECONDS_TO_END = 120
@@ -36,15 +36,19 @@ def kill(command: Command, folder: Path, unbroken: Unbroken, n: int, rng: random
     while killed < n and not outcome.over:
         process = start(*command.into(folder))
         time.sleep(rng.uniform(0.5, unbroken.seconds))
-        target = _target(process.pid, killed % 2 == 1, rng)
-        if process.poll() is not None or not _sent(target, SIGNALS[killed % len(SIGNALS)]):
+        how = SIGNALS[killed % len(SIGNALS)]
+        if process.poll() is not None:
             code, said = finish(process, SECONDS_TO_END)
             if not outcome.check(code == 0, f"{command.name}: exit code {code}: {_tail(said)}"):
                 return
             whole(command.name, folder, unbroken.tables, outcome)
             shutil.rmtree(folder)
             continue
-        _ended(command, process, target, SIGNALS[killed % len(SIGNALS)], unbroken, outcome)
+        target = _target(process.pid, killed % 2 == 1, rng)
+        if not _sent(target, how):  # a worker that has just ended
+            target = process.pid
+            process.send_signal(how)
+        _ended(command, process, target, how, unbroken, outcome)
         killed += 1
     code, said = finish(start(*command.into(folder)), 60 + 40 * unbroken.seconds)
     outcome.check(code == 0, f"{command.name} after kills: exit code {code}: {_tail(said)}")

@@ -7,8 +7,8 @@ import shutil
 import time
 from pathlib import Path
 
-from tests.campaign.commands import Command, Unbroken
-from tests.campaign.outcome import Outcome, finish, start, whole
+from .commands import Command, Unbroken
+from .outcome import Outcome, finish, start, whole
 
 
 def two_at_once(command: Command, folder: Path, unbroken: Unbroken, n: int, rng: random.Random,
