@@ -40,7 +40,7 @@ class Polished:
 
     @property
     def n_runs(self) -> int:
-        """Runs of a circuit that the polish took: its cost."""
+        """Runs of a circuit that the polish took, which are its cost."""
         return len(self.trials)
 
 
