@@ -39,7 +39,7 @@ ABLATIONS = ("corrupted", "zero", "mean")
 
 @dataclass(frozen=True)
 class References:
-    """Plain runs of a batch: logits where they are read, and what the corrupted run wrote.
+    """Plain runs of a batch: logits where they are read, and ``written`` by the corrupted run.
 
     Computed once per model and batch, then shared by all circuits that are evaluated there. k = 1,
     the last token, unless the batch has whole answers.

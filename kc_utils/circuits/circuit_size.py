@@ -67,7 +67,7 @@ def curve_circuits(
 ) -> dict[tuple[float, str], Circuit]:
     """The circuits of a size curve, by share and name (one of :data:`CIRCUITS`).
 
-    They are cut as :func:`kc_utils.circuits.circuit.top_n` does, by absolute score or by score.
+    They are cut as :func:`kc_utils.circuits.circuit.top_n` does, by ``absolute`` score or by score.
 
     Random circuits follow the discovered circuit's size after pruning, and share one ``seed``, so
     that a larger one mostly holds the smaller.

@@ -66,7 +66,18 @@ def edge_response(
 ) -> Float[Tensor, " share"]:
     """Mean effect when the edge (row, column) carries a share of its writer's change.
 
-    Share 0 is the clean run, share 1 the exact patch. KcError if there is no such edge.
+    Share 0 is the clean run, share 1 the exact patch.
+
+    Args:
+        adapter: of the model.
+        batch: the pairs.
+        edge: row and column of the graph.
+        shares: of the writer's change.
+        metric: one of :data:`kc_utils.circuits.metrics.METRICS`, or a function.
+
+    Raises:
+        KcError: there is no such edge; otherwise as
+            :func:`kc_utils.circuits.metrics.evaluate_metric`.
     """
     names = adapter.graph
     if not names.real_edges[edge]:

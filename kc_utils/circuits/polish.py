@@ -24,9 +24,13 @@ from kc_utils.errors import KcError
 class Polished:
     """What is left of a circuit, and every trial on the way.
 
-    ``trials``: edge, faithfulness (without it), n_edges (of the circuit without it, pruned) and
-    dropped, a row per run, in their order. ``finished``: whether every edge that is left was tried
-    after the last one that went, so that none of them can go alone.
+    Args:
+        circuit: what is left.
+        faithfulness: of what is left.
+        trials: edge, faithfulness (without it), n_edges (of the circuit without it, pruned) and
+            dropped, a row per run, in their order.
+        finished: whether every edge that is left was tried after the last one that went, so that
+            none of them can go alone.
     """
 
     circuit: Circuit
@@ -36,7 +40,7 @@ class Polished:
 
     @property
     def n_runs(self) -> int:
-        """Runs of a circuit that the polish took: its cost."""
+        """Runs of a circuit that the polish took, which are its cost."""
         return len(self.trials)
 
 
