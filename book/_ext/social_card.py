@@ -70,7 +70,7 @@ def describe(
 ) -> None:
     """Put description and card into the head of a page."""
     title = re.sub(r"<[^>]+>", "", html.unescape(str(context.get("title", ""))))
-    words = description(tree) or f"{title}, a page of the book {app.config.project}.".lstrip(", ")
+    words = description(tree) or f"{title or 'A page'} in the book {app.config.project}."
     base = address(app)
     card = {
         "og:title": title or app.config.project,
