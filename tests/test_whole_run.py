@@ -142,3 +142,20 @@ def test_without_expectations_only_the_step_is_named() -> None:
         run.begin("one", title="stage one")
         run.done("one", 1.0)
     assert out.getvalue() == "stage one\n"
+
+
+def test_on_a_terminal_one_bar_stays_over_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen, out = Terminal(), io.StringIO()
+    monkeypatch.setattr("sys.stderr", screen)
+    with whole_run(STEPS, Console(file=out, width=200)) as run:
+        for step, seconds in STEPS.items():
+            run.begin(step, title=f"stage {step}")
+            run.done(step, seconds)
+    shown = screen.getvalue()
+    assert "whole run" in shown and "40%" in shown and "100%" in shown
+    assert "8 to 12 minutes left" in shown and shown.rstrip().endswith("done")
+    assert out.getvalue().splitlines() == ["stage one", "stage two", "stage three"]

@@ -70,13 +70,13 @@ def describe(
 ) -> None:
     """Put description and card into the head of a page."""
     title = re.sub(r"<[^>]+>", "", html.unescape(str(context.get("title", ""))))
-    words = description(tree) or f"{title}, a page of the book {app.config.project}.".lstrip(", ")
+    words = description(tree) or f"{title or 'A page'} in the book {app.config.html_title}."
     base = address(app)
     card = {
-        "og:title": title or app.config.project,
+        "og:title": title or app.config.html_title,
         "og:description": words,
         "og:type": "article",
-        "og:site_name": app.config.project,
+        "og:site_name": app.config.html_title,
     }
     if base:
         card["og:url"] = f"{base}{page}.html"

@@ -207,7 +207,7 @@ def _steps(run: Run, stages: list[str]) -> list[Mapping[str, Any]]:
 
 def seconds_of_steps(run: Run, stages: list[str]) -> float:
     """Recorded seconds of the stages and of the notebooks that are executed again with them."""
-    return sum(step["seconds"] for step in _steps(run, stages))
+    return float(sum(step["seconds"] for step in _steps(run, stages)))
 
 
 def _twice(run: Run, growth: Growth, ratio: float | None) -> str:

@@ -53,7 +53,7 @@ def parameters(settings: Config, cost: Mapping[str, str]) -> str:
             continue
         inner = section.model_json_schema()["properties"]
         rows = [
-            _row(f"{name}.{key}", inner[key], default[name][key], here[name][key], cost)
+            _row(f"{name}.{key}", inner[key], default[name].get(key), here[name].get(key), cost)
             for key in section.model_fields
         ]
         folds.append(_fold(f"`{name}`", as_markdown(section.__doc__), rows))

@@ -40,10 +40,12 @@ def changed(settings: Config, parameter: str) -> Config:
     owner = Config.model_fields[section].annotation if section else Config
     schema = owner.model_json_schema()["properties"][key]
     plain = settings.model_dump(mode="json")
-    for value in _others((plain[section] if section else plain)[key], schema):
+    for value in _others((plain[section] if section else plain).get(key), schema):
         values = json.loads(json.dumps(plain))
         (values[section] if section else values)[key] = value
-        if parameter == "model.source":
+        if parameter == "model.revision":  # only what comes from the hub has one
+            values["model"]["source"] = "hub"
+        if parameter in ("model.source", "model.revision"):
             values["model"]["path"] = values["model"]["path"] or "somewhere"
         if parameter == "training.checkpoint_every":  # the two exclude each other
             values["training"]["checkpoint_epochs"] = []
@@ -91,5 +93,7 @@ def _others(value: Any, schema: dict[str, Any]) -> Iterator[Any]:
         yield from (value / 2, value * 2)
     elif value is None and schema.get("type") in ("integer", "number"):
         yield 1
+    elif schema.get("type") == "string" and "pattern" in schema:  # the name of a commit
+        yield from (digit * 40 for digit in "01" if digit * 40 != value)
     elif schema.get("type") == "string":
         yield f"{value or ''}x"
