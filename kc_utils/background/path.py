@@ -112,7 +112,7 @@ def edge_errors(
 
 
 def edge_along_path(
-    adapter: Adapter, batch: PairBatch, edge: tuple[int, int], shares: Sequence[float]
+    adapter: Adapter, batch: PairBatch, edge: tuple[int, int], shares: np.ndarray
 ) -> pd.DataFrame:
     """The products that EAP-IG sums for one edge (row, column), token by token along the path.
 

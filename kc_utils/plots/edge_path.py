@@ -110,7 +110,9 @@ def _products(axis: Axes, total: pd.Series, points: Sequence[float], exact: floa
         axis.axhline(value, color=look.colour, linestyle=look.line)
     above = score >= exact
     for value, look, up in ((score, _SCORE, above), (exact, _EXACT, not above)):
-        axis.annotate(f"{value:.2f}", (0.02, value), (0, 3 if up else -3), color=look.colour,
-                      xycoords=("axes fraction", "data"), textcoords="offset points",
-                      va="bottom" if up else "top", weight="bold")  # fmt: skip
+        axis.annotate(
+            f"{value:.2f}", (1.02, value), (0, 1 if up else -1), color=look.colour, weight="bold",
+            xycoords=("axes fraction", "data"), textcoords="offset points",
+            va="bottom" if up else "top", annotation_clip=False,
+        )  # fmt: skip
     axis.set_ylabel("logits")
