@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 from drawings import classes, edges_of, nodes_of, rules_outside, svgs, title
-from kc_utils.background.wired import wired_batch, wired_model
 from tiny_models import tokenizer
 from watching import OVERFLOW, watch
 
 from kc_utils.analysis.token_edges import attention_links, strongest_token_edges
+from kc_utils.benchmark.linear import wired_batch, wired_model
 from kc_utils.circuits.attribution import AttributionSettings
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.by_position import attribute_by_token
