@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kc_utils.plots.canvas import label_outer, legend_below, line_handle, panels
-from kc_utils.plots.curves import Curves, draw_figure
+from kc_utils.plots.canvas import label_outer, legend_below, line_handle, panels, plain_log
 from kc_utils.plots.heat import heat
 from kc_utils.plots.style import (
     BLACK,
@@ -86,15 +85,23 @@ def roc_curves(curves: pd.DataFrame) -> Figure:
 def curves_by_method(curves: pd.DataFrame) -> Figure:
     """Faithfulness over the share of edges kept, a line per method and a panel per task.
 
-    Columns: task, method, share (above 0), faithfulness.
+    Columns: task, method, share (above 0, rising), faithfulness.
     """
     curves = check(curves, ["task", "method", "share", "faithfulness"], "curves_by_method",
                    unique=["task", "method", "share"])  # fmt: skip
-    named = curves.assign(method=[_look(method).label for method in curves["method"]])
-    spec = Curves("curves_by_method", "faithfulness", y="faithfulness", x="share",
-                  xlabel="share of edges kept (log scale)", colour="method", columns="task",
-                  log_x=True, height=3.0)  # fmt: skip
-    return draw_figure(named, spec)
+    tasks = list(dict.fromkeys(curves["task"]))
+    figure, axes = panels(1, len(tasks), height=3.0)
+    for axis, task in zip(axes[0], tasks, strict=True):
+        for method, curve in curves[curves["task"] == task].groupby("method", sort=False):
+            look = _look(method)
+            axis.plot(curve["share"], curve["faithfulness"], color=look.colour,
+                      marker=look.marker, linestyle=look.line)  # fmt: skip
+        axis.axhline(1, color=GREY, linewidth=0.8, zorder=1)
+        axis.set_title(task)
+        plain_log(axis, "x")
+    label_outer(axes, "share of edges kept (log scale)", ["faithfulness"])
+    legend_below(figure, [line_handle(_look(m)) for m in dict.fromkeys(curves["method"])])
+    return figure
 
 
 def _look(method: str) -> Look:
