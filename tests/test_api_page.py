@@ -209,7 +209,7 @@ def test_the_built_page_has_every_name_with_its_signature(page) -> None:
     assert set(described(PAGE)) <= heads.keys()
     shown = heads[f"{FACE}.attribute"].get_text(" ", strip=True)
     assert 'Float [ Tensor , "n_forward n_backward" ]' in shown
-    assert heads[f"{FACE}.neurons.strongest"].get_text().startswith("neurons.strongest")
+    assert heads[f"{FACE}.neurons.strongest"].get_text().strip().startswith("neurons.strongest")
     for name, head in heads.items():
         text = head.get_text()
         assert "kc_utils" not in text.replace("kc_utils.errors.KcError", ""), name

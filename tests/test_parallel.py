@@ -210,10 +210,13 @@ def test_jobs_that_hang_are_given_up_if_patience_is_set() -> None:
         assert run_jobs(square, [(2,), (3,)], "quick") == [4, 9]
 
 
+#: A shell lets what it starts in the background ignore Ctrl-C, and whoever that starts in turn.
 _LONG = """
+import signal
 import time
 from kc_utils.runs.jobs import run_jobs
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     print("started", flush=True)
     run_jobs(time.sleep, [(3600.0,), (3600.0,)], "sleep")
 """
