@@ -43,7 +43,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need the smoke run are marked. One file of them comes first, the others last.
 
-    So one worker makes the run while the other has something to do.
+    So one worker makes the run while the other has something to do. Of those at the end, files with
+    slow tests come first: no worker waits long for the last file of another.
     """
     for item in items:
         if "smoke_run" in getattr(item, "fixturenames", ()):
@@ -51,7 +52,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     needing = [i.path for i in items if i.get_closest_marker("run")]
     if needing:
         largest = max(needing, key=needing.count)
-        items.sort(key=lambda i: 0 if i.path == largest else 2 if i.path in needing else 1)
+        slow = {i.path for i in items if i.get_closest_marker("slow")}
+
+        def place(item: pytest.Item) -> int:
+            if item.path == largest or item.path not in needing:
+                return 0 if item.path == largest else 1
+            return 2 if item.path in slow else 3
+
+        items.sort(key=place)
 
 
 def environment() -> dict[str, str]:
