@@ -70,7 +70,7 @@ def faithfulness_by_size(
                 f = evaluation.result(circuit).faithfulness
                 rows.append((method, _SIGN[absolute], share, circuit.n_edges, f))
     progress(RANDOM)
-    for share, n in [(share, n) for _, _, share, n, _ in rows[: len(SHARES)]]:
+    for _, _, share, n, _ in rows[: len(SHARES)]:
         circuit = random_circuit(graph, n, seed)
         f = evaluation.result(circuit).faithfulness
         rows.append((RANDOM, "", share, circuit.n_edges, f))

@@ -124,12 +124,6 @@ def cases(noise: Sequence[float] = NOISE) -> list[tuple[KnownCircuit, float]]:
     return [(case, level) for case in KNOWN_CIRCUITS.values() for level in noise]
 
 
-def suite(methods: Sequence[str] = METHODS, seeds: Sequence[int] = (0, 1, 2)) -> pd.DataFrame:
-    """:func:`find_again` for all :func:`cases` and seeds, one below the other."""
-    tables = [find_again(case, methods, level, seed) for case, level in cases() for seed in seeds]
-    return pd.concat(tables, ignore_index=True)
-
-
 def _ranked(
     scores: Scores, graph: Graph, known: Edges
 ) -> tuple[Bool[np.ndarray, " n_edges"], Float[np.ndarray, " n_edges"]]:
