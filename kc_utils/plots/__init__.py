@@ -37,6 +37,7 @@ from kc_utils.plots.facts import (
     facts_roles,
     facts_transfer,
 )
+from kc_utils.plots.fold import folded
 from kc_utils.plots.forgetting import (
     elasticity,
     forgetting_curves,
@@ -99,6 +100,7 @@ __all__ = [
     "facts_roles",
     "facts_transfer",
     "faithfulness_curves",
+    "folded",
     "forgetting_curves",
     "forgetting_roles",
     "frequency_curve",
