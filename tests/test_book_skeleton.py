@@ -25,7 +25,8 @@ def faults(notebook: dict[str, Any]) -> list[str]:
     results = [i for i, h in enumerate(headings) if h.startswith("Result: ")]
     if not results or results != list(range(len(BEFORE), len(BEFORE) + len(results))):
         found.append("results do not stand between method and control")
-    if not re.match(r"# .+\n+\*\*In one sentence\.\*\* [A-Z].+\.\n", "".join(cells[0]["source"])):
+    opening = r"# .+\n\n\*\*(In one sentence|The claim)\.\*\* [A-Z].+\.\n\n"
+    if not re.match(opening, "".join(cells[0]["source"])):
         found.append("does not open with its claim in one sentence")
     glance = _between(cells, "## At a glance", "## How it is measured")
     if not any("figure" in cell["metadata"].get("tags", []) for cell in glance):
@@ -89,7 +90,7 @@ def test_chapter_has_the_common_shape(path: Path) -> None:
     [
         ("## Limitations", "## Limits", "headings"),
         ("## Result: ", "## ", "results"),
-        ("**In one sentence.** ", "", "one sentence"),
+        ("**The claim.** ", "", "one sentence"),
         ("{cite:t}`", "{cite:p}`", "further reading"),
         ("../book/exercises.md", "", "exercises"),
     ],

@@ -15,10 +15,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from kc_utils import ROOT, artifacts
@@ -32,7 +35,9 @@ from kc_utils.book import (
     run_tables,
 )
 from kc_utils.book.checkout import need_checkout
+from kc_utils.book.claim_box import with_box
 from kc_utils.book.exercises import published_notebook
+from kc_utils.book.ledger_words import without_controls
 from kc_utils.book.slides import NAME as SLIDES
 from kc_utils.book.slides import slides_of
 from kc_utils.book.social_image import NAME as CARD
@@ -41,6 +46,7 @@ from kc_utils.book.whole_book import NAME, write_whole_book
 from kc_utils.errors import KcError
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.runs.folder import Run
+from kc_utils.study.claims.entries import ledger_of
 
 logger = logging.getLogger(__name__)
 
@@ -174,17 +180,22 @@ def stored_notebooks(root: Path) -> list[Path]:
     return [p for f in (folder, folder / EXERCISES) for p in sorted(f.glob("*.ipynb"))]
 
 
-def clean_notebook(text: str, folders: dict[str, str]) -> bytes:
+def clean_notebook(
+    text: str, folders: dict[str, str], opening: Callable[[str], str] = lambda text: text
+) -> bytes:
     """An executed notebook for publication: no record of the machine, parameters and set-up folded.
 
     Args:
         text: the notebook's JSON.
         folders: absolute folder -> what to show in its place, in the order of replacement.
+        opening: what becomes of the text of the first cell.
     """
     for folder, shown in folders.items():
         text = text.replace(folder, shown)
     notebook: dict[str, Any] = json.loads(text)
     notebook["metadata"].pop("papermill", None)
+    first = notebook["cells"][0]
+    first["source"] = opening("".join(first["source"]))
     for cell in notebook["cells"]:
         cell["metadata"].pop("papermill", None)
         cell["metadata"].pop("execution", None)
@@ -223,6 +234,7 @@ def _prose(root: Path) -> dict[str, bytes]:
 def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
     folders = {f"{run.path}": f"runs/{run.name}", f"{root}/": "", f"{root}": "."}
     staged = {}
+    ledger = _ledger(root)
     for stored in stored_notebooks(root):
         name = stored.relative_to(root).as_posix()
         executed = run.path / name
@@ -241,11 +253,19 @@ def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
             text = executed.read_text(encoding="utf-8")
             if stored.parent.name == EXERCISES:
                 text = json.dumps(published_notebook(json.loads(text), stored), ensure_ascii=False)
-            content = clean_notebook(text, folders)
+            content = clean_notebook(text, folders, partial(with_box, stored.stem, ledger))
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
             raise KcError(f"{executed} is damaged: not a notebook ({error!r}).") from None
         staged[name] = content
     return staged
+
+
+def _ledger(root: Path) -> pd.DataFrame | None:
+    """The ledger of the stored sweep, without its control profiles."""
+    sweep = root / "book" / "reference" / "sweep"
+    if not (sweep / PROVENANCE).is_file():
+        return None
+    return without_controls(ledger_of(SweepTables.open(sweep)))
 
 
 def _write_if_changed(path: Path, content: bytes) -> None:

@@ -16,12 +16,10 @@ import pandas as pd
 from kc_utils.book import front_figure
 from kc_utils.book.evidence_words import seeds_sentence, shuffled_sentences
 from kc_utils.book.ledger_words import without_controls
+from kc_utils.book.verdict_marks import bar, first_up, interval, marked, models, short
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.study.claims.entries import ledger_of
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPEN, OPPOSITE, SMALLER
-
-#: How the profiles of the reference sweep are called where nobody knows their names yet.
-_BUILT = {"tiny": "built like GPT-2", "tiny-llama": "built like Llama"}
 
 
 @dataclass(frozen=True)
@@ -134,11 +132,8 @@ def findings(ledger: pd.DataFrame) -> str:
 def trained(ledger: pd.DataFrame) -> str:
     """Which models the answer is about."""
     seeds = ledger.groupby("profile", sort=False)["n_seeds"].max()
-    models = [
-        f"{n} {'model' if n == 1 else 'models'} {_BUILT.get(name, 'of this profile')} (`{name}`)"
-        for name, n in seeds.items()
-    ]
-    return f"Trained from scratch, each from another random start: {' and '.join(models)}."
+    said = " and ".join(f"{models(n, name)} (`{name}`)" for name, n in seeds.items())
+    return f"Trained from scratch, each from another random start: {said}."
 
 
 def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
@@ -152,9 +147,9 @@ def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
         parts = list(said)
     text = "; ".join(parts)
     measured = [r for r in rows if math.isfinite(r["difference"])]
-    numbers = [f"{_short(r['difference'], '+')} in `{r['profile']}`" for r in measured]
+    numbers = [f"{short(r['difference'], '+')} in `{r['profile']}`" for r in measured]
     told = f" ({answer.number}: {', '.join(numbers)})" if numbers else ""
-    return f"{text[0].upper()}{text[1:]}{told}." if rows else ""
+    return f"{first_up(text)}{told}." if rows else ""
 
 
 def _clause(answer: Answer, row: dict[str, Any]) -> str:
@@ -178,8 +173,7 @@ def cards(ledger: pd.DataFrame) -> str:
 
 
 def _verdict(row: dict[str, Any]) -> str:
-    css = str(row["verdict"]).replace(",", "").replace(" ", "-")
-    head = f"`{row['profile']}`: [{row['verdict']}]{{.verdict .verdict-{css}}}"
+    head = f"`{row['profile']}`: {marked(row['verdict'])}"
     return f"{head}\n\n[{numbers(row)}]{{.numbers}}"
 
 
@@ -187,25 +181,11 @@ def numbers(row: dict[str, Any]) -> str:
     """Effect, control, difference with its interval and seeds, margin, and the shuffled runs."""
     if math.isnan(row["difference"]):
         return f"{row['note']}".strip() or "Not measured."
-    quantity = row["quantity"][0].upper() + row["quantity"][1:]
-    matters = {"above": "+", "below": "-", "equal": "within "}[row["direction"]]
     told = (
-        f"{quantity}: {_short(row['effect'])}; control ({row['control']}): "
-        f"{_short(row['control_effect'])}. Difference {_interval(row, 'difference', 'n_seeds')}; "
-        f"margin {matters}{row['margin']:.2g}."
+        f"{first_up(row['quantity'])}: {short(row['effect'])}; control ({row['control']}): "
+        f"{short(row['control_effect'])}. Difference {interval(row, 'difference', 'n_seeds')}; "
+        f"margin {bar(row)}."
     )
     if math.isnan(row["shuffled"]):
         return told
-    return f"{told} With shuffled answers {_interval(row, 'shuffled', 'n_shuffled')}."
-
-
-def _interval(row: dict[str, Any], name: str, n: str) -> str:
-    ends = [row[f"{name}_low"], row[f"{name}_high"]]
-    none = any(map(math.isnan, ends))
-    interval = "no interval" if none else "95 %: {} to {}".format(*map(_short, ends))
-    return f"{_short(row[name], '+')} ({interval}; {row[n]} {'seed' if row[n] == 1 else 'seeds'})"
-
-
-def _short(number: float, sign: str = "") -> str:
-    """Two digits, and no powers of ten where nothing is left of them."""
-    return f"{number:{sign}.2g}" if abs(number) >= 0.001 else f"{number:{sign}.3f}"
+    return f"{told} With shuffled answers {interval(row, 'shuffled', 'n_shuffled')}."

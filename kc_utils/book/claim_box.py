@@ -1,0 +1,84 @@
+"""The box at the top of a chapter: what is claimed, and what was found over seeds.
+
+A chapter opens with its claim. Whether the claim holds is not for its author to say, so the box
+is made from the ledger of the stored sweep whenever the book is built.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from kc_utils.book.verdict_marks import BUILT, bar, first_up, interval, marked, models
+
+#: Chapter -> the claims of the ledger that it opens with.
+CHAPTERS = {
+    "03_circuit_discovery": ("faithful", "entropy-falls"),
+    "04_circuit_evaluation": ("faithful", "in-sample-published", "aligned-zero"),
+    "05_performance": ("relevant-progress", "relevant-hits", "frequent-circuit"),
+    "06_topology": ("knee-entropy", "knee-in-rise", "optimisation"),
+    "07_components": ("deep-first", "shallow-later", "mover-published"),
+    "08_forgetting": ("forgetting", "replay-returns", "circuit-returns"),
+    "13_relevance": ("relevance-known", "relevance-dose"),
+    "14_exposure": ("exposure-gain", "exposure-power-law", "varied-held-out"),
+    "15_strategies": (
+        "strategy-names-first-efficiency", "strategy-phase-efficiency",
+        "strategy-circuit-efficiency",
+    ),
+}  # fmt: skip
+_WHO = {"the paper": "The paper", "another paper": "Elsewhere", "this book": "Published"}
+
+
+def with_box(chapter: str, ledger: pd.DataFrame | None, source: str) -> str:
+    """The first cell of a chapter with the box behind its opening paragraph.
+
+    Args:
+        chapter: name of the notebook, without suffix.
+        ledger: :func:`~kc_utils.study.claims.entries.ledger_of` without the control profiles, or
+            None where no sweep is stored: no box then.
+        source: Markdown that begins with the title and one paragraph.
+
+    Returns:
+        ``source`` as it is where the ledger has none of the chapter's claims; a sweep without
+        experiments says nothing about theirs.
+    """
+    if ledger is None or not ledger["id"].isin(CHAPTERS.get(chapter, ())).any():
+        return source
+    title, opening, *rest = source.split("\n\n")
+    return "\n\n".join([title, opening, box(chapter, ledger), *rest])
+
+
+def box(chapter: str, ledger: pd.DataFrame) -> str:
+    """The box of a chapter in :data:`CHAPTERS`, as MyST Markdown."""
+    profiles = list(dict.fromkeys(ledger["profile"]))
+    where = f" in models {BUILT[profiles[0]]}" if profiles in ([name] for name in BUILT) else ""
+    lines = [f":::{{admonition}} What we find{where}", ":class: kc-claims", ""]
+    for name in CHAPTERS[chapter]:
+        if rows := ledger[ledger["id"] == name].to_dict("records"):
+            lines += [_claim(rows, named=not where), ""]
+    lines += ["Every claim, with its control, is in [the ledger](12_evidence.ipynb).", ":::"]
+    return "\n".join(lines)
+
+
+def _claim(rows: list[dict[str, Any]], named: bool) -> str:
+    first = rows[0]
+    published = f"*{_WHO[first['claimed_by']]}:* {first['paper']}."
+    found = [_found(row, named) for row in rows]
+    return "\\\n".join([f"**{first['claim']}.**", *found, published])
+
+
+def _found(row: dict[str, Any], named: bool) -> str:
+    """Verdict and numbers of one profile, on a line."""
+    said = f"{models(row['n_seeds'], row['profile'])}: " if named else ""
+    said += marked(row["verdict"])
+    if math.isnan(row["difference"]):
+        return said
+    said += (
+        f" {first_up(row['quantity'])}, less its control: "
+        f"{interval(row, 'difference', 'n_seeds')}; margin {bar(row)}."
+    )
+    if math.isnan(row["shuffled"]):
+        return said
+    return f"{said} Where nothing could be learned: *{row['shuffled_verdict']}*."

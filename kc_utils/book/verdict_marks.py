@@ -1,0 +1,48 @@
+"""How a verdict and its numbers are written on a page of Markdown."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+#: What the profiles of the reference sweep are, where nobody knows their names yet.
+BUILT = {"tiny": "built like GPT-2", "tiny-llama": "built like Llama"}
+
+
+def marked(verdict: str) -> str:
+    """The verdict in a frame of its own colour and line."""
+    css = verdict.replace(",", "").replace(" ", "-")
+    return f"[{verdict}]{{.verdict .verdict-{css}}}"
+
+
+def models(n: int, profile: str) -> str:
+    """``3 models built like GPT-2``."""
+    return f"{n} {'model' if n == 1 else 'models'} {BUILT.get(profile, 'of this profile')}"
+
+
+def interval(row: dict[str, Any], name: str, n: str) -> str:
+    """``+0.055 (95 %: 0.007 to 0.1; 3 seeds)`` from a row of the ledger over seeds.
+
+    ``name`` is the column of the mean, ``n`` that of the number of seeds.
+    """
+    ends = [row[f"{name}_low"], row[f"{name}_high"]]
+    none = any(map(math.isnan, ends))
+    told = "no interval" if none else "95 %: {} to {}".format(*map(short, ends))
+    return f"{short(row[name], '+')} ({told}; {row[n]} {'seed' if row[n] == 1 else 'seeds'})"
+
+
+def bar(row: dict[str, Any]) -> str:
+    """Which differences would matter in the claimed direction: ``+0.055`` or ``within 0.02``."""
+    return (
+        f"{({'above': '+', 'below': '-', 'equal': 'within '})[row['direction']]}{row['margin']:.2g}"
+    )
+
+
+def first_up(text: str) -> str:
+    """The text with a capital at its front."""
+    return text[0].upper() + text[1:]
+
+
+def short(number: float, sign: str = "") -> str:
+    """Two digits, and no powers of ten where nothing is left of them."""
+    return f"{number:{sign}.2g}" if abs(number) >= 0.001 else f"{number:{sign}.3f}"

@@ -1,0 +1,75 @@
+"""The box at the top of a chapter: its words follow the ledger, and it stands behind the claim."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ledger_rows import judged, main_ledgers
+
+from kc_utils.book.build import clean_notebook
+from kc_utils.book.claim_box import CHAPTERS, box, with_box
+from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPPOSITE, SMALLER
+from kc_utils.study.ledger import CLAIMS, EXPERIMENT_CLAIMS
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+CHAPTER = "05_performance"
+CLAIM = next(claim for claim in CLAIMS if claim.id == CHAPTERS[CHAPTER][0])
+PAGE = "# A title\n\n**The claim.** It is so.\n\nAnd more."
+
+
+def test_every_claim_is_in_the_ledger_and_its_chapter_exists_and_opens_with_a_claim() -> None:
+    known = {claim.id for claim in (*CLAIMS, *EXPERIMENT_CLAIMS)}
+    for chapter, ids in CHAPTERS.items():
+        first = json.loads((NOTEBOOKS / f"{chapter}.ipynb").read_text("utf-8"))["cells"][0]
+        assert "".join(first["source"]).split("\n\n")[1].startswith("**The claim.**"), chapter
+        assert ids and set(ids) <= known, chapter
+
+
+@pytest.mark.parametrize(
+    ("effect", "verdict"), [(3, HOLDS), (0.5, SMALLER), (0, NO_EFFECT), (-3, OPPOSITE)]
+)
+def test_the_verdict_is_that_of_the_ledger(effect: float, verdict: str) -> None:
+    said = box(CHAPTER, judged(main_ledgers(effect)))
+    assert said.count(f"[{verdict}]{{.verdict") == len(CHAPTERS[CHAPTER])
+    assert "models built like GPT-2" in said.splitlines()[0]
+    assert f"**{CLAIM.claim}.**" in said and f"*The paper:* {CLAIM.paper}." in said
+
+
+def test_two_profiles_are_named_on_lines_of_their_own() -> None:
+    both = judged(main_ledgers(3), main_ledgers(-3, profile="tiny-llama"))
+    lines = box(CHAPTER, both).splitlines()
+    at = next(i for i, line in enumerate(lines) if CLAIM.claim in line)
+    assert "built like GPT-2: [holds]" in lines[at + 1]
+    assert "built like Llama: [opposite]" in lines[at + 2]
+
+
+def test_what_was_not_measured_shows_no_number() -> None:
+    ledger = judged(main_ledgers(3))
+    unknown = ledger["id"].eq(CLAIM.id)
+    ledger.loc[unknown, ["difference", "difference_low", "difference_high"]] = float("nan")
+    ledger.loc[unknown, "verdict"] = NOT_MEASURED
+    line = box(CHAPTER, ledger).partition(CLAIM.claim)[2].splitlines()[1]
+    assert line.strip("\\") == f"[{NOT_MEASURED}]{{.verdict .verdict-not-measured}}"
+
+
+def test_the_box_stands_behind_the_first_paragraph_and_only_in_its_chapters() -> None:
+    ledger = judged(main_ledgers(3))
+    source = with_box(CHAPTER, ledger, PAGE)
+    before, after = source.split(box(CHAPTER, ledger))
+    assert before == "# A title\n\n**The claim.** It is so.\n\n" and after == "\n\nAnd more."
+    assert with_box("01_data_synthesis", ledger, PAGE) == PAGE
+    assert with_box(CHAPTER, None, PAGE) == PAGE
+    cell = {"cell_type": "markdown", "metadata": {}, "source": [PAGE]}
+    page = clean_notebook(
+        json.dumps({"cells": [cell], "metadata": {}}), {}, lambda text: text + " End."
+    )
+    assert json.loads(page)["cells"][0]["source"] == f"{PAGE} End."
+
+
+def test_claims_that_no_run_judged_are_left_out() -> None:
+    ledger = judged(main_ledgers(3))
+    assert with_box("13_relevance", ledger, PAGE) == PAGE  # a sweep without experiments
+    fewer = box(CHAPTER, ledger[ledger["id"] != CLAIM.id])
+    assert CLAIM.claim not in fewer and fewer.count("[holds]") == len(CHAPTERS[CHAPTER]) - 1
