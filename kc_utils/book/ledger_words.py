@@ -48,23 +48,19 @@ def without_controls(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def ledger_table(claims: pd.DataFrame) -> Styler:
-    """The ledger with wrapped cells: claim, who makes it, here, control, margin, verdict, why.
+    """The ledger of a run with wrapped cells: claim, effect and control, margin, verdict and why.
 
     Raises:
         KcError: if there are no rows.
     """
+    rows = claims.to_dict("records")
     shown = pd.DataFrame(
         {
             "claim": named(claims),
             "claimed by": reported(claims),
-            "here (95 % interval)": [measured(row) for row in claims.to_dict("records")],
-            "control": [controlled(row) for row in claims.to_dict("records")],
-            "margin": [
-                f"{r['margin']:.3g}: {r['margin_reason']}" for r in claims.to_dict("records")
-            ],
-            "verdict": claims["verdict"],
-            "why": [reason(row) for row in claims.to_dict("records")],
-            "chapter": claims["notebook"].str.partition("_")[0].astype(int).astype(str),
+            "here, and the control": [f"{measured(r)}. Control: {controlled(r)}." for r in rows],
+            "margin": [_margin(r) for r in rows],
+            "verdict": [f"{r['verdict'].capitalize()}. {reason(r)}".strip() for r in rows],
         }
     )
     return _wrapped(shown)
@@ -203,7 +199,7 @@ def verdict_counts(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def evidence_table(ledger: pd.DataFrame) -> Styler:
-    """Claim, who makes it, effect, control, difference, margin, verdict: one row per claim.
+    """The ledger over seeds with wrapped cells; profiles are named where there are several.
 
     Raises:
         KcError: if there are no rows.
@@ -214,17 +210,25 @@ def evidence_table(ledger: pd.DataFrame) -> Styler:
             "claim": named(ledger),
             "profile": ledger["profile"],
             "claimed by": reported(ledger),
-            "effect": [f"{r['quantity']}: {_over_seeds(r, 'effect')}" for r in rows],
-            "control": [f"{r['control']}: {_over_seeds(r, 'control_effect')}" for r in rows],
-            "difference (95 %)": [_over_seeds(r, "difference") for r in rows],
-            "margin": [f"{r['margin']:.3g}: {r['margin_reason']}" for r in rows],
-            "verdict": ledger["verdict"],
+            "effect, and its control": [_effect(r) for r in rows],
+            "difference": [f"{_over_seeds(r, 'difference')}; seeds: {r['n_seeds']}" for r in rows],
             "answers shuffled": [_over_seeds(r, "shuffled") for r in rows],
-            "seeds": ledger["n_seeds"],
-            "note": ledger["note"],
+            "margin": [_margin(r) for r in rows],
+            "verdict": [f"{r['verdict'].capitalize()}. {r['note']}".strip() for r in rows],
         }
     )
+    if ledger["profile"].nunique() == 1:
+        shown = shown.drop(columns="profile")
     return _wrapped(shown)
+
+
+def _effect(row: dict[str, Any]) -> str:
+    effect, control = (_over_seeds(row, name) for name in ("effect", "control_effect"))
+    return f"{row['quantity']}: {effect}. Control ({row['control']}): {control}."
+
+
+def _margin(row: dict[str, Any]) -> str:
+    return f"{row['margin']:.3g}: {row['margin_reason']}"
 
 
 def disagreements(ledger: pd.DataFrame) -> pd.DataFrame:
