@@ -44,8 +44,8 @@ MISTAKES = [
     ("09_claims", "task", "hobby", "city, company"),
     ("09_claims", "placebos", 0, NUMBERS_FROM_1),
     ("10_real_model", "task", "hobby", "city, company"),
-    ("11_circuit_engine", "task", "hobby", "city, company"),
-    ("11_circuit_engine", "kind", "K_real", KINDS),
+    ("11_methods", "task", "hobby", "city, company"),
+    ("11_methods", "kind", "K_real", KINDS),
     ("12_evidence", "task", "hobby", "city, company, major"),
     ("12_evidence", "chosen_profile", "tinny", STORED),
     ("13_relevance", "chosen_profile", "tinny", STORED),
@@ -58,8 +58,8 @@ MISTAKES = [
     ("background_3_patching", "most_edges", 0, NUMBERS_FROM_1),
     ("background_4_integrated_gradients", "most_edges", 2.5, NUMBERS_FROM_1),
     ("background_4_integrated_gradients", "steepness", 0, "numbers above 0"),
-    ("background_5_known_circuits", "noise", 2, "numbers from 0 to 1"),
-    ("background_5_known_circuits", "seeds", 0, NUMBERS_FROM_1),
+    ("background_6_known_circuits", "noise", 2, "numbers from 0 to 1"),
+    ("background_6_known_circuits", "seeds", 0, NUMBERS_FROM_1),
     ("explorer", "task", "hobby", "city, company"),
 ]  # fmt: skip
 

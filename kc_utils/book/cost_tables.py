@@ -85,7 +85,7 @@ ROWS: dict[str, Growth] = {
     "circuit.n_pairs": Growth("in proportion to pairs, up to the people there are", _PER_PAIR),
     "circuit.method": Growth(
         "EAP and RelP need one step where EAP-IG needs `circuit.steps`; see "
-        "[how circuits are found](../notebooks/11_circuit_engine.ipynb)"
+        "[every edge at once](../notebooks/background_5_every_edge.ipynb)"
     ),
     "circuit.steps": Growth(
         "in proportion, beside the two plain passes: a forward and a backward pass for each step",
