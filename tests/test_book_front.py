@@ -13,15 +13,18 @@ import pandas as pd
 import pytest
 from ledger_rows import judged, ledgers, main_ledgers, write_sweep
 
-from kc_utils.book import contents, front_figure, front_page
+from kc_utils.book import contents, front_answers, front_figure, front_page, front_panels
+from kc_utils.book.ledger_words import without_controls
 from kc_utils.plots.controls import signature
+from kc_utils.plots.front_panels import size_and_depth
 from kc_utils.plots.style import svg_bytes
 from kc_utils.runs.dataset import SweepTables
+from kc_utils.study.claims.entries import ledger_of
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, OPPOSITE, SMALLER, VERDICTS
 from kc_utils.study.ledger import CLAIMS
 
 ROOT = Path(__file__).resolve().parent.parent
-ANSWERED = [answer.id for answer in front_page.ANSWERS]
+ANSWERED = [answer.id for answer in front_answers.ANSWERS]
 #: Claims of difference with an answer: an effect of so many margins gives this verdict.
 EFFECTS = {HOLDS: 3.0, SMALLER: 0.5, NO_EFFECT: 0.0, OPPOSITE: -3.0}
 
@@ -35,28 +38,29 @@ def test_every_answer_is_a_main_claim_of_difference() -> None:
 
 @pytest.mark.parametrize("verdict", EFFECTS)
 def test_the_answer_follows_the_verdict(verdict: str) -> None:
-    said = front_page.findings(judged(main_ledgers(EFFECTS[verdict])))
-    for answer in front_page.ANSWERS:
+    said = front_answers.findings(judged(main_ledgers(EFFECTS[verdict])))
+    for answer in front_answers.ANSWERS:
         clauses = {v: answer.clause(v) for v in VERDICTS}
         assert len(set(clauses.values())) == len(VERDICTS)
         line = next(ln for ln in said.splitlines() if answer.number in ln)
-        assert line.lower().startswith(f"- {clauses[verdict].lower()} (")
+        assert line.lower().startswith(f"- **{clauses[verdict].lower()}** (")
+        assert f"The paper: {answer.published}; [chapter " in line
 
 
 def test_two_seeds_decide_nothing_and_still_show_their_numbers() -> None:
     table = judged(main_ledgers(3, seeds=2))
-    said, shown = front_page.findings(table), front_page.cards(table)
+    said, shown = front_answers.findings(table), front_page.cards(table)
     assert "Seeds computed so far: 2 of `tiny`. Fewer than 3 decide nothing" in said
-    assert said.count("It is open whether") == len(ANSWERED) and "+0.3 in `tiny`" in said
+    assert said.count("**It is open whether") == len(ANSWERED) and ": +0.3)" in said
     assert f"[{HOLDS}]" not in shown and shown.count("(no interval; 2 seeds)") >= len(ANSWERED)
 
 
 def test_profiles_that_disagree_stand_in_one_sentence_and_one_card() -> None:
     both = judged(main_ledgers(3), main_ledgers(-3, profile="tiny-llama"))
-    said = front_page.sentence(front_page.ANSWERS[0], both)
-    first, other = (front_page.ANSWERS[0].clause(v) for v in (HOLDS, OPPOSITE))
-    assert said.startswith(f"In `tiny`, {first}; in `tiny-llama`, {other} (lead in accuracy: ")
-    assert said.endswith("+0.3 in `tiny`, -0.3 in `tiny-llama`).")
+    said = front_answers.sentence(front_answers.ANSWERS[0], both)
+    first, other = (front_answers.ANSWERS[0].clause(v) for v in (HOLDS, OPPOSITE))
+    assert said.startswith(f"**In `tiny`, {first}; in `tiny-llama`, {other}** (")
+    assert ": +0.3 in `tiny`, -0.3 in `tiny-llama`). The paper: " in said
     card = front_page.cards(both).split(":::{grid-item-card}")[1]
     assert f"`tiny`: [{HOLDS}]" in card and f"`tiny-llama`: [{OPPOSITE}]" in card
 
@@ -64,10 +68,10 @@ def test_profiles_that_disagree_stand_in_one_sentence_and_one_card() -> None:
 def test_a_finding_that_needs_no_knowledge_says_so() -> None:
     real, shuffled = main_ledgers(3), main_ledgers(3, profile="tiny-shuffled")
     table = judged(real, shuffled)
-    told = front_page.findings(front_page.without_controls(table))
+    told = front_answers.findings(without_controls(table))
     assert told.count("the same shows where nothing could be learned") == len(ANSWERED)
-    assert "With shuffled answers +0.3" in front_page.cards(table)
-    assert "the same shows" not in front_page.findings(judged(real))
+    assert "With nothing to learn +0.3" in front_page.cards(table)
+    assert "the same shows" not in front_answers.findings(judged(real))
 
 
 def test_a_card_for_every_main_claim_and_no_other() -> None:
@@ -114,6 +118,7 @@ def test_a_sweep_gives_all_parts_and_the_same_bytes(tmp_path: Path) -> None:
     pages = front_page.pages(tmp_path)
     assert set(pages) == {
         "findings.md", "cards.md", "controls.md", "signature.md", "signature.svg",
+        "size_and_depth.md",
     }  # fmt: skip
     assert pages == front_page.pages(tmp_path)
     assert "tiny-shuffled" not in pages["findings.md"] + pages["cards.md"] + pages["signature.md"]
@@ -134,6 +139,34 @@ def test_the_figure_shows_real_profiles_with_their_shuffled_runs(tmp_path: Path)
     bends = front_figure.bends(sweep).set_index(["profile", "bend"])
     assert bends.loc[("tiny", "knee")].tolist() == [3.0, 2.0, 4.0]  # mean, first and last seed
     assert "onset" not in bends.index.get_level_values("bend")  # none is decided
+
+
+def test_a_seed_with_one_more_checkpoint_does_not_bend_the_mean() -> None:
+    epochs = pd.DataFrame({"seed": [0, 0, 0, 1, 1], "epoch": [0, 1.5, 2, 0, 2.0000001]})
+    kept = front_figure.at_common_epochs(epochs.assign(profile="tiny"), ["profile"])
+    assert kept["epoch"].tolist() == [0, 2, 0, 2]
+
+
+def test_size_and_depth_come_from_the_stored_sweep() -> None:
+    sweep = SweepTables.open(ROOT / "book" / "reference" / "sweep")
+    pages = front_panels.pages(sweep, without_controls(ledger_of(sweep)))
+    assert pages["size_and_depth.md"].count("{.verdict ") >= 3
+    curves = front_panels.curves(sweep).set_index(["picture", "series", "x"])["value"]
+    assert curves["size"]["own"].iloc[-1] == pytest.approx(1, abs=1e-3)  # all edges
+    assert curves["size"]["own"].iloc[0] < 0.5 > curves["size"]["random"].iloc[0]
+    assert set(curves["depth"].index.get_level_values("series")) >= {"own", "random"}
+    assert pages == front_panels.pages(sweep, without_controls(ledger_of(sweep)))
+
+
+def test_the_size_of_the_study_is_marked_and_profiles_have_rows() -> None:
+    rows = [(p, picture, "own", x, 0.5) for p in ("a", "b")
+            for picture in ("size", "depth") for x in (0.1, 1.0)]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["profile", "picture", "series", "x", "value"])
+    frame = frame.assign(low=np.nan, high=np.nan)
+    chosen = pd.DataFrame({"profile": ["b"], "share": [0.013]})
+    axes = size_and_depth(frame, chosen, 8).axes
+    assert [bool(axis.texts) for axis in axes] == [False, False, True, False]
+    assert axes[2].texts[0].get_text() == "1.3% of the edges" and axes[1].get_ylim() == (0, 7)
 
 
 def _curves(n_seeds: int) -> pd.DataFrame:

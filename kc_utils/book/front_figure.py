@@ -83,9 +83,21 @@ def curves(sweep: SweepTables) -> pd.DataFrame:
         other["profile"] = other["profile"].str.removesuffix(SHUFFLED)
         other = other[other["profile"].isin(table.loc[~shuffled, "profile"])]
         both = pd.concat([table[~shuffled], other], ignore_index=True)
+        both = at_common_epochs(both, ["profile", series])
         means = seed_means(both, ["profile", series, "epoch"], value)
         found.append(means.rename(columns={series: "series"}).assign(quantity=quantity))
     return pd.concat(found, ignore_index=True)
+
+
+def at_common_epochs(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The rows at epochs that all seeds of a curve have, with the epoch at two digits.
+
+    A seed that looked at one more checkpoint would bend the mean there towards itself.
+    ``keys`` tell the curves apart.
+    """
+    table = table.assign(epoch=table["epoch"].round(2))
+    seeds = table.groupby([*keys, "epoch"])["seed"].transform("nunique")
+    return table[seeds == table.groupby(keys)["seed"].transform("nunique")]
 
 
 def bends(sweep: SweepTables) -> pd.DataFrame:

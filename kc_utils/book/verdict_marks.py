@@ -46,3 +46,8 @@ def first_up(text: str) -> str:
 def short(number: float, sign: str = "") -> str:
     """Two digits, and no powers of ten where nothing is left of them."""
     return f"{number:{sign}.2g}" if abs(number) >= 0.001 else f"{number:{sign}.3f}"
+
+
+def chapter_link(notebook: str) -> str:
+    """``[chapter 5](../notebooks/05_performance.ipynb)``, from a page in ``book/``."""
+    return f"[chapter {int(notebook.partition('_')[0])}](../notebooks/{notebook}.ipynb)"

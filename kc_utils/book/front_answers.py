@@ -1,0 +1,151 @@
+"""The book's answer: a few claims of the ledger as sentences, with what the paper says of each.
+
+Nothing here knows how a claim came out. Every sentence has a wording for each verdict, and the
+tables of the stored sweep decide which one is printed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from kc_utils.book.evidence_words import seeds_sentence
+from kc_utils.book.verdict_marks import chapter_link, first_up, models, short
+from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPEN, OPPOSITE, SMALLER
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A claim of the ledger as part of the book's answer: a clause for each verdict.
+
+    ``number`` says what the difference of effect and control is a number of, ``published`` what
+    the paper reports.
+    """
+
+    id: str
+    question: str
+    holds: str
+    smaller: str
+    none: str
+    opposite: str
+    number: str
+    published: str
+
+    def clause(self, verdict: str) -> str:
+        """What was found, without the full stop."""
+        said = {HOLDS: self.holds, SMALLER: self.smaller, NO_EFFECT: self.none,
+                OPPOSITE: self.opposite, OPEN: f"it is open whether {self.question}",
+                NOT_MEASURED: f"it could not be measured whether {self.question}"}  # fmt: skip
+        return said[verdict]
+
+
+ANSWERS = (
+    Answer(
+        "faithful",
+        "circuits do better than random parts of the network of the same size",
+        "a circuit gives back far more of the model's answer about people it was not found on "
+        "than a random part of the network of the same size",
+        "a circuit gives back more of the model's answer than a random part of the network of the "
+        "same size, but by less than would matter",
+        "a circuit gives back no more of the model's answer than a random part of the network of "
+        "the same size",
+        "a circuit gives back less of the model's answer than a random part of the network of the "
+        "same size",
+        "share restored, beyond the random part's",
+        "0.85 to 0.95 restored, without random circuits beside it",
+    ),
+    Answer(
+        "relevant-progress",
+        "new facts about people whom the model already knew are learned sooner than new facts "
+        "about strangers",
+        "new facts about people whom the model already knew are learned sooner than new facts "
+        "about strangers",
+        "new facts about people whom the model already knew are learned sooner, but by less than "
+        "would matter",
+        "new facts about people whom the model already knew are learned no sooner than new facts "
+        "about strangers",
+        "new facts about strangers are learned sooner than new facts about people whom the model "
+        "already knew",
+        "lead in accuracy",
+        "a lead of 0.22 in GPT-2",
+    ),
+    Answer(
+        "knee-entropy",
+        "circuits form fast and then turn to slow refinement at a clear bend",
+        "circuits form fast and then turn to slow refinement at a clear bend",
+        "more circuits turn from fast forming to slow refinement than their controls do, but fewer "
+        "than would matter",
+        "circuits turn from fast forming to slow refinement no more often than their controls do",
+        "circuits turn from fast forming to slow refinement more rarely than their controls do",
+        "share of circuits with the bend, beyond the control's",
+        "such a bend in every curve",
+    ),
+    Answer(
+        "deep-first",
+        "a circuit that forms moves to deeper layers",
+        "while circuits form, they move to deeper layers",
+        "while circuits form, they move to deeper layers, but by less than would matter",
+        "while circuits form, they do not move to deeper layers",
+        "while circuits form, they move to shallower layers, not to deeper ones",
+        "shift in shares of the depth",
+        "deep layers come first, shallow ones later",
+    ),
+    Answer(
+        "circuit-returns",
+        "a circuit that training on other texts has changed comes back when a tenth of the old "
+        "texts is read again",
+        "a circuit that training on other texts has changed comes back when a tenth of the old "
+        "texts is read again",
+        "a circuit that training on other texts has changed comes back when a tenth of the old "
+        "texts is read again, but by less than would matter",
+        "a circuit that training on other texts has changed does not come back when a tenth of "
+        "the old texts is read again",
+        "a circuit that training on other texts has changed moves further away, even when a tenth "
+        "of the old texts is read again",
+        "overlap of edges regained, beyond the drift of further training",
+        "circuits bend and come back",
+    ),
+)
+
+
+def findings(ledger: pd.DataFrame) -> str:
+    """The answer: which models were trained, whether that is enough, and a sentence per claim."""
+    few = seeds_sentence(ledger)
+    found = [f"- {said}" for answer in ANSWERS if (said := sentence(answer, ledger))]
+    return "\n\n".join(filter(None, [trained(ledger), few, "\n".join(found)])) + "\n"
+
+
+def trained(ledger: pd.DataFrame) -> str:
+    """Which models the answer is about."""
+    seeds = ledger.groupby("profile", sort=False)["n_seeds"].max()
+    said = " and ".join(f"{models(n, name)} (`{name}`)" for name, n in seeds.items())
+    return f"Trained from scratch, each from another random start: {said}."
+
+
+def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
+    """What the ledger says of one claim: a clause for all profiles, or one for each verdict."""
+    rows = ledger[ledger["id"] == answer.id].to_dict("records")
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        said.setdefault(_clause(answer, row), []).append(f"`{row['profile']}`")
+    parts = [f"in {' and '.join(names)}, {clause}" for clause, names in said.items()]
+    if len(parts) == 1:
+        parts = list(said)
+    text = "; ".join(parts)
+    measured = [r for r in rows if math.isfinite(r["difference"])]
+    where = {r["profile"]: f" in `{r['profile']}`" * (len(rows) > 1) for r in rows}
+    numbers = [f"{short(r['difference'], '+')}{where[r['profile']]}" for r in measured]
+    told = f" ({answer.number}: {', '.join(numbers)})" if numbers else ""
+    if not rows:
+        return ""
+    source = f"The paper: {answer.published}; {chapter_link(rows[0]['notebook'])}."
+    return f"**{first_up(text)}**{told}. {source}"
+
+
+def _clause(answer: Answer, row: dict[str, Any]) -> str:
+    """A finding that runs with nothing to learn show as well is not told without them."""
+    also = row["verdict"] == HOLDS == row["shuffled_verdict"]
+    return answer.clause(row["verdict"]) + also * "; the same shows where nothing could be learned"

@@ -1,0 +1,90 @@
+"""The front page's second figure: a circuit's size and depth over the seeds of a sweep.
+
+It answers two questions at a glance: how few edges carry the answer, and whether the circuit moves
+through the layers as the paper says.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from kc_utils.analysis.stats.seeds import seed_means
+from kc_utils.book.front_figure import at_common_epochs
+from kc_utils.book.ledger_words import without_controls
+from kc_utils.book.verdict_marks import marked
+from kc_utils.plots.front_panels import size_and_depth
+from kc_utils.plots.style import svg_bytes
+from kc_utils.runs.dataset import SweepTables
+from kc_utils.study.claims.over_seeds import SHUFFLED
+
+FIGURE = "size_and_depth.svg"
+_NEEDED = ("sizes", "circuit_size", "centre_of_mass", "graph")
+_ALT = (
+    "Two line charts. Left, the share of the model's answer that the strongest edges restore, "
+    "against the share of edges kept, beside random edges. Right, the mean layer in which the "
+    "circuit's edges start, against the epoch, beside random circuits."
+)
+_CAPTION = (
+    "Left: how much of the model's answer is left when all edges but the strongest carry another "
+    "person's values, about people whom the circuit was not found on. The line is the size used in "
+    "the study. Right: the mean layer in which a circuit's edges start; by the paper's account it "
+    "rises first and falls later. Means over seeds, relations, types and bands. A circuit restores "
+    "the answer: {faithful}. Its edges first move deeper: {deep}; then shallower: {shallow}."
+)
+_CLAIMS = {"faithful": "faithful", "deep": "deep-first", "shallow": "shallow-later"}
+
+
+def pages(sweep: SweepTables, ledger: pd.DataFrame) -> dict[str, str]:
+    """The figure's directive and the figure; nothing where the sweep lacks their tables."""
+    if not all(sweep.has(name) for name in _NEEDED):
+        return {"size_and_depth.md": ""}
+    graph = without_controls(sweep.table("graph"))
+    figure = size_and_depth(curves(sweep), _chosen(sweep), int(graph["n_layers"].max()))
+    return {"size_and_depth.md": directive(ledger), FIGURE: svg_bytes(figure).decode()}
+
+
+def directive(ledger: pd.DataFrame) -> str:
+    """The figure with caption and alternative text; the caption holds the verdicts."""
+    said = {}
+    for name, claim in _CLAIMS.items():
+        verdicts = dict.fromkeys(ledger.loc[ledger["id"] == claim, "verdict"])
+        said[name] = " and ".join(map(marked, verdicts))
+    head = f"```{{figure}} generated/{FIGURE}\n:name: fig-size-depth\n:alt: {_ALT}\n\n"
+    return f"{head}{_CAPTION.format(**said)}\n```\n"
+
+
+def curves(sweep: SweepTables) -> pd.DataFrame:
+    """What circuits of each size restore, and the layer their edges start from: means over seeds.
+
+    Columns: profile, picture ("size", "depth"), series, x, value, low, high, n_seeds.
+    """
+    sizes = without_controls(sweep.table("sizes").query("ablation == 'corrupted'"))
+    restored = seed_means(sizes, ["profile", "circuit", "share"], "value")
+    restored = restored.rename(columns={"circuit": "series", "share": "x"})
+    return pd.concat(
+        [restored.assign(picture="size"), _depth(sweep).assign(picture="depth")],
+        ignore_index=True,
+    )
+
+
+def _depth(sweep: SweepTables) -> pd.DataFrame:
+    table = sweep.table("centre_of_mass")
+    shuffled = table["profile"].str.endswith(SHUFFLED)
+    real, learned = table[~shuffled], table[shuffled].copy()
+    learned["profile"] = learned["profile"].str.removesuffix(SHUFFLED)
+    found = []
+    for series, part, column in (
+        ("own", real, "source"),
+        ("random", real, "random_source"),
+        ("shuffled run", learned[learned["profile"].isin(real["profile"])], "source"),
+    ):
+        if len(part):
+            means = seed_means(at_common_epochs(part, ["profile"]), ["profile", "epoch"], column)
+            found.append(means.assign(series=series))
+    return pd.concat(found, ignore_index=True).rename(columns={"epoch": "x"})
+
+
+def _chosen(sweep: SweepTables) -> pd.DataFrame:
+    """The study's size as a share of the edges: profile, share; mean over seeds."""
+    sizes = without_controls(sweep.table("circuit_size"))
+    return sizes[sizes["chosen"]].groupby("profile", as_index=False, sort=False)["share"].mean()
