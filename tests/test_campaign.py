@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 from campaign import kills
 from campaign import outcome as outcomes
+from campaign.__main__ import merged
 from campaign.clocks import jumping, suspend
 from campaign.commands import Command, Unbroken
 from campaign.kills import kill
 from campaign.outcome import Outcome, digests, whole
+
+from kc_utils import artifacts
+from kc_utils.book import campaign_table
 
 #: A command that is quick the first time, then never ends twice, then is quick again. It counts by
 #: appending: a file that is written anew is empty for a moment, and could be seen or killed then.
@@ -114,3 +118,16 @@ def test_a_suspended_process_stands_still_and_goes_on() -> None:
     assert seen == ["T"] and process.returncode == 0
     suspend(process.pid, lambda: seen.append("nothing to suspend"))
     assert seen == ["T"]
+
+
+def test_parts_that_were_not_run_again_keep_their_report(tmp_path: Path) -> None:
+    report = tmp_path / "campaign.json"
+    made = {"tried": {"a bit": 3}, "failures": [], "seconds": 61, "git": "1234567890ab"}
+    assert merged(report, [{"part": "fuzz", **made}])["parts"][0]["part"] == "fuzz"
+    artifacts.write_json(report, merged(report, [{"part": "fuzz", **made}]))
+    newer = merged(report, [{"part": "damage", **made}, {"part": "fuzz", **made, "seconds": 120}])
+    assert [(p["part"], p["seconds"]) for p in newer["parts"]] == [("damage", 61), ("fuzz", 120)]
+    artifacts.write_json(report, newer)
+    page = campaign_table.pages(tmp_path)["campaign.md"]
+    assert page.count("| 3 | 0 |") == 2 and "| 2 | 1234567 |" in page
+    assert "No report" in campaign_table.pages(tmp_path / "none")["campaign.md"]

@@ -30,9 +30,9 @@ def pages(reference: Path) -> dict[str, str]:
             sum(n for kind, n in part["tried"].items() if not kind.startswith("not tried")),
             len(part["failures"]),
             f"{part['seconds'] / 60:.0f}",
+            (part["git"] or "not recorded")[:7],
         )
         for part in report["parts"]
     ]
-    header = ("what was done", "times", "not survived", "minutes")
-    said = f"Seed {report['seed']}, commit {report['git'] or 'not recorded'}.\n\n"
-    return {"campaign.md": said + table(header, rows)}
+    header = ("what was done", "times", "not survived", "minutes", "commit")
+    return {"campaign.md": table(header, rows)}

@@ -3,7 +3,8 @@
     python -m tests.campaign [--scale 1.0] [--seed 0] [--only kills,...] [--commands run,...]
 
 After ``--minutes 85`` no attempt begins, whatever is left to try; what is under way ends. It is not
-part of ``make test``. Its numbers are stored as JSON, and the book has a page of them.
+part of ``make test``. Its numbers are stored as JSON, part by part with the commit of each, and the
+book has a page of them; with ``--only`` the other parts keep theirs.
 """
 
 from __future__ import annotations
@@ -61,9 +62,16 @@ def main() -> int:
             share += SHARES[name] / sum(SHARES[n] for n in names)
             until = started + 60 * chosen.minutes * share
             outcomes.append(_timed(Outcome(name, until=until), parts[name]))
-    report = {"seed": chosen.seed, "scale": chosen.scale, "git": commit(), "parts": outcomes}
-    artifacts.write_json(chosen.out, report)
+    made = {"seed": chosen.seed, "scale": chosen.scale, "git": commit()}
+    artifacts.write_json(chosen.out, merged(chosen.out, [part | made for part in outcomes]))
     return int(any(part["failures"] for part in outcomes))
+
+
+def merged(path: Path, parts: Sequence[dict]) -> dict:
+    """The report with these parts; those of an earlier one that were not run again stay in it."""
+    stored = artifacts.read_json(path)["parts"] if path.is_file() else []
+    found = {part["part"]: part for part in [*stored, *parts]}
+    return {"parts": [found[name] for name in SHARES if name in found]}
 
 
 def _listed(parser: argparse.ArgumentParser, given: str | None, allowed: Iterable[str]) -> list:
