@@ -27,8 +27,8 @@ def pages(reference: Path) -> dict[str, str]:
     rows = [
         (
             _PARTS.get(part["part"], part["part"]),
-            sum(n for kind, n in part["tried"].items() if not kind.startswith("not tried")),
-            len(part["failures"]),
+            f"{sum(n for kind, n in part['tried'].items() if not kind.startswith('not tried')):,}",
+            f"{len(part['failures'])}",
             f"{part['seconds'] / 60:.0f}",
             (part["git"] or "not recorded")[:7],
         )
