@@ -76,11 +76,10 @@ def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
         said += f"Of these {equal} say that two things are equal, which is easy with no knowledge. "
     if both.empty:
         return said + f"None of the claims that hold in the real runs ({len(own)}) is among them."
-    main = both.loc[both["main"].astype(bool), "claim"]
+    claims = "; ".join(f"*{claim}*" for claim in both["claim"])
     return said + (
         f"Of the {len(own)} that hold in the real runs, {len(both)} hold here too, so they say "
-        "nothing about knowledge of people. "
-        + (f"Main claims among these: {'; '.join(main)}." if len(main) else "None is a main claim.")
+        f"nothing about knowledge of people: {claims}."
     )
 
 
