@@ -9,6 +9,7 @@ columns or has several rows for one point raises :class:`~kc_utils.errors.KcErro
 """
 
 from kc_utils.plots.acquisition import known_curves
+from kc_utils.plots.aligned import aligned_curves
 from kc_utils.plots.claims import claims_table, evidence_forest, verdict_bars
 from kc_utils.plots.components import (
     activation_ratio_lines,
@@ -19,13 +20,11 @@ from kc_utils.plots.components import (
 )
 from kc_utils.plots.controls import consistency, control_curves
 from kc_utils.plots.evaluation import (
-    aligned_curves,
     faithfulness_curves,
     hit_curves,
     recovery_classes,
     size_curve,
     transfer_curves,
-    transfer_matrix,
 )
 from kc_utils.plots.events import event_curves
 from kc_utils.plots.exposure import exposure_curves, exposure_means, exposure_retained
@@ -52,25 +51,32 @@ from kc_utils.plots.interactive.drawing_epochs import circuit_drawing_epochs
 from kc_utils.plots.interactive.figure import Drawing
 from kc_utils.plots.interactive.sliders import activation_slider, entropy_slider, lens_slider
 from kc_utils.plots.interactive.switches import switches
-from kc_utils.plots.logit_lens import logit_lens_lines, logit_lens_probability, logit_lens_rank
+from kc_utils.plots.logit_lens import logit_lens_lines, logit_lens_rank
 from kc_utils.plots.methods import score_distribution
 from kc_utils.plots.performance import (
     accuracy_curves,
+    accuracy_overview,
     confidence_curves,
     frequency_curve,
     lead_curve,
     published,
-    query_accuracy_bars,
 )
 from kc_utils.plots.relevance import old_answers, relevance_areas, relevance_curves
+from kc_utils.plots.spread import spread_curves
 from kc_utils.plots.style import set_style, svg_bytes
 from kc_utils.plots.tables import table
-from kc_utils.plots.topology import entropy_curves, jaccard_curves, phase_overview
+from kc_utils.plots.topology import (
+    entropy_curves,
+    jaccard_curves,
+    jaccard_spread,
+    phase_overview,
+)
 from kc_utils.plots.world import biography_lengths, frequency_histogram, pair_lengths, training_loss
 
 __all__ = [
     "Drawing",
     "accuracy_curves",
+    "accuracy_overview",
     "activation_ratio_lines",
     "activation_slider",
     "aligned_curves",
@@ -107,18 +113,17 @@ __all__ = [
     "frequency_histogram",
     "hit_curves",
     "jaccard_curves",
+    "jaccard_spread",
     "known_curves",
     "lead_curve",
     "lens_slider",
     "logit_lens_lines",
-    "logit_lens_probability",
     "logit_lens_rank",
     "mover_layers",
     "old_answers",
     "pair_lengths",
     "phase_overview",
     "published",
-    "query_accuracy_bars",
     "recovery_classes",
     "relevance_areas",
     "relevance_curves",
@@ -127,6 +132,7 @@ __all__ = [
     "score_distribution",
     "set_style",
     "size_curve",
+    "spread_curves",
     "strategy_curves",
     "strategy_trade_off",
     "svg_bytes",
@@ -134,6 +140,5 @@ __all__ = [
     "table",
     "training_loss",
     "transfer_curves",
-    "transfer_matrix",
     "verdict_bars",
 ]

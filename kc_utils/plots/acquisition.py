@@ -38,7 +38,7 @@ def known_curves(shares: pd.DataFrame) -> Figure:
         for i, group in enumerate(EXPOSURES)
     }
     looks = present(looks, shares["exposures"])
-    figure, axes, cells = split(shares, None, "kind", height=3.0)
+    figure, axes, cells = split(shares, None, "kind", height=2.4)
     for axis, part in cells:
         for group, look in looks.items():
             _steps(axis, part[part["exposures"] == group].sort_values("epoch"), look)

@@ -17,6 +17,7 @@ from kc_utils.plots.canvas import (
     label_outer,
     legend_below,
     line_handle,
+    mark_handle,
     panels,
     split,
 )
@@ -47,6 +48,8 @@ def role_shares(roles: pd.DataFrame) -> Figure:
 def role_map(heads: pd.DataFrame, epochs: Sequence[int | float] | None = None) -> Figure:
     """Roles on a map of heads (across) and layers (upwards), one panel per checkpoint.
 
+    A role is a colour and the mark in the middle of its cells.
+
     Columns: epoch, layer, head, role (mover, relation, mixture; None where the head is not in
     the circuit); optional in_circuit (bool), which does the same.
     ``epochs``: which checkpoints; by default the first, middle and last.
@@ -63,10 +66,8 @@ def role_map(heads: pd.DataFrame, epochs: Sequence[int | float] | None = None) -
         _roles(axis, heads[heads["epoch"] == epoch], size)
         axis.set_title(f"epoch {epoch:g}")
     label_outer(axes, "head (index)", [_DEPTH])
-    looks = LOOKS["role"].items()
-    found = [Patch(color=look.colour, label=f"{r[:2]}: {look.label}") for r, look in looks]
-    found.append(Patch(facecolor=LIGHT, label="not in the circuit"))
-    legend_below(figure, found)
+    found = [mark_handle(look) for look in LOOKS["role"].values()]
+    legend_below(figure, [*found, Patch(facecolor=LIGHT, label="not in the circuit")])
     return figure
 
 
@@ -77,13 +78,13 @@ def _roles(axis: Axes, part: pd.DataFrame, size: tuple[int, int]) -> None:
     cmap = mpl.colors.ListedColormap([look.colour for look in LOOKS["role"].values()])
     heat(axis, grid, limits=(-0.5, 2.5), cmap=cmap)
     axis.set_facecolor(LIGHT)
-    if size[0] > 16 or size[1] > 12:
-        return
-    for layer, head, role in part[["layer", "head", "role"]].itertuples(index=False):
-        if isinstance(role, str):
-            style = {"ha": "center", "va": "center", "size": 9}
-            colour = ink(LOOKS["role"][role].colour)
-            axis.text(head + 0.5, layer + 0.5, role[:2], color=colour, **style)
+    width, height = axis.get_position().size * axis.figure.get_size_inches() * 72  # points
+    side = 0.4 * min(height / size[0], width / size[1])
+    for role, look in LOOKS["role"].items():
+        here = part[part["role"] == role]
+        places = here["head"] + 0.5, here["layer"] + 0.5
+        style = {"marker": look.marker, "color": ink(look.colour), "linewidths": 0}
+        axis.scatter(*places, s=min(side, 7.0) ** 2, **style)
 
 
 @styled
@@ -212,7 +213,9 @@ def centre_of_mass(centres: pd.DataFrame) -> Figure:
     """
     if "value" not in centres and "source" in centres:
         centres = _long(centres)
-    spec = Curves("centre_of_mass", "centre of mass (layer)", line="circuit", from_zero=False)
+    spec = Curves(
+        "centre_of_mass", "centre of mass (layer)", line="circuit", from_zero=False, height=2.2
+    )
     return draw_figure(centres, spec)
 
 

@@ -75,7 +75,7 @@ def control_curves(curves: pd.DataFrame, quantity: str = "entropy") -> Figure:
     """
     name = "control_curves"
     curves = check(curves, ["epoch", "control", quantity], name)
-    figure, axes, cells = split(curves, None, "profile", height=2.8)
+    figure, axes, cells = split(curves, None, "profile", height=2.3)
     spec = Curves(name, "", colour="control", from_zero=False)
     looks = present(_CONTROLS, curves["control"])
     for axis, part in cells:
@@ -102,7 +102,7 @@ def consistency(curves: pd.DataFrame, floor: pd.DataFrame) -> Figure:
     floor = check(floor, ["epoch", "edge_jaccard", "node_jaccard"], name)
     kinds = [w for w in ("edge", "node") if f"{w}_jaccard_previous" in curves]
     rows = [*groups(curves, "profile")]
-    figure, axes = panels(len(rows), len(kinds), height=2.8)
+    figure, axes = panels(len(rows), len(kinds), height=2.3)
     for row, (profile, part) in zip(axes, rows, strict=True):
         level = floor if profile is None else floor[floor["profile"] == profile]
         for axis, what in zip(row, kinds, strict=True):

@@ -16,6 +16,7 @@ from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.plots.canvas import (
     CHANCE,
     EPOCH,
+    INTERVAL,
     chance_handle,
     chance_line,
     interval_handle,
@@ -50,6 +51,7 @@ class Curves:
     from_zero: bool = True
     chance: float | None = None
     chance_label: str = CHANCE
+    interval: str = INTERVAL
     height: float = 2.6
 
     def fitted_to(self, frame: pd.DataFrame) -> Curves:
@@ -212,5 +214,5 @@ def handles(frame: pd.DataFrame, spec: Curves) -> list[Artist]:
     if "expected" in frame:
         found.append(chance_handle("expected of a random choice"))
     if bounds(frame, spec.y):
-        found.append(interval_handle())
+        found.append(interval_handle(spec.interval))
     return found

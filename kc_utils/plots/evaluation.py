@@ -22,7 +22,6 @@ from kc_utils.plots.canvas import (
     split,
 )
 from kc_utils.plots.curves import Curves, bounds, draw_curve, draw_figure, finish
-from kc_utils.plots.heat import heat, limits_of
 from kc_utils.plots.style import (
     BLACK,
     DARK,
@@ -32,7 +31,6 @@ from kc_utils.plots.style import (
     LOOKS,
     Look,
     looks_for,
-    ordered,
     styled,
 )
 from kc_utils.plots.tables import check, check_known, groups, table
@@ -61,7 +59,8 @@ def hit_curves(
     if panel not in ("band", "kind"):
         raise KcError(f"panel is {panel!r}; allowed are 'band' and 'kind'.")
     colour = "kind" if panel == "band" else "band"
-    spec = Curves("hit_curves", ylabel, colour=colour, columns=panel, line=line, chance=chance)
+    look = {"colour": colour, "columns": panel, "line": line, "chance": chance, "height": 2.2}
+    spec = Curves("hit_curves", ylabel, **look)
     return draw_figure(evaluation, spec, ("kind", "band"))
 
 
@@ -72,89 +71,46 @@ def transfer_curves(transfer: pd.DataFrame, label: str = HIT) -> Figure:
     A column of panels per band of people and a row per kind; the colour is the band whose circuit
     runs, and a full line the band's own one.
 
-    Columns: epoch, band (whose people), source_band (whose circuit), value (share); optional kind,
-    low, high.
+    Columns: epoch, band (whose people), source_band (whose circuit; "random": circuits of the same
+    size), value (share); optional kind, low, high.
     """
     name, needed = "transfer_curves", ["epoch", "band", "source_band", "value"]
     transfer = check(transfer, needed, name, unique=[*needed[:3], "kind"])
-    figure, axes, cells = split(transfer, "kind", "band", height=2.5)
-    spec, looks = Curves(name, label), looks_for("band", transfer["source_band"])
+    figure, axes, cells = split(transfer, "kind", "band", height=2.3)
+    random = LOOKS["circuit"]["random"]
+    sources = transfer.loc[transfer["source_band"] != "random", "source_band"]
+    spec, looks = Curves(name, label), looks_for("band", sources)
     for axis, part in cells:
         for source, curve in groups(part, "source_band"):
             own = source == curve["band"].iloc[0]
-            look = replace(looks[source], line="-" if own else DASHED, hollow=not own)
+            look = replace(looks.get(source, random), line="-" if own else DASHED, hollow=not own)
             draw_curve(axis, curve, spec, look)
-        axis.set_title(axis.get_title().replace("\n", "\npeople: "))
+        title = axis.get_title()
+        axis.set_title(title.replace("\n", "\npeople: ") if "\n" in title else f"people:\n{title}")
     finish(axes, spec)
     label_outer(axes, spec.xlabel, [label] * len(axes))
     found = [line_handle(replace(look, label=f"circuit: {look.label}")) for look in looks.values()]
     found.append(line_handle(Look(DARK, "o", "circuit of another band", DASHED, True)))
+    if len(sources) < len(transfer):
+        found.append(line_handle(random))
     legend_below(figure, found + ([interval_handle()] if bounds(transfer, "value") else []))
     return figure
 
 
 @styled
-def transfer_matrix(transfer: pd.DataFrame, label: str = HIT) -> Figure:
-    """Heat map of the circuit's source band against the band it is run on, one panel per kind.
-
-    Columns: source_band (a band, or "random" for random circuits of the same size), target_band,
-    value; optional kind, low, high (written under the value), and circuit (own, random): rows of
-    random circuits then count as source "random".
-    """
-    needed, name = ["source_band", "target_band", "value"], "transfer_matrix"
-    transfer = check(transfer, needed, name)
-    if "circuit" in transfer:
-        source = transfer["source_band"].mask(transfer["circuit"] == "random", "random")
-        transfer = transfer.assign(source_band=source)
-    check(transfer, needed, name, unique=["source_band", "target_band", "kind"])
-    targets = ordered("band", transfer["target_band"])[::-1]
-    sources = ordered("band", transfer["source_band"])
-    figure, axes, cells = split(transfer, None, "kind", height=2.7)
-    limits = limits_of(transfer["value"], low=min(0.0, float(transfer["value"].min())))
-    for axis, part in cells:
-        grid = part.pivot(index="target_band", columns="source_band", values="value")
-        grid = grid.reindex(index=targets, columns=sources)
-        mesh = heat(axis, grid, limits=limits, labels=_texts(part, targets, sources))
-        axis.set_xlabel("circuit found on (band)")
-        if "random" in sources:
-            axis.axvline(sources.index("random"), color="white", linewidth=4)
-    axes[0, 0].set_ylabel("circuit run on (band)")
-    figure.colorbar(mesh, ax=axes, label=label, shrink=0.9, pad=0.02)
-    return figure
-
-
-def _texts(part: pd.DataFrame, targets: list[str], sources: list[str]) -> np.ndarray:
-    texts = np.full((len(targets), len(sources)), "", dtype=object)
-    limits = bounds(part, "value")
-    for row in part.to_dict("records"):
-        text = f"{row['value']:.2f}"
-        if limits:
-            text += f"\n{row[limits[0]]:.2f}-{row[limits[1]]:.2f}"
-        texts[targets.index(row["target_band"]), sources.index(row["source_band"])] = text
-    return texts
-
-
-@styled
-def aligned_curves(aligned: pd.DataFrame, ylabel: str = HIT) -> Figure:
-    """Performance of frozen topologies (Init, Before, After, Last), own and random circuits.
-
-    Columns: epoch, aligned, value; optional kind (rows), band (columns), low, high, chance.
-    """
-    spec = Curves("aligned_curves", ylabel, colour="aligned", rows="kind", height=2.8)
-    return draw_figure(aligned, spec, ("aligned",))
-
-
-@styled
-def faithfulness_curves(evaluation: pd.DataFrame, cut: tuple[float, float] | None = None) -> Figure:
-    """Faithfulness over training: rows are kinds, columns bands, colours ablations.
+def faithfulness_curves(evaluation: pd.DataFrame, colour: str = "ablation") -> Figure:
+    """Faithfulness over training, a column of panels per band.
 
     Columns: epoch, ablation (corrupted, zero, mean), value; optional kind, band, circuit (own,
     random), low, high. Full lines are the checkpoint's own circuit, dashed ones random circuits.
-    ``cut``: lowest and highest value that the axes show.
+    ``colour`` = "ablation" has a row of panels per kind, "kind" one row and needs one ablation.
     """
-    look = {"colour": "ablation", "line": "circuit", "rows": "kind", "height": 2.4}
+    if colour not in ("ablation", "kind"):
+        raise KcError(f"colour is {colour!r}; allowed are 'ablation' and 'kind'.")
+    rows = "kind" if colour == "ablation" else None
+    look = {"colour": colour, "line": "circuit", "rows": rows, "height": 2.4}
     spec = Curves("faithfulness_curves", FAITHFULNESS, **look)
-    return _with_reference(draw_figure(evaluation, spec, ("ablation",)), cut)
+    return _with_reference(draw_figure(evaluation, spec, ("ablation",)), None)
 
 
 @styled

@@ -27,27 +27,12 @@ def logit_lens_rank(lens: pd.DataFrame) -> Figure:
     Columns: epoch, layer, value (mean log10 rank; the column may also be called log10_rank);
     optional position (last, subject).
     """
-    return _map(lens, "rank", "logit_lens_rank")
-
-
-@styled
-def logit_lens_probability(lens: pd.DataFrame) -> Figure:
-    """Heat map of the right token's probability: layer (deep at top) x epoch.
-
-    Columns: epoch, layer, value (or a column probability); optional position (last, subject).
-    """
-    return _map(lens, "probability", "logit_lens_probability")
-
-
-def _map(lens: pd.DataFrame, quantity: Quantity, name: str) -> Figure:
-    lens = _checked(lens, quantity, name)
-    look = {"ylabel": LAYER, "label": LABELS[quantity], "row": 0.28}
-    cmap = f"{HEAT}_r" if quantity == "rank" else HEAT
-    figure, bar = layer_maps(lens, "position", "value", cmap=cmap, **look)
-    if quantity == "rank":
-        whole = range(int(bar.vmax) + 1)
-        bar.set_ticks([*whole], labels=[f"{10**i:,}" for i in whole])
-        bar.ax.invert_yaxis()
+    lens = _checked(lens, "rank", "logit_lens_rank")
+    look = {"ylabel": LAYER, "label": LABELS["rank"], "row": 0.28, "cmap": f"{HEAT}_r"}
+    figure, bar = layer_maps(lens, "position", "value", **look)
+    whole = range(int(bar.vmax) + 1)
+    bar.set_ticks([*whole], labels=[f"{10**i:,}" for i in whole])
+    bar.ax.invert_yaxis()
     return figure
 
 

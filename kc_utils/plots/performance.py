@@ -30,7 +30,6 @@ from kc_utils.plots.canvas import (
 )
 from kc_utils.plots.curves import (
     Curves,
-    bounds,
     draw,
     draw_curve,
     draw_figure,
@@ -44,17 +43,13 @@ from kc_utils.plots.style import (
     GREY,
     LOOKS,
     Look,
-    label_of,
     looks_for,
-    ordered,
     present,
     styled,
 )
 from kc_utils.plots.tables import check, groups, several
 
 ACCURACY = "first-token accuracy (share)"
-_SHORT = {"high": "high (> 5)", "medium": "medium (2-5)", "low": "low (1)"}
-_ABOVE = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 9}
 _GROUPS = {**LOOKS["kind"], "unseen": Look(BLACK, "^", "never written about")}
 _CONFIDENCE = {  # what is drawn, and the level of a guesser who knows the values
     "entropy": ("entropy (nats)", "guess_entropy"),
@@ -64,89 +59,61 @@ _CONFIDENCE = {  # what is drawn, and the level of a guesser who knows the value
 
 
 @styled
-def accuracy_curves(
-    acc: pd.DataFrame,
-    chance: float | None = None,
-    published: pd.DataFrame | None = None,
-    model: str = "gpt2",
-) -> Figure:
+def accuracy_curves(acc: pd.DataFrame, chance: float | None = None) -> Figure:
     """First-token accuracy of K_rel and K_compl, one panel per frequency band.
 
     Columns: epoch, kind, value (share); optional band, wording, low, high, chance.
-    ``published`` (columns model, kind, epoch, accuracy) adds a panel with the paper's curves of
-    ``model``, on the epoch axis of the paper's own run.
     """
-    spec = Curves("accuracy_curves", ACCURACY, line="wording", chance=chance)
-    if published is None:
-        return draw_figure(acc, spec, ("kind",))
-    acc, spec = prepare(acc, spec, ("kind",))
-    published = check(published, ["model", "kind", "epoch", "accuracy"], "accuracy_curves")
-    parts = [*groups(acc, spec.columns)]
-    n_rows = 2 if len(parts) > 1 else 1
-    figure, axes = panels(n_rows, -(-(len(parts) + 1) // n_rows), sharex=False)
-    for axis, (band, part) in zip(axes.flat, parts, strict=False):
-        draw(axis, part, spec, acc)
-        axis.set_title(label_of("band", band) if band else "this run")
-        axis.set_xlabel("epoch of this run")
-    _published_panel(axes.flat[len(parts)], published[published["model"] == model], model)
+    spec = Curves("accuracy_curves", ACCURACY, line="wording", chance=chance, height=2.2)
+    return draw_figure(acc, spec, ("kind",))
+
+
+@styled
+def accuracy_overview(
+    kinds: pd.DataFrame,
+    bands: pd.DataFrame,
+    published: pd.DataFrame,
+    model: str = "gpt2",
+    chance: float | None = None,
+) -> Figure:
+    """First-token accuracy by kind of subject, by frequency band, and as published.
+
+    Args:
+        kinds: columns epoch, kind, value (share); optional low, high, chance.
+        bands: columns epoch, band, value; optional low, high, chance.
+        published: columns model, kind, epoch, accuracy, as :func:`published` has them; drawn on
+            the epoch axis of the paper's own run.
+        model: the published model that is drawn.
+        chance: accuracy (share) of a guess, as a dotted line.
+    """
+    name = "accuracy_overview"
+    published = check(published, ["model", "kind", "epoch", "accuracy"], name)
+    figure, axes = panels(1, 3, height=2.3, sharex=False)
+    found: dict[str, Artist] = {}
+    parts = {"kind": (kinds, "known or new subjects"), "band": (bands, "by frequency")}
+    for axis, (colour, (curves, title)) in zip(axes[0], parts.items(), strict=False):
+        spec = Curves(name, ACCURACY, colour=colour, columns=None, chance=chance)
+        curves, spec = prepare(curves, spec, (colour,))
+        draw(axis, curves, spec, curves)
+        axis.set_title(title)
+        axis.set_xlabel(EPOCH)
+        entries = {str(handle.get_label()): handle for handle in handles(curves, spec)}
+        found = {label: handle for label, handle in found.items() if label not in entries} | entries
+    _published_panel(axes[0, 2], published[published["model"] == model], model)
     finish(axes, spec)
-    for spare in axes.flat[len(parts) + 1 :]:
-        spare.set_visible(False)
-    for row in axes:
-        row[0].set_ylabel(ACCURACY)
-    legend_below(figure, handles(acc, spec))
+    axes[0, 0].set_ylabel(ACCURACY)
+    legend_below(figure, list(found.values()))
     return figure
 
 
 def _published_panel(axis: Axes, curves: pd.DataFrame, model: str) -> None:
-    check(curves, ["kind"], f"accuracy_curves for the published model {model!r}")
-    spec = Curves("accuracy_curves", ACCURACY, y="accuracy")
+    check(curves, ["kind"], f"accuracy_overview for the published model {model!r}")
+    spec = Curves("accuracy_overview", ACCURACY, y="accuracy")
     for kind, curve in curves.groupby("kind", sort=False):
         draw_curve(axis, curve, spec, replace(LOOKS["kind"][kind], hollow=True))
-    axis.set_title(f"paper: {model}, all bands")
-    axis.set_xlabel("epoch of the paper's run")
+    axis.set_title(f"as published: {model}")
+    axis.set_xlabel("epoch (paper)")
     axis.set_facecolor("#F5F5F5")
-
-
-@styled
-def query_accuracy_bars(queries: pd.DataFrame) -> Figure:
-    """Share of queries whose whole answer is generated, by band, kind and wording.
-
-    Columns: kind, band, value (share); optional wording, low, high.
-    """
-    keys = ["kind", "band", "wording"]
-    queries = check(queries, ["kind", "band", "value"], "query_accuracy_bars", unique=keys)
-    bands, looks = ordered("band", queries["band"]), looks_for("kind", queries["kind"])
-    figure, axes, cells = split(queries, None, "wording")
-    for axis, part in cells:
-        _bars(axis, part, bands, looks)
-    axes[0, 0].set_ylim(0, max(0.05, min(1.08, axes[0, 0].get_ylim()[1] * 1.06)))
-    label_outer(axes, "frequency band (biographies per person)", ["query accuracy (share)"])
-    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0])
-    return figure
-
-
-def _bars(axis: Axes, part: pd.DataFrame, bands: list[str], looks: dict) -> None:
-    width = 0.8 / len(looks)
-    for i, (kind, look) in enumerate(looks.items()):
-        rows = part[part["kind"] == kind].set_index("band").reindex(bands)
-        x = np.arange(len(bands)) + (i - (len(looks) - 1) / 2) * width
-        value = rows["value"].to_numpy(float)
-        limits, errors = bounds(rows, "value"), None
-        top = value
-        if limits:
-            low, high = (rows[c].to_numpy(float) for c in limits)
-            errors, top = np.clip([value - low, high - value], 0, None), high
-        hatch = "" if i == 0 else "///"
-        style = {"color": look.colour, "edgecolor": "white", "hatch": hatch, "linewidth": 0.6}
-        axis.bar(x, value, width * 0.94, label=look.label, **style)
-        if errors is not None:
-            axis.errorbar(x, value, errors, fmt="none", ecolor="#333333", capsize=3, linewidth=1.1)
-        for xi, yi, vi in zip(x, top, value, strict=True):
-            if np.isfinite(vi):
-                axis.annotate(f"{vi:.2f}", (xi, yi), (0, 2), **_ABOVE)
-    axis.set_xticks(np.arange(len(bands)), [_SHORT.get(b, b) for b in bands])
-    axis.grid(axis="x", visible=False)
 
 
 @styled
@@ -156,7 +123,7 @@ def lead_curve(lead: pd.DataFrame, ylabel: str = "K_rel minus K_compl (share)") 
     Columns: epoch, value (share); optional band (one panel each), low, high.
     """
     look = {"colour": None, "from_zero": False, "chance": 0.0, "chance_label": "no lead"}
-    return draw_figure(lead, Curves("lead_curve", ylabel, **look))
+    return draw_figure(lead, Curves("lead_curve", ylabel, height=2.0, **look))
 
 
 @styled
@@ -172,7 +139,7 @@ def frequency_curve(curve: pd.DataFrame, fits: pd.DataFrame | None = None) -> Fi
     needed, name = ["kind", "frequency", "accuracy", "n_people"], "frequency_curve"
     keys = ["kind", "frequency", "profile", "wording", "seed"]
     curve = check(curve, needed, name, unique=keys)
-    figure, axes, cells = split(curve, "profile", "wording")
+    figure, axes, cells = split(curve, "profile", "wording", height=2.3)
     for axis, part in cells:
         _points_and_fits(axis, part, None if fits is None else _alike(fits, part))
     axes[0, 0].set_ylim(0, min(1.05, axes[0, 0].get_ylim()[1]))
@@ -236,7 +203,7 @@ def confidence_curves(unseen: pd.DataFrame) -> Figure:
     unseen = check(unseen, ["epoch", "group", *_CONFIDENCE], name, unique=keys)
     profiles = several(unseen, "profile")
     rows = list(dict.fromkeys(unseen["profile"])) if profiles else [None]
-    figure, axes = panels(len(rows), len(_CONFIDENCE), sharey=False)
+    figure, axes = panels(len(rows), len(_CONFIDENCE), height=2.3, sharey=False)
     spec, looks = Curves(name, "", colour="group"), present(_GROUPS, unseen["group"])
     for row, profile in zip(axes, rows, strict=True):
         part = unseen if profile is None else unseen[unseen["profile"] == profile]

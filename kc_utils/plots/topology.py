@@ -20,6 +20,7 @@ from matplotlib.patches import Patch
 
 from kc_utils.plots.canvas import chance_curve, chance_handle, label_outer, legend_below, panels
 from kc_utils.plots.curves import Curves, draw, draw_rows, finish, handles, prepare
+from kc_utils.plots.spread import spread_curves
 from kc_utils.plots.style import BLUE, DARK, GREY, LOOKS, styled
 from kc_utils.plots.tables import check
 
@@ -37,6 +38,7 @@ LABELS = {
 BENDS = {"onset": ":", "knee": (0, (5, 2))}
 """Line styles."""
 SHIFT = [f"{name}{end}" for name in BENDS for end in ("", "_low", "_high")]
+_SIMILARITIES = ("node_jaccard", "edge_jaccard", "edge_jaccard_previous")
 RANDOM_CIRCUITS = "random circuits of the same size"
 
 
@@ -66,8 +68,32 @@ def jaccard_curves(jaccard: pd.DataFrame, shift: pd.DataFrame | None = None) -> 
     random_edge_jaccard, random_node_jaccard, random_edge_jaccard_previous.
     """
     check(jaccard, ["epoch", "edge_jaccard"], "jaccard_curves")
-    rows = ("node_jaccard", "edge_jaccard", "edge_jaccard_previous")
-    return _stack(jaccard, rows, shift, "jaccard_curves", RANDOM_CIRCUITS)
+    return _stack(jaccard, _SIMILARITIES, shift, "jaccard_curves", RANDOM_CIRCUITS)
+
+
+def jaccard_spread(jaccard: pd.DataFrame) -> Figure:
+    """The same quantities side by side: median over bands with their range, a line per kind.
+
+    Columns: as for :func:`jaccard_curves`, and optional task (summed up like band); what random
+    circuits share is drawn as its mean over training.
+    """
+    check(jaccard, ["epoch", "edge_jaccard"], "jaccard_spread")
+    shared = [c for c in ("epoch", "task", "kind", "band") if c in jaccard]
+    parts = [
+        jaccard[shared].assign(
+            quantity=q, value=jaccard[q], chance=jaccard.get(f"random_{q}", np.nan)
+        )
+        for q in _SIMILARITIES
+        if q in jaccard
+    ]
+    return spread_curves(
+        pd.concat(parts, ignore_index=True),
+        "quantity",
+        {q: LABELS[q].removesuffix(" (share)") for q in _SIMILARITIES},
+        "Jaccard similarity (share)",
+        colour="kind" if "kind" in jaccard else None,
+        chance_label=RANDOM_CIRCUITS,
+    )
 
 
 def _stack(
