@@ -63,12 +63,21 @@ CASES = {
     "transfer_curves": Case(
         plots.transfer_curves, event_tables.transfer_curve, "epoch band source_band value"
     ),
-    "transfer_matrix": Case(
-        plots.transfer_matrix, tables.transfer, "source_band target_band value"
-    ),
     "aligned_curves": Case(plots.aligned_curves, tables.aligned, "epoch aligned value"),
     "faithfulness_curves": Case(
         plots.faithfulness_curves, tables.faithfulness, "epoch ablation value"
+    ),
+    "faithfulness_by_kind": Case(
+        plots.faithfulness_curves,
+        lambda: tables.faithfulness().query("ablation == 'corrupted'"),
+        "epoch ablation value",
+        {"colour": "kind"},
+    ),
+    "spread_curves": Case(
+        plots.spread_curves,
+        tables.faithfulness,
+        "epoch ablation value",
+        {"panel": "ablation", "titles": {"mean": "means"}, "ylabel": "F", "line": "circuit"},
     ),
     "size_curve": Case(plots.size_curve, tables.sizes, "share ablation value"),
     "recovery_classes": Case(
@@ -76,10 +85,12 @@ CASES = {
     ),
     # performance
     "accuracy_curves": Case(plots.accuracy_curves, tables.accuracy, "epoch kind value"),
-    "accuracy_published": Case(
-        plots.accuracy_curves, tables.accuracy, "epoch kind value", {"published": published}
+    "accuracy_overview": Case(
+        plots.accuracy_overview,
+        lambda: tables.accuracy_by("kind"),
+        "epoch kind value",
+        {"bands": tables.accuracy_by("band"), "published": published},
     ),
-    "query_accuracy_bars": Case(plots.query_accuracy_bars, tables.queries, "kind band value"),
     "lead_curve": Case(plots.lead_curve, tables.lead, "epoch value"),
     "frequency_curve": Case(
         plots.frequency_curve, more.frequency_curve, "kind frequency accuracy n_people"
@@ -102,6 +113,7 @@ CASES = {
     "jaccard_curves": Case(
         plots.jaccard_curves, tables.jaccard, "epoch edge_jaccard", {"shift": tables.shift()}
     ),
+    "jaccard_spread": Case(plots.jaccard_spread, tables.jaccard, "epoch edge_jaccard"),
     "phase_overview": Case(
         plots.phase_overview,
         tables.overview,
@@ -124,9 +136,6 @@ CASES = {
     ),
     "centre_of_mass": Case(plots.centre_of_mass, tables.centres, "epoch value"),
     "logit_lens_rank": Case(plots.logit_lens_rank, tables.lens, "epoch layer value"),
-    "logit_lens_probability": Case(
-        plots.logit_lens_probability, lambda: tables.lens("probability"), "epoch layer value"
-    ),
     "logit_lens_lines": Case(plots.logit_lens_lines, tables.lens, "epoch layer value"),
     # forgetting and the experiments
     "forgetting_curves": Case(

@@ -42,6 +42,12 @@ def accuracy() -> pd.DataFrame:
     return rising(grid(**CELLS, wording=["trained", "held_out"])).assign(chance=0.1)
 
 
+def accuracy_by(column: str) -> pd.DataFrame:
+    """Curves for each value of ``column``: kind or band."""
+    curves = {"epoch": EPOCHS, column: CELLS[column]}
+    return rising(grid(**curves)).assign(chance=0.1)
+
+
 def faithfulness() -> pd.DataFrame:
     return rising(grid(**CELLS, ablation=["corrupted", "zero", "mean"], circuit=["own", "random"]))
 
@@ -208,16 +214,6 @@ def edges(n_layers: int = 6, n_heads: int = 4, n: int = 60, stream: int = 0) -> 
 def hits(circuit: bool = True) -> pd.DataFrame:
     channels = {**CELLS, "circuit": ["own", "random"]} if circuit else CELLS
     return rising(grid(**channels)).assign(chance=0.05)
-
-
-def queries() -> pd.DataFrame:
-    return rising(grid(kind=KINDS, band=BANDS, wording=["trained", "held_out"]))
-
-
-def transfer() -> pd.DataFrame:
-    frame = grid(kind=KINDS, source_band=[*BANDS, "random"], target_band=BANDS)
-    value = np.where(frame["source_band"] == "random", 0.04, 0.5)
-    return frame.assign(value=value, low=value - 0.03, high=value + 0.03)
 
 
 def aligned() -> pd.DataFrame:

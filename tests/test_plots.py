@@ -21,7 +21,15 @@ from kc_utils.plots.heat import ink
 
 
 def test_every_public_figure_has_a_case() -> None:
-    helpers = {"Drawing", "exposure_means", "published", "set_style", "svg_bytes", "table"}
+    helpers = {
+        "Drawing",
+        "exposure_means",
+        "folded",
+        "published",
+        "set_style",
+        "svg_bytes",
+        "table",
+    }
     elsewhere = {  # test_attribution_graph.py, test_drawing.py, test_sliders.py, test_switches.py
         "attribution_graph",
         "circuit_drawing", "circuit_drawing_pair", "circuit_drawing_epochs",
@@ -66,12 +74,15 @@ def test_several_rows_for_one_point_are_refused_and_the_column_to_choose_is_name
     ("draw", "words"),
     [
         (lambda: plots.hit_curves(tables.hits(), panel="task"), "'band' and 'kind'"),
+        (lambda: plots.faithfulness_curves(tables.faithfulness(), "band"), "'ablation' and 'kind'"),
         (lambda: plots.role_map(tables.head_roles(), epochs=[3]), "epoch"),
         (lambda: plots.role_map(tables.head_roles().assign(role="boss")), "mover"),
         (lambda: plots.claims_table(tables.claims().assign(verdict="maybe")), "no effect"),
         (lambda: plots.logit_lens_lines(tables.lens(), "entropy"), "probability"),
         (
-            lambda: plots.accuracy_curves(tables.accuracy(), published=published, model="gpt9"),
+            lambda: plots.accuracy_overview(
+                tables.accuracy_by("kind"), tables.accuracy_by("band"), published, "gpt9"
+            ),
             "gpt9",
         ),
         (lambda: plots.score_distribution(tables.scores().assign(score=0.0)), "other than 0"),
@@ -125,11 +136,7 @@ def test_normalised_curves_have_the_bends_of_the_curves_in_nats() -> None:
 
 
 def test_tables_of_the_stages_are_read_as_they_are() -> None:
-    """Other names for the same columns: circuits as rows, wide controls, masks."""
-    transfer = tables.transfer().query("source_band != 'random'").assign(circuit="own")
-    random = transfer.query("source_band == target_band").assign(circuit="random", value=0.0)
-    drawn = plots.transfer_matrix(pd.concat([transfer, random])).axes[0].collections[0]
-    assert drawn.get_array().shape == (3, 4) and np.all(drawn.get_array()[:, 3] == 0)
+    """Other names for the same columns: wide controls, masks."""
     wide = pd.DataFrame({"epoch": [0, 1], "source": [2.0, 3.0], "random_source": 2.5})
     lines = plots.centre_of_mass(wide.assign(random_low=2.0, random_high=3.0)).axes[0].lines
     assert [list(line.get_ydata()) for line in lines] == [[2, 3], [2.5, 2.5]]
@@ -165,8 +172,11 @@ def test_without_any_fit_the_curves_are_drawn_all_the_same() -> None:
 
 
 def test_published_curves_are_not_cut_off_by_a_run_that_learned_nothing() -> None:
-    flat = tables.accuracy().assign(value=0.0, low=0.0, high=0.0)
-    top = plots.accuracy_curves(flat, published=published).axes[0].get_ylim()[1]
+    kinds, bands = (
+        tables.accuracy_by(column).assign(value=0.0, low=0.0, high=0.0)
+        for column in ("kind", "band")
+    )
+    top = plots.accuracy_overview(kinds, bands, published).axes[0].get_ylim()[1]
     assert top > published[published["model"] == "gpt2"]["accuracy"].max()
 
 

@@ -2,8 +2,10 @@
 
 import event_tables as tables
 import numpy as np
+import pandas as pd
 
 from kc_utils import plots
+from kc_utils.plots.style import LOOKS
 
 
 def test_native_circuits_are_full_lines_and_those_of_other_bands_dashed():
@@ -16,3 +18,17 @@ def test_native_circuits_are_full_lines_and_those_of_other_bands_dashed():
         np.testing.assert_allclose(styles["-"] - styles["--"], 0.1)
     own = table[table["band"] == table["source_band"]]
     assert all(len(axis.lines) == 1 for axis in plots.transfer_curves(own).axes)
+
+
+def test_random_circuits_are_grey_and_kinds_may_be_averaged():
+    table = tables.transfer_curve()
+    random = table[table["band"] == table["source_band"]].assign(source_band="random", value=0.05)
+    both = pd.concat([table, random])
+    keys = ["epoch", "band", "source_band"]
+    figure = plots.transfer_curves(both.groupby(keys, as_index=False)["value"].mean())
+    assert len(figure.axes) == len(tables.BANDS)
+    look = LOOKS["circuit"]["random"]
+    for axis in figure.axes:
+        grey = [line for line in axis.lines if line.get_color() == look.colour]
+        assert [set(line.get_ydata()) for line in grey] == [{0.05}]
+        assert axis.get_title().startswith("people:")

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kc_utils.plots.canvas import label_outer, legend_below, line_handle, panels
+from kc_utils.plots.canvas import EPOCH, legend_below, line_handle, panels
 from kc_utils.plots.curves import Curves, draw_curve, finish
 from kc_utils.plots.style import GREY, LOOKS, label_of, ordered, styled
 from kc_utils.plots.tables import check, check_known, groups
@@ -38,8 +38,10 @@ def aligned_curves(aligned: pd.DataFrame, ylabel: str = "Hit@10 (share)") -> Fig
     for axis, which in zip(axes[0], frozen, strict=False):
         axis.set_title(label_of("aligned", which))
     finish(axes, Curves(name, ylabel))
-    words = [label_of("ablation", ablation) if ablation else "" for ablation, _ in rows]
-    label_outer(axes, "epoch", [f"{ylabel}\n{word}".strip() for word in words])
+    for axis in axes[-1]:
+        axis.set_xlabel(EPOCH)
+    for axis, (ablation, _) in zip(axes[:, 0], rows, strict=True):
+        axis.set_ylabel(f"{label_of('ablation', ablation)}\n{ylabel}" if ablation else ylabel)
     _legend(figure, aligned, frozen)
     return figure
 
