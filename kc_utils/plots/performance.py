@@ -64,7 +64,7 @@ def accuracy_curves(acc: pd.DataFrame, chance: float | None = None) -> Figure:
 
     Columns: epoch, kind, value (share); optional band, wording, low, high, chance.
     """
-    spec = Curves("accuracy_curves", ACCURACY, line="wording", chance=chance, height=2.2)
+    spec = Curves("accuracy_curves", ACCURACY, line="wording", chance=chance, height=2.4)
     return draw_figure(acc, spec, ("kind",))
 
 
