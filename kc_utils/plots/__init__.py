@@ -9,7 +9,6 @@ columns or has several rows for one point raises :class:`~kc_utils.errors.KcErro
 """
 
 from kc_utils.plots.acquisition import known_curves
-from kc_utils.plots.aligned import aligned_curves
 from kc_utils.plots.claims import claims_table, evidence_forest, verdict_bars
 from kc_utils.plots.components import (
     activation_ratio_lines,
@@ -44,6 +43,7 @@ from kc_utils.plots.forgetting import (
     strategy_curves,
     strategy_trade_off,
 )
+from kc_utils.plots.frozen import aligned_curves
 from kc_utils.plots.interactive.attention import attention_figure
 from kc_utils.plots.interactive.attribution_graph import attribution_graph
 from kc_utils.plots.interactive.drawing import circuit_drawing, circuit_drawing_pair
