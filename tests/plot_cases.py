@@ -130,7 +130,6 @@ CASES = {
     # components
     "role_shares": Case(plots.role_shares, tables.role_shares, "epoch role value"),
     "role_map": Case(plots.role_map, tables.head_roles, "epoch layer head role"),
-    "mover_layers": Case(plots.mover_layers, tables.layers, "epoch layer count"),
     "activation_ratio_lines": Case(
         plots.activation_ratio_lines, lambda: tables.layers(first=-1), "epoch layer ratio"
     ),

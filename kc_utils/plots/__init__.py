@@ -13,7 +13,6 @@ from kc_utils.plots.claims import claims_table, evidence_forest, verdict_bars
 from kc_utils.plots.components import (
     activation_ratio_lines,
     centre_of_mass,
-    mover_layers,
     role_map,
     role_shares,
 )
@@ -119,7 +118,6 @@ __all__ = [
     "lens_slider",
     "logit_lens_lines",
     "logit_lens_rank",
-    "mover_layers",
     "old_answers",
     "pair_lengths",
     "phase_overview",

@@ -22,7 +22,7 @@ from kc_utils.plots.canvas import (
     split,
 )
 from kc_utils.plots.curves import Curves, draw_curve, draw_figure, epoch_looks
-from kc_utils.plots.heat import heat, ink, layer_maps
+from kc_utils.plots.heat import heat, ink
 from kc_utils.plots.style import GREY, LIGHT, LOOKS, Look, styled
 from kc_utils.plots.tables import check, check_known, choose
 
@@ -85,17 +85,6 @@ def _roles(axis: Axes, part: pd.DataFrame, size: tuple[int, int]) -> None:
         places = here["head"] + 0.5, here["layer"] + 0.5
         style = {"marker": look.marker, "color": ink(look.colour), "linewidths": 0}
         axis.scatter(*places, s=min(side, 7.0) ** 2, **style)
-
-
-@styled
-def mover_layers(movers: pd.DataFrame, label: str = "mover heads (count)") -> Figure:
-    """In which layers the mover heads sit, checkpoint by checkpoint.
-
-    Columns: epoch, layer, count (heads); optional kind (one panel each).
-    """
-    keys = ["epoch", "layer", "kind"]
-    movers = check(movers, ["epoch", "layer", "count"], "mover_layers", unique=keys)
-    return layer_maps(movers, "kind", "count", ylabel=_DEPTH, label=label)[0]
 
 
 @styled
