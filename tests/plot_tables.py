@@ -122,9 +122,7 @@ def layers(n_layers: int = 6, first: int = 0) -> pd.DataFrame:
     depth = (frame["layer"] + 1) / n_layers
     late = frame["epoch"] / 20
     ratio = 0.05 + 0.3 * (late * depth + (1 - late) * (1 - depth))
-    return frame.assign(
-        ratio=ratio, count=(5 * ratio * 4).round(), expected=0.2, low=0.16, high=0.24
-    )
+    return frame.assign(ratio=ratio, expected=0.2, low=0.16, high=0.24)
 
 
 def lens(quantity: str = "rank") -> pd.DataFrame:
