@@ -47,7 +47,6 @@ def hit_curves(
     evaluation: pd.DataFrame,
     panel: str = "band",
     chance: float | None = None,
-    ylabel: str = HIT,
     line: str = "circuit",
 ) -> Figure:
     """Share of queries whose right first token is among the circuit's ten best.
@@ -60,7 +59,7 @@ def hit_curves(
         raise KcError(f"panel is {panel!r}; allowed are 'band' and 'kind'.")
     colour = "kind" if panel == "band" else "band"
     look = {"colour": colour, "columns": panel, "line": line, "chance": chance, "height": 2.2}
-    spec = Curves("hit_curves", ylabel, **look)
+    spec = Curves("hit_curves", HIT, **look)
     return draw_figure(evaluation, spec, ("kind", "band"))
 
 
