@@ -21,7 +21,7 @@ from kc_utils.plots.canvas import (
     split,
 )
 from kc_utils.plots.curves import Curves, draw_curve, draw_figure, epoch_looks
-from kc_utils.plots.heat import heat, ink, layer_maps
+from kc_utils.plots.heat import heat, in_cell, layer_maps
 from kc_utils.plots.style import GREY, LIGHT, LOOKS, Look, styled
 from kc_utils.plots.tables import check, check_known, choose
 
@@ -81,9 +81,8 @@ def _roles(axis: Axes, part: pd.DataFrame, size: tuple[int, int]) -> None:
         return
     for layer, head, role in part[["layer", "head", "role"]].itertuples(index=False):
         if isinstance(role, str):
-            style = {"ha": "center", "va": "center", "size": 9}
-            colour = ink(LOOKS["role"][role].colour)
-            axis.text(head + 0.5, layer + 0.5, role[:2], color=colour, **style)
+            style = in_cell(LOOKS["role"][role].colour)
+            axis.text(head + 0.5, layer + 0.5, role[:2], **style)
 
 
 @styled
