@@ -48,7 +48,7 @@ def corner(image: Locator) -> str:
     box = image.bounding_box()
     clip = {"x": box["x"] + 3, "y": box["y"] + 3, "width": 2, "height": 2}
     pixel = Image.open(io.BytesIO(image.page.screenshot(clip=clip))).convert("RGB")
-    return "#%02x%02x%02x" % pixel.getpixel((0, 0))
+    return "#" + bytes(pixel.getpixel((0, 0))).hex()
 
 
 @pytest.mark.parametrize("name", PAGES)

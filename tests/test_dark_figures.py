@@ -30,7 +30,7 @@ MAPS["signed, half"] = [mpl.colors.to_hex(SIGNED(0.5 + i / 80)) for i in range(4
 
 
 def rule() -> tuple[list[tuple[str, float]], str]:
-    """Functions of the filter with their numbers, and the blend mode, as the style sheet has them."""
+    """Functions of the filter with their numbers, and the blend mode, from the style sheet."""
     (filters,) = re.findall(r"filter: (invert.*?);\s+mix-blend-mode: (\w+);", SHEET)
     found = re.findall(r"([\w-]+)\(([\d.]+)(?:deg)?\)", filters[0])
     return [(name, float(value)) for name, value in found], filters[1]
