@@ -19,6 +19,7 @@ from kc_utils.plots import (
     activation_slider,
     attention_figure,
     circuit_drawing_epochs,
+    circuit_over_training,
     entropy_slider,
     lens_slider,
 )
@@ -57,6 +58,13 @@ def circuit_table(n_edges: int = 250, n_epochs: int = 21) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def curves_table() -> pd.DataFrame:
+    """Accuracy and entropy of one kind and band, for the circuits of ``circuit_table``."""
+    part = entropy_table().query("kind == 'K_rel' and band == 'high'")
+    rise = 1 / (1 + np.exp(4.0 - part["epoch"]))
+    return part.assign(accuracy=0.05 + 0.9 * rise)[["epoch", "accuracy", "entropy", "kind"]]
+
+
 def patterns(heads: int = 4) -> np.ndarray:
     n = len(TOKENS)
     values = np.tril(np.random.default_rng([9, 3]).gamma(0.4, 1, (heads, n, n)) + 1e-6)
@@ -68,7 +76,7 @@ HEADS = ["a4.h2, mover head", "a5.h0, mover head", "a1.h1, relation head", "a3.h
 
 @cache
 def figure(name: str) -> Drawing:
-    """One of the five figures."""
+    """One of the six figures."""
     if name == "entropy":
         return entropy_slider(entropy_table(), tables.shift())
     if name == "activation":
@@ -77,10 +85,12 @@ def figure(name: str) -> Drawing:
         return lens_slider(lens_table())
     if name == "circuit":
         return circuit_drawing_epochs(circuit_table(), 6, 4, strongest=40)
+    if name == "training":
+        return circuit_over_training(curves_table(), circuit_table(60), 6, 4, strongest=20)
     return attention_figure(patterns(), TOKENS, HEADS, subject=(0, 4))
 
 
-NAMES = ("entropy", "activation", "lens", "circuit", "attention")
+NAMES = ("entropy", "activation", "lens", "circuit", "attention", "training")
 
 
 def frames(drawing: Drawing) -> dict[str, Any]:

@@ -35,6 +35,7 @@ MISTAKES = [
     ("05_performance", "task", "hobby", "city, company"),
     ("05_performance", "ablation", "mean", "corrupted, zero"),
     ("06_topology", "task", "hobby", "city, company"),
+    ("06_topology", "kind", "K_real", KINDS),
     ("06_topology", "band", "lowest", BANDS),
     ("07_components", "task", "hobby", "city, company"),
     ("07_components", "kind", "K_real", KINDS),

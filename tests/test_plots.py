@@ -30,9 +30,10 @@ def test_every_public_figure_has_a_case() -> None:
         "svg_bytes",
         "table",
     }
-    elsewhere = {  # test_attribution_graph.py, test_drawing.py, test_sliders.py, test_switches.py
+    elsewhere = {  # test_attribution_graph.py, test_drawing.py, test_over_training.py, ...
         "attribution_graph",
         "circuit_drawing", "circuit_drawing_pair", "circuit_drawing_epochs",
+        "circuit_over_training",
         "activation_slider", "attention_figure", "entropy_slider", "lens_slider", "switches",
     }  # fmt: skip
     assert set(plots.__all__) - helpers - elsewhere <= set(CASES)

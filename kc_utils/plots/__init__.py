@@ -48,6 +48,7 @@ from kc_utils.plots.interactive.attribution_graph import attribution_graph
 from kc_utils.plots.interactive.drawing import circuit_drawing, circuit_drawing_pair
 from kc_utils.plots.interactive.drawing_epochs import circuit_drawing_epochs
 from kc_utils.plots.interactive.figure import Drawing
+from kc_utils.plots.interactive.over_training import circuit_over_training
 from kc_utils.plots.interactive.sliders import activation_slider, entropy_slider, lens_slider
 from kc_utils.plots.interactive.switches import switches
 from kc_utils.plots.logit_lens import logit_lens_lines, logit_lens_rank
@@ -86,6 +87,7 @@ __all__ = [
     "circuit_drawing",
     "circuit_drawing_epochs",
     "circuit_drawing_pair",
+    "circuit_over_training",
     "claims_table",
     "confidence_curves",
     "consistency",

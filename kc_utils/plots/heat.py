@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from kc_utils.plots.canvas import EPOCH, label_outer, split
 from kc_utils.plots.style import HEAT
@@ -33,8 +36,8 @@ def heat(
     if labels is not None:
         for (i, j), text in np.ndenumerate(labels):
             if not np.ma.is_masked(values[i, j]):
-                colour = ink(mpl.colors.to_hex(mesh.cmap(mesh.norm(values[i, j]))))
-                axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=colour, size=9)
+                words = in_cell(mpl.colors.to_hex(mesh.cmap(mesh.norm(values[i, j]))))
+                axis.text(j + 0.5, i + 0.5, text, **words)
     return mesh
 
 
@@ -68,6 +71,17 @@ def ink(colour: str) -> str:
               for v in mpl.colors.to_rgb(colour))  # fmt: skip
     light = sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), shares, strict=True))
     return "black" if light > 0.179 else "white"
+
+
+def in_cell(colour: str) -> dict[str, Any]:
+    """How words stand in a cell of a ``colour``: in its ink, with an outline of the other ink.
+
+    The book's dark theme inverts lightness; there the outline helps words on middle shades.
+    """
+    words = ink(colour)
+    around = withStroke(linewidth=0.9, foreground="white" if words == "black" else "black")
+    style = {"ha": "center", "va": "center", "size": 9}
+    return style | {"color": words, "path_effects": [around]}
 
 
 def limits_of(values: pd.Series, low: float | None = None) -> tuple[float, float]:

@@ -128,7 +128,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "no effect": Look(BLACK, "s", "no effect"),
         "opposite": Look(VERMILION, "X", "opposite"),
         "open": Look(GREY, "D", "open", hollow=True),
-        "not measured": Look("#B5B5B5", "x", "not measured", hollow=True),
+        "not measured": Look("#A6A6A6", "x", "not measured", hollow=True),
     },
 }
 

@@ -83,7 +83,12 @@ def nice(low: float, high: float, most: int = 4) -> list[tuple[float, str]]:
 def epochs_of(epochs: Numbers, most: int = 6) -> list[tuple[float, str]]:
     """Ticks at some of the epochs, the last one among them."""
     step = max(1, -(-(len(epochs) - 1) // (most - 1)))
-    return [(e, f"{e:g}") for e in list(epochs)[::-1][::step][::-1]]
+    return [(e, epoch_word(e)) for e in list(epochs)[::-1][::step][::-1]]
+
+
+def epoch_word(epoch: float) -> str:
+    """An epoch to a hundredth: checkpoints may lie between whole epochs, after a whole step."""
+    return f"{round(epoch, 2):g}"
 
 
 def layers_of(layers: Sequence[int], most: int = 8) -> list[tuple[float, str]]:

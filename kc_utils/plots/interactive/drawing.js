@@ -41,10 +41,10 @@
     };
 
     const three = Intl.NumberFormat("en", {maximumSignificantDigits: 3, useGrouping: false});
-    const since = () => `since epoch ${frames.epochs[at - 1]}`;
+    const since = () => `since epoch ${frames.steps[at - 1]}`;
     const label = (edge, score) => edge.rank === Infinity
       ? `${edge.from} → ${edge.path.dataset.t}: rank ${edge.other} at epoch ` +
-        `${frames.epochs[at - 1]}, not among the strongest now`
+        `${frames.steps[at - 1]}, not among the strongest now`
       : `${edge.from} → ${edge.path.dataset.t}: score ${score < 0 ? "" : "+"}` +
         `${three.format(score)}, rank ${edge.rank}, ` +
         `${(100 * edge.size / frames.totals[at]).toFixed(1)}% of total |score|`;
@@ -57,7 +57,7 @@
       now.forEach(([i, score], rank) => {
         [edges[i].rank, edges[i].size] = [rank + 1, Math.abs(score)];
       });
-      const scores = new Map(now), most = edges[now[0][0]].size || 1;
+      const scores = new Map(now), most = edges[now[0]?.[0]]?.size || 1;
       edges.forEach((edge, i) => {
         const text = edge.text = label(edge, scores.get(i));
         for (const path of [edge.path, edge.hit]) path.firstChild.textContent = text;
@@ -75,7 +75,8 @@
         .filter(n => some.has(n) && !others.has(n) && !["input", "logits"].includes(n));
       const first = at === 0, nodes = first ? [[], []] : [only(here, there), only(there, here)];
       const list = names => names.join(", ") || "none";
-      root.querySelector(".told").textContent = `Epoch ${frames.epochs[at]}: ${now.length} ` +
+      if (frames.told) return nodes;  // a figure around the drawing has its own sentence
+      root.querySelector(".told").textContent = `Epoch ${frames.steps[at]}: ${now.length} ` +
         "strongest edges. " + (first ? "Nothing comes before this checkpoint." :
         `Of these, ${came.length} came ${since()}, and ${went.length} went. ` +
         `Nodes that came: ${list(nodes[0])}; that went: ${list(nodes[1])}.`);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -209,6 +209,7 @@ def assembled(
     alt: str,
     before: str = "",
     frames: str = "",
+    extra_sheets: Sequence[str] = (),
 ) -> Drawing:
     """Put the parts together; ``before`` stands on top, an epoch slider's ``frames`` at the end."""
     most, shown = max(len(p.edges) for p in panels), max(p.shown for p in panels)
@@ -221,7 +222,7 @@ def assembled(
         f"{before}{controls}{body}{legend(keys)}<p>{_PORTS}</p>"
         f'<p class="say" hidden="hidden">{_HINT}</p>{frames}'
     )
-    sheets = ("drawing", "controls") if frames else ("drawing",)
+    sheets = ("drawing", "controls", *extra_sheets) if frames else ("drawing",)
     scripts = ("drawing", "slides") if frames else ("drawing",)
     data = {"digits": panels[0].digits}
     return assemble(f"kc-drawing {kind}".strip(), inside, alt, sheets, scripts, data)

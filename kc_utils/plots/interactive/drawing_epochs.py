@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from kc_utils.errors import KcError
+from kc_utils.plots.interactive.axes import epoch_word
 from kc_utils.plots.interactive.drawing import assembled, digits_of, edge_name, ranked_edges
 from kc_utils.plots.interactive.drawing_plan import Plan
 from kc_utils.plots.interactive.drawing_svg import Edge, Panel, key
@@ -41,39 +42,56 @@ def circuit_drawing_epochs(
     epochs = sorted(float(e) for e in edges["epoch"].unique())
     if len(epochs) < 2:
         raise KcError(f"{_NAME} needs two epochs or more; the table has epoch {epochs[0]:g} only.")
-    plan, reach = Plan(n_layers, n_heads, _WIDE), max(_REACH, strongest)
+    plan = Plan(n_layers, n_heads, _WIDE)
+    panel, told, circuits = drawn_epochs(edges, epochs, plan, strongest, _NAME)
+    panel = replace(panel, alt=alt or _alt(panel, epochs, told))
+    steps = [epoch_word(epoch) for epoch in epochs]
+    frames = {"epochs": epochs, "steps": steps, "told": None, "lines": [], "moves": []} | circuits
+    body = f'{readout(told)}<div class="panels">{panel.svg()}</div>'
+    return assembled(
+        "kc-slides",
+        body,
+        change_keys(),
+        [panel],
+        panel.alt,
+        before=controls(steps),
+        frames=embedded(frames),
+    )
+
+
+def drawn_epochs(
+    edges: pd.DataFrame, epochs: list[float], plan: Plan, strongest: int, name: str
+) -> tuple[Panel, str, dict[str, list]]:
+    """The panel of the last epoch, its sentence, and what the script needs for every epoch.
+
+    An epoch without edges is an empty circuit. ``name`` is the figure that refuses a table.
+    """
+    reach = max(_REACH, strongest)
     tables = [edges[edges["epoch"] == epoch] for epoch in epochs]
-    found = [ranked_edges(t[["source", "target", "score"]], plan, strongest, _NAME) for t in tables]
-    found = [ranked[:reach] for ranked in found]
+    found = [
+        ranked_edges(t[["source", "target", "score"]], plan, strongest, name)[:reach]
+        if len(t)
+        else []
+        for t in tables
+    ]
     panel, told = _last(plan, found, epochs, strongest)
     places = {edge_name(e): i for i, e in enumerate(panel.edges)}
-    frames = {
-        "epochs": epochs,
-        "steps": [f"{epoch:g}" for epoch in epochs],
-        "told": None,
-        "lines": [],
-        "moves": [],
+    circuits = {
         "circuit": [[[places[edge_name(e)], e.score] for e in ranked] for ranked in found],
         "totals": [float(f"{t['score'].abs().sum():.6g}") for t in tables],
     }
-    panel = replace(panel, alt=alt or _alt(panel, epochs, told))
-    keys = [
+    return panel, told, circuits
+
+
+def change_keys() -> list[tuple[str, str]]:
+    """Legend entries of what stayed, came and went."""
+    return [
         (key("kept"), "also at the checkpoint before"),
         (key("new d1"), "came"),
         (key("gone d2"), "went"),
         (_node_key("came"), "node that came"),
         (_node_key("went"), "node that went"),
     ]
-    body = f'{readout(told)}<div class="panels">{panel.svg()}</div>'
-    return assembled(
-        "kc-slides",
-        body,
-        keys,
-        [panel],
-        panel.alt,
-        before=controls(frames["steps"]),
-        frames=embedded(frames),
-    )
 
 
 def _last(
@@ -89,7 +107,7 @@ def _last(
         if edge_name(edge) not in seen:
             seen.add(edge_name(edge))
             other = before.get(edge_name(edge), 0)
-            note = f"rank {other} at epoch {epochs[-2]:g}, not among the strongest now"
+            note = f"rank {other} at epoch {epoch_word(epochs[-2])}, not among the strongest now"
             rank = len(edges) + 1
             edges.append(replace(edge, score=0.0, rank=rank, share=0.0, other=other, note=note))
     was = {e.rank for e in edges if 0 < e.other <= strongest}
@@ -113,15 +131,16 @@ def _changes(
         {spot.node: spot for e in edges if e.rank in ranks for spot in (e.source, e.target)}
         for ranks in (now, was)
     )
-    since, changed, listed = f"since epoch {epochs[-2]:g}", {}, []
+    since, changed, listed = f"since epoch {epoch_word(epochs[-2])}", {}, []
     for css, some, others in (("came", here, there), ("went", there, here)):
         names = [n for n in some if n not in others and n not in ("input", "logits")]
         names.sort(key=lambda n: (-plan.place(some[n])[1], plan.place(some[n])[0]))
         changed |= {name: (css, f", {css} {since}") for name in names}
         listed.append(", ".join(names) or "none")
     told = (
-        f"Epoch {epochs[-1]:g}: {len(now)} strongest edges. Of these, {len(now - was)} came "
-        f"{since}, and {len(was - now)} went. Nodes that came: {listed[0]}; that went: {listed[1]}."
+        f"Epoch {epoch_word(epochs[-1])}: {len(now)} strongest edges. Of these, "
+        f"{len(now - was)} came {since}, and {len(was - now)} went. "
+        f"Nodes that came: {listed[0]}; that went: {listed[1]}."
     )
     return changed, told
 
@@ -129,7 +148,8 @@ def _changes(
 def _alt(panel: Panel, epochs: list[float], told: str) -> str:
     return (
         f"Circuit drawing of {panel.plan.n_layers} layers with {panel.plan.n_heads} heads and a "
-        f"slider over {len(epochs)} checkpoints from epoch {epochs[0]:g} to {epochs[-1]:g}. {told}"
+        f"slider over {len(epochs)} checkpoints from epoch {epoch_word(epochs[0])} to "
+        f"{epoch_word(epochs[-1])}. {told}"
     )
 
 

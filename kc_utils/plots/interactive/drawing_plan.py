@@ -43,12 +43,14 @@ class Spot:
 class Plan:
     """Coordinates of a drawing in SVG user units, y downwards.
 
-    ``width`` is that of the whole drawing; the height follows from the number of layers.
+    ``width`` is that of the whole drawing; the height follows from the number of layers, which
+    together are at most about ``tall`` units high.
     """
 
     n_layers: int
     n_heads: int
     width: float
+    tall: float = 760.0
 
     def __post_init__(self) -> None:
         if self.n_layers < 1 or self.n_heads < 1:
@@ -65,7 +67,7 @@ class Plan:
     @property
     def row(self) -> float:
         """Height of a layer."""
-        return min(72.0, max(16.0, 760.0 / self.n_layers))
+        return min(72.0, max(16.0, self.tall / self.n_layers))
 
     @cached_property
     def named(self) -> bool:

@@ -23,7 +23,7 @@ from kc_utils.plots.interactive.axes import (
     title,
 )
 from kc_utils.plots.interactive.figure import Drawing, sample
-from kc_utils.plots.interactive.slides import Slides, by_epoch
+from kc_utils.plots.interactive.slides import Slides, by_epoch, look_of
 from kc_utils.plots.style import LOOKS, label_of
 from kc_utils.plots.tables import check, groups
 from kc_utils.plots.topology import BENDS, bends_of, checked_bends
@@ -56,7 +56,7 @@ def entropy_slider(
     ends, across = (ticks[0][0], ticks[-1][0]), (epochs[0] - room, epochs[-1] + room)
     axes = Axes(34.0, width - 8, 32.0, height - 30, across, ends)
     share = " (and in % of the maximum)" if "normalised_entropy" in frame else ""
-    slides.tell([f"Epoch {e:g}, entropy in nats{share}:" for e in epochs])
+    slides.tell([f"Epoch {e}, entropy in nats{share}:" for e in slides.steps])
     bands = [*groups(frame, "band")]
     for band, part in bands:
         name = label_of("band", band) if band else ""
@@ -65,13 +65,12 @@ def entropy_slider(
         if np.isfinite(noise):
             inside.append(polyline("chance", [axes.left, axes.right], axes.up([noise, noise])))
         inside += [_bends(axes, m) for m in bends_of(shift, "entropy", band).to_dict("records")]
-        cursor = f'<path class="cursor" d="M0 {axes.top:g}V{axes.bottom:g}"></path>'
-        inside.append(slides.move(cursor, axes.across(epochs), [0.0] * len(epochs)))
+        inside.append(slides.cursor(axes))
         said = []
         for kind, line in groups(part, "kind"):
             what = f"The entropy of {kind or 'all kinds'}, {band or 'all bands'}"
             values = by_epoch(line.assign(one=0), "entropy", "one", epochs, what)[0].to_numpy()
-            inside += _curve(slides, axes, values, kind)
+            inside += slides.curve(axes, values, kind)
             said.append([_nats(row, kind) for row in line.sort_values("epoch").to_dict("records")])
         stop = "." if band == bands[-1][0] else ";"
         said = [", ".join(words) for words in zip(*said, strict=True)]
@@ -91,18 +90,6 @@ def _started(
     """
     frame = check(frame, columns, name, unique=[*columns[:-1], *optional])
     return frame, Slides(sorted(float(epoch) for epoch in frame["epoch"].unique()))
-
-
-def _look(column: str, value: str | None) -> tuple[str, str]:
-    """CSS class and marker of a line."""
-    return f"s-{value or 'all'}", LOOKS[column][value].marker if value else "o"
-
-
-def _curve(slides: Slides, axes: Axes, values: np.ndarray, kind: str | None) -> list[str]:
-    """A curve over epochs with a ring at the slider's epoch."""
-    (css, marker), x, y = _look("kind", kind), axes.across(slides.epochs), axes.up(values)
-    ring = slides.move('<circle class="ring" r="4.6"></circle>', x, y)
-    return [polyline(css, np.round(x, 1), np.round(y, 1), marker), f'<g class="{css}">{ring}</g>']
 
 
 def _nats(row: dict, kind: str | None) -> str:
@@ -127,7 +114,7 @@ def _bends(axes: Axes, mark: dict) -> str:
 
 def _entropy_keys(frame: pd.DataFrame, bends: pd.DataFrame, noise: float) -> list[tuple[str, str]]:
     found = [
-        (line_key(*_look("kind", kind)), label_of("kind", kind) if kind else "entropy")
+        (line_key(*look_of("kind", kind)), label_of("kind", kind) if kind else "entropy")
         for kind, _ in groups(frame, "kind")
     ]
     if np.isfinite(noise):
@@ -153,7 +140,7 @@ def activation_slider(activation: pd.DataFrame, alt: str | None = None) -> Drawi
     """
     needed = ["epoch", "layer", "ratio"]
     frame, slides = _started(activation, needed, ["kind"], "activation_slider")
-    slides.tell([f"Epoch {epoch:g}." for epoch in slides.epochs])
+    slides.tell([f"Epoch {epoch}." for epoch in slides.steps])
     bounds = [c for c in ("low", "high") if {"low", "high"} <= set(frame.columns)]
     highest = nice(0.0, float(frame[["ratio", *bounds[1:]]].max().max()), most=3)
     # One layer with few edges must not take all colours: the brightest stands for "and more".
@@ -210,7 +197,7 @@ def _profile(
     if ends:
         around = np.concatenate([ends[0], ends[1][:, ::-1]], axis=1)
         inside.append(slides.line("area", around, np.concatenate([y, y[::-1]])))
-    return inside + _then_and_now(slides, values, y, _look("kind", kind))
+    return inside + _then_and_now(slides, values, y, look_of("kind", kind))
 
 
 def _then_and_now(slides: Slides, x: np.ndarray, y: np.ndarray, look: tuple[str, str]) -> list[str]:
@@ -232,7 +219,7 @@ def _most_and_least(row: np.ndarray, layers: list[int], kind: str | None) -> str
 def _activation_keys(frame: pd.DataFrame, chance: bool, bright: float) -> list[tuple[str, str]]:
     more = " and more" if bright < frame["ratio"].max() else ""
     words = f"share of a layer's edges that the circuit keeps, 0 to {bright:.2f}{more}"
-    css, _ = _look("kind", next(groups(frame, "kind"))[0])
+    css, _ = look_of("kind", next(groups(frame, "kind"))[0])
     found = [(cells_key(), words), (line_key(f"{css} then"), "the profile of the first epoch")]
     if chance:
         area = sample('<g class="area"><path class="line" d="M1 1H29V11H1Z"></path></g>')
@@ -264,7 +251,7 @@ def lens_slider(lens: pd.DataFrame, alt: str | None = None) -> Drawing:
     }
     ticks = {"log10_rank": (decades, "rank (1 = best)"), "probability": (shares, "probability")}
     after = "after the last layer, rank (and probability) of the right token."
-    slides.tell([f"Epoch {epoch:g}, {after}" for epoch in slides.epochs])
+    slides.tell([f"Epoch {epoch}, {after}" for epoch in slides.steps])
     for kind, part in groups(frame, "kind"):
         name = label_of("kind", kind) if kind else "all kinds"
         inside = [title(name), *(a.y_ticks(*ticks[c]) for c, a in axes.items())]
@@ -275,14 +262,14 @@ def lens_slider(lens: pd.DataFrame, alt: str | None = None) -> Drawing:
             grids = [by_epoch(line, c, "layer", slides.epochs, what) for c in axes]
             for axis, grid in zip(axes.values(), grids, strict=True):
                 x, y = axis.across(grid.columns.to_numpy(float)), axis.up(grid.to_numpy(float))
-                inside += _then_and_now(slides, x, y, _look("band", band))
+                inside += _then_and_now(slides, x, y, look_of("band", band))
             said.append(_at_the_end(*(grid.to_numpy()[:, -1] for grid in grids), band))
         said = [", ".join(words) for words in zip(*said, strict=True)]
         slides.tell([f"{f'{kind}: ' if kind else ''}{words}." for words in said])
         words = f"Rank and probability of the right token by layer at one epoch: {name}."
         slides.panel(_WIDTH, _LENS, words, inside)
     bands = [band for band, _ in groups(frame, "band")]
-    keys = [(line_key(*_look("band", b)), LOOKS["band"][b or "all"].label) for b in bands]
+    keys = [(line_key(*look_of("band", b)), LOOKS["band"][b or "all"].label) for b in bands]
     keys.append((line_key("s-all then"), "dashed: the first epoch"))
     what = "Line charts of the logit lens by layer with an epoch slider."
     return slides.drawing(keys, what, alt, least=340)

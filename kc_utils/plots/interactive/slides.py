@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from kc_utils.errors import KcError
-from kc_utils.plots.interactive.axes import Numbers, polyline
+from kc_utils.plots.interactive.axes import Axes, Numbers, epoch_word, polyline
 from kc_utils.plots.interactive.figure import Drawing, as_json, assemble, legend
 from kc_utils.plots.markup import escape
+from kc_utils.plots.style import LOOKS
 
 Points = Numbers | Sequence[Sequence[float | int]]
 
@@ -36,9 +37,9 @@ class Slides:
         label: str = "epoch",
     ) -> None:
         self.epochs = None if epochs is None else [float(epoch) for epoch in epochs]
-        self.steps = list(steps) if epochs is None else [f"{epoch:g}" for epoch in epochs]
+        self.steps = list(steps) if epochs is None else [epoch_word(epoch) for epoch in epochs]
         self.label = label
-        self._panels: list[str] = []
+        self.panels: list[str] = []
         self._told: list[list[str]] = [[] for _ in self.steps]
         self._lines: list[tuple[list, list]] = []
         self._moves: list[tuple[list, list]] = []
@@ -63,7 +64,7 @@ class Slides:
 
     def panel(self, width: float, height: float, alt: str, marks: Sequence[str]) -> None:
         """Add a panel of ``marks`` with an alternative text."""
-        self._panels.append(
+        self.panels.append(
             f'<svg class="panel" viewBox="0 0 {width:g} {height:g}" role="img" '
             f'aria-label="{escape(alt)}">{"".join(marks)}</svg>'
         )
@@ -72,6 +73,29 @@ class Slides:
         """Add to what is said, and read out, at each step."""
         for told, more in zip(self._told, words, strict=True):
             told.append(more)
+
+    def curve(self, axes: Axes, values: Numbers, kind: str | None) -> list[str]:
+        """A curve over the epochs with a ring at that of the slider."""
+        (css, marker), x, y = look_of("kind", kind), axes.across(self.epochs), axes.up(values)
+        ring = self.move('<circle class="ring" r="4.6"></circle>', x, y)
+        line = polyline(css, np.round(x, 1), np.round(y, 1), marker)
+        return [line, f'<g class="{css}">{ring}</g>']
+
+    def cursor(self, axes: Axes) -> str:
+        """An upright line at the slider's epoch."""
+        line = f'<path class="cursor" d="M0 {axes.top:g}V{axes.bottom:g}"></path>'
+        return self.move(line, axes.across(self.epochs), [0.0] * len(self.epochs))
+
+    def frames(self) -> dict[str, object]:
+        """What the script needs for every step."""
+        told = [" ".join(words) for words in self._told]
+        return {
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "told": told,
+            "lines": self._lines,
+            "moves": self._moves,
+        }
 
     def drawing(
         self,
@@ -91,22 +115,21 @@ class Slides:
             least: panels stand beside each other as long as each has so many pixels.
             extra: HTML at the end, for ``scripts`` beside the one of the slider.
         """
-        told = [" ".join(words) for words in self._told]
-        frames = {
-            "epochs": self.epochs,
-            "steps": self.steps,
-            "told": told,
-            "lines": self._lines,
-            "moves": self._moves,
-        }
+        frames = self.frames()
+        told = frames["told"]
         inside = (
             f"{controls(self.steps, self.label, self.epochs is not None)}{readout(told[-1])}"
-            f'<div class="panels" style="--least:{least}px">{"".join(self._panels)}</div>'
+            f'<div class="panels" style="--least:{least}px">{"".join(self.panels)}</div>'
             f"{legend(keys)}{extra}{embedded(frames)}"
         )
         alt = alt or f"{title} {told[-1]}"
         sheets = ("slides", "controls")
         return assemble("kc-slides", inside, alt, sheets, ("slides", *scripts))
+
+
+def look_of(column: str, value: str | None) -> tuple[str, str]:
+    """CSS class and marker of a line."""
+    return f"s-{value or 'all'}", LOOKS[column][value].marker if value else "o"
 
 
 def controls(steps: Sequence[str], label: str = "epoch", epochs: bool = True) -> str:
