@@ -76,6 +76,8 @@ def _figure_problems(cell: dict[str, Any]) -> list[str]:
     figure, alt = shown.get("figure", {}), shown.get("image", {}).get("alt", "")
     name = figure.get("name") or cell.get("id")
     found = [f"figure {name} has no {key}" for key in ("caption", "name") if not figure.get(key)]
+    if "display(" in "".join(cell["source"]):  # a caption is set below every output of its cell
+        found.append(f"figure {name} is not all that its cell shows")
     sentence = len(alt) >= SHORTEST_ALT and alt[0].isupper() and alt[-1] in ".!?"
     return found if sentence else [*found, f"figure {name}: alt text {alt!r} is no sentence"]
 
@@ -184,6 +186,7 @@ def test_a_good_notebook_has_no_problems() -> None:
         (lambda n: n["cells"][2]["metadata"].pop("mystnb"), "no caption"),
         (lambda n: n["cells"][2]["metadata"]["mystnb"]["image"].update(alt="a.png"), "no sentence"),
         (lambda n: n["cells"][2]["metadata"]["mystnb"]["figure"].pop("name"), "no name"),
+        (lambda n: n["cells"][2].update(source="display(plot(), say('so'))"), "not all"),
     ],
 )
 def test_a_bad_notebook_is_named(change, expected) -> None:
