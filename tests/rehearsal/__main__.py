@@ -1,0 +1,128 @@
+"""A student folder in JupyterLab and Chromium, every exercise in it, and a teacher's commands.
+
+    python -m tests.rehearsal [--run-dir runs/tiny] [--only exercises|teacher] [--out FILE]
+
+Each exercise must refuse an empty answer in one sentence and accept its solution. Seconds are
+stored as JSON, and the page for teachers shows them. It takes minutes and is not part of
+``make test``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from kc_utils import ROOT, artifacts
+from kc_utils.book.exercises import exercise_notebooks
+from kc_utils.book.slides import write_slides
+from kc_utils.book.student import write_student
+from kc_utils.book.workshop_table import REPORT
+from kc_utils.errors import KcError
+from kc_utils.runs import machine
+from kc_utils.runs.folder import Run
+from kc_utils.runs.record import commit
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # what it shares with the tests
+from .lab_server import jupyter_lab
+from .participant import Seen, do_exercises, open_explorer
+from .teacher import show_slides, try_commands
+
+KEPT = ROOT / "book" / "reference" / REPORT
+CHROMIUM = "/usr/bin/chromium"
+PARTS = ("exercises", "teacher")
+PACKAGES = ("jupyterlab", "ipykernel", "playwright", "torch")
+
+
+def main() -> int:
+    """Rehearse, print what was seen, and return 1 if anything was wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.rehearsal", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--run-dir", type=Path, default=Path("runs/tiny"), help="a finished run")
+    parser.add_argument("--only", choices=PARTS, help="this part; nothing is stored")
+    parser.add_argument("--out", type=Path, default=KEPT, help="where the seconds go")
+    chosen = parser.parse_args()
+    run, before = Run.open(chosen.run_dir), machine.load()
+    faults: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="workshop-") as name, sync_playwright() as playwright:
+        place = Path(name)
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        report = _about(run, before, chromium)
+        if chosen.only != "teacher":
+            report |= _exercises(chromium, run.path, place, faults)
+        if chosen.only != "exercises":
+            faults += _teacher(chromium, run.path, place)
+        chromium.close()
+    for fault in faults:
+        print(f"  {fault}", flush=True)
+    print(f"{len(faults)} faults")
+    if not faults and chosen.only is None:
+        artifacts.write_json(chosen.out, report)
+    return int(bool(faults))
+
+
+def _exercises(chromium: Browser, run_dir: Path, place: Path, faults: list[str]) -> dict:
+    """What a participant sees; what is wrong goes to ``faults``, seconds are returned."""
+    handed = write_student(place / "handed-out", run_dir).path
+    new_page = functools.partial(chromium.new_page, viewport={"width": 1280, "height": 900})
+    everything = Seen()
+    with jupyter_lab(handed, place / "jupyter") as lab:
+        print(f"JupyterLab: {lab.seconds:.1f} s", flush=True)
+        steps = [
+            functools.partial(do_exercises, new_page, lab, handed, path)
+            for path in exercise_notebooks(ROOT)
+        ]
+        for step in [*steps, functools.partial(open_explorer, new_page, lab, handed)]:
+            seen = step()
+            print(seen.notebooks, seen.exercises, flush=True)
+            everything.notebooks |= seen.notebooks
+            everything.exercises |= seen.exercises
+            faults += seen.faults
+    seconds = {"jupyter_lab": round(lab.seconds, 1)}
+    return seconds | {"notebooks": everything.notebooks, "exercises": everything.exercises}
+
+
+def _teacher(chromium: Browser, run_dir: Path, place: Path) -> list[str]:
+    """What is wrong with a teacher's slides and commands."""
+    there = place / "teacher"
+    there.mkdir()
+    copy = shutil.copytree(run_dir, there / run_dir.name)
+    faults = show_slides(chromium.new_page, write_slides(copy, there / "slides.html"))
+    taken, wrong = try_commands(copy, there)
+    for command, seconds in taken.items():
+        print(f"{seconds:6.1f} s  {command}", flush=True)
+    return faults + wrong
+
+
+def _about(run: Run, load: float, chromium: Browser) -> dict:
+    """Where and with what it is rehearsed; ``load`` is what others did before it began."""
+    from kc_utils.cli.run_commands import _install_seconds as install_seconds
+
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    versions |= {"python": platform.python_version(), "chromium": chromium.version}
+    return {
+        "git": commit(),
+        "profile": run.config.profile,
+        "machine": f"{platform.system()} {platform.machine()}, {machine.usable_cores()} cores",
+        "processor": machine.processor(),
+        "cores": machine.usable_cores(),
+        "load_before": round(load, 2),
+        "versions": dict(sorted(versions.items())),
+        "installation": install_seconds(),
+    }
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (KcError, subprocess.TimeoutExpired) as error:
+        sys.exit(f"rehearsal: {error}")
