@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import functools
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -60,7 +59,7 @@ def main() -> int:
         if chosen.only != "teacher":
             report |= _exercises(chromium, run.path, place, faults)
         if chosen.only != "exercises":
-            faults += _teacher(chromium, run.path, place)
+            report["commands"] = _teacher(chromium, run.path, place, faults)
         chromium.close()
     for fault in faults:
         print(f"  {fault}", flush=True)
@@ -91,21 +90,21 @@ def _exercises(chromium: Browser, run_dir: Path, place: Path, faults: list[str])
     return seconds | {"notebooks": everything.notebooks, "exercises": everything.exercises}
 
 
-def _teacher(chromium: Browser, run_dir: Path, place: Path) -> list[str]:
-    """What is wrong with a teacher's slides and commands."""
+def _teacher(chromium: Browser, run_dir: Path, place: Path, faults: list[str]) -> dict[str, float]:
+    """A teacher's slides and commands; what is wrong goes to ``faults``, seconds are returned."""
     there = place / "teacher"
     there.mkdir()
-    copy = shutil.copytree(run_dir, there / run_dir.name)
-    faults = show_slides(chromium.new_page, write_slides(copy, there / "slides.html"))
-    taken, wrong = try_commands(copy, there)
+    faults += show_slides(chromium.new_page, write_slides(run_dir, place / "slides.html"))
+    taken, wrong = try_commands(run_dir, there)
     for command, seconds in taken.items():
         print(f"{seconds:6.1f} s  {command}", flush=True)
-    return faults + wrong
+    faults += wrong
+    return taken
 
 
 def _about(run: Run, load: float, chromium: Browser) -> dict:
     """Where and with what it is rehearsed; ``load`` is what others did before it began."""
-    from kc_utils.cli.run_commands import _install_seconds as install_seconds
+    from kc_utils.cli.run_commands import install_seconds
 
     versions = {name: metadata.version(name) for name in PACKAGES}
     versions |= {"python": platform.python_version(), "chromium": chromium.version}

@@ -57,7 +57,7 @@ def do_exercises(new_page: Callable[[], Page], lab: Lab, handed: Path, path: Pat
         at, under = places[answer["id"]], places[test["id"]]
         book.run(at)
         book.run(under)
-        seen.faults += _unanswered(exercise.number, book.complaints(at), book.complaints(under))
+        seen.faults += unanswered(exercise.number, book.complaints(at), book.complaints(under))
         book.write(at, solution(source_of(answer)))
         seen.exercises[exercise.number] = round(book.run(at) + book.run(under), 2)
         wrong = book.complaints(at) + book.complaints(under)
@@ -83,7 +83,7 @@ def open_explorer(new_page: Callable[[], Page], lab: Lab, handed: Path) -> Seen:
     return seen
 
 
-def _unanswered(number: str, answer: list[str], test: list[str]) -> list[str]:
+def unanswered(number: str, answer: list[str], test: list[str]) -> list[str]:
     """What is wrong with what a participant sees who has written nothing yet."""
     if answer:
         return [f"exercise {number}: defining the stub fails: {answer[0][-300:]}"]

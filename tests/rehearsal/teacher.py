@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -37,20 +38,24 @@ def commands(page: str) -> Iterator[tuple[str, bool]]:
 
 
 def try_commands(run_dir: Path, there: Path) -> tuple[dict[str, float], list[str]]:
-    """Seconds of each command on a copy of the run, and what went wrong; ``there`` is empty.
+    """Seconds of each command, and what went wrong.
 
-    ``runs/tiny`` and ``runs/demo`` on the page become the copy, and what is written lands in
-    ``there``. Commands start in the checkout, as the page says.
+    Args:
+        run_dir: a finished run of profile tiny, as the page has it; it is copied twice.
+        there: an empty folder, which stands for the checkout: it has the notebooks and these runs.
     """
+    (there / "notebooks").symlink_to(ROOT / "notebooks")
+    for name in ("tiny", "demo"):
+        shutil.copytree(run_dir, there / "runs" / name)
     taken, faults = {}, []
     binaries = Path(sys.executable).parent
     path = os.pathsep.join((str(binaries), os.environ.get("PATH", "")))
     for shown, refused in commands(PAGE.read_text(encoding="utf-8")):
-        words = [_placed(word, run_dir, there) for word in shlex.split(shown)]
+        words = shlex.split(shown)
         words[0] = str(binaries / Path(words[0]).name)
         started = time.perf_counter()
         done = subprocess.run(
-            words, cwd=ROOT, env=os.environ | {"PATH": path, "COLUMNS": "200", "NO_COLOR": "1"},
+            words, cwd=there, env=os.environ | {"PATH": path, "COLUMNS": "200", "NO_COLOR": "1"},
             capture_output=True, text=True, timeout=SECONDS,
         )  # fmt: skip
         taken[shown] = round(time.perf_counter() - started, 1)
@@ -58,15 +63,9 @@ def try_commands(run_dir: Path, there: Path) -> tuple[dict[str, float], list[str
             refused and len(done.stderr.split("\n")) > 9
         ):
             faults.append(f"{shown}: exit code {done.returncode}, {done.stderr.strip()[-400:]}")
-        if refused and (there / "wrong").exists():
+        if refused and (there / "runs" / "wrong").exists():
             faults.append(f"{shown}: wrote something")
     return taken, faults
-
-
-def _placed(word: str, run_dir: Path, there: Path) -> str:
-    word = re.sub(r"^runs/(tiny|demo)$", str(run_dir), word)
-    word = re.sub(r"^runs/(\w+)$", rf"{there}/\1", word)
-    return str(there / word) if word in ("out.ipynb", "workshop") else word
 
 
 def show_slides(new_page: Callable[[], Page], file: Path) -> list[str]:
