@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from exercise_cells import PATHS
+from rehearsal.kept import added
 from rehearsal.participant import unanswered
 from rehearsal.teacher import commands
 
 from kc_utils.book import workshop_table
 from kc_utils.book.exercises import all_exercises
+from kc_utils.errors import KcError
 
 REFERENCE = ROOT / "book" / "reference"
 TEACHING = (ROOT / "book" / "teaching.md").read_text("utf-8")
@@ -104,3 +106,13 @@ def test_a_stub_that_says_something_else_is_a_fault(
     answer: list[str], test: list[str], wrong: bool
 ) -> None:
     assert bool(unanswered("1.1", answer, test)) == wrong
+
+
+def test_a_part_that_is_rehearsed_again_takes_the_place_of_the_old_one() -> None:
+    again = {"exercises": {"1.1": 9.0}, "notebooks": {}, "load_before": 0.1, "git": "def"}
+    again = {k: v for k, v in report(**again).items() if k != "commands"}
+    made = added(report(), again)
+    assert made == report(exercises={"10.1": 0.5, "1.2": 2.25, "1.1": 9.0}, git="def")
+    for name, value in (("profile", "smoke"), ("versions", {}), ("processor", "Q")):
+        with pytest.raises(KcError, match=f"stored rehearsal has {name}"):
+            added(report(), report(**{name: value}))
