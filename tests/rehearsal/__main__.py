@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Error, sync_playwright
 
 from kc_utils import ROOT, artifacts
 from kc_utils.book.exercises import exercise_notebooks
@@ -135,5 +135,5 @@ def _about(run: Run, load: float, chromium: Browser) -> dict:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (KcError, subprocess.TimeoutExpired) as error:
+    except (KcError, Error, subprocess.TimeoutExpired) as error:
         sys.exit(f"rehearsal: {error}")
