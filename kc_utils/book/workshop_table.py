@@ -47,7 +47,7 @@ def words(report: Mapping[str, Any], groups: Iterable[str] = ()) -> str:
     if busy(report):
         where += (
             f". The machine was busy with other work then (load {report['load_before']:.1f}), so "
-            "these seconds are too many"
+            "an idle one takes fewer seconds"
         )
     opened, first = ([taken[name] for taken in books.values()] for name in ("open", "setup"))
     install = report["installation"]
@@ -58,7 +58,7 @@ def words(report: Mapping[str, Any], groups: Iterable[str] = ()) -> str:
         f"a notebook of exercises is open with its kernel after {_range(opened)}",
         f"its first cells, which load the libraries and the model, take {_range(first)}",
         f"all {len(report['exercises'])} solutions with their tests take "
-        f"{sum(report['exercises'].values()):.0f}",
+        f"{sum(report['exercises'].values()):.0f} seconds",
     ]
     said = [
         f"{where}.",
@@ -66,7 +66,7 @@ def words(report: Mapping[str, Any], groups: Iterable[str] = ()) -> str:
         "**Estimated:** every other minute of the plans, because nobody has measured how long "
         "people think, talk and write.",
     ]
-    return "\n".join(said + ([_share(report, list(groups))] if groups else [])) + "\n\n"
+    return "\n\n".join(said + ([_share(report, list(groups))] if groups else [])) + "\n\n"
 
 
 def busy(report: Mapping[str, Any]) -> bool:
