@@ -42,6 +42,8 @@ def report(**changed: Any) -> dict[str, Any]:
 
 def test_the_stored_seconds_are_of_the_exercises_and_commands_that_there_are() -> None:
     """If this fails, `make rehearsal` measures anew."""
+    if not (REFERENCE / workshop_table.REPORT).is_file():
+        pytest.skip("no rehearsal is stored, and the page says so: `make rehearsal`")
     stored = json.loads((REFERENCE / workshop_table.REPORT).read_text("utf-8"))
     assert set(stored["exercises"]) == {e.number for e in all_exercises(ROOT)}
     assert set(stored["notebooks"]) == {path.stem for path in PATHS} | {"explorer"}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import functools
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,7 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=KEPT, help="where the seconds go")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # servers end and folders go all the same
     run, before, parts = Run.open(chosen.run_dir), machine.load(), chosen.only or known
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="workshop-") as name, sync_playwright() as playwright:
