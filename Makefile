@@ -19,7 +19,7 @@ endif
 export HF_HUB_OFFLINE ?= 1
 export KC_INSTALL_SECONDS = $(shell cat $(VENV)/.seconds 2>/dev/null)
 
-.PHONY: book test test-fast lint run bench campaign lab lock clean install
+.PHONY: book test test-fast lint run bench campaign rehearsal lab lock clean install
 
 book: install
 	$(BIN)/kc run --profile $(PROFILE) --run-dir $(RUN_DIR)
@@ -49,6 +49,11 @@ bench: install
 # Kills, full disks, damaged files, two at once: up to 90 minutes. Its report is a page of the book.
 campaign: install
 	$(BIN)/python -m tests.campaign
+
+# A workshop in JupyterLab and Chromium, every exercise and every command of the page for teachers:
+# about ten minutes, best on an idle machine. Its seconds are on that page.
+rehearsal: install
+	$(BIN)/python -m tests.rehearsal --run-dir $(RUN_DIR)
 
 lab: install
 	$(BIN)/jupyter lab notebooks

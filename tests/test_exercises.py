@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import copy
 import json
 import re
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from exercise_cells import PATHS, load, outcomes
+from IPython.core.interactiveshell import InteractiveShell
 
 from kc_utils.book import exercises, reference_tables
 from kc_utils.book.exercises import (
@@ -82,7 +85,8 @@ def test_every_stub_fails_its_test_and_nothing_else_fails(path: Path, smoke_run:
     tests = {c["id"] for c in mine["cells"] if "test" in c["metadata"].get("tags", [])}
     raised = {i: str(e) for i, e in found.items() if isinstance(e, NotImplementedError)}
     assert set(raised) == tests == {i for i, error in found.items() if error}
-    assert list(raised.values()) == [f"exercise {e.number}" for e in exercises_of(load(path), path)]
+    for said, exercise in zip(raised.values(), exercises_of(load(path), path), strict=True):
+        assert said.startswith(f"Exercise {exercise.number} has no answer yet: ")
 
 
 def test_a_stub_keeps_all_but_the_marked_lines() -> None:
@@ -142,7 +146,7 @@ def test_a_wrong_solution_is_caught(smoke_run: Path) -> None:
     cell = notebook["cells"][first.cells["solution"]]
     cell["source"] = source_of(cell).replace("frequency > 5", "frequency > 4")
     found = [str(error) for error in outcomes(notebook, smoke_run).values() if error]
-    assert found == ["5 biographies put a person in 'medium', not in 'high'"]
+    assert found == ["Not yet: 5 biographies put a person in 'medium', not in 'high'"]
 
 
 def test_judge_refuses_wrong_answers_and_weak_tests() -> None:
@@ -154,6 +158,58 @@ def test_judge_refuses_wrong_answers_and_weak_tests() -> None:
         judge(check, lambda x: x + 1, wrong=lambda x: x)
     with pytest.raises(AssertionError, match="too weak"):
         judge(check, lambda x: x**2, wrong=lambda x: x * 2)
+
+
+def test_a_notebook_shows_what_a_test_says_and_no_lines_of_code(capsys, tmp_path: Path) -> None:
+    shell = InteractiveShell(ipython_dir=str(tmp_path))
+    shell.user_ns |= {"judge": judge}
+    cells = {
+        "": "def check(answer):\n    assert answer(2) == 4, f'2 squared is 4, not {answer(2)}'",
+        "Not yet: 2 squared is 4, not 3": "judge(check, lambda x: x + 1, wrong=abs)",
+        "Exercise 7.7 has no answer yet": (
+            "def answer(x):\n    raise NotImplementedError('exercise 7.7')\n"
+            "judge(check, answer, wrong=abs)"
+        ),
+    }
+    for said, code in cells.items():
+        shell.run_cell(code)
+        shown = capsys.readouterr().out.strip()
+        assert shown.startswith(said) and len(shown.splitlines()) == bool(said)
+    shell.run_cell("judge(check, lambda x: [][x], wrong=abs)")  # control: not the test's word
+    assert "Traceback" in capsys.readouterr().out
+
+
+def _names(source: str) -> tuple[set[str], set[str]]:
+    """Names that a cell binds, and names that it reads."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = [n for n in nodes if isinstance(n, ast.Name)]
+    bound = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+    bound |= {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
+    bound |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+    bound |= {n.asname or n.name.split(".")[0] for n in nodes if isinstance(n, ast.alias)}
+    return bound, {n.id for n in names if isinstance(n.ctx, ast.Load)}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+def test_no_exercise_needs_another(path: Path) -> None:
+    """So a plan can leave one out."""
+    cells, given = load(path)["cells"], set(dir(builtins))
+    found = exercises_of(load(path), path)
+    for cell in cells[: found[0].cells["exercise"]]:
+        given |= _names(source_of(cell))[0] if cell["cell_type"] == "code" else set()
+    for exercise in found:
+        own = [_names(source_of(cells[exercise.cells[tag]])) for tag in ("solution", "test")]
+        needed = own[0][1] | own[1][1]
+        assert needed <= given | own[0][0] | own[1][0], exercise.number
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+def test_every_assertion_of_a_test_says_what_is_wrong(path: Path) -> None:
+    notebook = load(path)
+    for exercise in exercises_of(notebook, path):
+        test = ast.parse(source_of(notebook["cells"][exercise.cells["test"]]))
+        silent = [n for n in ast.walk(test) if isinstance(n, ast.Assert) and n.msg is None]
+        assert not silent, ast.unparse(silent[0])
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)

@@ -120,6 +120,6 @@ def test_seconds_of_the_installation_are_a_number(text, monkeypatch) -> None:
     with pytest.raises(KcError, match=f"KC_INSTALL_SECONDS='{text}' is no number of seconds"):
         run_commands.run(profile="smoke")
     monkeypatch.setenv("KC_INSTALL_SECONDS", "12.5")  # control
-    assert run_commands._install_seconds() == 12.5
+    assert run_commands.install_seconds() == 12.5
     monkeypatch.setenv("KC_INSTALL_SECONDS", "")
-    assert run_commands._install_seconds() is None
+    assert run_commands.install_seconds() is None

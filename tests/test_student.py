@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,10 +126,24 @@ def test_the_readme_lists_the_exercises(handed_out: Path) -> None:
     assert text.count("](notebooks/exercises/e") >= 20 and "MiB" in text
 
 
-def test_links_between_the_notebooks_of_the_folder_work(handed_out: Path) -> None:
-    for path in (handed_out / "notebooks" / "exercises").glob("*.ipynb"):
-        links = [part.split(")")[0] for part in path.read_text().split("](")[1:]]
-        assert links and not [link for link in links if not (path.parent / link).is_file()]
+def test_no_link_of_the_folder_leads_nowhere(handed_out: Path) -> None:
+    files = [handed_out / "README.md", *handed_out.glob("notebooks/**/*.ipynb")]
+    for path in files:
+        cells = load(path)["cells"] if path.suffix == ".ipynb" else [{"source": path.read_text()}]
+        text = "\n".join(source_of(c) for c in cells if c.get("cell_type") != "code")
+        links = [x for x in re.findall(r"\]\(([^)\s]+)\)", text) if not x.startswith("http")]
+        assert links and not [x for x in links if not (path.parent / x).is_file()], path.name
+
+
+def test_the_prose_of_the_folder_is_plain_markdown(handed_out: Path) -> None:
+    """Roles and directives of the book are shown as they stand by JupyterLab."""
+    for path in handed_out.glob("notebooks/**/*.ipynb"):
+        prose = [source_of(c) for c in load(path)["cells"] if c["cell_type"] == "markdown"]
+        found = re.search(r"\{[\w:]+\}`|^[`:]{3,}\{|^\([\w-]+\)=$", "\n".join(prose), re.MULTILINE)
+        assert not found, f"{path.name}: {found[0]}"
+        assert (
+            "{term}`" in (ROOT / "notebooks" / "03_circuit_discovery.ipynb").read_text()
+        )  # control
 
 
 def test_without_a_run_the_notebooks_keep_theirs(tmp_path: Path) -> None:
@@ -189,7 +204,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch) -> None:
     def fail(*_: object) -> str:
         raise RuntimeError("no space left")
 
-    monkeypatch.setattr(student, "_readme", fail)
+    monkeypatch.setattr(student, "readme", fail)
     with pytest.raises(RuntimeError):
         write_student(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

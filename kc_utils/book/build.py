@@ -33,6 +33,7 @@ from kc_utils.book import (
     parameter_page,
     reference_tables,
     run_tables,
+    workshop_table,
 )
 from kc_utils.book.checkout import need_checkout
 from kc_utils.book.claim_box import with_box
@@ -111,6 +112,7 @@ def generated_parts(run: Run, root: Path) -> dict[str, str]:
         | run_tables.pages(run, reference)
         | cost_tables.pages(run, reference)
         | campaign_table.pages(reference)
+        | workshop_table.pages(reference, root)
     )
 
 

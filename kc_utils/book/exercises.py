@@ -145,6 +145,22 @@ def published_notebook(notebook: dict[str, Any], path: Path) -> dict[str, Any]:
     return shown
 
 
+class _OneSentence(Exception):
+    """In a notebook, an error that shows its message and no lines of code."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints in the place of a traceback."""
+        return [str(self)]
+
+
+class NoAnswer(_OneSentence, NotImplementedError):
+    """Nobody has written an answer yet."""
+
+
+class WrongAnswer(_OneSentence, AssertionError):
+    """A test refuses an answer and says why."""
+
+
 def judge(
     check: Callable[[Callable[..., Any]], None],
     answer: Callable[..., Any],
@@ -153,10 +169,24 @@ def judge(
 ) -> None:
     """Run the test ``check`` on an answer, and on a plausible wrong one, which it has to refuse.
 
+    What a test has to say is not to be looked for below the lines of this file and of the test, so
+    a notebook shows the sentence alone. Any other error of an answer keeps its traceback.
+
     Raises:
-        AssertionError: the answer fails, or ``check`` is too weak to tell it from the wrong one.
+        NoAnswer: the answer is still a stub.
+        WrongAnswer: the answer fails.
+        AssertionError: ``check`` is too weak to tell an answer from the wrong one.
     """
-    check(answer)
+    try:
+        check(answer)
+    except NotImplementedError as error:
+        which = str(error) or "the exercise"
+        raise NoAnswer(
+            f"{which.capitalize()} has no answer yet: write it in the place of "
+            "'raise NotImplementedError', run that cell, then this one."
+        ) from None
+    except AssertionError as error:
+        raise WrongAnswer(f"Not yet: {error}") from None
     try:
         check(wrong)
     except AssertionError:

@@ -28,18 +28,20 @@ from typing import Any
 from kc_utils import ROOT, artifacts, config
 from kc_utils.book.checkout import need_checkout
 from kc_utils.book.exercises import (
-    MOST_DOTS,
     Exercise,
     all_exercises,
     exercise_notebooks,
     source_of,
     student_notebook,
 )
+from kc_utils.book.plain_prose import plain_notebook
+from kc_utils.book.student_readme import readme
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
 
 STAMP = "student.json"
+LIST = "exercises.md"  # the page of the book whose place the README takes
 RUN = "run"
 #: Folders of a run that exercises and chapters read; checkpoints are chosen one by one.
 _READ = ("data", "tokenizer", "base/model", "scores", "tables")
@@ -51,30 +53,6 @@ _METADATA = {
     "language_info": ("name", "version"),
 }
 _RUN_DIR = re.compile(r"^run_dir = .*$", flags=re.MULTILINE)
-
-
-_WITH_RUN = """\
-`run/` holds a finished run ({mib:.1f} MiB): models, scores and tables. The notebooks point at it,
-so no cell trains anything. Chapters that are opened here write their figures into it."""
-_WITHOUT_RUN = """\
-The notebooks read the run that their cell of parameters names. If there is none yet,
-`kc run --profile tiny` computes it in the checkout of the book, in minutes."""
-_README = """\
-# Exercises of Knowledge Circuits
-
-{n} exercises, about {hours:.0f} hours in all. Each notebook can be done on its own.
-
-1. Open JupyterLab in this folder, in the environment of the book.
-2. Open a notebook below `notebooks/exercises` and run its cells from the top.
-3. Write your answer in the place of `raise NotImplementedError` and run the test in the next cell.
-   It says what is wrong. Hint and common mistakes are folded under it.
-
-{data}
-
-| exercise | title | difficulty | minutes |
-| --- | --- | --- | --- |
-{rows}
-"""
 
 
 @dataclass(frozen=True)
@@ -110,10 +88,9 @@ def write_student(
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     artifacts.remove(partial)
     try:
-        _write_notebooks(partial / "notebooks", root, run is not None)
+        _write_notebooks(partial / "notebooks", root, exercises, run is not None)
         size = 0.0 if run is None else _copy_run(run, partial / RUN, all_checkpoints)
-        readme = _readme(exercises, size)
-        (partial / "README.md").write_text(readme, encoding="utf-8")
+        (partial / "README.md").write_text(readme(exercises, size), encoding="utf-8")
         artifacts.write_json(partial / STAMP, _digests(partial))
         _replace(out, partial)
     finally:
@@ -159,14 +136,27 @@ def _finished(run_dir: Path) -> Run:
     return run
 
 
-def _write_notebooks(folder: Path, root: Path, with_run: bool) -> None:
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+def _write_notebooks(
+    folder: Path, root: Path, exercises: tuple[Exercise, ...], with_run: bool
+) -> None:
+    chapters = sorted((root / "notebooks").glob("*.ipynb"))
+    places = _places(chapters, exercises)
+    for path in chapters:
+        notebook = plain_notebook(json.loads(path.read_text(encoding="utf-8")), places.get)
         _write(folder / path.name, _pointed(notebook, f"../{RUN}") if with_run else notebook)
     for path in exercise_notebooks(root):
         notebook = student_notebook(json.loads(path.read_text(encoding="utf-8")), path)
         notebook = _pointed(notebook, f"../../{RUN}") if with_run else notebook
         _write(folder / "exercises" / path.name, notebook)
+
+
+def _places(chapters: list[Path], exercises: tuple[Exercise, ...]) -> dict[str, str]:
+    """Where chapters may lead to from the folder's ``notebooks``, by what they link to in the book.
+
+    Pages of the book are not handed out: some hold the solutions.
+    """
+    own = {e.anchor: f"exercises/{e.notebook}.ipynb" for e in exercises}
+    return own | {path.name: path.name for path in chapters} | {f"../book/{LIST}": "../README.md"}
 
 
 def _pointed(notebook: dict[str, Any], run_dir: str) -> dict[str, Any]:
@@ -273,14 +263,3 @@ def _recover(out: Path) -> None:
     if old.is_dir() and not out.exists():
         old.rename(out)
     artifacts.remove(old)
-
-
-def _readme(exercises: tuple[Exercise, ...], run_mib: float) -> str:
-    hours = sum(e.minutes for e in exercises) / 60
-    rows = [
-        f"| {e.number} | [{e.title}](notebooks/exercises/{e.notebook}.ipynb) | "
-        f"{e.difficulty} of {MOST_DOTS} | {e.minutes} |"
-        for e in exercises
-    ]
-    data = _WITH_RUN.format(mib=run_mib) if run_mib else _WITHOUT_RUN
-    return _README.format(n=len(exercises), hours=hours, data=data, rows="\n".join(rows))

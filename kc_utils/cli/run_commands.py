@@ -58,7 +58,7 @@ def run(
     from kc_utils.models.folders import check_folder
 
     # Most mistakes are here: say so before long imports.
-    settings, install = profiles.load(profile, overrides or []), _install_seconds()
+    settings, install = profiles.load(profile, overrides or []), install_seconds()
     if settings.model.source == "folder":
         check_folder(settings.model.path or "", name="model.path")
     if notebooks:
@@ -81,7 +81,7 @@ def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
     from kc_utils.runs.folder import Run
     from kc_utils.runs.lock import locked
 
-    path, install = Run.open(run_dir or Path("runs") / profile).path, _install_seconds()
+    path, install = Run.open(run_dir or Path("runs") / profile).path, install_seconds()
     with locked(path):
         run_ = Run.open(path)
         started = time.perf_counter()
@@ -126,7 +126,7 @@ def list_profiles() -> None:
     console.print(table)
 
 
-def _install_seconds() -> float | None:
+def install_seconds() -> float | None:
     """What the installation took, if ``KC_INSTALL_SECONDS`` says so."""
     text = os.environ.get("KC_INSTALL_SECONDS")
     if not text:

@@ -1,0 +1,1 @@
+"""A workshop, rehearsed in JupyterLab; see ``python -m tests.rehearsal --help``."""
