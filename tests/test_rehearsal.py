@@ -62,8 +62,13 @@ def test_without_a_rehearsal_the_page_says_so(tmp_path: Path) -> None:
 def test_what_was_measured_is_told_apart_from_what_is_an_estimate() -> None:
     said = workshop_table.words(report(), ["1"])
     measured, _, estimated = said.partition("**Estimated:**")
-    for words in ("installing takes 2.5 minutes", "answers after 19 seconds",
-                  "kernel after 3 to 5 seconds", "take 7 to 11 seconds", "take 4 seconds"):  # fmt: skip
+    for words in (
+        "installing takes 2.5 minutes",
+        "answers after 19 seconds",
+        "kernel after 3 to 5 seconds",
+        "take 7 to 11 seconds",
+        "take 4 seconds",
+    ):
         assert words in measured
     assert "how long people think" in " ".join(estimated.split())
     # the server, one notebook and its two exercises: 19 + 3 + 7 + 2.25 + 1.25
