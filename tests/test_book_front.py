@@ -123,7 +123,7 @@ def test_a_sweep_gives_all_parts_and_the_same_bytes(tmp_path: Path) -> None:
     assert pages == front_page.pages(tmp_path)
     assert "tiny-shuffled" not in pages["findings.md"] + pages["cards.md"] + pages["signature.md"]
     assert "there are 2 runs with shuffled answers so far" in pages["controls.md"]
-    assert "in grey, whole runs" in pages["signature.md"]
+    assert "in grey, the mean of whole runs" in pages["signature.md"]
     assert "0 of 4 have an onset and 4 a knee" in pages["signature.md"]
 
 
@@ -193,6 +193,13 @@ def test_the_figure_has_bands_only_where_there_are_seeds_enough() -> None:
     marked = [len(a.patches) for a in many.axes]
     assert marked == [1, 0, 1, 0]  # through both rows of its profile
     assert svg_bytes(many) == svg_bytes(signature(_curves(4), bend))
+
+
+def test_wide_intervals_of_shuffled_runs_do_not_flatten_the_figure() -> None:
+    none = pd.DataFrame(columns=["profile", "bend", "value", "low", "high"])
+    wide = _curves(4).query("series == 'own'").assign(series="shuffled run", low=-50.0, high=50.0)
+    low, high = signature(pd.concat([_curves(4), wide]), none).axes[2].get_ylim()
+    assert -1 < low < 0.0 and 0.4 < high < 1
 
 
 TOC = """\

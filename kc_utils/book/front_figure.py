@@ -31,7 +31,7 @@ _CAPTION = (
     "begins (onset) and where it turns slow (knee, the {{term}}`phase shift`), each the median "
     "over the circuits that have one: {shares}."
 )
-_RUNS = "; in grey, whole runs whose answers were shuffled, so that nothing could be learned"
+_RUNS = "; in grey, the mean of whole runs whose answers were shuffled: there was nothing to learn"
 _CONTROLS = ("shuffled labels", "untrained")
 
 

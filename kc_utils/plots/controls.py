@@ -143,7 +143,8 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
     Args:
         curves: profile, quantity (a key of ``SIGNATURE``), series (K_rel, K_compl, own, shuffled
             labels, untrained, shuffled run), epoch, value, low, high, n_seeds; low and high are
-            NaN where there are too few seeds for an interval.
+            NaN where there are too few seeds for an interval. Of the entropy of shuffled runs the
+            mean alone is drawn: each of them keeps another number of edges.
         bends: profile, bend (onset or knee of the circuit's entropy), value, low, high: epoch,
             mean over seeds, and the earliest and latest seed. Drawn through both rows, so that
             the reader sees where accuracy is then. May be empty.
@@ -158,6 +159,8 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
         for axis, profile in zip(axes[i], profiles, strict=True):
             here = curves[(curves["profile"] == profile) & (curves["quantity"] == quantity)]
             for series, curve in here.groupby("series", sort=False):
+                if series == "shuffled run" and quantity != "accuracy":
+                    curve = curve.drop(columns=["low", "high"])  # each has a size of its own
                 draw_curve(axis, curve, spec, _SERIES[str(series)])
             for bend in bends[bends["profile"] == profile].to_dict("records"):
                 axis.axvline(bend["value"], **_bend_style(bend["bend"]))
@@ -165,6 +168,7 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
                 ends = bend["low"], bend["high"]
                 axis.axvspan(*ends, color=colour, alpha=0.13, linewidth=0, zorder=1)
         finish(axes[i : i + 1], spec)
+        axes[i, 0].set_ylim(_in_view(curves[curves["quantity"] == quantity]))
     for axis, profile in zip(axes[0], profiles, strict=True):
         own = (curves["profile"] == profile) & (curves["series"] != "shuffled run")
         n = int(curves.loc[own, "n_seeds"].max())
@@ -177,6 +181,14 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
         handles.append(interval_handle(OVER_SEEDS))
     legend_below(figure, handles)
     return figure
+
+
+def _in_view(curves: pd.DataFrame) -> tuple[float, float]:
+    """Limits that hold every mean and every interval that is drawn."""
+    drawn = curves[curves["series"] != "shuffled run"]
+    shown = pd.concat([curves["value"], drawn["low"], drawn["high"]]).dropna()
+    room = 0.05 * (shown.max() - shown.min())
+    return shown.min() - room, shown.max() + room
 
 
 def _bend_style(bend: str) -> dict[str, Any]:
