@@ -86,7 +86,7 @@ def test_without_its_rule_a_figure_would_be_a_sheet(opened) -> None:
 def test_tables_of_cells_lie_on_the_page(opened) -> None:
     page = opened[PAGES[0]]
     theme(page, "dark")
-    box = page.locator(".cell_output .text_html:has(> table)").first
+    box = page.locator(".cell_output .text_html:has(table)").first
     ground, words = box.evaluate(
         """e => [getComputedStyle(e).backgroundColor,
         [...e.querySelectorAll('caption, th, td')].map(c => getComputedStyle(c).color)]"""

@@ -131,15 +131,22 @@ def test_maps_keep_their_order_and_what_stood_out(name: str) -> None:
         assert contrast(shade, PAGE) >= min(3, contrast(colour, "#ffffff")) - 0.01
 
 
-def test_words_in_cells_have_an_outline_that_they_stand_out_from() -> None:
-    grid = pd.DataFrame(np.linspace(0, 1, 12).reshape(2, 6))
+def test_words_stand_out_from_their_cell_or_from_an_outline() -> None:
+    grid = pd.DataFrame(np.linspace(0, 1, 42).reshape(7, 6))
     axis = Figure().subplots()
-    heat(axis, grid, limits=(0.0, 1.0), labels=grid.to_numpy().astype(str))
-    assert len(axis.texts) == 12
-    for text in axis.texts:
-        (around,) = (effect._gc["foreground"] for effect in text.get_path_effects())
-        words = mpl.colors.to_hex(text.get_color())
-        assert contrast(dark(words), dark(mpl.colors.to_hex(around))) > 15
+    mesh = heat(axis, grid, limits=(0.0, 1.0), labels=grid.to_numpy().astype(str))
+    assert len(axis.texts) == 42
+    outlined = 0
+    for text, value in zip(axis.texts, grid.to_numpy().ravel(), strict=True):
+        words = dark(mpl.colors.to_hex(text.get_color()))
+        cell = dark(mpl.colors.to_hex(mesh.cmap(mesh.norm(value))))
+        around = [effect._gc["foreground"] for effect in text.get_path_effects()]
+        outlined += len(around)
+        if around:
+            assert contrast(words, dark(mpl.colors.to_hex(around[0]))) > 15
+        else:
+            assert contrast(words, cell) > 3.5
+    assert 0 < outlined < 30
 
 
 def test_other_filters_would_be_seen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -15,6 +16,8 @@ from matplotlib.patheffects import withStroke
 
 from kc_utils.plots.canvas import EPOCH, label_outer, split
 from kc_utils.plots.style import HEAT
+
+_CONTRAST = 4.5  # of words with their cell, as the dark theme shows both
 
 
 def heat(
@@ -67,21 +70,29 @@ def layer_maps(
 
 def ink(colour: str) -> str:
     """Black or white, whichever has more contrast with ``colour`` (WCAG 2): at least 4.58."""
-    shares = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4
-              for v in mpl.colors.to_rgb(colour))  # fmt: skip
-    light = sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), shares, strict=True))
-    return "black" if light > 0.179 else "white"
+    return "black" if _light(mpl.colors.to_rgb(colour)) > 0.179 else "white"
 
 
 def in_cell(colour: str) -> dict[str, Any]:
-    """How words stand in a cell of a ``colour``: in its ink, with an outline of the other ink.
+    """How words stand in a cell of a ``colour``: in its ink, on middle shades with an outline.
 
-    The book's dark theme inverts lightness; there the outline helps words on middle shades.
+    The book's dark theme inverts lightness; there middle shades are too near to the ink. An outline
+    has the other ink and doubles what the words weigh in a file, so other cells have none.
     """
     words = ink(colour)
+    style = {"ha": "center", "va": "center", "size": 9, "color": words}
+    inverted = [1 - v for v in mpl.colors.to_rgb(colour)]
+    lights = sorted((_light(inverted), 1.0 if words == "black" else 0.0))
+    if (lights[1] + 0.05) / (lights[0] + 0.05) >= _CONTRAST:
+        return style
     around = withStroke(linewidth=0.9, foreground="white" if words == "black" else "black")
-    style = {"ha": "center", "va": "center", "size": 9}
-    return style | {"color": words, "path_effects": [around]}
+    return style | {"path_effects": [around]}
+
+
+def _light(rgb: Sequence[float]) -> float:
+    """Relative luminance (WCAG 2): 0 black, 1 white."""
+    shares = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in rgb)
+    return sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), shares, strict=True))
 
 
 def limits_of(values: pd.Series, low: float | None = None) -> tuple[float, float]:
