@@ -77,16 +77,21 @@ def curves(sweep: SweepTables) -> pd.DataFrame:
         ("accuracy", read, "kind", "value"),
         ("entropy_kept", entropy, "control", "entropy_kept"),
     ):
-        shuffled = table["profile"].str.endswith(SHUFFLED)
-        other = table[shuffled & ~table[series].isin(_CONTROLS)].copy()
-        other[series] = "shuffled run"
-        other["profile"] = other["profile"].str.removesuffix(SHUFFLED)
-        other = other[other["profile"].isin(table.loc[~shuffled, "profile"])]
-        both = pd.concat([table[~shuffled], other], ignore_index=True)
+        real, other = real_and_shuffled(table)
+        other = other[~other[series].isin(_CONTROLS)].assign(**{series: "shuffled run"})
+        both = pd.concat([real, other], ignore_index=True)
         both = at_common_epochs(both, ["profile", series])
         means = seed_means(both, ["profile", series, "epoch"], value)
         found.append(means.rename(columns={series: "series"}).assign(quantity=quantity))
     return pd.concat(found, ignore_index=True)
+
+
+def real_and_shuffled(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of real profiles, and those of their shuffled runs under the same profile."""
+    shuffled = table["profile"].str.endswith(SHUFFLED)
+    real, other = table[~shuffled], table[shuffled]
+    other = other.assign(profile=other["profile"].str.removesuffix(SHUFFLED))
+    return real, other[other["profile"].isin(real["profile"])]
 
 
 def at_common_epochs(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

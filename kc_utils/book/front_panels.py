@@ -9,13 +9,12 @@ from __future__ import annotations
 import pandas as pd
 
 from kc_utils.analysis.stats.seeds import seed_means
-from kc_utils.book.front_figure import at_common_epochs
+from kc_utils.book.front_figure import at_common_epochs, real_and_shuffled
 from kc_utils.book.ledger_words import without_controls
 from kc_utils.book.verdict_marks import marked
 from kc_utils.plots.front_panels import size_and_depth
 from kc_utils.plots.style import svg_bytes
 from kc_utils.runs.dataset import SweepTables
-from kc_utils.study.claims.over_seeds import SHUFFLED
 
 FIGURE = "size_and_depth.svg"
 _NEEDED = ("sizes", "circuit_size", "centre_of_mass", "graph")
@@ -68,15 +67,12 @@ def curves(sweep: SweepTables) -> pd.DataFrame:
 
 
 def _depth(sweep: SweepTables) -> pd.DataFrame:
-    table = sweep.table("centre_of_mass")
-    shuffled = table["profile"].str.endswith(SHUFFLED)
-    real, learned = table[~shuffled], table[shuffled].copy()
-    learned["profile"] = learned["profile"].str.removesuffix(SHUFFLED)
+    real, shuffled = real_and_shuffled(sweep.table("centre_of_mass"))
     found = []
     for series, part, column in (
         ("own", real, "source"),
         ("random", real, "random_source"),
-        ("shuffled run", learned[learned["profile"].isin(real["profile"])], "source"),
+        ("shuffled run", shuffled, "source"),
     ):
         if len(part):
             means = seed_means(at_common_epochs(part, ["profile"]), ["profile", "epoch"], column)
