@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from screens import DESK, LOW_CONTRAST, PHONE
 from watching import OVERFLOW, watch
 
@@ -84,7 +84,10 @@ def test_paper_is_white_whatever_the_theme(browser: Browser, built_book: Path) -
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     on_screen = page.evaluate(INK), page.evaluate(SHOWN, ".bd-sidebar-primary")
     page.emulate_media(media="print")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
     on_paper = page.evaluate(INK), page.evaluate(SHOWN, ".bd-sidebar-primary")
     assert on_paper == ("rgb(0, 0, 0)", 0) and on_screen[0] != "rgb(0, 0, 0)" and on_screen[1]
     assert page.evaluate(SHOWN, "article figure img") and page.evaluate(LOW_CONTRAST) == []
+    page.emulate_media(media="screen")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     page.close()
