@@ -139,8 +139,7 @@ def next_tokens(
         KcError: the model is in training mode, or a prompt is empty.
     """
     refuse_training(model)
-    if not all(len(prompt) for prompt in prompts):
-        raise KcError("A prompt has 0 tokens, and at least 1 is needed.")
+    _refuse_empty(prompts)
     entropy, probability = np.zeros(len(prompts)), np.zeros(len(prompts))
     top = np.zeros(len(prompts), np.int64)
     for rows in like_length([len(prompt) for prompt in prompts], batch_size):
@@ -150,6 +149,41 @@ def next_tokens(
         best = logs.max(-1)
         probability[rows], top[rows] = best.values.exp().numpy(), best.indices.numpy()
     return pd.DataFrame({"entropy": entropy, "top_id": top, "top_probability": probability})
+
+
+@torch.inference_mode()
+def token_log_probabilities(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    tokens: Sequence[int],
+    batch_size: int = 64,
+) -> Float[np.ndarray, "prompts tokens"]:
+    """Log-probability (nats) of each of ``tokens`` right after each prompt.
+
+    Only the last position of a prompt is unembedded.
+
+    Args:
+        model: any causal language model in eval mode; its own device is used.
+        prompts: token ids, at least one each.
+        tokens: ids of the tokens to compare, the same after every prompt.
+        batch_size: prompts per forward pass; only prompts of one length share one.
+
+    Raises:
+        KcError: the model is in training mode, or a prompt is empty.
+    """
+    refuse_training(model)
+    _refuse_empty(prompts)
+    out = np.zeros((len(prompts), len(tokens)))
+    for rows in equal_length([len(prompt) for prompt in prompts], batch_size):
+        ends = [(i, len(prompts[row]) - 1) for i, row in enumerate(rows)]
+        logs = _log_probabilities(model, [prompts[row] for row in rows], ends)
+        out[rows] = logs[:, list(tokens)].double().numpy()
+    return out
+
+
+def _refuse_empty(prompts: Sequence[Sequence[int]]) -> None:
+    if not all(len(prompt) for prompt in prompts):
+        raise KcError("A prompt has 0 tokens, and at least 1 is needed.")
 
 
 def first_answers(

@@ -32,6 +32,7 @@ from kc_utils.world.pools import (
     stream,
     value_texts,
 )
+from kc_utils.world.real_people import real_people_facts
 from kc_utils.world.templates import (
     OTHER_RELATIONS,
     WORDINGS,
@@ -74,6 +75,7 @@ __all__ = [
     "make_validation",
     "placed",
     "query_prompt",
+    "real_people_facts",
     "redraw",
     "require_bands",
     "split_all",

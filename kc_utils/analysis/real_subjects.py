@@ -1,0 +1,282 @@
+"""Which real people does a pre-trained model know? Facts asked against the spread of answers.
+
+Every person is asked for each relation (country, occupation) in two wordings. A model answers many
+questions with the commonest value whoever is asked about, so an answer is judged by its *lift*:
+
+    lift(value | person) = log p(value | prompt) - mean over all asked people of the same
+
+p is the probability of the value's first token right after the prompt, renormalised over the values
+of the relation; the first tokens of a relation's values have to differ. A constant answer has a
+lift of zero for everybody. The answer is right if the right value has the highest lift of all, and
+a fact is known if it is right in both wordings.
+
+Controls, which should fail: the facts of other people, made-up names, and names that join the parts
+of two people of one country, which look like that country and belong to nobody. Not implemented:
+values of which the later tokens matter, and facts that have more than one right value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kc_utils.analysis.knowledge import chance_level
+from kc_utils.errors import KcError
+from kc_utils.training.answers import token_log_probabilities
+
+#: Two wordings of each relation. They passed most real people minus controls among twenty.
+WORDINGS: dict[str, tuple[str, str]] = {
+    "country": ("Name: {name}. Country:", "By nationality, {name} is from the country of"),
+    "occupation": (
+        "The occupation of {name} was that of a",
+        "This is a short biography of {name}, the famous",
+    ),
+}
+#: Facts that have to be known of a person who counts as known.
+NEEDED_FACTS = 1
+#: Lifts that differ by less (nats) tie; rounding must not decide.
+TIE = 1e-4
+
+
+@dataclass(frozen=True)
+class ValueScores:
+    """What a model says of every value of one relation.
+
+    ``log_prob``: nats, by wording, name and value; over the values, probabilities sum to 1.
+    """
+
+    wordings: tuple[str, ...]
+    names: tuple[str, ...]
+    values: tuple[str, ...]
+    log_prob: Float[np.ndarray, "wordings names values"]
+
+
+def score_values(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    names: Sequence[str],
+    facts: pd.DataFrame,
+    wordings: Mapping[str, Sequence[str]] = WORDINGS,
+    batch_size: int = 64,
+) -> dict[str, ValueScores]:
+    """Ask about every name in every wording; the values of a relation are those in ``facts``.
+
+    Args:
+        model: any causal language model in eval mode; its own device is used.
+        tokenizer: its tokenizer; a value follows its prompt after one space.
+        names: who is asked about.
+        facts: a column of values for each relation of ``wordings``.
+        wordings: prompts with ``{name}`` per relation.
+        batch_size: prompts per forward pass.
+
+    Raises:
+        KcError: nobody is asked about, a relation has fewer than two values, or two values of one
+            begin with the same token.
+    """
+    if not len(names):
+        raise KcError("0 people are asked about; at least 1 is needed.")
+    scores = {}
+    for relation, texts in wordings.items():
+        values = tuple(sorted(set(facts[relation])))
+        tokens = _first_tokens(tokenizer, relation, values)
+        prompts = [text.replace("{name}", name) for text in texts for name in names]
+        ids = [list(tokenizer(prompt)["input_ids"]) for prompt in prompts]
+        logs = token_log_probabilities(model, ids, tokens, batch_size)
+        logs = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
+        shaped = logs.reshape(len(texts), len(names), len(values))
+        scores[relation] = ValueScores(tuple(texts), tuple(names), values, shaped)
+    return scores
+
+
+def _first_tokens(
+    tokenizer: PreTrainedTokenizerBase, relation: str, values: Sequence[str]
+) -> list[int]:
+    if len(values) < 2:
+        raise KcError(f"The facts hold {len(values)} value of {relation!r}; at least 2 are needed.")
+    owner: dict[int, str] = {}
+    for value in values:
+        first = tokenizer(f" {value}", add_special_tokens=False)["input_ids"][0]
+        if first in owner:
+            raise KcError(
+                f"{owner[first]!r} and {value!r} begin with the same token; the values of "
+                f"{relation!r} must begin with different ones."
+            )
+        owner[first] = value
+    return list(owner)
+
+
+def judge(
+    scores: Mapping[str, ValueScores],
+    facts: pd.DataFrame,
+    means: Mapping[str, ValueScores] | None = None,
+) -> pd.DataFrame:
+    """Every answer about every name: is the lift of the right value the highest?
+
+    Args:
+        scores: from :func:`score_values`.
+        facts: name and a column per relation; has a row for each name of ``scores``.
+        means: scores of the people whose mean is subtracted; by default the names themselves.
+
+    Returns:
+        One row per name, relation and wording: name, relation, wording (its number), prompt,
+        answer, predicted (the value of highest lift, "" if two tie), lift (nats, of the answer),
+        rank (by lift; ties count against the answer), plain_rank (by probability alone), correct.
+
+    Raises:
+        KcError: a name has no facts, or a fact is none of the relation's values.
+    """
+    tables = []
+    for relation, asked in scores.items():
+        right = _places(asked, facts, relation)
+        lift = _lifts(asked, (means or scores)[relation])
+        picked = _picked(lift)
+        own = np.take_along_axis(lift, right[None, :, None], 2)
+        plain = np.take_along_axis(asked.log_prob, right[None, :, None], 2)
+        values = np.array([*asked.values, ""], dtype=object)  # place -1 is the empty one
+        for i, text in enumerate(asked.wordings):
+            table = {
+                "name": asked.names,
+                "relation": relation,
+                "wording": i,
+                "prompt": [text.replace("{name}", name) for name in asked.names],
+                "answer": values[right],
+                "predicted": values[picked[i]],
+                "lift": own[i, :, 0],
+                "rank": (lift[i] > own[i] - TIE).sum(-1),
+                "plain_rank": (asked.log_prob[i] > plain[i] - TIE).sum(-1),
+                "correct": picked[i] == right,
+            }
+            tables.append(pd.DataFrame(table))
+    return pd.concat(tables, ignore_index=True)
+
+
+def known_people(questions: pd.DataFrame) -> pd.DataFrame:
+    """Who is known: a row per person with name, n_right (questions), n_facts and known.
+
+    A fact is known if it is right in every wording; a person is known with ``NEEDED_FACTS`` facts.
+    """
+    by_fact = questions.groupby(["name", "relation"], sort=False)["correct"]
+    facts = by_fact.agg(right="sum", known="all").reset_index()
+    people = facts.groupby("name", sort=False).agg(n_right=("right", "sum"), n_facts=("known", "sum"))
+    return people.assign(known=people["n_facts"] >= NEEDED_FACTS).reset_index()
+
+
+def answer_levels(questions: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of each wording beside what guessing scores.
+
+    Returns:
+        One row per relation and wording: relation, wording, accuracy (by lift), plain_accuracy (by
+        probability alone), constant (the best constant answer), uniform (1 / number of values).
+    """
+    plain = questions.assign(plain=questions["plain_rank"] == 1)
+    grouped = plain.groupby(["relation", "wording"], sort=False)
+    table = grouped.agg(accuracy=("correct", "mean"), plain_accuracy=("plain", "mean"))
+    table = table.reset_index()
+    constant = chance_level(questions, ("relation",), "answer").set_index("relation")["chance"]
+    uniform = 1.0 / questions.groupby("relation")["answer"].nunique()
+    by = table["relation"]
+    return table.assign(constant=by.map(constant), uniform=by.map(uniform))
+
+
+def join_names(facts: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Names that look like a country and belong to nobody, with the facts that they carry.
+
+    Each is the first name of one person and the rest of the name of another, of one country and of
+    different occupations. It carries the facts of whose first name it has.
+
+    Returns:
+        The columns of ``facts``, at most one row per person; a country whose people cannot be
+        paired has none.
+    """
+    rows, taken = [], set(facts["name"])
+    for _, group in facts.groupby("country", sort=True):
+        order = rng.permutation(len(group))
+        for i, j in zip(order, np.roll(order, 1), strict=True):
+            first, last = group.iloc[i], group.iloc[j]
+            name = f"{first['name'].split(' ', 1)[0]} {last['name'].split(' ', 1)[1]}"
+            if first["occupation"] != last["occupation"] and name not in taken:
+                taken.add(name)
+                rows.append({**first, "name": name})
+    return pd.DataFrame(rows, columns=facts.columns)
+
+
+def control_rates(
+    scores: Mapping[str, ValueScores],
+    facts: pd.DataFrame,
+    made_up: Mapping[str, ValueScores],
+    joined: Mapping[str, ValueScores],
+    joined_facts: pd.DataFrame,
+) -> pd.DataFrame:
+    """How many pass the check, and how many pass who should not.
+
+    Every real person is also checked with the facts of each other person, and every made-up name
+    with the facts of each real person; these are shares of all such pairs, so nothing is drawn.
+
+    Args:
+        scores: of the real people, whose mean is subtracted everywhere.
+        facts: a row per real person, in the order of ``scores``.
+        made_up: scores of made-up names.
+        joined: scores of the names of ``joined_facts``.
+        joined_facts: from :func:`join_names`.
+
+    Returns:
+        One row per check: check (own facts, others' facts, made-up names, joined names), n_names,
+        a column per relation with the share of names whose fact counts as known, and known (the
+        share of names that count as known).
+    """
+    apart = ~np.eye(len(facts), dtype=bool)
+    real, made = _hits(scores, facts, scores), _hits(made_up, facts, scores)
+    same = np.eye(len(joined_facts), dtype=bool)
+    cells = {
+        "own facts": real[:, ~apart],
+        "others' facts": real[:, apart],
+        "made-up names": made.reshape(len(made), -1),
+        "joined names": _hits(joined, joined_facts, scores)[:, same],
+    }
+    n_names = [len(facts), len(facts), made.shape[1], len(joined_facts)]
+    shares = {r: [float(hit[i].mean()) for hit in cells.values()] for i, r in enumerate(scores)}
+    known = [float((hit.sum(0) >= NEEDED_FACTS).mean()) for hit in cells.values()]
+    return pd.DataFrame({"check": list(cells), "n_names": n_names, **shares, "known": known})
+
+
+def _hits(
+    scores: Mapping[str, ValueScores], facts: pd.DataFrame, means: Mapping[str, ValueScores]
+) -> np.ndarray:
+    """Would the fact of row j count as known of name i? bool, [relations, names, rows]."""
+    hits = []
+    for relation, asked in scores.items():
+        picked = _picked(_lifts(asked, means[relation]))
+        agreed = np.where((picked == picked[0]).all(0), picked[0], -1)
+        place = {value: i for i, value in enumerate(asked.values)}
+        hits.append(agreed[:, None] == facts[relation].map(place).to_numpy()[None])
+    return np.stack(hits)
+
+
+def _lifts(asked: ValueScores, people: ValueScores) -> Float[np.ndarray, "wordings names values"]:
+    return asked.log_prob - people.log_prob.mean(1, keepdims=True)
+
+
+def _picked(lift: Float[np.ndarray, "wordings names values"]) -> Int[np.ndarray, "wordings names"]:
+    """Place of the value of highest lift, -1 if another one comes as near as ``TIE``."""
+    top = np.sort(lift, axis=-1)
+    return np.where(top[..., -1] - top[..., -2] > TIE, lift.argmax(-1), -1)
+
+
+def _places(asked: ValueScores, facts: pd.DataFrame, relation: str) -> Int[np.ndarray, " names"]:
+    """Which of the values is right for each name."""
+    known = dict(zip(facts["name"], facts[relation], strict=True))
+    place = {value: i for i, value in enumerate(asked.values)}
+    for name in asked.names:
+        if name not in known:
+            raise KcError(f"There are no facts about {name!r}; everybody asked about needs some.")
+        if known[name] not in place:
+            raise KcError(
+                f"{known[name]!r} is the {relation} of {name!r} but none of the values that were "
+                "compared."
+            )
+    return np.array([place[known[name]] for name in asked.names], dtype=np.int64)
