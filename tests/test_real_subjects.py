@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny_models import tiny_model
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.analysis import real_subjects
-from kc_utils.analysis.real_subjects import ValueScores
+from kc_utils.analysis.real_subjects import WORDINGS
+from kc_utils.analysis.value_scores import ValueScores, score_values
 from kc_utils.errors import KcError
+from kc_utils.training.answers import token_log_probabilities
 from kc_utils.world import load_pool, make_known_names
 from kc_utils.world.real_people import OCCUPATIONS, real_people_facts
 
@@ -55,7 +58,7 @@ class BagOfWords(PreTrainedModel):
 
 def knowing_model(tokenizer: Words) -> BagOfWords:
     """It knows the facts of the first people and, about all, would rather say Japan or spy."""
-    weight = torch.zeros(80, 80)
+    weight = torch.zeros(120, 120)
     for row in FACTS.head(N_KNOWN).itertuples():
         first, _ = tokenizer(row.name)["input_ids"]
         for value in (row.country, row.occupation):
@@ -70,7 +73,7 @@ def knowing_model(tokenizer: Words) -> BagOfWords:
 def scores() -> dict[str, ValueScores]:
     tokenizer = Words()
     model = knowing_model(tokenizer)
-    return real_subjects.score_values(model, tokenizer, FACTS["name"].tolist(), FACTS)
+    return score_values(model, tokenizer, FACTS["name"].tolist(), FACTS, WORDINGS)
 
 
 def constant(names: list[str]) -> dict[str, ValueScores]:
@@ -103,7 +106,8 @@ def test_people_are_known_by_their_facts(scores) -> None:
     head = FACTS["name"].head(N_KNOWN)
     assert people.index.tolist() == FACTS["name"].tolist()
     assert people.loc[head, "known"].all()
-    assert (people.loc[head, "n_right"] == 4).all() and (people.loc[head, "n_facts"] == 2).all()
+    assert (people.loc[head, "n_right"] == 4).all()
+    assert people.loc[head, ["country", "occupation"]].all(axis=None)
 
 
 def test_a_fact_needs_both_wordings() -> None:
@@ -112,9 +116,11 @@ def test_a_fact_needs_both_wordings() -> None:
     scores["country"].log_prob[0, range(12), right] += 5
     questions = real_subjects.judge(scores, FACTS)
     assert questions.groupby(["relation", "wording"])["correct"].mean().tolist() == [1, 0, 0, 0]
-    assert not real_subjects.known_people(questions)["known"].any()
+    assert not real_subjects.known_people(questions, ("country",))["known"].any()
     scores["country"].log_prob[1, range(12), right] += 5
-    assert real_subjects.known_people(real_subjects.judge(scores, FACTS))["known"].all()
+    questions = real_subjects.judge(scores, FACTS)
+    assert real_subjects.known_people(questions, ("country", "occupation"))["known"].all()
+    assert not real_subjects.known_people(questions, ("occupation",))["known"].any()
 
 
 def test_a_constant_answer_is_never_right() -> None:
@@ -140,7 +146,7 @@ def test_facts_of_others_pass_only_where_they_are_the_same() -> None:
     model = knowing_model(tokenizer)
 
     def ask(names: list[str]) -> dict[str, ValueScores]:
-        return real_subjects.score_values(model, tokenizer, names, FACTS)
+        return score_values(model, tokenizer, names, FACTS, WORDINGS)
 
     joined = real_subjects.join_names(facts, np.random.default_rng(1))
     made = ask(["X X", "Y Y"])
@@ -153,6 +159,35 @@ def test_facts_of_others_pass_only_where_they_are_the_same() -> None:
     assert others == pytest.approx([0.25, 0.25])
     assert rates.loc["made-up names", "known"] == 0
     assert rates.loc["joined names", "known"] == 1  # this model goes by the first name alone
+
+
+def test_everything_is_asked_in_one_call() -> None:
+    tokenizer = Words()
+    model = knowing_model(tokenizer)
+    found = real_subjects.check_real_people(model, tokenizer, FACTS, seed=0, n_controls=3)
+    expected = real_subjects.judge(
+        score_values(model, tokenizer, FACTS["name"].tolist(), FACTS, WORDINGS), FACTS
+    )
+    pd.testing.assert_frame_equal(found.questions, expected)
+    pd.testing.assert_frame_equal(found.people, real_subjects.known_people(expected))
+    pd.testing.assert_frame_equal(found.levels, real_subjects.answer_levels(expected))
+    assert found.controls["n_names"].tolist() == [12, 12, 3, 3]
+    known = found.controls.set_index("check")["known"]
+    assert known["own facts"] == found.people["known"].mean()
+    assert known["made-up names"] < 0.5 < known["own facts"]
+
+
+def test_only_the_tokens_asked_for_are_compared_and_only_at_the_end() -> None:
+    model, prompts = tiny_model("llama"), [[1, 2, 3], [4], [5, 6, 7], [8, 9]]
+    found = token_log_probabilities(model, prompts, [7, 0, 30], batch_size=2)
+    with torch.no_grad():
+        whole = [model(torch.tensor([p])).logits[0, -1].log_softmax(-1) for p in prompts]
+    expected = torch.stack(whole)[:, [7, 0, 30]].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(KcError, match="0 tokens"):
+        token_log_probabilities(model, [[1], []], [7])
+    with pytest.raises(KcError, match="training mode"):
+        token_log_probabilities(model.train(), prompts, [7])
 
 
 def test_joined_names_are_nobody_and_of_their_country() -> None:
@@ -173,7 +208,7 @@ def test_a_name_without_facts_and_values_that_cannot_be_told_apart_are_refused(s
 
     def ask(facts: pd.DataFrame, names: list[str]) -> None:
         tokenizer = Words()
-        real_subjects.score_values(knowing_model(tokenizer), tokenizer, names, facts)
+        score_values(knowing_model(tokenizer), tokenizer, names, facts, WORDINGS)
 
     with pytest.raises(KcError, match="1 value of 'country'"):
         ask(FACTS.assign(country="Chile"), ["A B"])

@@ -22,12 +22,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils.analysis.knowledge import chance_level
+from kc_utils.analysis.value_scores import (
+    TIE,
+    ValueScores,
+    lifts,
+    picked_values,
+    score_values,
+)
 from kc_utils.errors import KcError
-from kc_utils.training.answers import token_log_probabilities
+from kc_utils.world import make_known_names, stream
 
 #: Two wordings of each relation. They passed most real people minus controls among twenty.
 WORDINGS: dict[str, tuple[str, str]] = {
@@ -37,77 +44,54 @@ WORDINGS: dict[str, tuple[str, str]] = {
         "This is a short biography of {name}, the famous",
     ),
 }
-#: Facts that have to be known of a person who counts as known.
-NEEDED_FACTS = 1
-#: Lifts that differ by less (nats) tie; rounding must not decide.
-TIE = 1e-4
+#: The relations of which a person who counts as known is known by at least one.
+DECIDING = ("occupation",)
 
 
 @dataclass(frozen=True)
-class ValueScores:
-    """What a model says of every value of one relation.
+class RealSubjects:
+    """The tables of :func:`judge`, :func:`known_people`, :func:`answer_levels` and
+    :func:`control_rates`."""
 
-    ``log_prob``: nats, by wording, name and value; over the values, probabilities sum to 1.
-    """
-
-    wordings: tuple[str, ...]
-    names: tuple[str, ...]
-    values: tuple[str, ...]
-    log_prob: Float[np.ndarray, "wordings names values"]
+    questions: pd.DataFrame
+    people: pd.DataFrame
+    levels: pd.DataFrame
+    controls: pd.DataFrame
 
 
-def score_values(
+def check_real_people(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    names: Sequence[str],
     facts: pd.DataFrame,
-    wordings: Mapping[str, Sequence[str]] = WORDINGS,
+    *,
+    seed: int,
+    n_controls: int = 120,
     batch_size: int = 64,
-) -> dict[str, ValueScores]:
-    """Ask about every name in every wording; the values of a relation are those in ``facts``.
+) -> RealSubjects:
+    """Ask a model about every real person, and about names that it should fail on.
 
     Args:
         model: any causal language model in eval mode; its own device is used.
-        tokenizer: its tokenizer; a value follows its prompt after one space.
-        names: who is asked about.
-        facts: a column of values for each relation of ``wordings``.
-        wordings: prompts with ``{name}`` per relation.
+        tokenizer: its tokenizer.
+        facts: name and a column per relation, such as
+            :func:`kc_utils.world.real_people_facts` gives.
+        seed: of the made-up and joined names.
+        n_controls: made-up names, and at most as many joined ones.
         batch_size: prompts per forward pass.
 
     Raises:
-        KcError: nobody is asked about, a relation has fewer than two values, or two values of one
-            begin with the same token.
+        KcError: as :func:`score_values`.
     """
-    if not len(names):
-        raise KcError("0 people are asked about; at least 1 is needed.")
-    scores = {}
-    for relation, texts in wordings.items():
-        values = tuple(sorted(set(facts[relation])))
-        tokens = _first_tokens(tokenizer, relation, values)
-        prompts = [text.replace("{name}", name) for text in texts for name in names]
-        ids = [list(tokenizer(prompt)["input_ids"]) for prompt in prompts]
-        logs = token_log_probabilities(model, ids, tokens, batch_size)
-        logs = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
-        shaped = logs.reshape(len(texts), len(names), len(values))
-        scores[relation] = ValueScores(tuple(texts), tuple(names), values, shaped)
-    return scores
-
-
-def _first_tokens(
-    tokenizer: PreTrainedTokenizerBase, relation: str, values: Sequence[str]
-) -> list[int]:
-    if len(values) < 2:
-        raise KcError(f"The facts hold {len(values)} value of {relation!r}; at least 2 are needed.")
-    owner: dict[int, str] = {}
-    for value in values:
-        first = tokenizer(f" {value}", add_special_tokens=False)["input_ids"][0]
-        if first in owner:
-            raise KcError(
-                f"{owner[first]!r} and {value!r} begin with the same token; the values of "
-                f"{relation!r} must begin with different ones."
-            )
-        owner[first] = value
-    return list(owner)
+    rng = stream(seed, "joined names")
+    joined = join_names(facts, rng)
+    joined = joined.iloc[np.sort(rng.permutation(len(joined))[:n_controls])]
+    names = (facts["name"], make_known_names(n_controls, seed), joined["name"])
+    real, made, mixed = (
+        score_values(model, tokenizer, list(asked), facts, WORDINGS, batch_size) for asked in names
+    )
+    questions = judge(real, facts)
+    controls = control_rates(real, facts, made, mixed, joined)
+    return RealSubjects(questions, known_people(questions), answer_levels(questions), controls)
 
 
 def judge(
@@ -133,8 +117,8 @@ def judge(
     tables = []
     for relation, asked in scores.items():
         right = _places(asked, facts, relation)
-        lift = _lifts(asked, (means or scores)[relation])
-        picked = _picked(lift)
+        lift = lifts(asked, (means or scores)[relation])
+        picked = picked_values(lift)
         own = np.take_along_axis(lift, right[None, :, None], 2)
         plain = np.take_along_axis(asked.log_prob, right[None, :, None], 2)
         values = np.array([*asked.values, ""], dtype=object)  # place -1 is the empty one
@@ -155,15 +139,19 @@ def judge(
     return pd.concat(tables, ignore_index=True)
 
 
-def known_people(questions: pd.DataFrame) -> pd.DataFrame:
-    """Who is known: a row per person with name, n_right (questions), n_facts and known.
+def known_people(questions: pd.DataFrame, deciding: Sequence[str] = DECIDING) -> pd.DataFrame:
+    """Who is known, from the rows of :func:`judge`.
 
-    A fact is known if it is right in every wording; a person is known with ``NEEDED_FACTS`` facts.
+    Returns:
+        One row per person: name, n_right (questions), a column per relation (is the fact right in
+        every wording?), known (is one of the facts ``deciding``?).
     """
-    by_fact = questions.groupby(["name", "relation"], sort=False)["correct"]
-    facts = by_fact.agg(right="sum", known="all").reset_index()
-    people = facts.groupby("name", sort=False).agg(n_right=("right", "sum"), n_facts=("known", "sum"))
-    return people.assign(known=people["n_facts"] >= NEEDED_FACTS).reset_index()
+    facts = questions.pivot_table(
+        index="name", columns="relation", values="correct", aggfunc="all", sort=False
+    ).astype(bool)
+    facts.columns.name = None
+    facts.insert(0, "n_right", questions.groupby("name", sort=False)["correct"].sum())
+    return facts.assign(known=facts[list(deciding)].any(axis=1)).reset_index()
 
 
 def answer_levels(questions: pd.DataFrame) -> pd.DataFrame:
@@ -211,6 +199,7 @@ def control_rates(
     made_up: Mapping[str, ValueScores],
     joined: Mapping[str, ValueScores],
     joined_facts: pd.DataFrame,
+    deciding: Sequence[str] = DECIDING,
 ) -> pd.DataFrame:
     """How many pass the check, and how many pass who should not.
 
@@ -223,6 +212,7 @@ def control_rates(
         made_up: scores of made-up names.
         joined: scores of the names of ``joined_facts``.
         joined_facts: from :func:`join_names`.
+        deciding: as in :func:`known_people`.
 
     Returns:
         One row per check: check (own facts, others' facts, made-up names, joined names), n_names,
@@ -240,7 +230,8 @@ def control_rates(
     }
     n_names = [len(facts), len(facts), made.shape[1], len(joined_facts)]
     shares = {r: [float(hit[i].mean()) for hit in cells.values()] for i, r in enumerate(scores)}
-    known = [float((hit.sum(0) >= NEEDED_FACTS).mean()) for hit in cells.values()]
+    rows = [list(scores).index(relation) for relation in deciding]
+    known = [float(hit[rows].any(0).mean()) for hit in cells.values()]
     return pd.DataFrame({"check": list(cells), "n_names": n_names, **shares, "known": known})
 
 
@@ -250,21 +241,11 @@ def _hits(
     """Would the fact of row j count as known of name i? bool, [relations, names, rows]."""
     hits = []
     for relation, asked in scores.items():
-        picked = _picked(_lifts(asked, means[relation]))
+        picked = picked_values(lifts(asked, means[relation]))
         agreed = np.where((picked == picked[0]).all(0), picked[0], -1)
         place = {value: i for i, value in enumerate(asked.values)}
         hits.append(agreed[:, None] == facts[relation].map(place).to_numpy()[None])
     return np.stack(hits)
-
-
-def _lifts(asked: ValueScores, people: ValueScores) -> Float[np.ndarray, "wordings names values"]:
-    return asked.log_prob - people.log_prob.mean(1, keepdims=True)
-
-
-def _picked(lift: Float[np.ndarray, "wordings names values"]) -> Int[np.ndarray, "wordings names"]:
-    """Place of the value of highest lift, -1 if another one comes as near as ``TIE``."""
-    top = np.sort(lift, axis=-1)
-    return np.where(top[..., -1] - top[..., -2] > TIE, lift.argmax(-1), -1)
 
 
 def _places(asked: ValueScores, facts: pd.DataFrame, relation: str) -> Int[np.ndarray, " names"]:
