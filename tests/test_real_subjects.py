@@ -123,6 +123,18 @@ def test_a_fact_needs_both_wordings() -> None:
     assert not real_subjects.known_people(questions, ("occupation",))["known"].any()
 
 
+def test_a_narrow_lead_is_right_and_not_known() -> None:
+    for lead, known in ((0.5, False), (2.0, True)):
+        scores = constant(FACTS["name"].tolist())
+        right = [TRADES.index(value) for value in FACTS["occupation"]]
+        scores["occupation"].log_prob[:, range(12), right] += lead
+        questions = real_subjects.judge(scores, FACTS)
+        asked = questions[questions["relation"] == "occupation"]
+        assert asked["correct"].all() and (asked["lead"] > 0).all()
+        people = real_subjects.known_people(questions)
+        assert (people["known"] == known).all() and (people["n_right"] == 2).all()
+
+
 def test_a_constant_answer_is_never_right() -> None:
     questions = real_subjects.judge(constant(FACTS["name"].tolist()), FACTS)
     assert not questions["correct"].any() and (questions["predicted"] == "").all()

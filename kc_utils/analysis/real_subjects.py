@@ -6,13 +6,17 @@ questions with the commonest value whoever is asked about, so an answer is judge
     lift(value | person) = log p(value | prompt) - mean over all asked people of the same
 
 p is the probability of the value's first token right after the prompt, renormalised over the values
-of the relation; the first tokens of a relation's values have to differ. A constant answer has a
-lift of zero for everybody. The answer is right if the right value has the highest lift of all, and
-a fact is known if it is right in both wordings.
+of the relation. A constant answer has a lift of zero for everybody. The answer is right if the
+right value has the highest lift of all, and a fact is known if in both wordings it is right by a
+lead of at least ``MARGIN``.
 
 Controls, which should fail: the facts of other people, made-up names, and names that join the parts
-of two people of one country, which look like that country and belong to nobody. Not implemented:
-values of which the later tokens matter, and facts that have more than one right value.
+of two people of one country, which look like that country and belong to nobody. Names tell
+countries: a model that has read much says Japan of whoever sounds Japanese, so joined names pass
+for their country nearly as often as real people do. That is why the occupation alone decides who is
+known. A joined name still passes where one part of it belongs to one famous person.
+
+Not implemented: values of which the later tokens matter, facts with more than one right value.
 """
 
 from __future__ import annotations
@@ -36,7 +40,8 @@ from kc_utils.analysis.value_scores import (
 from kc_utils.errors import KcError
 from kc_utils.world import make_known_names, stream
 
-#: Two wordings of each relation. They passed most real people minus controls among twenty.
+#: Two wordings of each relation, of ten that were tried on a third of the people: the pair in which
+#: the share of people whose fact is known exceeds that of the controls by most.
 WORDINGS: dict[str, tuple[str, str]] = {
     "country": ("Name: {name}. Country:", "By nationality, {name} is from the country of"),
     "occupation": (
@@ -44,8 +49,10 @@ WORDINGS: dict[str, tuple[str, str]] = {
         "This is a short biography of {name}, the famous",
     ),
 }
-#: The relations of which a person who counts as known is known by at least one.
+#: A person is known if one of these facts is.
 DECIDING = ("occupation",)
+#: How far (nats) the right value's lift must be above that of every other value, in every wording.
+MARGIN = 1.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,8 @@ def judge(
     Returns:
         One row per name, relation and wording: name, relation, wording (its number), prompt,
         answer, predicted (the value of highest lift, "" if two tie), lift (nats, of the answer),
-        rank (by lift; ties count against the answer), plain_rank (by probability alone), correct.
+        lead (nats, above the highest lift of another value; below 0 if that is higher), rank (by
+        lift; ties count against the answer), plain_rank (by probability alone), correct.
 
     Raises:
         KcError: a name has no facts, or a fact is none of the relation's values.
@@ -120,6 +128,8 @@ def judge(
         lift = lifts(asked, (means or scores)[relation])
         picked = picked_values(lift)
         own = np.take_along_axis(lift, right[None, :, None], 2)
+        columns = np.arange(len(asked.values))[None, None]
+        others = np.where(columns == right[None, :, None], -np.inf, lift).max(-1)
         plain = np.take_along_axis(asked.log_prob, right[None, :, None], 2)
         values = np.array([*asked.values, ""], dtype=object)  # place -1 is the empty one
         for i, text in enumerate(asked.wordings):
@@ -131,6 +141,7 @@ def judge(
                 "answer": values[right],
                 "predicted": values[picked[i]],
                 "lift": own[i, :, 0],
+                "lead": own[i, :, 0] - others[i],
                 "rank": (lift[i] > own[i] - TIE).sum(-1),
                 "plain_rank": (asked.log_prob[i] > plain[i] - TIE).sum(-1),
                 "correct": picked[i] == right,
@@ -143,12 +154,13 @@ def known_people(questions: pd.DataFrame, deciding: Sequence[str] = DECIDING) ->
     """Who is known, from the rows of :func:`judge`.
 
     Returns:
-        One row per person: name, n_right (questions), a column per relation (is the fact right in
-        every wording?), known (is one of the facts ``deciding``?).
+        One row per person: name, n_right (questions), a column per relation (is the fact known: in
+        every wording right by ``MARGIN``?), known (is one of the facts ``deciding``?).
     """
-    facts = questions.pivot_table(
-        index="name", columns="relation", values="correct", aggfunc="all", sort=False
-    ).astype(bool)
+    facts = questions.assign(sure=questions["lead"] > MARGIN).pivot_table(
+        index="name", columns="relation", values="sure", aggfunc="all", sort=False
+    )
+    facts = facts.astype(bool)
     facts.columns.name = None
     facts.insert(0, "n_right", questions.groupby("name", sort=False)["correct"].sum())
     return facts.assign(known=facts[list(deciding)].any(axis=1)).reset_index()
@@ -241,7 +253,7 @@ def _hits(
     """Would the fact of row j count as known of name i? bool, [relations, names, rows]."""
     hits = []
     for relation, asked in scores.items():
-        picked = picked_values(lifts(asked, means[relation]))
+        picked = picked_values(lifts(asked, means[relation]), MARGIN)
         agreed = np.where((picked == picked[0]).all(0), picked[0], -1)
         place = {value: i for i, value in enumerate(asked.values)}
         hits.append(agreed[:, None] == facts[relation].map(place).to_numpy()[None])

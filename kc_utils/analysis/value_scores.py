@@ -99,8 +99,8 @@ def lifts(asked: ValueScores, people: ValueScores) -> Float[np.ndarray, "wording
 
 
 def picked_values(
-    lift: Float[np.ndarray, "wordings names values"],
+    lift: Float[np.ndarray, "wordings names values"], margin: float = TIE
 ) -> Int[np.ndarray, "wordings names"]:
-    """Place of the value of highest lift, -1 if another one comes as near as ``TIE``."""
+    """Place of the value of highest lift, -1 if another one comes as near as ``margin`` (nats)."""
     top = np.sort(lift, axis=-1)
-    return np.where(top[..., -1] - top[..., -2] > TIE, lift.argmax(-1), -1)
+    return np.where(top[..., -1] - top[..., -2] > margin, lift.argmax(-1), -1)
