@@ -40,8 +40,10 @@ from kc_utils.analysis.value_scores import (
 from kc_utils.errors import KcError
 from kc_utils.world import make_known_names, stream
 
-#: Two wordings of each relation, of ten that were tried on a third of the people: the pair in which
-#: the share of people whose fact is known exceeds that of the controls by most.
+#: Two wordings of each relation, of ten that were tried with SmolLM2-135M-Instruct on a third of
+#: the people: the pair in which the share of people whose fact is right exceeds that of the
+#: controls by most. Of the three best wordings for the occupation, asked about everybody, this pair
+#: also does best by ``MARGIN`` with every control below 5 %.
 WORDINGS: dict[str, tuple[str, str]] = {
     "country": ("Name: {name}. Country:", "By nationality, {name} is from the country of"),
     "occupation": (
