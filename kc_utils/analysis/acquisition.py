@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from kc_utils.analysis.stats.intervals import Interval
-from kc_utils.config import BANDS, KINDS
+from kc_utils.config import BANDS, KINDS, STRANGE
 
 #: Largest number of biographies of each group of people but the last.
 _MOST = (1, 2, 5)
@@ -83,7 +83,7 @@ def groups_and_knees(
     rng = np.random.default_rng([seed, 91])
     rows = []
     groups = dict(list(times.groupby(["kind", "band"], observed=True)))
-    for kind, band in (group for group in product(KINDS, BANDS) if group in groups):
+    for kind, band in (group for group in product((*KINDS, STRANGE), BANDS) if group in groups):
         part = groups[kind, band]
         half = time_until_half(part, rng, n)
         here = kept[(kept["kind"] == kind) & (kept["band"] == band)]["knee"]

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pandas as pd
 
 from kc_utils.analysis.stats.intervals import Interval, bootstrap_difference
-from kc_utils.config import KINDS
+from kc_utils.config import KINDS, STRANGE
 
 
 def difference(
@@ -57,7 +57,7 @@ def band_steps(
     """
     cells = dict(list(rows.groupby(["kind", "band"], observed=True)))
     found = []
-    for kind in KINDS:
+    for kind in (kind for kind in (*KINDS, STRANGE) if any(kind == key[0] for key in cells)):
         for more, less in pairwise(bands):
             gap = difference(cells[kind, more], cells[kind, less], value, n=n, seed=seed)
             found.append((kind, f"{more} - {less}", gap.mean, gap.low, gap.high))

@@ -14,8 +14,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from kc_utils.config.sections import (
+    AnalysisConfig,
     ControlsConfig,
     ExposureConfig,
+    ForgettingConfig,
     PositiveFloat,
     PositiveInt,
     RelevanceConfig,
@@ -27,13 +29,15 @@ from kc_utils.config.sections import (
 
 ATTRIBUTES = ("birthday", "city", "major", "university", "company")
 KINDS = ("K_rel", "K_compl")
+#: Made-up names of rare tokens, where a world has them; K_compl's are made of common parts.
+STRANGE = "K_strange"
 CELL = ["task", "kind", "band"]  # columns that say which people a circuit is about, and what
 BANDS = ("high", "medium", "low")
 COMMIT = r"^[0-9a-f]{40}$"
 MOST_PARAMETERS = 10**10  # of a model that is made: more is a slip of the keyboard
 
 Attribute = Literal["birthday", "city", "major", "university", "company"]
-Kind = Literal["K_rel", "K_compl"]
+Kind = Literal["K_rel", "K_compl", "K_strange"]
 Band = Literal["high", "medium", "low"]
 
 
@@ -92,8 +96,15 @@ class WorldConfig(Section):
     n_people: Annotated[int, Field(ge=2)] = Field(600, description="people to be learned")
     share_known: Share = Field(1 / 3, description="share of K_rel people (paper: 0.2)")
     mean_frequency: PositiveFloat = Field(2.5, description="mean of the exponential, biographies")
-    known_names: Literal["made", "real"] = Field(
-        "made", description="K_rel names: made-up ones that the base corpus teaches, or real people"
+    share_strange: Share = Field(
+        0.0,
+        description="share of people with names of rare tokens (K_strange), for models that exist "
+        "already: names of all kinds then have the same numbers of tokens",
+    )
+    known_names: Literal["made", "real", "checked"] = Field(
+        "made",
+        description="K_rel names: made-up ones that the base corpus teaches, real people, or those "
+        "real people of whom the model answers something right",
     )
     held_out_templates: Share = Field(
         0.2, description="share of each attribute's templates that training never shows"
@@ -111,6 +122,20 @@ class WorldConfig(Section):
         description="fixed: a person's values are the same in every text; shuffled: in every "
         "epoch they are other people's, so that there is nothing to learn about persons (control)",
     )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of people in this world: K_rel, K_compl and, where it has them, K_strange."""
+        return (*KINDS, STRANGE) if self.share_strange else KINDS
+
+    @model_validator(mode="after")
+    def _shares(self) -> WorldConfig:
+        if self.share_known + self.share_strange > 1:
+            raise ValueError(
+                f"share_known={self.share_known} and share_strange={self.share_strange} add up to "
+                "more than 1"
+            )
+        return self
 
 
 class BaseConfig(Section):
@@ -223,40 +248,6 @@ class CircuitConfig(Section):
     hit_k: PositiveInt = Field(10, description="k of Hit@k")
 
 
-class ForgettingConfig(Section):
-    """Training on other people, or conflicting facts, with a share of the old data replayed."""
-
-    replay_ratios: tuple[Share, ...] = Field(
-        (0.0, 0.1, 0.2, 0.4, 0.6, 1.0), description="shares of old data replayed, a run for each"
-    )
-    variants: tuple[Literal["new_people", "conflicting"], ...] = Field(
-        ("new_people", "conflicting"), description="what is trained on: new people, or new facts"
-    )
-    n_people: PositiveInt = Field(300, description="new people, or people whose facts change")
-    steps: PositiveInt = Field(60, description="optimiser steps per replay ratio")
-    measure_every: PositiveInt = Field(20, description="steps between measurements")
-    learning_rate: PositiveFloat = Field(1e-3, description="learning rate of AdamW")
-    batch_size: PositiveInt = Field(12, description="blocks per step")
-
-
-class AnalysisConfig(Section):
-    """Thresholds and resampling of the analyses."""
-
-    role_ratio: Annotated[float, Field(gt=1)] = Field(
-        10.0, description="subject/relation attribution ratio of a mover head (inverse: relation)"
-    )
-    bootstrap: PositiveInt = Field(1000, description="bootstrap and permutation resamples")
-    lens_people: PositiveInt = Field(
-        40, description="pairs per cell for logit lens and attribution"
-    )
-    method_pairs: PositiveInt = Field(
-        16, description="pairs on which attribution methods are compared with exact patching"
-    )
-    exact_max_edges: Annotated[int, Field(ge=0)] = Field(
-        5000, description="largest graph whose every edge is patched"
-    )
-
-
 class Config(Section):
     """Everything that a run depends on."""
 
@@ -281,6 +272,16 @@ class Config(Section):
             raise ValueError(
                 f"training.block_size={self.training.block_size} is above "
                 f"model.n_positions={self.model.n_positions}"
+            )
+        if made and self.world.share_strange:
+            raise ValueError(
+                f"world.share_strange={self.world.share_strange} needs a model that exists already "
+                "(model.source package or hub): a tokenizer made here has no rare tokens"
+            )
+        if made and self.world.known_names == "checked":
+            raise ValueError(
+                "world.known_names=checked needs a model that exists already (model.source package "
+                "or hub): a model made here is taught its K_rel people"
             )
         known = round(self.world.n_people * self.world.share_known)
         if made and self.world.known_names == "made" and self.base.n_known < known:

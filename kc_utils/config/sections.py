@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -27,6 +27,40 @@ class ControlsConfig(Section):
     )
     unseen_people: PositiveInt = Field(
         200, description="people never written about whose answers are looked at"
+    )
+
+
+class ForgettingConfig(Section):
+    """Training on other people, or conflicting facts, with a share of the old data replayed."""
+
+    replay_ratios: tuple[Share, ...] = Field(
+        (0.0, 0.1, 0.2, 0.4, 0.6, 1.0), description="shares of old data replayed, a run for each"
+    )
+    variants: tuple[Literal["new_people", "conflicting"], ...] = Field(
+        ("new_people", "conflicting"), description="what is trained on: new people, or new facts"
+    )
+    n_people: PositiveInt = Field(300, description="new people, or people whose facts change")
+    steps: PositiveInt = Field(60, description="optimiser steps per replay ratio")
+    measure_every: PositiveInt = Field(20, description="steps between measurements")
+    learning_rate: PositiveFloat = Field(1e-3, description="learning rate of AdamW")
+    batch_size: PositiveInt = Field(12, description="blocks per step")
+
+
+class AnalysisConfig(Section):
+    """Thresholds and resampling of the analyses."""
+
+    role_ratio: Annotated[float, Field(gt=1)] = Field(
+        10.0, description="subject/relation attribution ratio of a mover head (inverse: relation)"
+    )
+    bootstrap: PositiveInt = Field(1000, description="bootstrap and permutation resamples")
+    lens_people: PositiveInt = Field(
+        40, description="pairs per cell for logit lens and attribution"
+    )
+    method_pairs: PositiveInt = Field(
+        16, description="pairs on which attribution methods are compared with exact patching"
+    )
+    exact_max_edges: Annotated[int, Field(ge=0)] = Field(
+        5000, description="largest graph whose every edge is patched"
     )
 
 

@@ -71,6 +71,7 @@ LOOKS: dict[str, dict[str, Look]] = {
     "kind": {
         "K_rel": Look(BLUE, "o", "K_rel (known subject)"),
         "K_compl": Look(VERMILION, "s", "K_compl (new subject)"),
+        "K_strange": Look(GREY, "D", "K_strange (new subject, rare tokens)"),
     },
     "band": {
         "high": Look("#332288", "^", "high frequency (> 5)"),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.config import KINDS
 from kc_utils.runs.folder import Run
 from kc_utils.runs.parameters import choose_task
 from kc_utils.study.stages import STAGES, common
@@ -57,7 +56,9 @@ def running_example(run: Run, task: str) -> RunningExample:
     task = choose_task(run, task)
     STAGES.ensure(run, "prompts")
     people, stored = run.read(run.path / "data" / "people.parquet"), common.read_pairs(run)
-    cells = [common.Cell(task, kind, run.config.circuit.bands[0]) for kind in KINDS]
+    cells = [
+        common.Cell(task, kind, run.config.circuit.bands[0]) for kind in run.config.world.kinds
+    ]
     pairs = pd.concat([common.select(stored, cell, "evaluate") for cell in cells])
     pairs = pairs.drop_duplicates("person_id", ignore_index=True)
     known = pd.Series(False, index=pairs.index)

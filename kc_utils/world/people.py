@@ -1,7 +1,8 @@
 """The people of the made-up world: known subjects (K_rel) and made-up subjects (K_compl).
 
-Both kinds get attributes that no model has read. The subject of a K_rel person is known to the base
+All kinds get attributes that no model has read. The subject of a K_rel person is known to the base
 model; the name of a K_compl person is first + middle + last name, unique, and never a known name.
+Worlds for models that exist already may have a third kind, whose names are of rare tokens.
 
 How many biographies a person gets is ``round(Exponential(mean))``, at least 1 (paper, section 2),
 and decides the frequency band. Frequencies are drawn for K_compl; K_rel gets the same distribution
@@ -15,9 +16,16 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
+from transformers import PreTrainedTokenizerBase
 
-from kc_utils.config import ATTRIBUTES, BANDS, KINDS, WorldConfig
+from kc_utils.config import ATTRIBUTES, BANDS, KINDS, STRANGE, WorldConfig
 from kc_utils.errors import KcError
+from kc_utils.world.matched_names import (
+    familiar_names,
+    name_lengths,
+    of_common_length,
+    strange_names,
+)
 from kc_utils.world.pools import attribute_pool, draw, load_pool, redraw, stream
 
 SPLITS = ("discover", "evaluate")
@@ -34,8 +42,9 @@ def make_people(
     known_names: Sequence[str] | None = None,
     *,
     old_values: bool | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> pd.DataFrame:
-    """The people table: K_rel first, then K_compl, one row per person.
+    """The people table: K_rel first, then K_compl, then K_strange, one row per person.
 
     Args:
         world: numbers of people, mean frequency, kind of K_rel names, discover share.
@@ -46,21 +55,26 @@ def make_people(
         old_values: whether the base corpus taught old attribute values of the K_rel people; then
             ``old_<attribute>`` holds them, always different from the new ones. Otherwise, and for
             K_compl people, these columns hold "". By default true for made known names only.
+        tokenizer: K_rel names are of the commonest length in its tokens, and those of the other
+            kinds have the same lengths (:mod:`kc_utils.world.matched_names`). K_strange needs it.
 
     Raises:
-        KcError: if there are fewer known names than K_rel people.
+        KcError: if there are fewer known names than K_rel people, or no names of their lengths.
     """
-    n_known = round(world.n_people * world.share_known)
-    n_new = world.n_people - n_known
-    known = _known_names(world, n_known, seed, known_names)
+    n_known, n_new, n_strange = _numbers(world)
     rng = stream(seed, "people")
-    chosen = rng.permutation(len(known))[:n_known]
-    new = _full_names(n_new, known, rng)
+    known = _known_names(world, n_known, seed, known_names)
+    if tokenizer is None:
+        chosen = [known[i] for i in rng.permutation(len(known))[:n_known]]
+        names = chosen + _full_names(n_new, known, rng)
+    else:
+        names = _matched_names(tokenizer, known, (n_known, n_new, n_strange), rng)
     freq_known, freq_new = frequencies(n_known, n_new, world.mean_frequency, rng)
+    freq_strange = thin(freq_new, n_strange, rng) if n_strange else freq_new[:0]
     people = _table(
-        names=[known[i] for i in chosen] + new,
-        kinds=np.repeat(np.array(KINDS, dtype=object), [n_known, n_new]),
-        frequency=np.concatenate([freq_known, freq_new]),
+        names=names,
+        kinds=np.repeat(np.array((*KINDS, STRANGE), dtype=object), [n_known, n_new, n_strange]),
+        frequency=np.concatenate([freq_known, freq_new, freq_strange]),
         rng=rng,
     )
     people["split"] = _split(people, world.discover_share, rng)
@@ -131,6 +145,32 @@ def require_bands(
                 f"{what} ({len(people)} people); raise world.n_people or change "
                 "world.mean_frequency, or leave the band out of circuit.bands."
             )
+
+
+def _numbers(world: WorldConfig) -> tuple[int, int, int]:
+    """People of each kind: K_rel, K_compl, K_strange."""
+    known = round(world.n_people * world.share_known)
+    strange = min(round(world.n_people * world.share_strange), world.n_people - known)
+    return known, world.n_people - known - strange, strange
+
+
+def _matched_names(
+    tokenizer: PreTrainedTokenizerBase,
+    known: Sequence[str],
+    numbers: tuple[int, int, int],
+    rng: np.random.Generator,
+) -> list[str]:
+    """Known, familiar and strange names, all of the lengths of the known ones in turn."""
+    n_known, n_new, n_strange = numbers
+    chosen = of_common_length(known, name_lengths(tokenizer, known), n_known, rng)
+    if not chosen:
+        raise KcError("Names are matched to those of known people; world.share_known=0 has none.")
+    lengths = name_lengths(tokenizer, chosen)
+    new = familiar_names([lengths[i % n_known] for i in range(n_new)], known, tokenizer, rng)
+    strange = strange_names(
+        [lengths[i % n_known] for i in range(n_strange)], [*known, *new], tokenizer, rng
+    )
+    return [*chosen, *new, *strange]
 
 
 def _known_names(

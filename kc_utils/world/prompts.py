@@ -129,6 +129,7 @@ def make_pairs(
     *,
     tasks: Iterable[str],
     bands: Sequence[str] = BANDS,
+    kinds: Sequence[str] = KINDS,
     n_pairs: int,
     min_fellows: int,
     seed: int,
@@ -146,7 +147,7 @@ def make_pairs(
     rows = []
     for task in tasks:
         for wording in WORDINGS:
-            for kind in KINDS:
+            for kind in kinds:
                 for band in bands:
                     for split in SPLITS:
                         chosen = people.query("kind == @kind and band == @band and split == @split")

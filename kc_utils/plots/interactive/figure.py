@@ -48,6 +48,7 @@ COLOURS = {
     "mixture": (GREY, GREY),
     "K_rel": _COLD,
     "K_compl": _WARM,
+    "K_strange": (GREY, GREY),
     "high": ("#332288", "#ab9ff2"),
     "medium": ("#2a8577", "#44AA99"),
     "low": ("#8a6d0b", "#d6b94a"),

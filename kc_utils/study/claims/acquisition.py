@@ -19,6 +19,7 @@ from kc_utils.analysis.stats.resample import (
     require_right,
     spread,
 )
+from kc_utils.config import KINDS
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.claim import BOOK, PAPER, Claim, Finding, point
 from kc_utils.study.claims.margins import margin_of
@@ -138,11 +139,13 @@ def last_hits(run: Run) -> pd.DataFrame:
 
 
 def compare(run: Run, people: pd.DataFrame, label: str, first: str, strata: list[str]) -> Finding:
-    """Contrast of two labels among people, as a finding.
+    """Contrast of two labels among people, as a finding; of kinds, the paper's two.
 
     Raises:
         NotMeasured: if one of the labels does not occur.
     """
+    if label == "kind":
+        people = people[people["kind"].isin(KINDS)]
     if people[label].nunique() < 2:
         raise NotMeasured(f"every person has the same {label}")
     n, seed = run.config.analysis.bootstrap, run.config.seed

@@ -16,7 +16,7 @@ from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.score_files import read_scores
-from kc_utils.config import KINDS, Config
+from kc_utils.config import Config
 from kc_utils.models.causal_lm import load_model, load_tokenizer
 from kc_utils.runs.folder import Run
 
@@ -36,7 +36,10 @@ class Cell(NamedTuple):
 
 def cells(settings: Config) -> list[Cell]:
     """All cells of a configuration, in a fixed order."""
-    return [Cell(*c) for c in product(settings.circuit.tasks, KINDS, settings.circuit.bands)]
+    return [
+        Cell(*c)
+        for c in product(settings.circuit.tasks, settings.world.kinds, settings.circuit.bands)
+    ]
 
 
 def checkpoint_path(run: Run, step: int) -> Path:

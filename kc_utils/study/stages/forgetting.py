@@ -23,7 +23,7 @@ from kc_utils.analysis.topology import shape
 from kc_utils.circuits.attribution import attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import top_n
-from kc_utils.config import ATTRIBUTES, KINDS, Config
+from kc_utils.config import ATTRIBUTES, Config
 from kc_utils.models.causal_lm import load_model, load_tokenizer
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import run_jobs
@@ -214,7 +214,7 @@ class _Case:
         self.graph = common.graph_of_run(run)
         scores = common.load_scores(run, self.last)
         task, band = run.config.circuit.tasks[0], run.config.circuit.bands[0]
-        cells = [common.Cell(task, kind, band) for kind in KINDS]
+        cells = [common.Cell(task, kind, band) for kind in run.config.world.kinds]
         pairs = common.read_pairs(run)
         self.batches = {c: common.batch_of(pairs, c, "discover") for c in cells}
         n_people = self.settings.analysis.lens_people

@@ -17,6 +17,7 @@ def compute(work: Workspace) -> None:
         tokenizer,
         tasks=settings.tasks,
         bands=settings.bands,
+        kinds=work.config.world.kinds,
         n_pairs=settings.n_pairs,
         min_fellows=settings.min_fellows,
         seed=work.config.seed,

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kc_utils import artifacts
 from kc_utils.analysis.knowledge import guess_cross_entropy, knowledge_bits, shuffled
-from kc_utils.config import ATTRIBUTES, KINDS, Config
+from kc_utils.config import ATTRIBUTES, Config
 from kc_utils.models.causal_lm import load_model, load_tokenizer, parameter_counts
 from kc_utils.models.devices import device
 from kc_utils.runs.folder import Run
@@ -72,7 +72,7 @@ def groups(people: pd.DataFrame, settings: Config) -> pd.DataFrame:
     strangers = make_new_people(
         n, avoid, settings.seed + 6, settings.world.mean_frequency, first_id=len(people)
     )
-    chosen = [fixed_draw(people, kind, n, settings.seed) for kind in KINDS]
+    chosen = [fixed_draw(people, kind, n, settings.seed) for kind in settings.world.kinds]
     return pd.concat([*chosen, strangers.assign(group="unseen")], ignore_index=True)
 
 
@@ -152,7 +152,10 @@ def count_bits(
     n_people), n_parameters, n_parameters_without_embeddings.
     """
     people = run.read(run.path / "data" / "people.parquet")
-    drawn = [fixed_draw(people, kind, _CAPACITY_PEOPLE, run.config.seed) for kind in KINDS]
+    drawn = [
+        fixed_draw(people, kind, _CAPACITY_PEOPLE, run.config.seed)
+        for kind in run.config.world.kinds
+    ]
     asked = pd.concat(drawn, ignore_index=True)
     rng = np.random.default_rng([run.config.seed, 82])
     frames = []

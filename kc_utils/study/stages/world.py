@@ -10,7 +10,7 @@ import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
 from kc_utils import artifacts
-from kc_utils.config import ATTRIBUTES, KINDS, Config, ModelConfig
+from kc_utils.config import ATTRIBUTES, Config, ModelConfig
 from kc_utils.errors import KcError
 from kc_utils.models.causal_lm import load_package_model
 from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer, train_bpe
@@ -67,14 +67,20 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def world_people(settings: Config) -> pd.DataFrame:
-    """The people of a configuration; an empty band is an error."""
+    """The people of a configuration; an empty band is an error.
+
+    Real people of whom the model is to know something are asked about here.
+    """
     made = settings.model.source == "made"
     given = given_base.facts(settings)
     old = made and settings.base.relations != "other" and given is None
-    people = make_people(settings.world, settings.seed, known_names(settings), old_values=old)
+    tokenizer = stored_tokenizer(settings.model) if settings.world.share_strange else None
+    people = make_people(
+        settings.world, settings.seed, known_names(settings), old_values=old, tokenizer=tokenizer
+    )
     if given is not None and settings.base.relations != "other":
         people = with_old_values(people, given, settings.seed)
-    require_bands(people, settings.circuit.bands)
+    require_bands(people, settings.circuit.bands, settings.world.kinds)
     return people
 
 
@@ -156,7 +162,7 @@ def validation_people(people: pd.DataFrame, per_kind: int, seed: int) -> pd.Data
     """Up to ``per_kind`` people of each type, drawn so that every band is there in its share."""
     rng = np.random.default_rng([seed, 17])
     chosen = []
-    for kind in KINDS:
+    for kind in people["kind"].unique():
         rows = np.flatnonzero(people["kind"].to_numpy() == kind)
         chosen.append(rng.permutation(rows)[:per_kind])
     return people.iloc[np.sort(np.concatenate(chosen))].reset_index(drop=True)
