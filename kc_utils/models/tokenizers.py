@@ -68,6 +68,30 @@ def train_bpe(
     )
 
 
+def with_bos(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer with its beginning-of-text token in front of every text that it cuts.
+
+    Prompts begin with that token, so training has to have seen it there. As it is comes back a
+    tokenizer that puts the token there itself, has none, or separates texts by it (GPT-2).
+    """
+    first = tokenizer.bos_token_id
+    if first in (None, tokenizer.eos_token_id) or tokenizer("word")["input_ids"][0] == first:
+        return tokenizer
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{tokenizer.bos_token} $A", special_tokens=[(tokenizer.bos_token, first)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token=tokenizer.bos_token,
+        eos_token=tokenizer.eos_token,
+        unk_token=tokenizer.unk_token,
+        pad_token=tokenizer.pad_token,
+        padding_side="right",
+        clean_up_tokenization_spaces=False,
+    )
+
+
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
     """Write a tokenizer folder that transformers 4 and 5 both load.
 

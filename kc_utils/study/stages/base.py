@@ -40,7 +40,7 @@ def compute(work: Workspace) -> None:
         )  # fmt: skip
         losses = result.losses
     elif not target.exists():
-        model, tokenizer = resolve_model(settings.model)
+        model, _ = resolve_model(settings.model)  # its tokenizer is the run's
     if not target.exists():
         save_model(model, tokenizer, target)
     work.table("base_loss", losses)

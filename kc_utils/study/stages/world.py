@@ -13,7 +13,7 @@ from kc_utils import artifacts
 from kc_utils.config import ATTRIBUTES, Config, ModelConfig
 from kc_utils.errors import KcError
 from kc_utils.models.causal_lm import load_package_model
-from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer, train_bpe
+from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer, train_bpe, with_bos
 from kc_utils.runs.stage import Workspace
 from kc_utils.study import given_base
 from kc_utils.world import (
@@ -148,6 +148,7 @@ def compute(work: Workspace) -> None:
             tokenizer = load_tokenizer(given)
     else:
         tokenizer = stored_tokenizer(settings.model)
+        tokenizer = with_bos(tokenizer) if settings.circuit.bos else tokenizer
     save_tokenizer(tokenizer, folder)
 
 
