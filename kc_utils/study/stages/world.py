@@ -10,9 +10,11 @@ import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
 from kc_utils import artifacts
+from kc_utils.analysis.real_subjects import check_real_people
 from kc_utils.config import ATTRIBUTES, Config, ModelConfig
 from kc_utils.errors import KcError
-from kc_utils.models.causal_lm import load_package_model
+from kc_utils.models.causal_lm import load_package_model, resolve_model
+from kc_utils.models.devices import device
 from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer, train_bpe, with_bos
 from kc_utils.runs.stage import Workspace
 from kc_utils.study import given_base
@@ -24,6 +26,7 @@ from kc_utils.world import (
     make_people,
     make_validation,
     placed,
+    real_people_facts,
     require_bands,
     split_all,
     value_texts,
@@ -66,17 +69,21 @@ def read_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def world_people(settings: Config) -> pd.DataFrame:
+def world_people(settings: Config, known: Sequence[str] | None = None) -> pd.DataFrame:
     """The people of a configuration; an empty band is an error.
 
-    Real people of whom the model is to know something are asked about here.
+    ``known``: K_rel names, :func:`known_names` of the configuration by default.
     """
     made = settings.model.source == "made"
     given = given_base.facts(settings)
     old = made and settings.base.relations != "other" and given is None
     tokenizer = stored_tokenizer(settings.model) if settings.world.share_strange else None
     people = make_people(
-        settings.world, settings.seed, known_names(settings), old_values=old, tokenizer=tokenizer
+        settings.world,
+        settings.seed,
+        known_names(settings) if known is None else known,
+        old_values=old,
+        tokenizer=tokenizer,
     )
     if given is not None and settings.base.relations != "other":
         people = with_old_values(people, given, settings.seed)
@@ -102,6 +109,9 @@ def trained_templates(settings: Config) -> dict[str, Sequence[str]]:
 def compute(work: Workspace) -> None:
     """``data/{people,biographies,validation,known_facts,base_corpus}.parquet``, ``tokenizer/``.
 
+    Where K_rel are real people whom the model knows, it is asked about all real people here, and
+    ``data/real_answers`` has a row per question, ``data/real_controls`` one per control.
+
     ``validation`` holds three texts of each checked person (column ``wording``): one that training
     reads ("read", what the paper measures), a new one in wordings that training uses ("trained")
     and one in wordings that it never shows ("held_out").
@@ -110,7 +120,7 @@ def compute(work: Workspace) -> None:
     templates = split_all(settings.world.held_out_templates, settings.seed)
     trained = {a: templates[a].trained for a in ATTRIBUTES}
     held_out = {a: templates[a].held_out for a in ATTRIBUTES}
-    people = world_people(settings)
+    people = world_people(settings, _checked_names(work))
     biographies = make_biographies(people, trained, settings.seed)
     checked = validation_people(people, settings.training.validation_people, settings.seed)
     read = biographies[biographies["person_id"].isin(checked["person_id"])]
@@ -150,6 +160,18 @@ def compute(work: Workspace) -> None:
         tokenizer = stored_tokenizer(settings.model)
         tokenizer = with_bos(tokenizer) if settings.circuit.bos else tokenizer
     save_tokenizer(tokenizer, folder)
+
+
+def _checked_names(work: Workspace) -> list[str] | None:
+    """Real people whom the model knows, after asking it; None where nobody has to be asked."""
+    if work.config.world.known_names != "checked":
+        return None
+    model, tokenizer = resolve_model(work.config.model)
+    facts, seed = real_people_facts(), work.config.seed
+    found = check_real_people(model.to(device()), tokenizer, facts, seed=seed)
+    work.data("real_answers", found.questions)
+    work.data("real_controls", found.controls)
+    return found.people.loc[found.people["known"], "name"].tolist()
 
 
 def stored_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
