@@ -16,6 +16,7 @@ try:
     from kc_utils.cli.run_commands import book, list_profiles, run, status
     from kc_utils.cli.sweep_commands import claims, reference, sweep
     from kc_utils.cli.workshop_commands import doctor, slides, student
+    from kc_utils.cli.world_commands import import_world
 except ImportError as error:
     print(f"kc: {error}; 'python -m kc_utils.cli.doctor' says what is missing.", file=sys.stderr)
     sys.exit(2)
@@ -35,7 +36,8 @@ for command in (run, book, status):
     app.command()(command)
 app.command("profiles")(list_profiles)
 for command in (
-    parity, draw, benchmark, reference, sweep, claims, facts, base, student, slides, doctor,
+    parity, draw, benchmark, reference, sweep, claims, facts, base, import_world, student, slides,
+    doctor,
 ):  # fmt: skip
     app.command()(command)
 

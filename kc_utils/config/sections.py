@@ -19,6 +19,24 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+class AnalysisConfig(Section):
+    """Thresholds and resampling of the analyses."""
+
+    role_ratio: Annotated[float, Field(gt=1)] = Field(
+        10.0, description="subject/relation attribution ratio of a mover head (inverse: relation)"
+    )
+    bootstrap: PositiveInt = Field(1000, description="bootstrap and permutation resamples")
+    lens_people: PositiveInt = Field(
+        40, description="pairs per cell for logit lens and attribution"
+    )
+    method_pairs: PositiveInt = Field(
+        16, description="pairs on which attribution methods are compared with exact patching"
+    )
+    exact_max_edges: Annotated[int, Field(ge=0)] = Field(
+        5000, description="largest graph whose every edge is patched"
+    )
+
+
 class ControlsConfig(Section):
     """What noise and controls give: resampled people, shuffled answers, an untrained model."""
 

@@ -11,14 +11,14 @@ how often it reads about them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from kc_utils.config import ATTRIBUTES, BANDS, KINDS, WorldConfig
 from kc_utils.errors import KcError
-from kc_utils.world.pools import attribute_pool, draw, load_pool, redraw, stream
+from kc_utils.world.pools import draw, load_pool, pool_of, redraw, stream
 
 SPLITS = ("discover", "evaluate")
 
@@ -69,6 +69,36 @@ def make_people(
     return people
 
 
+def completed(
+    people: pd.DataFrame,
+    asked: np.ndarray,
+    discover_share: float,
+    seed: int,
+    *,
+    pools: Mapping[str, Sequence[str]] | None = None,
+) -> pd.DataFrame:
+    """Given people (person_id to band, five attributes) with the columns that a run adds to them.
+
+    Args:
+        people: one row per person, without split and old values.
+        asked: bool [people]; circuits are discovered on these people and evaluated on the others.
+            Where nobody is, people are split at random by ``discover_share``.
+        discover_share: see ``asked``.
+        seed: same seed, same table.
+        pools: draw ``old_*`` values of K_rel people from these; None leaves them empty.
+    """
+    table = people.copy()
+    split = np.where(asked, *SPLITS) if asked.any() else None
+    if split is None:
+        split = _split(table, discover_share, stream(seed, "people"))
+    table.insert(table.columns.get_loc("band") + 1, "split", pd.Series(split, dtype="str"))
+    for name in ATTRIBUTES:
+        table[f"old_{name}"] = pd.Series([""] * len(table), dtype="str")
+    if pools is not None:
+        _add_old_values(table, seed, pools)
+    return table
+
+
 def make_new_people(
     n: int,
     avoid_names: Collection[str],
@@ -77,25 +107,29 @@ def make_new_people(
     *,
     first_id: int = 0,
     discover_share: float = 0.5,
+    pools: Mapping[str, Sequence[str]] | None = None,
 ) -> pd.DataFrame:
     """``n`` more K_compl people, none named like one of ``avoid_names`` (forgetting).
 
-    Their ``person_id`` counts up from ``first_id``.
+    Their ``person_id`` counts up from ``first_id``. ``pools``: parts of names and values of another
+    world than the package's.
     """
     rng = stream(seed, "new people")
-    names = _full_names(n, avoid_names, rng)
+    names = _full_names(n, avoid_names, rng, pools)
     kinds = np.repeat(np.array(["K_compl"], dtype=object), n)
-    people = _table(names, kinds, draw_frequencies(n, mean_frequency, rng), rng, first_id)
+    people = _table(names, kinds, draw_frequencies(n, mean_frequency, rng), rng, first_id, pools)
     people["split"] = _split(people, discover_share, rng)
     return people
 
 
-def conflicting(people: pd.DataFrame, seed: int) -> pd.DataFrame:
+def conflicting(
+    people: pd.DataFrame, seed: int, pools: Mapping[str, Sequence[str]] | None = None
+) -> pd.DataFrame:
     """The same people with all five attribute values redrawn so that each one differs."""
     rng = stream(seed, "conflicting")
     changed = people.copy()
     for name in ATTRIBUTES:
-        changed[name] = redraw(people[name].to_numpy(), attribute_pool(name), rng)
+        changed[name] = redraw(people[name].to_numpy(), pool_of(name, pools), rng)
     return changed
 
 
@@ -147,9 +181,17 @@ def _known_names(
     return known_names
 
 
-def _full_names(n: int, avoid: Collection[str], rng: np.random.Generator) -> list[str]:
+def _full_names(
+    n: int,
+    avoid: Collection[str],
+    rng: np.random.Generator,
+    pools: Mapping[str, Sequence[str]] | None = None,
+) -> list[str]:
     """``n`` different names first + middle + last, none of them in ``avoid``."""
-    parts = [load_pool(pool) for pool in ("first_names", "middle_names", "last_names")]
+    parts = [
+        load_pool(pool) if pools is None else pools[pool]
+        for pool in ("first_names", "middle_names", "last_names")
+    ]
     shape = tuple(len(part) for part in parts)
     total = int(np.prod(shape))
     avoided = set(avoid)
@@ -171,6 +213,7 @@ def _table(
     frequency: np.ndarray,
     rng: np.random.Generator,
     first_id: int = 0,
+    pools: Mapping[str, Sequence[str]] | None = None,
 ) -> pd.DataFrame:
     n = len(names)
     columns: dict[str, object] = {
@@ -181,7 +224,7 @@ def _table(
         "band": bands(frequency),
         "split": np.full(n, "", dtype=object),
     }
-    columns |= {name: draw(attribute_pool(name), n, rng) for name in ATTRIBUTES}
+    columns |= {name: draw(pool_of(name, pools), n, rng) for name in ATTRIBUTES}
     columns |= {f"old_{name}": np.full(n, "", dtype=object) for name in ATTRIBUTES}
     table = pd.DataFrame(columns)
     text = [c for c in table.columns if c not in ("person_id", "frequency")]
@@ -201,12 +244,14 @@ def _split(people: pd.DataFrame, discover_share: float, rng: np.random.Generator
     return split
 
 
-def _add_old_values(people: pd.DataFrame, seed: int) -> None:
+def _add_old_values(
+    people: pd.DataFrame, seed: int, pools: Mapping[str, Sequence[str]] | None = None
+) -> None:
     rng = stream(seed, "old values")
     known = (people["kind"] == "K_rel").to_numpy()
     for name in ATTRIBUTES:
         new = people.loc[known, name].to_numpy()
-        people.loc[known, f"old_{name}"] = redraw(new, attribute_pool(name), rng)
+        people.loc[known, f"old_{name}"] = redraw(new, pool_of(name, pools), rng)
 
 
 HIGH_ABOVE = 5  # biographies; more is the high band

@@ -15,7 +15,7 @@ from kc_utils.errors import KcError
 from kc_utils.models.causal_lm import load_package_model
 from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer, train_bpe
 from kc_utils.runs.stage import Workspace
-from kc_utils.study import given_base
+from kc_utils.study import given_base, imported_world
 from kc_utils.world import (
     known_facts,
     make_base_corpus,
@@ -25,7 +25,6 @@ from kc_utils.world import (
     make_validation,
     placed,
     require_bands,
-    split_all,
     value_texts,
     with_old_values,
 )
@@ -37,6 +36,9 @@ _VALUE_REPEATS = 100
 def known_names(settings: Config) -> Sequence[str] | None:
     """Names of the people that the base model knows; None for the shipped real people."""
     world = settings.world
+    imported = imported_world.of(settings)
+    if imported is not None:
+        return imported.known_names
     given = given_base.facts(settings)
     if given is not None:
         return given["name"].tolist()
@@ -69,9 +71,12 @@ def read_names(path: Path) -> tuple[str, ...]:
 def world_people(settings: Config) -> pd.DataFrame:
     """The people of a configuration; an empty band is an error."""
     made = settings.model.source == "made"
-    given = given_base.facts(settings)
+    given, imported = given_base.facts(settings), imported_world.of(settings)
     old = made and settings.base.relations != "other" and given is None
-    people = make_people(settings.world, settings.seed, known_names(settings), old_values=old)
+    if imported is not None:
+        people = imported_world.people(imported, settings, old_values=old)
+    else:
+        people = make_people(settings.world, settings.seed, known_names(settings), old_values=old)
     if given is not None and settings.base.relations != "other":
         people = with_old_values(people, given, settings.seed)
     require_bands(people, settings.circuit.bands)
@@ -89,7 +94,7 @@ def taught(settings: Config, people: pd.DataFrame) -> pd.DataFrame:
 
 def trained_templates(settings: Config) -> dict[str, Sequence[str]]:
     """For each attribute the templates that training may use."""
-    split = split_all(settings.world.held_out_templates, settings.seed)
+    split = imported_world.templates(settings)
     return {attribute: split[attribute].trained for attribute in ATTRIBUTES}
 
 
@@ -101,11 +106,14 @@ def compute(work: Workspace) -> None:
     and one in wordings that it never shows ("held_out").
     """
     settings = work.config
-    templates = split_all(settings.world.held_out_templates, settings.seed)
+    templates = imported_world.templates(settings)
     trained = {a: templates[a].trained for a in ATTRIBUTES}
     held_out = {a: templates[a].held_out for a in ATTRIBUTES}
     people = world_people(settings)
-    biographies = make_biographies(people, trained, settings.seed)
+    imported = imported_world.of(settings)
+    biographies = imported.table("biographies") if imported is not None else None
+    if biographies is None:
+        biographies = make_biographies(people, trained, settings.seed)
     checked = validation_people(people, settings.training.validation_people, settings.seed)
     read = biographies[biographies["person_id"].isin(checked["person_id"])]
     validation = pd.concat(
@@ -136,7 +144,11 @@ def compute(work: Workspace) -> None:
         work.data("base_corpus", corpus)
         given = given_base.folder(settings)
         if given is None:
-            texts = [*corpus["text"], *biographies["text"], *value_texts(_VALUE_REPEATS)]
+            texts = [
+                *corpus["text"],
+                *biographies["text"],
+                *value_texts(_VALUE_REPEATS, imported_world.pools(settings)),
+            ]
             tokenizer = train_bpe(texts, settings.model.vocab_size, bos=settings.circuit.bos)
         else:
             tokenizer = load_tokenizer(given)
