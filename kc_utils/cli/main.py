@@ -13,7 +13,7 @@ try:
     from kc_utils.cli.benchmark import benchmark
     from kc_utils.cli.draw import draw
     from kc_utils.cli.model_commands import base, facts, parity
-    from kc_utils.cli.run_commands import book, list_profiles, run, status
+    from kc_utils.cli.run_commands import book, list_profiles, run, status, train
     from kc_utils.cli.sweep_commands import claims, reference, sweep
     from kc_utils.cli.workshop_commands import doctor, slides, student
     from kc_utils.cli.world_commands import import_world
@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (run, book, status):
+for command in (run, train, book, status):
     app.command()(command)
 app.command("profiles")(list_profiles)
 for command in (
