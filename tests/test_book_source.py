@@ -272,7 +272,8 @@ def test_the_workflow_tests_everything_and_publishes_main_only() -> None:
 
 
 def test_commands_in_the_prose_exist() -> None:
-    known = {c.name or c.callback.__name__ for c in app.registered_commands}
+    commands = app.registered_commands
+    known = {c.name or c.callback.__name__.replace("_", "-") for c in commands}
     for page in _pages():
-        used = re.findall(r"^kc (\w+)", page.read_text("utf-8"), flags=re.MULTILINE)
+        used = re.findall(r"^kc ([\w-]+)", page.read_text("utf-8"), flags=re.MULTILINE)
         assert set(used) <= known, page.name

@@ -13,18 +13,18 @@ Chance level of an accuracy: what the best guess that ignores the person would r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from kc_utils.errors import KcError
-from kc_utils.world.pools import attribute_pool
+from kc_utils.world.pools import pool_of
 
 
-def pool_bits(attribute: str) -> float:
-    """log2 of the number of values that were drawn from."""
-    return math.log2(len(attribute_pool(attribute)))
+def pool_bits(attribute: str, pools: Mapping[str, Sequence[str]] | None = None) -> float:
+    """log2 of the number of values that were drawn from: the package's, or those of ``pools``."""
+    return math.log2(len(pool_of(attribute, pools)))
 
 
 def guess_cross_entropy(values: pd.Series) -> pd.Series:
@@ -46,20 +46,24 @@ def shuffled(values: pd.Series, rng: np.random.Generator) -> pd.Series:
     return pd.Series(dealt, index=values.index, name=values.name)
 
 
-def knowledge_bits(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+def knowledge_bits(
+    rows: pd.DataFrame, keys: list[str], pools: Mapping[str, Sequence[str]] | None = None
+) -> pd.DataFrame:
     """Bits per fact in each cell.
 
     Args:
         rows: a row per person and fact: the columns ``keys``, among them attribute, and
             cross_entropy_bits (to tell the whole value).
         keys: columns that define the cells.
+        pools: see :func:`pool_bits`.
 
     Returns:
         The keys, n_measured, pool_bits, cross_entropy_bits (mean), bits_per_fact (at least 0).
     """
     grouped = rows.groupby(keys, sort=True, observed=True)["cross_entropy_bits"]
     table = grouped.agg(n_measured="size", cross_entropy_bits="mean").reset_index()
-    table["pool_bits"] = table["attribute"].map({a: pool_bits(a) for a in table["attribute"]})
+    bits = {a: pool_bits(a, pools) for a in table["attribute"]}
+    table["pool_bits"] = table["attribute"].map(bits)
     gained = table["pool_bits"] - table["cross_entropy_bits"]
     return table.assign(bits_per_fact=gained.clip(lower=0.0))
 

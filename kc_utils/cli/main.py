@@ -13,9 +13,10 @@ try:
     from kc_utils.cli.benchmark import benchmark
     from kc_utils.cli.draw import draw
     from kc_utils.cli.model_commands import base, facts, parity
-    from kc_utils.cli.run_commands import book, list_profiles, run, status
+    from kc_utils.cli.run_commands import book, list_profiles, run, status, train
     from kc_utils.cli.sweep_commands import claims, reference, sweep
     from kc_utils.cli.workshop_commands import doctor, slides, student
+    from kc_utils.cli.world_commands import import_world
 except ImportError as error:
     print(f"kc: {error}; 'python -m kc_utils.cli.doctor' says what is missing.", file=sys.stderr)
     sys.exit(2)
@@ -31,11 +32,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (run, book, status):
+for command in (run, train, book, status):
     app.command()(command)
 app.command("profiles")(list_profiles)
 for command in (
-    parity, draw, benchmark, reference, sweep, claims, facts, base, student, slides, doctor,
+    parity, draw, benchmark, reference, sweep, claims, facts, base, import_world, student, slides,
+    doctor,
 ):  # fmt: skip
     app.command()(command)
 

@@ -75,6 +75,25 @@ def run(
     _print_seconds(run_, install)
 
 
+def train(
+    run_dir: Annotated[Path, typer.Argument(help="Run folder with its base model.")],
+) -> None:
+    """Train a run's checkpoints in all processes that 'accelerate launch' has started.
+
+    First 'kc run --to knowledge'; afterwards 'kc run' goes on from the checkpoints.
+    """
+    from kc_utils.models.devices import is_first
+    from kc_utils.study.launched import train_together
+
+    result, n = train_together(run_dir)
+    if is_first():
+        console.print(
+            f"{result.final}: step {result.checkpoints['step'].iloc[-1]}, {n} "
+            f"{'process' if n == 1 else 'processes'}",
+            soft_wrap=True, markup=False, highlight=False,
+        )  # fmt: skip
+
+
 def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
     """Build the Jupyter Book from the executed notebooks of a run."""
     from kc_utils.book.build import build_book

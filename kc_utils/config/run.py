@@ -98,6 +98,7 @@ class WorldConfig(Section):
     mean_frequency: PositiveFloat = Field(2.5, description="mean of the exponential, biographies")
     share_strange: Share = Field(
         0.0,
+        exclude_if=lambda share: not share,  # keys of worlds without them stay as they are
         description="share of people with names of rare tokens (K_strange), for models that exist "
         "already: names of all kinds then have the same numbers of tokens",
     )
@@ -122,20 +123,31 @@ class WorldConfig(Section):
         description="fixed: a person's values are the same in every text; shuffled: in every "
         "epoch they are other people's, so that there is nothing to learn about persons (control)",
     )
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Kinds of people in this world: K_rel, K_compl and, where it has them, K_strange."""
-        return (*KINDS, STRANGE) if self.share_strange else KINDS
+    # Left out where there is none, so that keys and records of made-up worlds stay as they are.
+    imported: str | None = Field(
+        None,
+        exclude_if=lambda folder: folder is None,
+        description="folder that 'kc import-world' wrote: its people, texts and templates instead "
+        "of made-up ones",
+    )
 
     @model_validator(mode="after")
-    def _shares(self) -> WorldConfig:
+    def _consistent(self) -> WorldConfig:
+        if self.imported and (self.known_names_file or self.answers != "fixed"):
+            raise ValueError("imported goes with known_names_file=null and answers='fixed' only")
+        if self.imported and (self.share_strange or self.known_names == "checked"):
+            raise ValueError("imported brings its own people: share_strange=0, no checked names")
         if self.share_known + self.share_strange > 1:
             raise ValueError(
                 f"share_known={self.share_known} and share_strange={self.share_strange} add up to "
                 "more than 1"
             )
         return self
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of people in this world: K_rel, K_compl and, where it has them, K_strange."""
+        return (*KINDS, STRANGE) if self.share_strange else KINDS
 
 
 class BaseConfig(Section):
@@ -284,7 +296,8 @@ class Config(Section):
                 "or hub): a model made here is taught its K_rel people"
             )
         known = round(self.world.n_people * self.world.share_known)
-        if made and self.world.known_names == "made" and self.base.n_known < known:
+        drawn = made and self.world.known_names == "made" and self.world.imported is None
+        if drawn and self.base.n_known < known:
             raise ValueError(
                 f"base.n_known={self.base.n_known} is below the {known} K_rel people of the world"
             )

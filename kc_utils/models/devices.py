@@ -14,12 +14,31 @@ def device() -> torch.device:
 
     Only CUDA counts as a GPU: the numbers of the book need float64 in places.
     """
-    return PartialState(cpu=not torch.cuda.is_available()).device
+    return _state().device
+
+
+def _state() -> PartialState:
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 def has_gpu() -> bool:
     """Whether models of this process run on a GPU."""
     return device().type != "cpu"
+
+
+def n_processes() -> int:
+    """How many processes ``accelerate launch`` has started; 1 without it."""
+    return _state().num_processes
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes."""
+    return _state().is_main_process
+
+
+def wait_for_all() -> None:
+    """Return when every process of the launch has come here; at once where there is one."""
+    _state().wait_for_everyone()
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:

@@ -23,7 +23,7 @@ from kc_utils.runs.jobs import shared_processes
 from kc_utils.runs.lock import locked
 from kc_utils.runs.machine import notebooks_at_once, usable_cores
 from kc_utils.runs.whole_run import whole_run
-from kc_utils.study import given_base
+from kc_utils.study import given_base, imported_world
 from kc_utils.study.stages import STAGES, Stage
 from kc_utils.study.stages.world import world_people
 
@@ -192,6 +192,7 @@ def _asked(run: Run, names: list[str]) -> tuple[dict[str, list[str]], dict[str, 
 def check(settings: Config) -> None:
     """Refuse a circuit larger than the graph, an empty band, a missing model folder, and settings
     that a given base model contradicts."""
+    imported_world.check(settings)
     given_base.check(settings)
     graph = graph_of(settings)
     if graph is not None and (settings.circuit.top_n or 0) > graph.n_edges:

@@ -103,6 +103,11 @@ def plan(
     )
     for member in members:
         check(member.settings)
+        if member.settings.world.imported and member.settings.profile in experiments_for:
+            raise KcError(
+                f"world.imported = {member.settings.world.imported!r} needs --no-experiments, "
+                "because experiments make worlds of their own."
+            )
         member.draft()
     return members
 

@@ -8,7 +8,10 @@ the same machine with the same number of threads: weights, optimiser moments, le
 torch's random states (dropout) and the place in the fixed order of steps are all restored. The
 whole run is one epoch to the Trainer, so that resuming only means skipping steps.
 
-One process on one device: a run of several devices is the same run with more ``accumulation``.
+A run of several devices is the same run with more ``accumulation``. Where ``accelerate launch`` has
+started several processes, they share the micro-batches of every step: ``accumulation`` is that of
+all of them together, and the weights are those of one process up to the order of sums (dropout
+apart, which each process draws for its own micro-batches). The first process writes.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 
 from kc_utils.config import TrainingConfig
 from kc_utils.errors import KcError
+from kc_utils.models.devices import is_first, n_processes, wait_for_all
 from kc_utils.training import checkpoints
 from kc_utils.training import checkpoints as state
 from kc_utils.training.checkpoints import RESUME, Checkpoint
@@ -80,6 +84,8 @@ def train(
     Started again after a kill it continues; started again after its end it puts the final
     weights into ``model`` and returns at once.
 
+    Called by every process that ``accelerate launch`` has started; all get the same result.
+
     Args:
         model: the model as it is before training, also when a run is continued. It moves to
             the GPU when there is one.
@@ -98,8 +104,9 @@ def train(
 
     Raises:
         KcError: ``out_dir`` holds a run with other data, settings, seed or starting weights,
-            or a damaged checkpoint.
+            or a damaged checkpoint; or processes cannot share ``training.accumulation`` evenly.
     """
+    alone = shared(training)
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     dataset = StepDataset(plan, training.batch_size, training.accumulation)
@@ -114,7 +121,9 @@ def train(
     newest = _newest(out_dir)
     if newest is not None:
         state.check_settings(newest, settings)
-    checkpoints.clean(out_dir, keep)
+    wait_for_all()  # nobody writes before all have read
+    if is_first():
+        checkpoints.clean(out_dir, keep)
     if newest is not None and newest.step >= dataset.n_steps:
         state.load_weights(model, newest.path)
         return read_result(out_dir)
@@ -122,7 +131,7 @@ def train(
         logger.info("continuing %s from step %d", out_dir, newest.step)
     with isolated(seed), fast_kernels(model):
         arguments = training_arguments(
-            training,
+            alone,
             out_dir,
             n_steps=dataset.n_steps,
             seed=seed,
@@ -137,6 +146,7 @@ def train(
         trainer.add_callback(ProgressBar(description))
         trainer.train(resume_from_checkpoint=str(newest.path / RESUME) if newest else None)
     model.eval()
+    wait_for_all()  # the last checkpoint is written
     return read_result(out_dir)
 
 
@@ -195,6 +205,21 @@ def train_in_memory(
         trainer.train()
     model.eval()
     return results
+
+
+def shared(training: TrainingConfig) -> TrainingConfig:
+    """The settings of one of this launch's processes, which share ``accumulation``.
+
+    Raises:
+        KcError: there are more processes than forward passes, or they do not divide evenly.
+    """
+    n = n_processes()
+    if training.accumulation % n:
+        raise KcError(
+            f"{n} processes cannot share the {training.accumulation} forward passes of a step "
+            "(training.accumulation x training.devices) evenly; allowed are its divisors."
+        )
+    return training.model_copy(update={"accumulation": training.accumulation // n})
 
 
 def weights_hash(model: nn.Module) -> str:
@@ -258,6 +283,8 @@ class _Writer:
     epochs: dict[int, float]
 
     def __call__(self) -> None:
+        if not is_first():
+            return
         step = self.trainer.state.global_step
         checkpoints.write_checkpoint(
             self.out_dir,

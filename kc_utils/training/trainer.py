@@ -78,6 +78,8 @@ def training_arguments(
         logging_nan_inf_filter=False,
         disable_tqdm=True,
         report_to="none",
+        ddp_find_unused_parameters=False,
+        log_level_replica="error",
         seed=seed % 2**32,
     )
     if arguments.n_gpu > 1:
@@ -197,6 +199,8 @@ class ProgressBar(TrainerCallback):
         self.bar: tqdm | None = None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        if not state.is_world_process_zero:
+            return
         interval = 0.5 if sys.stderr.isatty() else 10.0
         self.bar = tqdm(
             desc=self.description,

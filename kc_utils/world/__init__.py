@@ -9,17 +9,14 @@ from kc_utils.world.base_corpus import (
     with_old_values,
 )
 from kc_utils.world.biographies import make_biographies, make_validation
+from kc_utils.world.frequency_bands import bands, draw_frequencies, frequencies, thin
 from kc_utils.world.people import (
     SPLITS,
-    bands,
     conflicting,
-    draw_frequencies,
-    frequencies,
     make_known_names,
     make_new_people,
     make_people,
     require_bands,
-    thin,
     with_shuffled_answers,
 )
 from kc_utils.world.pools import (
@@ -28,6 +25,7 @@ from kc_utils.world.pools import (
     attribute_pool,
     draw,
     load_pool,
+    pool_of,
     redraw,
     stream,
     value_texts,
@@ -74,6 +72,7 @@ __all__ = [
     "make_people",
     "make_validation",
     "placed",
+    "pool_of",
     "query_prompt",
     "real_people_facts",
     "redraw",

@@ -129,15 +129,21 @@ def _sentences(
     """One sentence per biography and the character offset of the value in it."""
     parts = []
     for template in pool:
-        before, _, rest = template.partition("{name}")
-        between, _, after = rest.partition("{value}")
-        parts.append((before, between, after))
-    lines = [
-        f"{parts[c][0]}{name}{parts[c][1]}{value}{parts[c][2]}"
-        for c, name, value in zip(choice.tolist(), names, values, strict=True)
-    ]
-    fixed = np.array([len(before) + len(between) for before, between, _ in parts])
-    return lines, fixed[choice] + np.fromiter(map(len, names), dtype=np.int64, count=len(names))
+        # Imported templates may name the value first; what the package has never does.
+        name_first = template.index("{name}") < template.index("{value}")
+        first, second = ("{name}", "{value}") if name_first else ("{value}", "{name}")
+        before, _, rest = template.partition(first)
+        between, _, after = rest.partition(second)
+        parts.append((before, between, after, name_first))
+    lines = []
+    for c, name, value in zip(choice.tolist(), names, values, strict=True):
+        before, between, after, name_first = parts[c]
+        one, two = (name, value) if name_first else (value, name)
+        lines.append(f"{before}{one}{between}{two}{after}")
+    fixed = np.array([len(before) + len(between) * first for before, between, _, first in parts])
+    named = np.array([first for *_, first in parts])
+    length = np.fromiter(map(len, names), dtype=np.int64, count=len(names))
+    return lines, fixed[choice] + named[choice] * length
 
 
 def _join(

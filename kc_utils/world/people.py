@@ -12,7 +12,7 @@ how often it reads about them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,13 +20,14 @@ from transformers import PreTrainedTokenizerBase
 
 from kc_utils.config import ATTRIBUTES, BANDS, KINDS, STRANGE, WorldConfig
 from kc_utils.errors import KcError
+from kc_utils.world.frequency_bands import bands, draw_frequencies, frequencies, thin
 from kc_utils.world.matched_names import (
     familiar_names,
     name_lengths,
     of_common_length,
     strange_names,
 )
-from kc_utils.world.pools import attribute_pool, draw, load_pool, redraw, stream
+from kc_utils.world.pools import draw, load_pool, pool_of, redraw, stream
 
 SPLITS = ("discover", "evaluate")
 
@@ -83,6 +84,36 @@ def make_people(
     return people
 
 
+def completed(
+    people: pd.DataFrame,
+    asked: np.ndarray,
+    discover_share: float,
+    seed: int,
+    *,
+    pools: Mapping[str, Sequence[str]] | None = None,
+) -> pd.DataFrame:
+    """Given people (person_id to band, five attributes) with the columns that a run adds to them.
+
+    Args:
+        people: one row per person, without split and old values.
+        asked: bool [people]; circuits are discovered on these people and evaluated on the others.
+            Where nobody is, people are split at random by ``discover_share``.
+        discover_share: see ``asked``.
+        seed: same seed, same table.
+        pools: draw ``old_*`` values of K_rel people from these; None leaves them empty.
+    """
+    table = people.copy()
+    split = np.where(asked, *SPLITS) if asked.any() else None
+    if split is None:
+        split = _split(table, discover_share, stream(seed, "people"))
+    table.insert(table.columns.get_loc("band") + 1, "split", pd.Series(split, dtype="str"))
+    for name in ATTRIBUTES:
+        table[f"old_{name}"] = pd.Series([""] * len(table), dtype="str")
+    if pools is not None:
+        _add_old_values(table, seed, pools)
+    return table
+
+
 def make_new_people(
     n: int,
     avoid_names: Collection[str],
@@ -91,25 +122,29 @@ def make_new_people(
     *,
     first_id: int = 0,
     discover_share: float = 0.5,
+    pools: Mapping[str, Sequence[str]] | None = None,
 ) -> pd.DataFrame:
     """``n`` more K_compl people, none named like one of ``avoid_names`` (forgetting).
 
-    Their ``person_id`` counts up from ``first_id``.
+    Their ``person_id`` counts up from ``first_id``. ``pools``: parts of names and values of another
+    world than the package's.
     """
     rng = stream(seed, "new people")
-    names = _full_names(n, avoid_names, rng)
+    names = _full_names(n, avoid_names, rng, pools)
     kinds = np.repeat(np.array(["K_compl"], dtype=object), n)
-    people = _table(names, kinds, draw_frequencies(n, mean_frequency, rng), rng, first_id)
+    people = _table(names, kinds, draw_frequencies(n, mean_frequency, rng), rng, first_id, pools)
     people["split"] = _split(people, discover_share, rng)
     return people
 
 
-def conflicting(people: pd.DataFrame, seed: int) -> pd.DataFrame:
+def conflicting(
+    people: pd.DataFrame, seed: int, pools: Mapping[str, Sequence[str]] | None = None
+) -> pd.DataFrame:
     """The same people with all five attribute values redrawn so that each one differs."""
     rng = stream(seed, "conflicting")
     changed = people.copy()
     for name in ATTRIBUTES:
-        changed[name] = redraw(people[name].to_numpy(), attribute_pool(name), rng)
+        changed[name] = redraw(people[name].to_numpy(), pool_of(name, pools), rng)
     return changed
 
 
@@ -187,9 +222,17 @@ def _known_names(
     return known_names
 
 
-def _full_names(n: int, avoid: Collection[str], rng: np.random.Generator) -> list[str]:
+def _full_names(
+    n: int,
+    avoid: Collection[str],
+    rng: np.random.Generator,
+    pools: Mapping[str, Sequence[str]] | None = None,
+) -> list[str]:
     """``n`` different names first + middle + last, none of them in ``avoid``."""
-    parts = [load_pool(pool) for pool in ("first_names", "middle_names", "last_names")]
+    parts = [
+        load_pool(pool) if pools is None else pools[pool]
+        for pool in ("first_names", "middle_names", "last_names")
+    ]
     shape = tuple(len(part) for part in parts)
     total = int(np.prod(shape))
     avoided = set(avoid)
@@ -211,6 +254,7 @@ def _table(
     frequency: np.ndarray,
     rng: np.random.Generator,
     first_id: int = 0,
+    pools: Mapping[str, Sequence[str]] | None = None,
 ) -> pd.DataFrame:
     n = len(names)
     columns: dict[str, object] = {
@@ -221,7 +265,7 @@ def _table(
         "band": bands(frequency),
         "split": np.full(n, "", dtype=object),
     }
-    columns |= {name: draw(attribute_pool(name), n, rng) for name in ATTRIBUTES}
+    columns |= {name: draw(pool_of(name, pools), n, rng) for name in ATTRIBUTES}
     columns |= {f"old_{name}": np.full(n, "", dtype=object) for name in ATTRIBUTES}
     table = pd.DataFrame(columns)
     text = [c for c in table.columns if c not in ("person_id", "frequency")]
@@ -241,40 +285,11 @@ def _split(people: pd.DataFrame, discover_share: float, rng: np.random.Generator
     return split
 
 
-def _add_old_values(people: pd.DataFrame, seed: int) -> None:
+def _add_old_values(
+    people: pd.DataFrame, seed: int, pools: Mapping[str, Sequence[str]] | None = None
+) -> None:
     rng = stream(seed, "old values")
     known = (people["kind"] == "K_rel").to_numpy()
     for name in ATTRIBUTES:
         new = people.loc[known, name].to_numpy()
-        people.loc[known, f"old_{name}"] = redraw(new, attribute_pool(name), rng)
-
-
-HIGH_ABOVE = 5  # biographies; more is the high band
-LOW = 1  # biographies; exactly this is the low band, what lies between is the medium band
-
-
-def draw_frequencies(n: int, mean: float, rng: np.random.Generator) -> np.ndarray:
-    """``n`` frequencies (int32) of round(Exponential(``mean``)), at least 1."""
-    return np.maximum(np.rint(rng.exponential(mean, size=n)), 1).astype(np.int32)
-
-
-def thin(frequencies: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """``n`` evenly spaced order statistics of ``frequencies``, in random order."""
-    places = np.floor((np.arange(n) + 0.5) * len(frequencies) / n).astype(np.int64)
-    return rng.permutation(np.sort(frequencies)[places])
-
-
-def frequencies(
-    n_known: int, n_new: int, mean: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Frequencies of ``n_known`` K_rel and ``n_new`` K_compl people (either may be none)."""
-    new = draw_frequencies(n_new, mean, rng)
-    if n_new == 0:
-        return draw_frequencies(n_known, mean, rng), new
-    return (thin(new, n_known, rng) if n_known else new[:0]), new
-
-
-def bands(frequency: np.ndarray) -> np.ndarray:
-    """The band of each frequency: high (> 5), medium (2 to 5) or low (1), as an object array."""
-    names = np.array(["low", "medium", "high"], dtype=object)
-    return names[(frequency > LOW).astype(int) + (frequency > HIGH_ABOVE)]
+        people.loc[known, f"old_{name}"] = redraw(new, pool_of(name, pools), rng)

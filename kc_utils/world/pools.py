@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import cache
 from importlib.resources import files
@@ -80,6 +81,11 @@ def attribute_pool(attribute: str) -> tuple[str, ...]:
     return load_pool(ATTRIBUTE_POOLS[check_attribute(attribute)])
 
 
+def pool_of(attribute: str, pools: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
+    """The values of ``attribute`` in ``pools``, or in the package's where that is None."""
+    return attribute_pool(attribute) if pools is None else tuple(pools[attribute])
+
+
 def check_attribute(attribute: str) -> str:
     """Return ``attribute`` if it is one of the five, else raise :class:`KcError`."""
     if attribute not in ATTRIBUTE_POOLS:
@@ -93,14 +99,14 @@ def draw(pool: tuple[str, ...], n: int, rng: np.random.Generator) -> np.ndarray:
     return np.array(pool, dtype=object)[rng.integers(0, len(pool), size=n)]
 
 
-def value_texts(repeats: int) -> list[str]:
+def value_texts(repeats: int, pools: Mapping[str, Sequence[str]] | None = None) -> list[str]:
     """Every city, major, university and company after a space, ``repeats`` times.
 
     A tokenizer that is trained on these besides the corpus begins the values with many different
     tokens; else a few single letters begin most of them, and guessing ten tokens is often right.
     """
     names = [name for name in ATTRIBUTE_POOLS if name != "birthday"]
-    return [f" {value}" for name in names for value in attribute_pool(name)] * repeats
+    return [f" {value}" for name in names for value in pool_of(name, pools)] * repeats
 
 
 def redraw(values: np.ndarray, pool: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:

@@ -9,7 +9,7 @@ condition is checked and discovery and evaluation never share a person).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,11 +172,14 @@ def make_free_pairs(
     *,
     seed: int,
     bos: bool = False,
+    partners: Mapping[tuple[str, int], int] | None = None,
 ) -> pd.DataFrame:
     """The discovery prompts of ``pairs`` with partners drawn from everybody (trained wording).
 
     The published code takes any subject whose name has as many tokens; type, frequency band and
     split play no part. A prompt for which nobody fits is left out. Columns: those of ``pairs``.
+
+    ``partners``: (task, person_id) -> person_id of given partners; one that fits is taken.
     """
     chosen = pairs[(pairs["split"] == SPLITS[0]) & (pairs["wording"] == WORDINGS[0])]
     rows = []
@@ -193,6 +196,8 @@ def make_free_pairs(
             fits = [q for q in fellows if q.answer_id != clean.answer_id]
             if fits:
                 partner = fits[int(rng.integers(len(fits)))]
+                given = (partners or {}).get((str(task), row.person_id))
+                partner = next((q for q in fits if q.person_id == given), partner)
                 cell = (row.task, row.kind, row.band, row.split, row.wording)
                 rows.append(_row(cell, row.pair_id, clean, partner))
     return pd.DataFrame(rows, columns=pairs.columns)

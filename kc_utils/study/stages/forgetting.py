@@ -28,6 +28,7 @@ from kc_utils.models.causal_lm import load_model, load_tokenizer
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import run_jobs
 from kc_utils.runs.stage import Workspace
+from kc_utils.study import imported_world
 from kc_utils.study.stages import common
 from kc_utils.training.accuracy import FirstTokens
 from kc_utils.training.packing import BlockSteps, epoch_order, pack_blocks
@@ -38,7 +39,6 @@ from kc_utils.world import (
     make_biographies,
     make_new_people,
     make_validation,
-    split_all,
 )
 
 _KEYS = ["variant", "ratio", "step"]
@@ -127,14 +127,16 @@ def forget(run: Run, variant: str, ratio: float, start: Path, out: Path) -> None
 def other_people(people: pd.DataFrame, variant: str, settings: Config) -> pd.DataFrame:
     """Whom training goes on about."""
     n, seed = settings.forgetting.n_people, settings.seed + 1
+    pools = imported_world.pools(settings)
     if variant == DRIFT:
         return people
     if variant == "new_people":
         return make_new_people(
-            n, set(people["name"]), seed, settings.world.mean_frequency, first_id=len(people)
-        )
+            n, set(people["name"]), seed, settings.world.mean_frequency, first_id=len(people),
+            pools=pools,
+        )  # fmt: skip
     chosen = np.random.default_rng([seed, 71]).permutation(len(people))[:n]
-    return conflicting(people.iloc[np.sort(chosen)].reset_index(drop=True), seed)
+    return conflicting(people.iloc[np.sort(chosen)].reset_index(drop=True), seed, pools)
 
 
 def mixed_steps(
@@ -197,8 +199,7 @@ class _Case:
         self.tokenizer = load_tokenizer(self.path)
         old = run.read(run.path / "data" / "people.parquet")
         self.new_people = other_people(old, variant, self.settings)
-        world, seed = self.settings.world, self.settings.seed
-        split = split_all(world.held_out_templates, seed)
+        split = imported_world.templates(self.settings)
         self.templates = {a: t.trained for a, t in split.items()}
         # Conflicting facts overwrite those of the same people, so these are the ones to ask about.
         if variant == "conflicting":

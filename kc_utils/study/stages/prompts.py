@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kc_utils.models.causal_lm import load_tokenizer
 from kc_utils.runs.stage import Workspace
+from kc_utils.study import imported_world
 from kc_utils.world.prompts import make_free_pairs, make_pairs
 
 
@@ -24,5 +25,8 @@ def compute(work: Workspace) -> None:
         bos=settings.bos,
     )
     work.data("pairs", pairs)
-    free = make_free_pairs(people, pairs, tokenizer, seed=work.config.seed, bos=settings.bos)
+    free = make_free_pairs(
+        people, pairs, tokenizer, seed=work.config.seed, bos=settings.bos,
+        partners=imported_world.partners(work.config),
+    )  # fmt: skip
     work.data("free_pairs", free)

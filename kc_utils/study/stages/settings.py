@@ -13,10 +13,7 @@ def world(settings: Config) -> object:
     base, model = settings.base, settings.model
     return {
         "seed": settings.seed,
-        # What is added later and not used leaves older worlds as they are.
-        "world": settings.world.model_dump(
-            mode="json", exclude=set() if settings.world.share_strange else {"share_strange"}
-        ),
+        "world": settings.world.model_dump(mode="json"),
         "corpus": [base.relations, base.n_known, base.texts_per_person, base.sentences_per_text,
                    base.given],
         "tokenizer": [model.source, model.path, model.vocab_size, settings.circuit.bos,

@@ -18,7 +18,7 @@ from kc_utils.study.stages import common
 from kc_utils.study.stages.world import trained_templates
 from kc_utils.training.accuracy import first_token_accuracy, generate_answers
 from kc_utils.training.packing import EpochPlan, plan_changing, plan_epochs
-from kc_utils.training.pretraining import train
+from kc_utils.training.pretraining import TrainingResult, train
 from kc_utils.training.trainer import fast_kernels
 from kc_utils.world import make_biographies, query_prompt, with_shuffled_answers
 from kc_utils.world.prompts import WORDINGS
@@ -27,21 +27,8 @@ from kc_utils.world.prompts import WORDINGS
 def compute(work: Workspace) -> None:
     """``checkpoints/``; tables ``checkpoints``, ``training_loss``, ``first_token``,
     ``query_answers``."""
-    run, settings = work.run, work.config
-    folder = work.folder("checkpoints")
-    base = run.verify(run.path / "base") / "model"
-    tokenizer = load_tokenizer(base)
-    plan = epoch_plan(run, tokenizer)
-    result = train(
-        load_model(base, attention="sdpa"),
-        tokenizer,
-        plan,
-        folder,
-        on_this_machine(settings.training),
-        settings.seed,
-        gradient_checkpointing=settings.model.gradient_checkpointing,
-        description="continual pre-training",
-    )
+    run = work.run
+    result = pretrain(run, work.folder("checkpoints"))
     steps = result.checkpoints[["step", "epoch"]].reset_index(drop=True)
     jobs = [(run, int(step), _piece(work, int(step))) for step in steps["step"]]
     run_jobs(
@@ -61,6 +48,26 @@ def compute(work: Workspace) -> None:
     answers = pd.concat(answered).merge(steps, on="step")
     work.table("query_answers", answered[-1].drop(columns="step"))
     work.table("query_answers_by_step", answers[answers["wording"] == WORDINGS[0]])
+
+
+def pretrain(run: Run, folder: Path) -> TrainingResult:
+    """Train the run's base model on its biographies; checkpoints go into ``folder``.
+
+    What lies there of the same training is continued, or only read where it is finished.
+    """
+    settings = run.config
+    base = run.verify(run.path / "base") / "model"
+    tokenizer = load_tokenizer(base)
+    return train(
+        load_model(base, attention="sdpa"),
+        tokenizer,
+        epoch_plan(run, tokenizer),
+        folder,
+        on_this_machine(settings.training),
+        settings.seed,
+        gradient_checkpointing=settings.model.gradient_checkpointing,
+        description="continual pre-training",
+    )
 
 
 def epoch_plan(run: Run, tokenizer: PreTrainedTokenizerBase) -> EpochPlan:
@@ -90,7 +97,7 @@ def epoch_plan(run: Run, tokenizer: PreTrainedTokenizerBase) -> EpochPlan:
 
 
 def on_this_machine(training: TrainingConfig) -> TrainingConfig:
-    """Spread the profile's devices over accumulation: training runs on one device."""
+    """Spread the profile's devices over accumulation, which the processes of a launch share."""
     return training.model_copy(
         update={"accumulation": training.accumulation * training.devices, "devices": 1}
     )

@@ -22,6 +22,7 @@ from kc_utils.models.devices import device
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import run_jobs
 from kc_utils.runs.stage import Workspace
+from kc_utils.study import imported_world
 from kc_utils.study.stages import common
 from kc_utils.study.stages.world import known_names
 from kc_utils.training.answers import answer_log_probabilities, next_tokens
@@ -70,8 +71,9 @@ def groups(people: pd.DataFrame, settings: Config) -> pd.DataFrame:
     known = known_names(settings) or load_pool("real_people")
     avoid = {*people["name"], *known}
     strangers = make_new_people(
-        n, avoid, settings.seed + 6, settings.world.mean_frequency, first_id=len(people)
-    )
+        n, avoid, settings.seed + 6, settings.world.mean_frequency, first_id=len(people),
+        pools=imported_world.pools(settings),
+    )  # fmt: skip
     chosen = [fixed_draw(people, kind, n, settings.seed) for kind in settings.world.kinds]
     return pd.concat([*chosen, strangers.assign(group="unseen")], ignore_index=True)
 
@@ -171,7 +173,8 @@ def count_bits(
         bits = guess_cross_entropy(own)
         frames.append(who.assign(answers="guess", wording=WORDINGS[0], cross_entropy_bits=bits))
     keys = [*_CELL, "answers", "wording"]
-    table = knowledge_bits(pd.concat(frames, ignore_index=True), keys)
+    drawn_from = imported_world.pools(run.config)
+    table = knowledge_bits(pd.concat(frames, ignore_index=True), keys, drawn_from)
     counts = people.groupby(["kind", "band"]).size().rename("n_people").reset_index()
     table = table.merge(counts, on=["kind", "band"])
     total, inner = parameter_counts(model)

@@ -17,7 +17,7 @@ from kc_utils.models.causal_lm import load_package_model, resolve_model
 from kc_utils.models.devices import device
 from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer, train_bpe, with_bos
 from kc_utils.runs.stage import Workspace
-from kc_utils.study import given_base
+from kc_utils.study import given_base, imported_world
 from kc_utils.world import (
     known_facts,
     make_base_corpus,
@@ -28,7 +28,6 @@ from kc_utils.world import (
     placed,
     real_people_facts,
     require_bands,
-    split_all,
     value_texts,
     with_old_values,
 )
@@ -40,6 +39,9 @@ _VALUE_REPEATS = 100
 def known_names(settings: Config) -> Sequence[str] | None:
     """Names of the people that the base model knows; None for the shipped real people."""
     world = settings.world
+    imported = imported_world.of(settings)
+    if imported is not None:
+        return imported.known_names
     given = given_base.facts(settings)
     if given is not None:
         return given["name"].tolist()
@@ -75,16 +77,16 @@ def world_people(settings: Config, known: Sequence[str] | None = None) -> pd.Dat
     ``known``: K_rel names, :func:`known_names` of the configuration by default.
     """
     made = settings.model.source == "made"
-    given = given_base.facts(settings)
+    given, imported = given_base.facts(settings), imported_world.of(settings)
     old = made and settings.base.relations != "other" and given is None
-    tokenizer = stored_tokenizer(settings.model) if settings.world.share_strange else None
-    people = make_people(
-        settings.world,
-        settings.seed,
-        known_names(settings) if known is None else known,
-        old_values=old,
-        tokenizer=tokenizer,
-    )
+    if imported is not None:
+        people = imported_world.people(imported, settings, old_values=old)
+    else:
+        known = known_names(settings) if known is None else known
+        tokenizer = stored_tokenizer(settings.model) if settings.world.share_strange else None
+        people = make_people(
+            settings.world, settings.seed, known, old_values=old, tokenizer=tokenizer
+        )
     if given is not None and settings.base.relations != "other":
         people = with_old_values(people, given, settings.seed)
     require_bands(people, settings.circuit.bands, settings.world.kinds)
@@ -102,7 +104,7 @@ def taught(settings: Config, people: pd.DataFrame) -> pd.DataFrame:
 
 def trained_templates(settings: Config) -> dict[str, Sequence[str]]:
     """For each attribute the templates that training may use."""
-    split = split_all(settings.world.held_out_templates, settings.seed)
+    split = imported_world.templates(settings)
     return {attribute: split[attribute].trained for attribute in ATTRIBUTES}
 
 
@@ -117,11 +119,14 @@ def compute(work: Workspace) -> None:
     and one in wordings that it never shows ("held_out").
     """
     settings = work.config
-    templates = split_all(settings.world.held_out_templates, settings.seed)
+    templates = imported_world.templates(settings)
     trained = {a: templates[a].trained for a in ATTRIBUTES}
     held_out = {a: templates[a].held_out for a in ATTRIBUTES}
     people = world_people(settings, _checked_names(work))
-    biographies = make_biographies(people, trained, settings.seed)
+    imported = imported_world.of(settings)
+    biographies = imported.table("biographies") if imported is not None else None
+    if biographies is None:
+        biographies = make_biographies(people, trained, settings.seed)
     checked = validation_people(people, settings.training.validation_people, settings.seed)
     read = biographies[biographies["person_id"].isin(checked["person_id"])]
     validation = pd.concat(
@@ -152,7 +157,11 @@ def compute(work: Workspace) -> None:
         work.data("base_corpus", corpus)
         given = given_base.folder(settings)
         if given is None:
-            texts = [*corpus["text"], *biographies["text"], *value_texts(_VALUE_REPEATS)]
+            texts = [
+                *corpus["text"],
+                *biographies["text"],
+                *value_texts(_VALUE_REPEATS, imported_world.pools(settings)),
+            ]
             tokenizer = train_bpe(texts, settings.model.vocab_size, bos=settings.circuit.bos)
         else:
             tokenizer = load_tokenizer(given)

@@ -23,7 +23,7 @@ import pandas as pd
 from kc_utils.config import ATTRIBUTES
 from kc_utils.errors import KcError
 from kc_utils.world.base_corpus import known_queries, make_base_corpus
-from kc_utils.world.people import bands, draw_frequencies
+from kc_utils.world.frequency_bands import bands, draw_frequencies
 from kc_utils.world.pools import attribute_pool, draw, load_pool, redraw, stream
 from kc_utils.world.templates import (
     OTHER_RELATIONS,

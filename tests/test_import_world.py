@@ -1,0 +1,371 @@
+"""The paper's own data as a world: what is read, what is refused, and a run that takes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from published_clone import POOLS, TEMPLATES, everybody, make_clone
+
+from kc_utils.analysis.knowledge import pool_bits
+from kc_utils.cli.world_commands import import_world as command
+from kc_utils.config import ATTRIBUTES, Config, profiles
+from kc_utils.errors import KcError
+from kc_utils.models.tokenizers import load_tokenizer
+from kc_utils.runs.folder import Run
+from kc_utils.study import imported_world
+from kc_utils.study.imported_world import import_world
+from kc_utils.study.launched import train_together
+from kc_utils.study.pipeline import check
+from kc_utils.study.stages import STAGES
+from kc_utils.study.stages.forgetting import other_people
+from kc_utils.study.stages.world import world_people
+from kc_utils.sweep import plan
+from kc_utils.world import make_biographies
+from kc_utils.world.prompts import make_free_pairs, make_pairs, make_queries
+
+ENTITIES = "data/entities_72"
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clone(tmp_path_factory.mktemp("clone"))
+
+
+@pytest.fixture(scope="module")
+def world(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("worlds") / "paper"
+    import_world(clone, out)
+    return out
+
+
+def with_world(world: Path, *overrides: str) -> Config:
+    return profiles.load("smoke", [f"world.imported={world}", *overrides])
+
+
+# what is read
+
+
+def test_people_are_those_of_the_clone(world: Path) -> None:
+    people = world_people(with_world(world))
+    published = {p["full_name"]: p for part in everybody().values() for p in part}
+    assert len(people) == len(published) == 72
+    for row in people.to_dict("records"):
+        theirs = published[row["name"]]
+        assert row["kind"] == {"revised": "K_rel", "new": "K_compl"}[theirs["type"]]
+        assert row["frequency"] == int(theirs["frequency"])
+        assert [row[name] for name in ATTRIBUTES] == [theirs[name] for name in ATTRIBUTES]
+        known = row["kind"] == "K_rel"
+        for name in ATTRIBUTES:  # what base texts taught is of the same pool, and another value
+            assert (row[f"old_{name}"] != "") == known
+            assert row[f"old_{name}"] != row[name]
+    old = set(people["old_city"]) - {""}
+    assert old <= set(POOLS["city"])
+
+
+def test_who_is_asked_is_who_circuits_are_discovered_on(clone: Path, world: Path) -> None:
+    people = world_people(with_world(world))
+    lines = (clone / ENTITIES / "test.jsonl").read_text().splitlines()
+    asked = {json.loads(line)["full_name"] for line in lines}
+    assert set(people.loc[people["split"] == "discover", "name"]) == asked
+    assert 0 < len(asked) < len(people)
+
+
+def test_biographies_are_the_published_ones_and_values_stand_where_they_should(
+    clone: Path, world: Path
+) -> None:
+    imported = imported_world.of(with_world(world))
+    texts = imported.table("biographies").merge(imported.people, on="person_id")
+    lines = (clone / ENTITIES / "train.jsonl").read_text().splitlines()
+    assert sorted(texts["text"]) == sorted(json.loads(line)["text"] for line in lines)
+    counts = texts.groupby("person_id").size()
+    assert counts.tolist() == imported.people["frequency"].tolist()
+    for row in texts.to_dict("records"):
+        for name in ATTRIBUTES:
+            start, value = row[f"{name}_start"], row[name]
+            assert row["text"][start : start + len(value)] == value
+            said = row["text"][max(row["text"].rfind(". ", 0, start), 0) : start + len(value) + 12]
+            assert name in said or "As to" in said, "in the sentence about this attribute"
+    law = texts[(texts["major"] == "Law") & (texts["university"] == "School of Law")]
+    assert len(law), "a major inside the name of a university"
+    inside = law["university_start"] + len("School of ")
+    assert (law["major_start"] != inside).all()
+
+
+def test_texts_that_name_the_value_first_are_written_too(world: Path) -> None:
+    settings = with_world(world)
+    people = world_people(settings)
+    templates = {name: t.trained for name, t in imported_world.templates(settings).items()}
+    assert any(t.index("{value}") < t.index("{name}") for t in templates["city"])
+    texts = make_biographies(people, templates, 3).merge(people, on="person_id")
+    for row in texts.to_dict("records"):
+        for name in ATTRIBUTES:
+            start = row[f"{name}_start"]
+            assert row["text"][start : start + len(row[name])] == row[name]
+
+
+def test_templates_are_all_trained_and_held_out_ones_are_our_own(world: Path) -> None:
+    found = imported_world.templates(with_world(world))
+    for stem, lines in TEMPLATES.items():
+        name = "birthday" if stem == "birth" else stem
+        ours = [t.replace("{full_name}", "{name}").replace(f"{{{name}}}", "{value}") for t in lines]
+        assert list(found[name].trained) == ours
+        assert found[name].held_out and not set(found[name].held_out) & set(ours)
+
+
+def test_later_people_and_bits_are_of_the_same_pools(world: Path) -> None:
+    settings = with_world(world, "forgetting.n_people=9")
+    people, pools = world_people(settings), imported_world.pools(settings)
+    new, changed = (other_people(people, v, settings) for v in ("new_people", "conflicting"))
+    assert set(new["company"]) <= set(POOLS["company"])
+    assert not set(new["name"]) & set(people["name"])
+    assert new["name"].str.split(" ").str[0].isin(POOLS["first_name"]).all()
+    before = people.set_index("person_id").loc[changed["person_id"]]
+    assert (changed["city"].to_numpy() != before["city"].to_numpy()).all()
+    assert set(changed["city"]) <= set(POOLS["city"])
+    assert pool_bits("city", pools) == np.log2(len(POOLS["city"]))
+    assert len(pools["birthday"]) == 3 * 2 * 2
+
+
+def test_published_partners_serve_the_model_that_they_were_made_for(
+    world: Path, smoke_run: Path
+) -> None:
+    settings = with_world(world)
+    assert imported_world.partners(settings) is None, "a model that is made here"
+    folder = {"source": "folder", "path": "somewhere/toy-model"}
+    named = settings.model_copy(update={"model": settings.model.model_copy(update=folder)})
+    partners = imported_world.partners(named)
+    assert partners is not None and len(partners) == 36
+    people = world_people(settings)
+    tokenizer = load_tokenizer(smoke_run / "tokenizer")
+    how = {"n_pairs": 6, "min_fellows": 0, "seed": 0}
+    pairs = make_pairs(people, tokenizer, tasks=["city"], bands=["low"], **how)
+    drawn = make_free_pairs(people, pairs, tokenizer, seed=0)
+    person = drawn["person_id"].tolist()
+    wanted = {("city", p): fits(people, tokenizer, p) for p in person}
+    found = make_free_pairs(people, pairs, tokenizer, seed=0, partners=wanted)
+    assert found["corrupted_person_id"].tolist() == [wanted["city", p] for p in person]
+    assert found["corrupted_person_id"].tolist() != drawn["corrupted_person_id"].tolist()
+    nobody = {("city", p): p for p in person}  # oneself does not fit
+    assert make_free_pairs(people, pairs, tokenizer, seed=0, partners=nobody).equals(drawn)
+
+
+def fits(people: pd.DataFrame, tokenizer, person: int) -> int:
+    """Somebody with a name of as many tokens and another first token of the city; the last."""
+    queries = {q.person_id: q for q in make_queries(people, "city", "trained", tokenizer)}
+    own = queries[person]
+    shape = len(own.ids), own.subject
+    return [
+        q.person_id
+        for q in queries.values()
+        if (len(q.ids), q.subject) == shape and q.answer_id != own.answer_id
+    ][-1]
+
+
+def test_a_clone_whose_scripts_have_not_been_run_will_do(tmp_path: Path) -> None:
+    clone = make_clone(tmp_path / "clone", texts=False, queries=False)
+    counts = import_world(clone, tmp_path / "world")
+    assert counts["biographies"] == counts["asked"] == counts["partners"] == 0
+    settings = with_world(tmp_path / "world", "world.discover_share=0.25")
+    people = world_people(settings)
+    share = people.groupby(["kind", "band"])["split"].apply(lambda s: (s == "discover").mean())
+    assert share.tolist() == [0.25] * 6
+    other = world_people(with_world(tmp_path / "world", "world.discover_share=0.25", "seed=1"))
+    assert people["split"].tolist() != other["split"].tolist()
+    assert imported_world.of(settings).table("biographies") is None
+
+
+def test_a_missing_pool_is_what_people_have(tmp_path: Path) -> None:
+    clone = make_clone(tmp_path / "clone")
+    for name in ("birth_month", "city"):
+        (clone / "data" / "selection_pool" / f"{name}.json").unlink()
+    import_world(clone, tmp_path / "world")
+    settings = with_world(tmp_path / "world")
+    pools, people = imported_world.pools(settings), world_people(settings)
+    assert set(pools["city"]) == set(people["city"])
+    assert set(pools["birthday"]) == set(people["birthday"])
+
+
+# what is refused
+
+
+def line_of(file: str, number: int, **changes: object):
+    """A change of fields in one line (from 1) of a file; None takes the field away."""
+
+    def change(folder: Path) -> None:
+        path = folder / file
+        lines = path.read_text().splitlines()
+        row = json.loads(lines[number - 1]) | changes
+        lines[number - 1] = json.dumps({k: v for k, v in row.items() if v is not None})
+        path.write_text("\n".join(lines))
+
+    return change
+
+
+def text_of(file: str, text: str | None):
+    """A file with other text, or without the file."""
+
+    def change(folder: Path) -> None:
+        path = folder / file
+        path.unlink() if text is None else path.write_text(text)
+
+    return change
+
+
+NEW, CIRCUIT = f"{ENTITIES}/new.jsonl", f"{ENTITIES}/circuit_4/toy-model/city.jsonl"
+REFUSED = {
+    "no JSON": (text_of(NEW, "version 1\n"), r"new\.jsonl, line 1: 'version 1' is no JSON"),
+    "no object": (text_of(NEW, '["Ann"]\n'), r"new\.jsonl, line 1: \['Ann'\] is no object"),
+    "missing field": (line_of(NEW, 3, city=None), r"new\.jsonl, line 3: the field 'city' is miss"),
+    "frequency": (
+        line_of(NEW, 2, frequency="0"),
+        r"line 2: frequency = '0' .* number from 1",
+    ),
+    "a text": (line_of(NEW, 2, company=7), r"line 2: company = 7 .* a text of one line"),
+    "type": (line_of(NEW, 4, type="revised"), r"line 4: type = 'revised' .* allowed is 'new'"),
+    "pool": (line_of(NEW, 5, major="Alchemy"), r"line 5: major = 'Alchemy' .* 3 values there"),
+    "birthday": (line_of(NEW, 1, birthday="1 May"), r"line 1: birthday = '1 May' does not fit"),
+    "same name": (
+        line_of(NEW, 9, full_name="Abo Zorn"),
+        r"line 9.*revised\.jsonl, line",
+    ),
+    "nobody": (text_of(NEW, None), r"entities_72/new\.jsonl is missing"),
+    "template": (
+        text_of("data/templates/city.jsonl", '"{full_name} lives here."\n'),
+        r"templates/city\.jsonl, line 1: .* is no template; allowed .*\{city\} once",
+    ),
+    "no space": (
+        text_of("data/templates/city.jsonl", '"{full_name} (of {city}/{city})."\n'),
+        r"templates/city\.jsonl, line 1: .* is no template",
+    ),
+    "names": (
+        text_of("data/selection_pool/first_name.json", '{"Ann": 1}'),
+        r"first_name\.json is no JSON list of texts",
+    ),
+    "stranger": (
+        line_of(f"{ENTITIES}/train.jsonl", 6, full_name="No Body"),
+        r"train\.jsonl, line 6: 'No Body' is nobody in new\.jsonl",
+    ),
+    "text": (
+        line_of(f"{ENTITIES}/train.jsonl", 6, text="Nothing."),
+        r"train\.jsonl, line 6: text = 'Nothing\.' does not say birthday",
+    ),
+    "asked": (
+        line_of(f"{ENTITIES}/test.jsonl", 2, company="Elsewhere"),
+        r"test\.jsonl, line 2: company = 'Elsewhere' of .* is not possible",
+    ),
+    "label": (
+        line_of(CIRCUIT, 3, clean_label=" Atlantis"),
+        r"toy-model/city\.jsonl, line 3: city = 'Atlantis' of",
+    ),
+    "corrupted": (
+        line_of(CIRCUIT, 3, corrupted_subject="No Body"),
+        r"toy-model/city\.jsonl, line 3: 'No Body' is nobody",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_clone_that_is_wrong_is_refused_by_file_and_line(case: str, tmp_path: Path) -> None:
+    clone = make_clone(tmp_path / "clone")
+    change, words = REFUSED[case]
+    change(clone)
+    with pytest.raises(KcError, match=words) as refusal:
+        import_world(clone, tmp_path / "worlds" / "paper")
+    assert str(refusal.value).endswith(".") and "\n" not in str(refusal.value)
+    assert not (tmp_path / "worlds").exists(), "nothing half written"
+
+
+def test_a_text_too_many_is_refused(tmp_path: Path) -> None:
+    clone = make_clone(tmp_path / "clone")
+    path = clone / ENTITIES / "train.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, lines[-1]]))
+    with pytest.raises(KcError, match=r"train\.jsonl has 2 biographies of .* frequency is 1"):
+        import_world(clone, tmp_path / "world")
+
+
+def test_no_clone_two_sizes_and_an_existing_folder_are_refused(
+    clone: Path, world: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KcError, match=r"has no folder 'data'; allowed is a clone"):
+        import_world(tmp_path, tmp_path / "world")
+    other = make_clone(tmp_path / "clone")
+    (other / "data" / "entities_9").mkdir()
+    (other / "data" / "entities_9" / "revised.jsonl").touch()
+    with pytest.raises(KcError, match=r"has 2 folders entities_<N>.*entities_72, entities_9"):
+        import_world(other, tmp_path / "world")
+    before = (world / "world.json").read_bytes()
+    with pytest.raises(KcError, match="exists already and is not overwritten"):
+        command(clone, world)
+    assert (world / "world.json").read_bytes() == before
+
+
+def test_a_damaged_world_is_refused(clone: Path, tmp_path: Path) -> None:
+    import_world(clone, tmp_path / "world")
+    (tmp_path / "world" / "people.parquet").write_bytes(b"")
+    with pytest.raises(KcError, match=r"people\.parquet is damaged"):
+        world_people(with_world(tmp_path / "world"))
+    with pytest.raises(KcError, match=r"world\.imported = .*nowhere.* is no imported world"):
+        check(with_world(tmp_path / "nowhere"))
+
+
+def test_settings_that_an_imported_world_decides_are_refused(world: Path, tmp_path: Path) -> None:
+    for key, value in (("n_people", "80"), ("share_known", "0.5"), ("known_names", "real")):
+        with pytest.raises(KcError, match=rf"world\.{key} has no effect with world\.imported"):
+            with_world(world, f"world.{key}={value}")
+    with pytest.raises(KcError, match="imported goes with known_names_file=null"):
+        with_world(world, "world.known_names_file=names.txt")
+    with pytest.raises(KcError, match=r"base\.given = 'shipped' does not go with world\.imported"):
+        check(profiles.load("tiny", [f"world.imported={world}"]))
+    with pytest.raises(KcError, match="needs --no-experiments"):
+        plan.plan(["smoke"], [0], [f"world.imported={world}"], tmp_path, experiments_for=["smoke"])
+
+
+# keys, and a run
+
+
+def test_keys_of_runs_without_an_imported_world_are_what_they_were(world: Path) -> None:
+    fields = {"n_people", "share_known", "mean_frequency", "known_names", "held_out_templates",
+              "discover_share", "known_names_file", "answers"}  # fmt: skip
+    for name in profiles.PROFILES:
+        assert set(profiles.load(name).model_dump(mode="json")["world"]) == fields
+    plain, here = profiles.load("smoke"), with_world(world)
+    assert set(here.model_dump(mode="json")["world"]) == fields | {"imported"}
+    assert STAGES.key(plain, "world") != STAGES.key(here, "world")
+
+
+def test_a_run_takes_the_world_through_prompts_and_training(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # no processes, which would import torch anew
+    settings = with_world(
+        world, "training.epochs=1", "training.validation_people=6", "base.texts_per_person=1",
+        "circuit.tasks=[city]", "circuit.n_pairs=2", "circuit.top_n=8", "model.n_layers=1",
+    )  # fmt: skip
+    check(settings)
+    run = Run.create(tmp_path / "run", settings)
+    for stage in ("world", "prompts", "base", "knowledge"):
+        STAGES.ensure(run, stage)
+    texts = run.read(run.path / "data" / "biographies.parquet")
+    assert texts["text"].tolist() == (
+        imported_world.of(settings).table("biographies")["text"].tolist()
+    )
+    people = run.read(run.path / "data" / "people.parquet").set_index("person_id")
+    pairs = run.read(run.path / "data" / "pairs.parquet")
+    assert (pairs["right"] == people.loc[pairs["person_id"], "city"].to_numpy()).all()
+    assert set(run.table("prior_answers")["person_id"]) == set(
+        people.index[people["kind"] == "K_rel"]
+    )
+    result, n = train_together(run.path)  # 'kc train', without a launch
+    written = (result.final / "checkpoint.json").stat().st_mtime_ns
+    assert n == 1 and len(result.losses)
+    run = Run.open(run.path)
+    assert not STAGES.done(run, "training")
+    STAGES.ensure(run, "training")
+    assert (result.final / "checkpoint.json").stat().st_mtime_ns == written, "not trained again"
+    read = run.table("first_token_read")
+    assert set(read["attribute"]) == set(ATTRIBUTES) and set(read["kind"]) == {"K_rel", "K_compl"}
