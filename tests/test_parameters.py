@@ -51,6 +51,7 @@ MISTAKES = [
     ("12_evidence", "placebos", 0, NUMBERS_FROM_1),
     ("13_relevance", "chosen_profile", "tinny", STORED),
     ("14_exposure", "law", "linear", "constant, exponential, power, logarithm"),
+    ("14_exposure", "chosen_profile", "tinny", STORED),
     ("15_strategies", "chosen_profile", "tinny", STORED),
     ("background_1_residual_stream", "pair", -1, "count from 0"),
     ("background_2_circuits", "pair", 5000, "count from 0"),

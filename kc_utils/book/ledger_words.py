@@ -291,5 +291,5 @@ def strategy_verdict(verdicts: pd.Series, strategy: str) -> str:
     helps = " and ".join(found[HOLDS])
     said = [f"it {helps}" if helps else "**it is not shown to help**"]
     for name in VERDICTS[1:]:
-        said += [f"{name}: {' and '.join(found[name])}"] if found[name] else []
+        said += [f"whether it {gain}: {name}" for gain in found[name]]
     return "; ".join(said)
