@@ -67,8 +67,10 @@ RUN = pd.DataFrame([in_run(said) for said in VERDICTS])
 
 def test_all_verdicts_are_counted() -> None:
     said = counts(RUN)
-    assert said.startswith("Of 6 claims **1** hold, **1** are real but smaller")
+    assert said.startswith("Of 6 claims **1** holds, **1** is real but smaller")
     assert said.count("**1**") == 6 and said.endswith("**1** could not be measured.")
+    only = pd.concat([RUN[RUN["verdict"] == OPEN]] * 2)
+    assert counts(only) == "Of 2 claims **2** are open."
 
 
 def test_reasons_name_the_part_of_the_rule_that_decided() -> None:
