@@ -68,6 +68,13 @@ def events() -> pd.DataFrame:
     return with_bends(*sweep())
 
 
+def whose_circuit() -> pd.DataFrame:
+    """The last table of ``circuit_overview``: each kind of circuit at a level of its own."""
+    levels = {"own": 0.6, "foreign": 0.5, "random": 0.1, "in_sample": 0.65}
+    rows = [(epoch, name, level) for epoch in EPOCHS for name, level in levels.items()]
+    return pd.DataFrame(rows, columns=["epoch", "circuit", "value"])
+
+
 def transfer_curve() -> pd.DataFrame:
     """What ``transfer_curves`` draws: circuits of other bands lag by a constant."""
     keys = ("epoch", "kind", "band", "source_band")

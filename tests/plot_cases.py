@@ -60,6 +60,12 @@ CASES = {
     "hit_curves_by_kind": Case(
         plots.hit_curves, tables.hits, "epoch kind band value", {"panel": "kind"}
     ),
+    "circuit_overview": Case(
+        plots.circuit_overview,
+        lambda: tables.accuracy_by("kind"),
+        "epoch kind value",
+        {"bands": tables.accuracy_by("band"), "whose": event_tables.whose_circuit()},
+    ),
     "transfer_curves": Case(
         plots.transfer_curves, event_tables.transfer_curve, "epoch band source_band value"
     ),

@@ -37,7 +37,7 @@ def judged(n: int) -> pd.DataFrame:
 
 
 def test_leads_are_a_table_or_the_reason_why_they_are_not_judged():
-    assert len(words.RELEVANCE) == 4 and len(words.FOLLOWS) == 1
+    assert len(words.RELEVANCE) == 4
     html = words.relevance_table(judged(60)).to_html()
     assert html.count("+0.100 (+0.050 to +0.150)") == 4 and "K_compl is at 0.3" in html
     assert "answers 0.40" in words.relevance_table(judged(0)).data
@@ -59,12 +59,12 @@ def test_groups_that_are_never_half_known_say_so():
 
 
 def test_a_circuit_follows_or_it_cannot_be_said():
-    row = pd.Series({"n": 18, "units": "cells", "value": 0.8, "low": 0.5, "high": 0.9,
+    row = pd.Series({"n_seeds": 3, "effect": 0.8, "effect_low": 0.5, "effect_high": 0.9,
                      "verdict": "holds", "note": ""})  # fmt: skip
     said = words.circuit_follows(row, groups(4.0)).data
     assert "**0.80 (0.50 to 0.90)**: *holds*" in said and "In 1 of 1 groups" in said
     assert "In 0 of 1 groups" in words.circuit_follows(row, groups(6.0)).data
-    none = pd.Series({"n": 0, "note": "Not measured: too few checkpoints."})
+    none = pd.Series({"n_seeds": 0, "note": "Not measured: too few checkpoints."})
     assert words.circuit_follows(none, groups(4.0)).data.startswith("Not measured")
 
 

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = stored_notebooks(ROOT)  # chapters, then exercises
 CHAPTERS = [path for path in NOTEBOOKS if path.parent.name != EXERCISES]
 STAGES = ("01_data_synthesis", "02_training", "03_circuit_discovery", "04_circuit_evaluation",
-          "05_performance", "06_topology", "07_components", "08_forgetting", "09_claims",
-          "10_real_model", "11_methods")  # fmt: skip
+          "05_performance", "06_topology", "07_components", "08_forgetting",
+          "09_real_model", "10_capitals", "11_methods", "12_evidence")  # fmt: skip
 MOST_LINES, SHORTEST_ALT = 30, 20
 WIDEST_LINE, LONGEST_FUNCTION = 88, 10  # what a page shows without a scroll bar; lines in a cell
 FORMATS = re.compile(r"\b(?:Markdown|HTML|say|sentence|listed|plots\.table|faithfulness_table)\(")

@@ -67,8 +67,10 @@ RUN = pd.DataFrame([in_run(said) for said in VERDICTS])
 
 def test_all_verdicts_are_counted() -> None:
     said = counts(RUN)
-    assert said.startswith("Of 6 claims **1** hold, **1** are real but smaller")
+    assert said.startswith("Of 6 claims **1** holds, **1** is real but smaller")
     assert said.count("**1**") == 6 and said.endswith("**1** could not be measured.")
+    only = pd.concat([RUN[RUN["verdict"] == OPEN]] * 2)
+    assert counts(only) == "Of 2 claims **2** are open."
 
 
 def test_reasons_name_the_part_of_the_rule_that_decided() -> None:
@@ -198,4 +200,5 @@ def test_a_strategy_helps_fails_or_stays_open() -> None:
     assert strategy_verdict(both, "phase") == "it learns sooner and forgets less"
     mixed = strategy_verdict(both.replace({HOLDS: NO_EFFECT}).drop(ids[1]), "phase")
     assert "**it is not shown to help**" in mixed
-    assert "no effect: learns sooner" in mixed and "not measured: forgets less" in mixed
+    assert "whether it learns sooner: no effect" in mixed
+    assert mixed.endswith("whether it forgets less: not measured")

@@ -19,7 +19,6 @@ from kc_utils.analysis.stats.progress import LEVEL
 from kc_utils.book.sentences import say, sentence
 from kc_utils.plots.tables import table
 from kc_utils.study.claims.acquisition import CLAIMS
-from kc_utils.study.claims.shift import CLAIMS as SHIFT_CLAIMS
 from kc_utils.study.stages.knowledge import NEEDED, NEEDED_PER_PERSON
 
 _LEADS = {
@@ -29,7 +28,6 @@ _LEADS = {
     "relevant-time": "epoch from which a person is known (share of training)",
 }
 RELEVANCE = tuple(claim for claim in CLAIMS if claim.id in _LEADS)
-FOLLOWS = tuple(claim for claim in SHIFT_CLAIMS if claim.id == "knee-follows")
 
 
 def prior_knowledge(checked: pd.DataFrame, people: pd.DataFrame) -> Markdown:
@@ -116,19 +114,19 @@ def groups_table(groups: pd.DataFrame) -> Styler:
 def circuit_follows(judged: pd.Series, groups: pd.DataFrame) -> Markdown:
     """Whether groups that are known later have circuits with a later knee.
 
-    ``judged`` is the row of the claim in :data:`FOLLOWS`, ``groups`` as in :func:`groups_table`.
+    ``judged`` is the row ``knee-follows`` of the ledger over seeds, ``groups`` as in
+    :func:`groups_table`.
     """
-    if not judged["n"]:
+    if not judged["n_seeds"]:
         return Markdown(str(judged["note"]))
     both = groups[np.isfinite(groups["half"])].dropna(subset="knee")
     before = int((both["knee"] < both["half"]).sum())
     return say(
-        "Over {n} {units}, the rank correlation of the knee with the mean time to knowledge is "
+        "Over {n} seeds, the rank correlation of the knee with the mean time to knowledge is "
         "**{r:.2f}**: *{verdict}*. In {before} of {of} groups the circuits reach their knee before "
         "half of the people are known.",
-        n=judged["n"],
-        units=judged["units"],
-        r=Interval(*(float(judged[name]) for name in ("value", "low", "high"))),
+        n=judged["n_seeds"],
+        r=Interval(*(float(judged[f"effect{end}"]) for end in ("", "_low", "_high"))),
         verdict=judged["verdict"],
         before=before,
         of=len(both),

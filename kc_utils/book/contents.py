@@ -37,14 +37,13 @@ NEEDS: dict[str, tuple[str, ...]] = {
     f"{_NB}06_topology": (f"{_NB}03_circuit_discovery",),
     f"{_NB}07_components": (f"{_NB}03_circuit_discovery",),
     f"{_NB}08_forgetting": (f"{_NB}05_performance", f"{_NB}06_topology"),
-    f"{_NB}09_claims": (f"{_NB}05_performance", f"{_NB}06_topology", f"{_NB}07_components"),
-    f"{_NB}10_real_model": (f"{_NB}09_claims",),
+    f"{_NB}09_real_model": (f"{_NB}05_performance", f"{_NB}06_topology"),
+    f"{_NB}10_capitals": ("book/method", f"{_NB}04_circuit_evaluation"),
     f"{_NB}11_methods": ("book/method", f"{_NB}03_circuit_discovery"),
     f"{_NB}12_evidence": ("book/study",),
     f"{_NB}13_relevance": (f"{_NB}05_performance",),
     f"{_NB}14_exposure": (f"{_NB}02_training",),
     f"{_NB}15_strategies": (f"{_NB}06_topology", f"{_NB}08_forgetting"),
-    f"{_NB}16_capitals": ("book/method", f"{_NB}04_circuit_evaluation"),
     f"{_NB}explorer": ("book/method",),
 }
 
@@ -110,7 +109,7 @@ READERS = (
     Route(
         "A rerunner",
         ("book/rerun", f"{_NB}explorer", "book/own_facts", "book/profiles", f"{_NB}02_training",
-         f"{_NB}09_claims"),
+         f"{_NB}12_evidence"),
     ),
 )  # fmt: skip
 

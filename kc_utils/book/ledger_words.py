@@ -28,18 +28,22 @@ from kc_utils.study.claims.verdicts import (
 )
 
 _BEYOND = 1e-9  # how far past a threshold "past" is, relative to the numbers
+#: What is said of one claim with each verdict, and of several.
 _COUNTED = (
-    "**{}** hold", "**{}** are real but smaller than their margin", "**{}** show no effect",
-    "**{}** show the opposite", "**{}** are open", "**{}** could not be measured",
+    ("holds", "hold"),
+    ("is real but smaller than its margin", "are real but smaller than their margin"),
+    ("shows no effect", "show no effect"), ("shows the opposite", "show the opposite"),
+    ("is open", "are open"), ("could not be measured", "could not be measured"),
 )  # fmt: skip
 _SIGNS = {HOLDS: 1, SMALLER: 1, NO_EFFECT: 0, OPPOSITE: -1}
 
 
 def counts(claims: pd.DataFrame) -> str:
-    """One sentence: how many claims there are and how many have each verdict."""
+    """One sentence: how many claims there are and how many have each verdict that occurs."""
     found = [int((claims["verdict"] == name).sum()) for name in VERDICTS]
-    words = [text.format(n) for text, n in zip(_COUNTED, found, strict=True)]
-    return f"Of {len(claims)} claims {', '.join(words[:-1])} and {words[-1]}."
+    words = [f"**{n}** {say[n > 1]}" for say, n in zip(_COUNTED, found, strict=True) if n]
+    listed = " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return f"Of {len(claims)} claims {listed}." if words else "There are no claims."
 
 
 def without_controls(rows: pd.DataFrame) -> pd.DataFrame:
@@ -291,5 +295,5 @@ def strategy_verdict(verdicts: pd.Series, strategy: str) -> str:
     helps = " and ".join(found[HOLDS])
     said = [f"it {helps}" if helps else "**it is not shown to help**"]
     for name in VERDICTS[1:]:
-        said += [f"{name}: {' and '.join(found[name])}"] if found[name] else []
+        said += [f"whether it {gain}: {name}" for gain in found[name]]
     return "; ".join(said)

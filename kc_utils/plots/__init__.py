@@ -18,6 +18,7 @@ from kc_utils.plots.components import (
 )
 from kc_utils.plots.controls import consistency, control_curves
 from kc_utils.plots.evaluation import (
+    circuit_overview,
     faithfulness_curves,
     hit_curves,
     recovery_classes,
@@ -88,6 +89,7 @@ __all__ = [
     "circuit_drawing_epochs",
     "circuit_drawing_pair",
     "circuit_over_training",
+    "circuit_overview",
     "claims_table",
     "confidence_curves",
     "consistency",

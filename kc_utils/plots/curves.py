@@ -105,6 +105,26 @@ def draw_rows(
     return figure, axes
 
 
+def draw_beside(
+    axes: np.ndarray, parts: Mapping[str, tuple[pd.DataFrame, str]], spec: Curves
+) -> list[Artist]:
+    """A table with a title on each of the ``axes``, coloured by the column that names it.
+
+    Returns:
+        Legend entries of all panels, each label once.
+    """
+    found: dict[str, Artist] = {}
+    for axis, (colour, (curves, title)) in zip(axes, parts.items(), strict=True):
+        line = None if spec.line == colour else spec.line
+        curves, own = prepare(curves, replace(spec, colour=colour, line=line), (colour,))
+        draw(axis, curves, own, curves)
+        axis.set_title(title)
+        axis.set_xlabel(spec.xlabel)
+        entries = {str(handle.get_label()): handle for handle in handles(curves, own)}
+        found = {label: handle for label, handle in found.items() if label not in entries} | entries
+    return list(found.values())
+
+
 def prepare(
     frame: pd.DataFrame, spec: Curves, required: tuple[str, ...] = ()
 ) -> tuple[pd.DataFrame, Curves]:

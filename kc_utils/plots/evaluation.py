@@ -19,9 +19,10 @@ from kc_utils.plots.canvas import (
     legend_below,
     line_handle,
     mark_handle,
+    panels,
     split,
 )
-from kc_utils.plots.curves import Curves, bounds, draw_curve, draw_figure, finish
+from kc_utils.plots.curves import Curves, bounds, draw_beside, draw_curve, draw_figure, finish
 from kc_utils.plots.style import (
     BLACK,
     DARK,
@@ -61,6 +62,33 @@ def hit_curves(
     look = {"colour": colour, "columns": panel, "line": line, "chance": chance, "height": 2.2}
     spec = Curves("hit_curves", HIT, **look)
     return draw_figure(evaluation, spec, ("kind", "band"))
+
+
+@styled
+def circuit_overview(
+    kinds: pd.DataFrame, bands: pd.DataFrame, whose: pd.DataFrame, chance: float | None = None
+) -> Figure:
+    """Hit@10 of circuits by kind of subject, by frequency band, and by whose circuit is asked.
+
+    Args:
+        kinds: columns epoch, kind, value (share); optional circuit (own, random), low, high.
+        bands: columns epoch, band, value; optional circuit, low, high.
+        whose: columns epoch, circuit (own, foreign: found on another band, random, in_sample: own,
+            asked about the people of the discovery), value; optional low, high.
+        chance: Hit@10 (share) of the commonest answers, as a dotted line.
+    """
+    spec = Curves("circuit_overview", HIT, line="circuit", columns=None, chance=chance)
+    figure, axes = panels(1, 3, height=2.5)
+    parts = {
+        "kind": (kinds, "known or new subjects"),
+        "band": (bands, "by frequency"),
+        "circuit": (whose, "whose circuit"),
+    }
+    found = draw_beside(axes[0], parts, spec)
+    finish(axes, spec)
+    axes[0, 0].set_ylabel(HIT)
+    legend_below(figure, found)
+    return figure
 
 
 @styled

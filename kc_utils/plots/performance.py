@@ -30,13 +30,11 @@ from kc_utils.plots.canvas import (
 )
 from kc_utils.plots.curves import (
     Curves,
-    draw,
+    draw_beside,
     draw_curve,
     draw_figure,
     draw_means,
     finish,
-    handles,
-    prepare,
 )
 from kc_utils.plots.style import (
     BLACK,
@@ -89,20 +87,13 @@ def accuracy_overview(
     name = "accuracy_overview"
     published = check(published, ["model", "kind", "epoch", "accuracy"], name)
     figure, axes = panels(1, 3, height=2.3, sharex=False)
-    found: dict[str, Artist] = {}
     parts = {"kind": (kinds, "known or new subjects"), "band": (bands, "by frequency")}
-    for axis, (colour, (curves, title)) in zip(axes[0], parts.items(), strict=False):
-        spec = Curves(name, ACCURACY, colour=colour, columns=None, chance=chance)
-        curves, spec = prepare(curves, spec, (colour,))
-        draw(axis, curves, spec, curves)
-        axis.set_title(title)
-        axis.set_xlabel(EPOCH)
-        entries = {str(handle.get_label()): handle for handle in handles(curves, spec)}
-        found = {label: handle for label, handle in found.items() if label not in entries} | entries
+    spec = Curves(name, ACCURACY, columns=None, chance=chance)
+    found = draw_beside(axes[0, :2], parts, spec)
     _published_panel(axes[0, 2], published[published["model"] == model], model)
     finish(axes, spec)
     axes[0, 0].set_ylabel(ACCURACY)
-    legend_below(figure, list(found.values()))
+    legend_below(figure, found)
     return figure
 
 

@@ -101,6 +101,8 @@ LOOKS: dict[str, dict[str, Look]] = {
         "own": Look(BLACK, "o", "discovered circuit"),
         "random": Look(GREY, "o", "random circuit", DASHED, True),
         "random_per_layer": Look(SKY, "s", "random, same size per layer", (0, (1, 1)), True),
+        "foreign": Look(PURPLE, "D", "circuit of another band"),
+        "in_sample": Look(GREEN, "^", "people of the discovery"),
     },
     "view": {
         "cut": Look(VERMILION, "o", "model without the class's missing edges"),

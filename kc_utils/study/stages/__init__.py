@@ -64,7 +64,7 @@ STAGES = Stages(
         _stage("forgetting", "08_forgetting", ("size",), settings.forgetting, version=3),
         _stage(
             "claims",
-            "09_claims",
+            "12_evidence",
             (
                 "knowledge",
                 "performance",

@@ -1,9 +1,8 @@
 """Experiment ``strategies``: continual pre-training at one token budget, seven ways.
 
-The base model of a small run knows names and wordings but hardly a fact, so there would be nothing
-to forget. A common start is made first: the base model reads base texts about some of its people
-until it knows them. From there every strategy learns the same new people in as many steps of as
-many blocks.
+A common start is made first: the base model reads more base texts about some of its people, so
+that it knows them and there is something to forget. From there every strategy learns the same new
+people in as many steps of as many blocks.
 """
 
 from __future__ import annotations
