@@ -116,9 +116,20 @@ class Stages:
 
     def key(self, settings: Config, name: str) -> str:
         """The key that a finished stage must carry under this configuration."""
-        stage = self.get(name)
-        upstream = [self.key(settings, need) for need in stage.needs]
-        return key_of(stage.name, stage.version, stage.settings(settings), upstream)
+        return self._key(settings, name, {})
+
+    def keys(self, settings: Config) -> dict[str, str]:
+        """The key of every stage under this configuration."""
+        known: dict[str, str] = {}
+        return {name: self._key(settings, name, known) for name in self.by_name}
+
+    def _key(self, settings: Config, name: str, known: dict[str, str]) -> str:
+        """Keys that have been found are in ``known``: many stages need the same ones."""
+        if name not in known:
+            stage = self.get(name)
+            upstream = [self._key(settings, need, known) for need in stage.needs]
+            known[name] = key_of(stage.name, stage.version, stage.settings(settings), upstream)
+        return known[name]
 
     def done(self, run: Run, name: str) -> bool:
         """Whether the run holds this stage's result for its present configuration."""

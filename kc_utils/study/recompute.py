@@ -58,12 +58,8 @@ def changed(settings: Config, parameter: str) -> Config:
 
 def stages_of(settings: Config, parameter: str) -> list[str]:
     """Names of the stages, experiments among them, that another value computes again."""
-    other = changed(settings, parameter)
-    return [
-        stage.name
-        for stage in STAGES
-        if STAGES.key(settings, stage.name) != STAGES.key(other, stage.name)
-    ]
+    here, there = STAGES.keys(settings), STAGES.keys(changed(settings, parameter))
+    return [name for name, key in here.items() if there[name] != key]
 
 
 def notebooks_of(stages: list[str]) -> list[str]:
