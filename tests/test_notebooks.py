@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,10 @@ pytestmark = pytest.mark.slow
 
 
 def program(name: str, *arguments: str | Path) -> subprocess.CompletedProcess:
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    here = environment() | {"PYTHONPATH": path}
     command = [str(Path(sys.executable).with_name(name)), *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment())
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=here)
 
 
 def cells(notebook: Path) -> list[dict]:
@@ -35,7 +38,7 @@ def test_they_run_again_with_another_task(smoke_run: Path, tmp_path: Path) -> No
         parameters = {"run_dir": str(smoke_run), "task": "company"}
         papermill.execute_notebook(source, tmp_path / source.name, parameters, prepare_only=True)
     done = program("pytest", "--nbval-lax", "-p", "no:cacheprovider", "-n", "0", "-c", "/dev/null",
-                   "--rootdir", ROOT, tmp_path)  # fmt: skip
+                   "-p", "tests.nbval_by_fork", "--rootdir", ROOT, tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
 
 

@@ -29,6 +29,7 @@ from tqdm.auto import tqdm
 from kc_utils.errors import KcError
 from kc_utils.kernels.kept_memory import keep_memory
 from kc_utils.models.devices import has_gpu
+from kc_utils.runs.machine import usable_cores
 
 _shared: ContextVar[ProcessPoolExecutor | None] = ContextVar("shared_processes", default=None)
 _patience: ContextVar[float | None] = ContextVar("patience", default=None)
@@ -64,7 +65,7 @@ def _results(
 
         yield from share(function, jobs, f"{task}/{description}")
         return
-    workers = 1 if task or has_gpu() else min(os.cpu_count() or 1, len(jobs))
+    workers = 1 if task or has_gpu() else min(usable_cores(), len(jobs))
     if workers <= 1:
         for i, job in enumerate(tqdm(jobs, desc=description, disable=len(jobs) < 2)):
             yield i, function(*job)
@@ -140,7 +141,7 @@ def shared_processes(most: int | None = None) -> Iterator[None]:
     They are as many as there are cores, or ``most`` if that is less. They start when there are jobs
     for them, and end with the ``with`` block.
     """
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     with _processes(min(cores, most or cores)) as pool:
         before = _shared.set(pool)
         try:
@@ -157,11 +158,11 @@ def _processes(most: int) -> ProcessPoolExecutor:
 def _start_worker() -> None:
     torch.set_num_threads(1)
     keep_memory()
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
 
 
-def _die_with_parent() -> None:
-    """A worker whose parent was killed must not go on computing."""
+def die_with_parent() -> None:
+    """End this process when its parent has ended: a killed run must not go on computing."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -18,7 +18,12 @@ def processor() -> str:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: its affinity, and the quota of its container."""
+    """Cores that this process may use: its affinity, and the quota of its container.
+
+    PYTHON_CPU_COUNT, which Python 3.13 and later read themselves, stands in for both.
+    """
+    if (told := os.environ.get("PYTHON_CPU_COUNT", "")).isdigit():
+        return max(1, int(told))
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     quota, _, period = _limit("cpu.max").partition(" ")

@@ -116,17 +116,21 @@ def _papermill(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     import papermill  # takes seconds, and only the processes that execute notebooks need it
     from papermill.exceptions import PapermillExecutionError
 
+    from kc_utils.runs.forked_kernel import AsyncForkingKernels, import_beforehand
+
     declared = papermill.inspect_notebook(str(source))
     given = {name: value for name, value in parameters.items() if name in declared}
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     # Kernels run side by side: with a thread for every core each, they would wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", str(threads_per_notebook(usable_cores())))
     logging.getLogger("papermill").setLevel(logging.WARNING)
+    import_beforehand((ROOT / "notebooks").rglob("*.ipynb"))
     output = target.with_name(f"{target.name}.ipynb")  # papermill warns of other endings
     try:
         papermill.execute_notebook(
             str(source), str(output), given, kernel_name="python3", cwd=str(ROOT),
             progress_bar=False, request_save_on_cell_execute=False,
+            kernel_manager_class=AsyncForkingKernels,
             # Else every kernel says that it listens on the loopback interface and that it ends.
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )  # fmt: skip
