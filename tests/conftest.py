@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from kc_utils.explorer.state import State
 
 torch.set_num_threads(1)
+# Test workers fill the cores: jobs of a run are done in its own process. Without this, each of
+# fifty runs starts processes that import PyTorch. Tests of processes give themselves two cores.
+os.environ["PYTHON_CPU_COUNT"] = "1"
 # The same examples everywhere: a failure on one machine can be repeated on any other.
 hypothesis.settings.register_profile("kc", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("kc")
@@ -153,6 +156,12 @@ def address(built_book: Path) -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs go to two processes, here and in commands that the test starts."""
+    monkeypatch.setenv("PYTHON_CPU_COUNT", "2")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from kc_utils.kernels import kept_memory
 from kc_utils.runs.jobs import patience, run_jobs, shared_processes
 from kc_utils.runs.shared_jobs import Claims
 
+pytestmark = pytest.mark.usefixtures("two_cores")
 PATIENCE = 600  # seconds: a deadlock takes longer
 
 
@@ -69,6 +70,12 @@ def client() -> Iterator[Client]:
         Client(cluster) as found,
     ):
         yield found
+
+
+def test_with_one_core_jobs_stay_in_this_process(monkeypatch) -> None:
+    monkeypatch.setenv("PYTHON_CPU_COUNT", "1")
+    with shared_processes():
+        assert processes_of("one core") == {os.getpid()}
 
 
 def test_jobs_of_a_task_keep_their_order(client) -> None:
@@ -178,7 +185,6 @@ def processes_of(description: str) -> set[int]:
     return {pid for pid, _ in run_jobs(who, [(i,) for i in range(12)], description)}
 
 
-@pytest.mark.skipif(os.cpu_count() == 1, reason="one core: no processes")
 def test_shared_processes_serve_all_jobs_inside_and_none_outside() -> None:
     with shared_processes():
         found = [processes_of(f"call {i}") for i in range(2)]
@@ -186,12 +192,12 @@ def test_shared_processes_serve_all_jobs_inside_and_none_outside() -> None:
             run_jobs(refuse_three, [(v,) for v in range(6)], "refusing")
         found.append(processes_of("after an error"))
         inside = set.union(*found)
-        assert len(inside) <= (os.cpu_count() or 1)
+        assert len(inside) <= 2
         assert os.getpid() not in inside
     assert not processes_of("outside") & inside
 
 
-@pytest.mark.skipif(kept_memory._glibc() is None or os.cpu_count() == 1, reason="glibc, two cores")
+@pytest.mark.skipif(kept_memory._glibc() is None, reason="glibc")
 def test_worker_processes_keep_memory() -> None:
     of_eight_blocks = 8 * 10 * 2**20 * 4 // resource.getpagesize()
     assert max(run_jobs(pages_for_blocks, [(1,), (2,)], "blocks")) < of_eight_blocks / 50

@@ -20,16 +20,17 @@ from kc_utils.study.claims.verdicts import VERDICTS
 
 pytestmark = pytest.mark.slow
 
-#: A run is killed as soon as one of these appears, in this order.
-MOMENTS = ("base/training/step-*", "checkpoints/step-00005*", "scores/*", "parts/circuit/*/own-*",
-           "parts/components/*/*", "parts/forgetting/*/*")  # fmt: skip
+#: A run is killed as soon as one of these appears, in this order; the cores that it may use then.
+MOMENTS = {"base/training/step-*": 1, "checkpoints/step-00005*": 1, "scores/*": 1,
+           "parts/circuit/*/own-*": 2, "parts/components/*/*": 1,
+           "parts/forgetting/*/*": 2}  # fmt: skip
 
 
 def tables(run_dir: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted((run_dir / "tables").iterdir())}
 
 
-def start_and_kill(run_dir: Path, moment: Moment) -> None:
+def start_and_kill(run_dir: Path, moment: Moment, cores: int) -> None:
     """Start a run in a process group of its own and kill all of it at the moment."""
     program = Path(sys.executable).with_name("kc")
     process = subprocess.Popen(
@@ -38,7 +39,7 @@ def start_and_kill(run_dir: Path, moment: Moment) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env=moment.environment(),
+        env=moment.environment() | {"PYTHON_CPU_COUNT": str(cores)},
     )
     moment.reached(process)
     os.killpg(process.pid, signal.SIGKILL)
@@ -47,8 +48,8 @@ def start_and_kill(run_dir: Path, moment: Moment) -> None:
 
 def test_a_run_killed_again_and_again_ends_with_the_same_tables(smoke_run, tmp_path) -> None:
     run_dir = tmp_path / "killed"
-    for i, pattern in enumerate(MOMENTS):
-        start_and_kill(run_dir, Moment(tmp_path / f"moment-{i}", pattern))
+    for i, (pattern, cores) in enumerate(MOMENTS.items()):
+        start_and_kill(run_dir, Moment(tmp_path / f"moment-{i}", pattern), cores)
         assert not (run_dir / "tables" / "claims.parquet").exists()
     kc("run", "--profile", "smoke", "--run-dir", run_dir, "--no-notebooks")
     expected, found = tables(smoke_run), tables(run_dir)

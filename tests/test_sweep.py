@@ -232,7 +232,7 @@ def test_ctrl_c_leaves_no_process(interrupted) -> None:
 @pytest.mark.slow
 def test_a_killed_worker_changes_no_table(killed, tmp_path, monkeypatch) -> None:
     out, output = killed
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # plainly: one job after another, here
+    monkeypatch.setenv("PYTHON_CPU_COUNT", "1")  # plainly: one job after another, here
     settings = profiles.load("smoke", [*SETTINGS, "seed=1"])
     plain = Run.create(tmp_path / "plain", settings)
     swept = Run.open(out / "smoke" / "seed-1")
