@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxtyping import install_import_hook
+import shape_checks
 
-# Shapes in the signatures of the library are checked in every test.
-install_import_hook("kc_utils", "beartype.beartype")
+shape_checks.install()
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
