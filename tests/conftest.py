@@ -120,10 +120,12 @@ def own_run(smoke_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built_book(smoke_run: Path) -> Path:
+def built_book(smoke_run: Path, shared_runs: Path) -> Path:
     """The HTML folder of the book of the smoke run."""
-    with FileLock(smoke_run.parent / "book.lock"):
-        kc("book", "--run-dir", smoke_run)
+    with FileLock(shared_runs / "book.lock"):
+        if not (shared_runs / "book.done").exists():
+            kc("book", "--run-dir", smoke_run)
+            (shared_runs / "book.done").touch()
     return smoke_run / "book" / "_build" / "html"
 
 
