@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,18 +73,41 @@ def environment() -> dict[str, str]:
     }  # fmt: skip
 
 
+@functools.cache
+def ready() -> subprocess.Popen:
+    """A process that becomes ``kc`` without importing PyTorch again; it ends with this one."""
+    program = Path(__file__).with_name("ready_to_fork.py")
+    return subprocess.Popen(
+        [sys.executable, str(program)], cwd=ROOT, env=environment(), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+
+
 def kc(*arguments: str | Path, check: bool = True, cwd: Path = ROOT) -> subprocess.CompletedProcess:
-    """Run the command line as a user does; the output is captured as text."""
-    program = Path(sys.executable).with_name("kc")
-    done = subprocess.run(
-        [str(program), *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env=environment(),
-    )
+    """Run the command line in a process of its own; the output is captured as text."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder, name) for name in ("out", "err")}
+        for path in files.values():
+            path.touch()
+        command = {"arguments": [*map(str, arguments)], "cwd": str(cwd), "env": environment()}
+        print(json.dumps(command | {n: str(p) for n, p in files.items()}), file=ready().stdin,
+              flush=True)  # fmt: skip
+        code = int(ready().stdout.readline())
+        texts = [path.read_text() for path in files.values()]
+    return ended(subprocess.CompletedProcess(arguments, code, *texts), check)
+
+
+def installed_kc(*arguments: str | Path) -> subprocess.CompletedProcess:
+    """Run the command line as a user does, by the program that is installed."""
+    command = [str(Path(sys.executable).with_name("kc")), *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment())
+    return ended(done, check=True)
+
+
+def ended(done: subprocess.CompletedProcess, check: bool) -> subprocess.CompletedProcess:
+    """The same, unless it should have succeeded and did not."""
     if check and done.returncode:
-        raise AssertionError(f"kc {arguments} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+        raise AssertionError(f"kc {done.args} ended with {done.returncode}:\n{done.stderr[-3000:]}")
     return done
 
 
@@ -104,7 +129,7 @@ def smoke_run(shared_runs: Path) -> Path:
     path = shared_runs / "smoke"
     with FileLock(shared_runs / "smoke.lock"):
         if not (shared_runs / "smoke.done").exists():
-            kc("run", "--profile", "smoke", "--run-dir", path)
+            installed_kc("run", "--profile", "smoke", "--run-dir", path)
             (shared_runs / "smoke.done").touch()
     return path
 
@@ -124,7 +149,7 @@ def built_book(smoke_run: Path, shared_runs: Path) -> Path:
     """The HTML folder of the book of the smoke run."""
     with FileLock(shared_runs / "book.lock"):
         if not (shared_runs / "book.done").exists():
-            kc("book", "--run-dir", smoke_run)
+            installed_kc("book", "--run-dir", smoke_run)
             (shared_runs / "book.done").touch()
     return smoke_run / "book" / "_build" / "html"
 
