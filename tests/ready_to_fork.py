@@ -7,6 +7,8 @@ is a line with its exit code. See :func:`conftest.kc`.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import json
 import os
@@ -40,6 +42,7 @@ def serve() -> None:
     for name in IMPORTED:
         importlib.import_module(name)
     assert threading.active_count() == 1, "a process with threads cannot be forked"
+    gc.freeze()  # else a fork would copy all that it looks at when it collects
     answers = os.fdopen(os.dup(1), "w")
     while line := sys.stdin.readline():
         if not (process := os.fork()):
@@ -50,8 +53,23 @@ def serve() -> None:
     sys.exit()
 
 
+def last() -> None:
+    """What a process does at its end, but for taking all apart that it has from before the fork."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
 if __name__ == "__main__":
     serve()
     from kc_utils.cli.main import main
 
-    main()
+    code = 1
+    try:
+        main()
+    except SystemExit as stop:
+        code = stop.code or 0
+    finally:
+        last()
+        os._exit(code)

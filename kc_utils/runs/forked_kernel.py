@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import gc
 import json
 import multiprocessing
 import os
@@ -115,6 +116,7 @@ class _Process:
 
 def _be_kernel(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
     """All of the life of a kernel, in the fork."""
+    gc.freeze()  # what was imported stays: to look at it again and again would copy all of it
     os.setsid()  # signals for it reach what it has started too, and nothing else
     threading.Thread(target=die_with_parent, daemon=True).start()
     os.chdir(folder)
