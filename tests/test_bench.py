@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks import __main__ as command
 from benchmarks import both_sides, report, sections, sizes
 from benchmarks.memory import high_water_mark
 from conftest import ROOT, environment
@@ -116,10 +117,17 @@ def test_a_wrong_option_is_one_sentence_and_writes_nothing(
     tmp_path: Path, arguments: list[str], words: list[str]
 ) -> None:
     out = tmp_path / "bench"
-    done = benchmarks("--out", out, *arguments)
-    assert (done.returncode, out.exists()) == (1, False)
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert all(word in done.stderr for word in words)
+    with pytest.raises(KcError) as error:
+        command.main(["--out", str(out), *arguments])
+    assert not out.exists()
+    assert len(str(error.value).splitlines()) == 1
+    assert all(word in str(error.value) for word in words)
+
+
+def test_the_command_ends_with_that_sentence_and_1(tmp_path: Path) -> None:
+    done = benchmarks("--out", tmp_path / "bench", "--only", "circus")
+    assert done.returncode == 1
+    assert done.stderr.startswith("benchmarks: ") and len(done.stderr.strip().splitlines()) == 1
 
 
 def test_a_random_model_has_fresh_weights_and_unit_norms() -> None:

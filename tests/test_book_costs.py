@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import ROOT
 
@@ -150,6 +151,24 @@ def test_memory_of_this_process_and_its_children_is_seen() -> None:
             time.sleep(0.1)
         child.stdin.close()
     assert seen > 150_000_000
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="only Linux tells")
+def test_what_forks_share_counts_once() -> None:
+    code = (
+        "import os, sys; x = b'x' * 200_000_000; p = os.fork()\n"
+        "if p: print('held', flush=True)\nsys.stdin.read()"
+    )
+    found = {}
+    for forks in (True, False):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
+            child.stdout.readline()
+            with PeakMemory(forks=forks) as peak:
+                pass
+            found[forks] = peak.bytes
+            child.stdin.close()
+    assert 150_000_000 < found[False] - found[True] < 500_000_000
 
 
 def test_a_stage_records_its_peak(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def _as_executed(target: Path, known: dict[str, Any]) -> bool:
 def _execute(name: str, target: Path, parameters: dict[str, Any]) -> tuple[float, int]:
     """Execute one notebook; seconds, and the most bytes it held."""
     started = time.perf_counter()
-    with PeakMemory() as peak:
+    with PeakMemory(forks=True) as peak:
         artifacts.write_atomically(
             target, lambda partial: _papermill(notebook_path(name), partial, parameters)
         )
