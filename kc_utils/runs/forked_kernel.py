@@ -27,12 +27,15 @@ from jupyter_client.provisioning import LocalProvisioner
 
 from kc_utils.runs.jobs import die_with_parent
 
+FORKING = sys.platform == "linux"
 _LAUNCHER = "ipykernel_launcher"
 _INLINE = "module://matplotlib_inline.backend_inline"
 
 
 def import_beforehand(notebooks: Iterable[Path]) -> None:
     """Let the server import what these notebooks import; without effect once it has started."""
+    if not FORKING:
+        return
     names = sorted({name for notebook in notebooks for name in imported(notebook)})
     multiprocessing.set_forkserver_preload(["ipykernel.kernelapp", "ipykernel.ipkernel", *names])
 
@@ -70,12 +73,14 @@ class ForkingProvisioner(LocalProvisioner):
     """A local kernel that is forked, if it is IPython's of this environment.
 
     Another kernel is started as its specification says, and so is every kernel of a daemonic
-    process, which may have no children of this kind.
+    process, which may have no children of this kind, and of systems on which a fork of a process
+    with these libraries is not safe (macOS) or not there (Windows).
     """
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Start the process; its connection is that of the file in ``cmd``."""
-        if _LAUNCHER not in cmd or multiprocessing.current_process().daemon:
+        daemon = multiprocessing.current_process().daemon
+        if not FORKING or _LAUNCHER not in cmd or daemon:
             return await super().launch_kernel(cmd, **kwargs)
         arguments = cmd[cmd.index(_LAUNCHER) + 1 :]
         self.cwd = kwargs.get("cwd") or os.getcwd()
