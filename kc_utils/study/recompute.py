@@ -40,12 +40,15 @@ def changed(settings: Config, parameter: str) -> Config:
     owner = Config.model_fields[section].annotation if section else Config
     schema = owner.model_json_schema()["properties"][key]
     plain = settings.model_dump(mode="json")
-    for value in _others((plain[section] if section else plain).get(key), schema):
+    unset = owner.model_fields[key].default  # of what is written only where it is used
+    for value in _others((plain[section] if section else plain).get(key, unset), schema):
         values = json.loads(json.dumps(plain))
         (values[section] if section else values)[key] = value
         if parameter == "model.revision":  # only what comes from the hub has one
             values["model"]["source"] = "hub"
-        if parameter in ("model.source", "model.revision"):
+        if parameter == "world.share_strange" and values["model"]["source"] == "made":
+            values["model"]["source"] = "folder"  # only what exists already has rare tokens
+        if values["model"]["source"] != "made":
             values["model"]["path"] = values["model"]["path"] or "somewhere"
         if parameter == "training.checkpoint_every":  # the two exclude each other
             values["training"]["checkpoint_epochs"] = []
@@ -86,7 +89,7 @@ def _others(value: Any, schema: dict[str, Any]) -> Iterator[Any]:
     elif isinstance(value, int):
         yield from (value + 1, value - 1, 2 * value, value // 2)
     elif isinstance(value, float):
-        yield from (value / 2, value * 2)
+        yield from (value / 2, value * 2) if value else (0.1,)
     elif value is None and schema.get("type") in ("integer", "number"):
         yield 1
     elif schema.get("type") == "string" and "pattern" in schema:  # the name of a commit
