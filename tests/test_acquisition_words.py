@@ -12,7 +12,9 @@ def checked(accuracy: float) -> pd.DataFrame:
                           "known_share": 0.5, "passed": accuracy >= 0.9}])  # fmt: skip
 
 
-PEOPLE = pd.DataFrame({"person_id": range(4), "known": [True, True, False, True]})
+PEOPLE = pd.DataFrame(
+    {"person_id": range(4), "share": [1.0, 0.9, 0.4, 0.85], "known": [True, True, False, True]}
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,7 @@ def test_the_check_says_whether_relevance_can_be_judged(accuracy, expected, abse
     said = words.prior_knowledge(checked(accuracy), PEOPLE).data
     assert expected in said and absent not in said
     assert f"**{accuracy:.2f}** of 40 questions" in said and "Of 4 people it knows **3**" in said
+    assert "(at least 85% of what it is asked" in said
     assert "Nobody asked" in words.prior_knowledge(checked(1.0).iloc[:0], PEOPLE).data
 
 
