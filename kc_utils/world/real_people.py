@@ -8,9 +8,6 @@ from importlib.resources import files
 
 import pandas as pd
 
-#: The facts of the table, one column each.
-REAL_FACTS = ("country", "occupation")
-
 OCCUPATIONS = frozenset(
     "activist actor architect astronaut astronomer biologist boxer businessman chemist composer "
     "cricketer economist emperor explorer golfer inventor mathematician musician novelist painter "
