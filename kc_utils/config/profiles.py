@@ -94,6 +94,7 @@ _SMOLLM2: dict[str, Any] = {
     "world": {"n_people": 180, "share_known": 1 / 3, "share_strange": 1 / 3,
               "known_names": "checked", "mean_frequency": 4.0},
     "training": {"epochs": 8, "block_size": 512, "batch_size": 1, "learning_rate": 4e-4,
+                 "precision": "mixed",
                  "checkpoint_epochs": [0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8],
                  "validation_people": 60},
     "circuit": {"tasks": ["city"], "n_pairs": 16, "min_fellows": 0, "random_circuits": 2,

@@ -189,6 +189,12 @@ class TrainingConfig(Section):
     epsilon: PositiveFloat = Field(1e-6, description="AdamW: added to the denominator")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.1, description="AdamW: weight decay")
     max_grad_norm: PositiveFloat = Field(1.0, description="longer gradients are clipped")
+    precision: Literal["float32", "mixed"] = Field(
+        "float32",
+        exclude_if=lambda precision: precision == "float32",  # keys of such runs stay as they are
+        description="mixed: weights, sums and the loss in float32, products of matrices in "
+        "bfloat16 where the processor or GPU has instructions for it",
+    )
     checkpoint_every: Annotated[int, Field(ge=0)] = Field(
         0, description="optimiser steps between checkpoints; 0 = one checkpoint per epoch"
     )

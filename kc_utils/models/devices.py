@@ -26,6 +26,17 @@ def has_gpu() -> bool:
     return device().type != "cpu"
 
 
+def has_bfloat16() -> bool:
+    """Whether this device multiplies matrices of bfloat16 with instructions of its own.
+
+    On a CPU: tiles (AMX, Intel since 2023) or vectors (AVX512-BF16, AMD since Zen 4).
+    """
+    if has_gpu():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
+
+
 def n_processes() -> int:
     """How many processes ``accelerate launch`` has started; 1 without it."""
     return _state().num_processes

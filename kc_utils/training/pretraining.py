@@ -44,6 +44,7 @@ from kc_utils.training.trainer import (
     Schedule,
     StepTrainer,
     fast_kernels,
+    in_bfloat16,
     isolated,
     training_arguments,
 )
@@ -118,6 +119,8 @@ def train(
         "keep": keep,
         "start": weights_hash(model),
     }
+    if training.precision == "mixed":  # a run doesn't go on with other products than it began with
+        settings["products"] = "bfloat16" if in_bfloat16(training) else "float32"
     newest = _newest(out_dir)
     if newest is not None:
         state.check_settings(newest, settings)

@@ -32,7 +32,7 @@ from kc_utils.kernels import causal_attention
 from kc_utils.kernels.activation import sigmoid_gelu
 from kc_utils.kernels.kept_memory import kept_memory
 from kc_utils.kernels.matmul import fast_products
-from kc_utils.models.devices import has_gpu
+from kc_utils.models.devices import has_bfloat16, has_gpu
 from kc_utils.models.loading import quiet
 from kc_utils.training import checkpoints
 from kc_utils.training.packing import IGNORED, BlockSteps, StepDataset
@@ -70,6 +70,7 @@ def training_arguments(
         train_sampling_strategy="sequential",
         activation_checkpointing=gradient_checkpointing,
         use_cpu=not has_gpu(),
+        bf16=in_bfloat16(training),
         dataloader_pin_memory=False,
         remove_unused_columns=False,
         save_strategy="no",  # the Saver callback decides
@@ -85,6 +86,11 @@ def training_arguments(
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1
     return arguments
+
+
+def in_bfloat16(training: TrainingConfig) -> bool:
+    """Whether a run with these settings computes products in bfloat16 here."""
+    return training.precision == "mixed" and has_bfloat16()
 
 
 @contextlib.contextmanager
@@ -126,6 +132,19 @@ def fast_kernels(model: PreTrainedModel) -> Iterator[None]:
             yield
     finally:
         model.set_attn_implementation(before)
+        for name in ("forward", "_original_forward"):  # accelerate's, around mixed precision
+            model.__dict__.pop(name, None)
+
+
+@contextlib.contextmanager
+def own_forward(model: PreTrainedModel) -> Iterator[None]:
+    """Run the model in its own precision inside, also where accelerate has it round products."""
+    rounding = model.__dict__.pop("forward", None)
+    try:
+        yield
+    finally:
+        if rounding is not None:
+            model.forward = rounding
 
 
 def next_token_loss(
@@ -268,5 +287,6 @@ class Measurer(TrainerCallback):
             self._measure(state.global_step, model)
 
     def _measure(self, step: int, model: PreTrainedModel) -> None:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        generators = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
+        with generators, own_forward(model):
             self.results.append(self.measure(step, model.eval()))
