@@ -42,7 +42,7 @@ def largest_difference(one, other):
 
 
 def same_logits(one, other, ids):
-    """Equal up to the order of sums: bfloat16 keeps eight bits and is a hundred times further off."""
+    """Equal up to the order of sums; bfloat16, with eight bits, is a hundred times further off."""
     with torch.no_grad():
         return torch.allclose(one(ids).logits, other.eval()(ids).logits, atol=1e-5)
 
