@@ -46,6 +46,11 @@ def test_a_plan_has_every_profile_of_a_seed_before_the_next_seed(tmp_path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_that_exists_is_swept_as_its_profile_says(tmp_path) -> None:
+    (member,) = plan.plan(["smollm2"], [3], [], tmp_path)
+    assert member.settings == profiles.load("smollm2", ["seed=3"])
+
+
 def test_stages_come_after_what_they_need_and_none_needs_what_is_left_out() -> None:
     names = plan.stages(experiments=True)
     for i, name in enumerate(names):

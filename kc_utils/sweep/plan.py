@@ -118,7 +118,13 @@ def _settings(name: str, overrides: Sequence[str], base: Run | None) -> Config:
 
 
 def as_in_sweeps(name: str, overrides: Sequence[str] = ()) -> Config:
-    """A profile whose runs make their base models, unless ``overrides`` give them one."""
+    """A profile whose runs make their base models, unless ``overrides`` give them one.
+
+    Models that exist already are taken as they are.
+    """
+    settings = profiles.load(name, overrides)
+    if settings.model.source != "made":
+        return settings
     return profiles.load(name, ["base.given=null", *overrides])
 
 
