@@ -120,3 +120,21 @@ def test_missing_damaged_and_edited_exports_are_named(run, tmp_path):
     (out / "provenance.json").write_text("[]")
     with pytest.raises(KcError, match="damaged"):
         Reference.open(out)
+
+
+@pytest.mark.run
+def test_one_question_is_told_token_by_token(smoke_run, tmp_path):
+    run = Run.open(smoke_run)
+    out = tmp_path / "question"
+    export_reference(run, out, question="city")
+    found = Reference.open(out)
+    row, tokens = found.table("question").iloc[0], found.table("question_tokens")
+    edges, links = found.table("question_edges"), found.table("question_links")
+    assert row["name"] in row["clean"] and "".join(tokens["token"]).endswith(row["clean"])
+    assert set(edges["position"]) <= set(tokens["position"])
+    assert edges["score"].abs().is_monotonic_decreasing and 0 < edges["share"].sum() <= 1
+    assert (edges["target"] == "logits").any() and (edges["source"] == "input").any()
+    assert set(links["node"]) <= set(found.table("question_roles")["node"])
+    with pytest.raises(KcError, match="'hometown'"):
+        export_reference(run, tmp_path / "none", question="hometown")
+    assert not (tmp_path / "none").exists()

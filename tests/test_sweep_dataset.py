@@ -83,6 +83,16 @@ def test_evidence_is_the_ledger_of_the_study_where_no_experiment_was_computed(tm
     }  # fmt: skip
 
 
+def test_what_was_asked_before_the_study_is_in_the_data_set(tmp_path) -> None:
+    run = make_run(tmp_path, 0)
+    controls = run.path / "data" / "real_controls.parquet"
+    asked = pd.DataFrame({"check": ["own facts", "made-up names"], "known": [0.25, 0.0]})
+    write_parquet(controls, asked)
+    run.record_stage("world", STAGES.key(run.config, "world"), 2.0, [controls])
+    found = write_dataset([run], tmp_path / "out").table("real_controls")
+    pd.testing.assert_frame_equal(found.drop(columns=["profile", "seed"]), asked)
+
+
 def test_a_table_of_an_outdated_stage_is_left_out(tmp_path) -> None:
     run = make_run(tmp_path, 0)
     changed = Run.create(run.path, profiles.load("smoke", ["training.epochs=3"]))

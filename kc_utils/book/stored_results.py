@@ -27,6 +27,7 @@ from kc_utils.runs.exports import (
     replace_folder,
 )
 from kc_utils.runs.folder import Run
+from kc_utils.study.one_question import one_question
 from kc_utils.study.stages import STAGES
 
 TABLES = (
@@ -68,11 +69,14 @@ def stored_references(folder: Path) -> list[Reference]:
     return [Reference.open(path.parent) for path in sorted(folder.glob(f"*/{_PROVENANCE}"))]
 
 
-def export_reference(run: Run, out: Path, stage: str | None = None) -> list[Path]:
+def export_reference(
+    run: Run, out: Path, stage: str | None = None, question: str | None = None
+) -> list[Path]:
     """Write the tables of a finished run and ``provenance.json`` into ``out``; all or nothing.
 
     An earlier export in ``out`` is replaced. With ``stage``, only the tables of that stage are
-    written, and no later stage is needed.
+    written, and no later stage is needed; with ``question``, a task of circuits, only those of
+    :func:`kc_utils.study.one_question.one_question`, which are computed here.
 
     Returns:
         The files of the tables, then the provenance.
@@ -91,7 +95,11 @@ def export_reference(run: Run, out: Path, stage: str | None = None) -> list[Path
     out = Path(out).expanduser().absolute()
     if out.exists() and not (out / _PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
         raise KcError(f"{out} is not empty and holds no exported run; choose another --out.")
-    tables = TABLES if stage is None else _tables_of(run, stage)
+    if question is not None:
+        tables = one_question(run, question)
+    else:
+        names = TABLES if stage is None else _tables_of(run, stage)
+        tables = {name: run.table(name) for name in names}
     replace_folder(out, lambda folder: _write(run, folder, tables))
     return [*(out / f"{name}.parquet" for name in tables), out / _PROVENANCE]
 
@@ -116,11 +124,11 @@ def provenance(run: Run) -> dict[str, Any]:
     }
 
 
-def _write(run: Run, folder: Path, tables: tuple[str, ...]) -> None:
+def _write(run: Run, folder: Path, tables: dict[str, pd.DataFrame]) -> None:
     digests, sizes = {}, {}
-    for name in tables:
+    for name, table in tables.items():
         path = folder / f"{name}.parquet"
-        artifacts.write_parquet(path, run.table(name))
+        artifacts.write_parquet(path, table)
         digests[name], sizes[name] = artifacts.sha256(path), path.stat().st_size
     check_size(f"run {run.name!r}", sizes, MOST_BYTES)
     chance = float(chance_level(run.table("first_token").query("step == 0"))["chance"].mean())

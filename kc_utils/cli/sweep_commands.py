@@ -160,10 +160,18 @@ def reference(
     stage: Annotated[
         str | None, typer.Option(help="Only the tables of this stage; later ones may be missing.")
     ] = None,
+    question: Annotated[
+        str | None,
+        typer.Option(
+            help="Only the strongest edges of one person's question about this task, by token."
+        ),
+    ] = None,
 ) -> None:
     """Export the small tables of a finished run, with provenance, for a page of the book."""
     from kc_utils.book.stored_results import export_reference
     from kc_utils.runs.folder import Run
 
-    for path in export_reference(Run.open(run_dir), out, stage):
+    if stage and question:
+        raise KcError("--stage and --question exclude each other: each chooses the tables.")
+    for path in export_reference(Run.open(run_dir), out, stage, question):
         console.print(str(path), soft_wrap=True, markup=False, highlight=False)

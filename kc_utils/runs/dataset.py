@@ -30,7 +30,7 @@ SWEEP_TABLES = (
     "capacity", "frequency_curve", "relevance", "relevance_people", "relevance_known", "exposure",
     "strategies", "strategies_summary", "checkpoints", "graph", "prior_knowledge", "circuit_size",
     "accuracy_read", "query_curve", "time_to_knowledge", "shift", "regime", "ways",
-    "role_shares_published", "transfer_curve",
+    "role_shares_published", "transfer_curve", "real_controls",
 )  # fmt: skip
 PROVENANCE = "sweep.json"
 KEYS = ("profile", "seed")

@@ -107,8 +107,11 @@ def tables_of(run: Run) -> dict[str, pd.DataFrame]:
     done = [s.name for s in STAGES if STAGES.done(run, s.name)]
     wrote = {file for name in done for file in run.record["stages"][name]["wrote"]}
     found = {
-        name: run.table(name) for name in SWEEP_TABLES if f"tables/{name}.parquet" in wrote
-    }  # fmt: skip
+        name: run.read(run.path / folder / f"{name}.parquet")
+        for name in SWEEP_TABLES
+        for folder in ("tables", "data")
+        if f"{folder}/{name}.parquet" in wrote
+    }
     if "claims" in found and "evidence" not in found:
         found["evidence"] = found["claims"]
     return found
