@@ -55,6 +55,19 @@ def test_two_seeds_decide_nothing_and_still_show_their_numbers() -> None:
     assert f"[{HOLDS}]" not in shown and shown.count("(no interval; 2 seeds)") >= len(ANSWERED)
 
 
+def test_a_profile_with_too_few_seeds_is_named_and_changes_no_answer() -> None:
+    enough = judged(main_ledgers(3))
+    both = judged(main_ledgers(3), main_ledgers(-3, seeds=1, profile="smollm2"))
+    said, alone = front_answers.findings(both), front_answers.findings(enough)
+    begun = "Begun, and too few to decide anything: 1 run of SmolLM2-135M ([chapter 9]("
+    assert begun in said and "Begun" not in alone
+    assert said.splitlines()[1:] == alone.splitlines()[1:]
+    decided = judged(main_ledgers(3), main_ledgers(-3, seeds=3, profile="smollm2"))
+    told = front_answers.findings(decided)
+    assert "Trained further: 3 runs of SmolLM2-135M (`smollm2`)" in told
+    assert "Begun" not in told and "in `smollm2`" in told
+
+
 def test_profiles_that_disagree_stand_in_one_sentence_and_one_card() -> None:
     both = judged(main_ledgers(3), main_ledgers(-3, profile="tiny-llama"))
     said = front_answers.sentence(front_answers.ANSWERS[0], both)

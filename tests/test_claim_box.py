@@ -9,7 +9,7 @@ import pytest
 from ledger_rows import judged, main_ledgers
 
 from kc_utils.book.build import clean_notebook
-from kc_utils.book.claim_box import CHAPTERS, box, with_box
+from kc_utils.book.claim_box import CHAPTERS, REAL, box, with_box
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPPOSITE, SMALLER
 from kc_utils.study.ledger import CLAIMS, EXPERIMENT_CLAIMS
 
@@ -73,3 +73,14 @@ def test_claims_that_no_run_judged_are_left_out() -> None:
     assert with_box("13_relevance", ledger, PAGE) == PAGE  # a sweep without experiments
     fewer = box(CHAPTER, ledger[ledger["id"] != CLAIM.id])
     assert CLAIM.claim not in fewer and fewer.count("[holds]") == len(CHAPTERS[CHAPTER]) - 1
+
+
+def test_too_few_seeds_are_told_in_the_chapter_of_the_real_model_only() -> None:
+    real = main_ledgers(-3, seeds=1, profile="smollm2")
+    ledger = judged(main_ledgers(3), real)
+    elsewhere = box("05_performance", ledger)
+    assert "SmolLM2" not in elsewhere and "in models built like GPT-2" in elsewhere
+    own = box(REAL, ledger)
+    assert "1 run of SmolLM2-135M: [open]" in own and "4 models built like GPT-2: [holds]" in own
+    only = box("05_performance", judged(real))
+    assert "1 run of SmolLM2-135M" in only

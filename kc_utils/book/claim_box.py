@@ -11,8 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from kc_utils.book.evidence_words import settled
 from kc_utils.book.verdict_marks import BUILT, bar, first_up, interval, marked, models
 
+#: The one chapter whose box tells of models with too few seeds too.
+REAL = "09_real_model"
 #: Chapter -> the claims of the ledger that it opens with.
 CHAPTERS = {
     "03_circuit_discovery": ("faithful", "entropy-falls"),
@@ -21,6 +24,7 @@ CHAPTERS = {
     "06_topology": ("knee-entropy", "knee-in-rise", "optimisation"),
     "07_components": ("deep-first", "shallow-later", "mover-published"),
     "08_forgetting": ("forgetting", "replay-returns", "circuit-returns"),
+    REAL: ("faithful", "relevant-progress", "knee-entropy", "shallow-later"),
     "13_relevance": ("relevance-known", "relevance-dose"),
     "14_exposure": ("exposure-gain", "exposure-power-law", "varied-held-out"),
     "15_strategies": (
@@ -51,7 +55,11 @@ def with_box(chapter: str, ledger: pd.DataFrame | None, source: str) -> str:
 
 
 def box(chapter: str, ledger: pd.DataFrame) -> str:
-    """The box of a chapter in :data:`CHAPTERS`, as MyST Markdown."""
+    """The box of a chapter in :data:`CHAPTERS`, as MyST Markdown.
+
+    Profiles with too few seeds to decide are told in the chapter about them only.
+    """
+    ledger = ledger if chapter == REAL else settled(ledger)
     profiles = list(dict.fromkeys(ledger["profile"]))
     where = f" in models {BUILT[profiles[0]]}" if profiles in ([name] for name in BUILT) else ""
     lines = [f":::{{admonition}} What we find{where}", ":class: kc-claims", ""]

@@ -83,6 +83,13 @@ def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
     )
 
 
+def settled(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The rows of profiles with enough seeds to decide; all rows where no profile has them."""
+    seeds = ledger.groupby("profile", sort=False)["n_seeds"].transform("max")
+    enough = ledger[seeds >= LEAST_SEEDS]
+    return enough.reset_index(drop=True) if len(enough) else ledger
+
+
 def seeds_sentence(ledger: pd.DataFrame) -> str:
     """How many seeds each real profile has, if that is too few to decide; empty otherwise."""
     seeds = without_controls(ledger).groupby("profile", sort=False)["n_seeds"].max()
@@ -91,6 +98,6 @@ def seeds_sentence(ledger: pd.DataFrame) -> str:
         return ""
     listed = " and ".join(f"{n} of `{profile}`" for profile, n in few.items())
     return (
-        f"Seeds computed so far: {listed}. Fewer than {LEAST_SEEDS} decide nothing: the numbers "
-        "are first measurements, and no claim is settled yet."
+        f"Seeds computed so far: {listed}. Fewer than {LEAST_SEEDS} decide nothing: their numbers "
+        "are first measurements, and settle no claim yet."
     )

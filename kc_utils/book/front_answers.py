@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from kc_utils.book.evidence_words import seeds_sentence
-from kc_utils.book.verdict_marks import chapter_link, first_up, models, short
+from kc_utils.book.evidence_words import seeds_sentence, settled
+from kc_utils.book.verdict_marks import GIVEN, chapter_link, first_up, models, short
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPEN, OPPOSITE, SMALLER
 
 
@@ -112,17 +112,37 @@ ANSWERS = (
 
 
 def findings(ledger: pd.DataFrame) -> str:
-    """The answer: which models were trained, whether that is enough, and a sentence per claim."""
-    few = seeds_sentence(ledger)
-    found = [f"- {said}" for answer in ANSWERS if (said := sentence(answer, ledger))]
-    return "\n\n".join(filter(None, [trained(ledger), few, "\n".join(found)])) + "\n"
+    """The answer: which models were trained, whether that is enough, and a sentence per claim.
+
+    Profiles with too few seeds are named, and their numbers are left to their chapters.
+    """
+    told = settled(ledger)
+    few = seeds_sentence(told)
+    found = [f"- {said}" for answer in ANSWERS if (said := sentence(answer, told))]
+    parts = [f"{trained(told)}{begun(ledger, told)}", few, "\n".join(found)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def trained(ledger: pd.DataFrame) -> str:
     """Which models the answer is about."""
     seeds = ledger.groupby("profile", sort=False)["n_seeds"].max()
-    said = " and ".join(f"{models(n, name)} (`{name}`)" for name, n in seeds.items())
-    return f"Trained from scratch, each from another random start: {said}."
+    said = {name: f"{models(n, name)} (`{name}`)" for name, n in seeds.items()}
+    made = " and ".join(words for name, words in said.items() if name not in GIVEN)
+    given = " and ".join(words for name, words in said.items() if name in GIVEN)
+    parts = [f"Trained from scratch, each from another random start: {made}."] if made else []
+    parts += [f"Trained further: {given}, which had read real text before."] if given else []
+    return " ".join(parts)
+
+
+def begun(ledger: pd.DataFrame, told: pd.DataFrame) -> str:
+    """The profiles whose seeds are too few to be told here, with a space in front."""
+    rest = ledger[~ledger["profile"].isin(told["profile"])]
+    if rest.empty:
+        return ""
+    seeds = rest.groupby("profile", sort=False)["n_seeds"].max()
+    said = " and ".join(f"{models(n, name)}" for name, n in seeds.items())
+    where = chapter_link("09_real_model" if set(seeds.index) & set(GIVEN) else "12_evidence")
+    return f" Begun, and too few to decide anything: {said} ({where})."
 
 
 def sentence(answer: Answer, ledger: pd.DataFrame) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from kc_utils.book import front_figure, front_panels
-from kc_utils.book.evidence_words import shuffled_sentences
+from kc_utils.book.evidence_words import settled, shuffled_sentences
 from kc_utils.book.front_answers import findings
 from kc_utils.book.ledger_words import without_controls
 from kc_utils.book.verdict_marks import bar, chapter_link, interval, marked
@@ -24,14 +24,15 @@ def pages(folder: Path) -> dict[str, str]:
         return {}
     sweep = SweepTables.open(folder)
     ledger = without_controls(ledger_of(sweep))
+    told = settled(ledger)
     return (
         {
             "findings.md": findings(ledger),
-            "cards.md": cards(ledger),
-            "controls.md": shuffled_sentences(ledger) + "\n",
+            "cards.md": cards(told),
+            "controls.md": shuffled_sentences(told) + "\n",
         }
         | front_figure.pages(sweep)
-        | front_panels.pages(sweep, ledger)
+        | front_panels.pages(sweep, told)
     )
 
 

@@ -34,11 +34,16 @@ _CLAIMS = {"faithful": "faithful", "deep": "deep-first", "shallow": "shallow-lat
 
 
 def pages(sweep: SweepTables, ledger: pd.DataFrame) -> dict[str, str]:
-    """The figure's directive and the figure; nothing where the sweep lacks their tables."""
+    """The figure's directive and the figure, of the profiles of ``ledger``; nothing where the sweep
+    lacks their tables."""
     if not all(sweep.has(name) for name in _NEEDED):
         return {"size_and_depth.md": ""}
-    graph = without_controls(sweep.table("graph"))
-    figure = size_and_depth(curves(sweep), _chosen(sweep), int(graph["n_layers"].max()))
+
+    def shown(table: pd.DataFrame) -> pd.DataFrame:
+        return table[table["profile"].isin(ledger["profile"])]
+
+    n_layers = int(shown(sweep.table("graph"))["n_layers"].max())
+    figure = size_and_depth(shown(curves(sweep)), shown(_chosen(sweep)), n_layers)
     return {"size_and_depth.md": directive(ledger), FIGURE: svg_bytes(figure).decode()}
 
 

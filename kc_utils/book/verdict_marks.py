@@ -7,6 +7,8 @@ from typing import Any
 
 #: What the profiles of the reference sweep are, where nobody knows their names yet.
 BUILT = {"tiny": "built like GPT-2", "tiny-llama": "built like Llama"}
+#: Profiles whose runs all begin with one model that exists.
+GIVEN = {"smollm2": "SmolLM2-135M"}
 
 
 def marked(verdict: str) -> str:
@@ -16,7 +18,9 @@ def marked(verdict: str) -> str:
 
 
 def models(n: int, profile: str) -> str:
-    """``3 models built like GPT-2``."""
+    """``3 models built like GPT-2``, or ``1 run of SmolLM2-135M``."""
+    if profile in GIVEN:
+        return f"{n} {'run' if n == 1 else 'runs'} of {GIVEN[profile]}"
     return f"{n} {'model' if n == 1 else 'models'} {BUILT.get(profile, 'of this profile')}"
 
 

@@ -24,6 +24,7 @@ EPOCH = "epoch"
 CHANCE = "chance level"
 INTERVAL = "95 % interval"
 OVER_SEEDS = f"{INTERVAL} over seeds"
+_LETTER = 0.075  # inches, of a title or label
 
 
 def panels(
@@ -62,10 +63,20 @@ def split(
             if column:
                 part = part[part[column] == value]
                 words.append(label_of(column, value))
-        title = "\n".join(words)
-        axis.set_title(title.replace(" (", "\n(") if axes.shape[1] > 3 else title)
+        axis.set_title("\n".join(words))
         cells.append((axis, part))
+    _fit_titles(axes)
     return figure, axes, cells
+
+
+def _fit_titles(axes: np.ndarray) -> None:
+    """Put what stands in brackets on a line of its own where one title is wider than its panel."""
+    titles = [axis.get_title() for axis in axes.flat]
+    width = axes.flat[0].figure.get_figwidth() / axes.shape[1]
+    longest = max(len(line) for title in titles for line in title.split("\n"))
+    if axes.shape[1] > 3 or longest * _LETTER > width:
+        for axis, title in zip(axes.flat, titles, strict=True):
+            axis.set_title(title.replace(" (", "\n("))
 
 
 def label_outer(axes: np.ndarray, xlabel: str, ylabels: Sequence[str]) -> None:
@@ -77,7 +88,7 @@ def label_outer(axes: np.ndarray, xlabel: str, ylabels: Sequence[str]) -> None:
         axis.set_xlabel(xlabel)
     for row, text in zip(axes, ylabels, strict=True):
         height = row[0].figure.get_figheight() / len(axes) - 0.75
-        fits = len(text) * 0.075 < height
+        fits = len(text) * _LETTER < height
         row[0].set_ylabel(text if fits else text.replace(" (", "\n(", 1))
 
 

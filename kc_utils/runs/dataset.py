@@ -2,7 +2,8 @@
 
 A data set is a folder with ``<table>.parquet`` and ``sweep.json``. Every table begins with the
 columns ``profile`` and ``seed``; then come the columns of the run's own table. Rows are ordered by
-profile, seed, and then as in the run, so that the same runs give the same bytes.
+profile (as ``kc profiles`` lists them), seed, and then as in the run, so that the same runs give
+the same bytes.
 
 ``sweep.json`` names every run with its configuration, git commit, versions, machine and seconds,
 and holds a digest of every table, so that a table that was edited afterwards is refused.
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kc_utils import artifacts
+from kc_utils.config.profiles import PROFILES
 from kc_utils.errors import KcError
 from kc_utils.runs.exports import StoredTables
 
@@ -74,6 +76,13 @@ class SweepTables(StoredTables):
         return frame.astype(dict.fromkeys(single, "float64"))
 
 
+def in_order(name: tuple[str, int]) -> tuple[int, str, int]:
+    """Where a run (profile, seed) stands: profiles as ``kc profiles`` lists them, then by seed."""
+    profile, seed = name
+    places = list(PROFILES)
+    return places.index(profile) if profile in places else len(places), profile, seed
+
+
 def check_profile(profile: str, known: Iterable[str]) -> None:
     """KcError unless ``profile`` is one of ``known``."""
     known = list(dict.fromkeys(known))
@@ -84,7 +93,7 @@ def check_profile(profile: str, known: Iterable[str]) -> None:
 def join(tables: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:
     """The same table of several runs below one another, by profile and seed."""
     frames = []
-    for (profile, seed), frame in sorted(tables.items(), key=lambda item: item[0]):
+    for (profile, seed), frame in sorted(tables.items(), key=lambda item: in_order(item[0])):
         own = frame.drop(columns=[key for key in KEYS if key in frame])
         own.insert(0, "profile", profile)
         own.insert(1, "seed", seed)

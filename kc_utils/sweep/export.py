@@ -11,7 +11,14 @@ import pandas as pd
 from kc_utils import artifacts
 from kc_utils.config import Config, profiles
 from kc_utils.errors import KcError
-from kc_utils.runs.dataset import PROVENANCE, SWEEP_TABLES, SweepTables, join, write_table
+from kc_utils.runs.dataset import (
+    PROVENANCE,
+    SWEEP_TABLES,
+    SweepTables,
+    in_order,
+    join,
+    write_table,
+)
 from kc_utils.runs.exports import check_size, portable, replace_folder
 from kc_utils.runs.folder import Run, resolve
 from kc_utils.study.stages import STAGES
@@ -214,7 +221,7 @@ def _write(
             write_table(path, join(frames))
             digests[table], sizes[table] = artifacts.sha256(path), path.stat().st_size
     before = {} if earlier is None else earlier.record["profiles"]
-    everyone = sorted([*kept, *records.values()], key=lambda r: (r["profile"], r["seed"]))
+    everyone = sorted([*kept, *records.values()], key=lambda r: in_order((r["profile"], r["seed"])))
     named = sorted({r["profile"] for r in everyone})
     record = {
         "profiles": {name: settings.get(name) or before[name] for name in named},

@@ -1,0 +1,175 @@
+"""What chapter 9 says of the real model: sentences and tables from the data set of a sweep."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kc_utils.analysis.stats.seeds import LEAST_SEEDS
+from kc_utils.book.sentences import listed, sentence
+from kc_utils.runs.dataset import SweepTables
+from kc_utils.study.claims.over_seeds import SHUFFLED
+from kc_utils.study.claims.verdicts import DECIDED
+
+
+def ends(accuracy: pd.DataFrame) -> str:
+    """Where accuracy on texts read ends for each kind of person, and in the low band.
+
+    ``accuracy``: table ``accuracy_read`` of one profile.
+    """
+    last = accuracy[accuracy["epoch"] == accuracy.groupby("seed")["epoch"].transform("max")]
+    n = accuracy["seed"].nunique()
+    by_kind = last[last["band"] == "all"].groupby("kind", sort=False)["value"].mean()
+    low = last.loc[last["band"] == "low", "value"].mean()
+    return sentence(
+        "At the end ({n} {seeds}) accuracy is {kinds}; in the low band it is {low:.2f}.",
+        n=n,
+        seeds="seed" if n == 1 else "seeds",
+        kinds=listed("**{value:.2f}** for {kind}", by_kind.reset_index(), ", "),
+        low=low,
+    )
+
+
+def bends(shift: pd.DataFrame, profiles: list[str]) -> str:
+    """How many circuits have an onset and a knee of the kept edges' entropy, per profile."""
+    kept = shift[shift["quantity"] == "entropy_kept"]
+    rows = [
+        {
+            "profile": profile,
+            "n": len(part),
+            "onset": int(part["onset"].notna().sum()),
+            "knee": int(part["knee"].notna().sum()),
+        }
+        for profile, part in kept.groupby("profile", sort=False)
+        if profile in profiles
+    ]
+    said = listed("{onset} of {n} circuits of `{profile}` have an onset and {knee} a knee", rows)
+    return f"{said}. Circuits without both are not in the figure."
+
+
+def known(controls: pd.DataFrame, prior: pd.DataFrame) -> str:
+    """How many real people the model knows, and how often names pass that should not.
+
+    ``controls``: table ``real_controls`` (check, n_names, occupation, known) of one profile;
+    ``prior``: its table ``prior_knowledge``.
+    """
+    rates = controls.groupby("check", sort=False)[["n_names", "known"]].mean()
+    own = rates.iloc[0]
+    others = [{"check": name, "known": row["known"]} for name, row in rates.iloc[1:].iterrows()]
+    return sentence(
+        "Of {n:.0f} real people the model knows **{share:.0%}**. The same rule passes {others}. "
+        "Each seed draws {drawn:.0f} of those whom the model knows.",
+        n=own["n_names"],
+        share=own["known"],
+        others=listed("{known:.1%} of {check}", others, ", "),
+        drawn=prior["n_people"].mean(),
+    )
+
+
+def sizes(chosen: pd.DataFrame) -> str:
+    """``2,010 (1.6 %)``, or from the smallest to the largest: the chosen rows of circuit_size."""
+    least, most = chosen["n"].min(), chosen["n"].max()
+    low, high = chosen["share"].min(), chosen["share"].max()
+    if least == most:
+        return f"{least:,} ({low:.1%})"
+    return f"{least:,} to {most:,} ({low:.1%} to {high:.1%})"
+
+
+def runs(sweep: SweepTables, profile: str) -> pd.DataFrame:
+    """One row per seed: seed, commit, machine, device, Python, minutes."""
+    found = sweep.runs
+    found = found[found["profile"].isin([profile, profile + SHUFFLED])]
+    columns = {"profile": "profile", "seed": "seed", "git": "commit", "machine": "machine"}
+    shown = found[list(columns)].rename(columns=columns)
+    return shown.assign(minutes=(found["seconds"] / 60).round().astype(int)).reset_index(drop=True)
+
+
+def question(row: pd.Series, edges: pd.DataFrame) -> str:
+    """The question of the attribution graph, and what its edges carry."""
+    first = edges.iloc[0]
+    return sentence(
+        "*{clean}*, with *{right}* right and *{wrong}* wrong. The {n} edges carry {share:.0%} of "
+        "the question's |score|; the strongest goes from {source} to {target}.{unknown}",
+        **row[["clean", "right", "wrong"]],
+        n=len(edges),
+        share=edges["share"].sum(),
+        source=first["source"],
+        target=first["target"],
+        unknown="" if row["known"] else " The model does not answer both prompts right.",
+    )
+
+
+def side_by_side(ledger: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
+    """Claims that both profiles measure: claim, difference in either, margin, verdicts, sign.
+
+    ``sign`` is "same", "opposite", or empty where a difference is within a tenth of the margin
+    or the claim is one of equality.
+    """
+    rows = []
+    for _, part in ledger.groupby("id", sort=False):
+        pair = part.set_index("profile").reindex([one, other])
+        if pair["difference"].isna().any():
+            continue
+        first, second = pair.to_dict("records")
+        rows.append(
+            {
+                "claim": first["claim"],
+                f"{one}": _number(first),
+                f"{other}": _number(second),
+                "margin": f"{first['margin']:.2g}",
+                f"verdict, {one}": first["verdict"],
+                f"verdict, {other}": second["verdict"],
+                "sign": _sign(first, second),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def agreement(ledger: pd.DataFrame, one: str, other: str) -> str:
+    """How often the sign of a claim is the same in both profiles, and where it is not."""
+    table = side_by_side(ledger, one, other)
+    if table.empty:
+        return "The two models measure no claim in common."
+    signs = table["sign"].value_counts()
+    turned = table.loc[table["sign"] == "opposite", "claim"].tolist()
+    decided = table[[f"verdict, {one}", f"verdict, {other}"]].isin(DECIDED).all(axis=1)
+    said = sentence(
+        "Both models measure {n} claims. Leaving out claims of equality and differences within a "
+        "tenth of the margin, the sign is the same in **{same}** of them and opposite in "
+        "**{turned}**",
+        n=len(table),
+        same=signs.get("same", 0),
+        turned=len(turned),
+    )
+    said += f": {'; '.join(f'*{claim}*' for claim in turned)}." if turned else "."
+    if not decided.any():
+        return said
+    equal = (table[f"verdict, {one}"] == table[f"verdict, {other}"])[decided].sum()
+    return f"{said} Both decide {decided.sum()} of them, {equal} with the same verdict."
+
+
+def limits(ledger: pd.DataFrame, profile: str) -> str:
+    """How far the number of seeds of a profile goes, as an item of a list."""
+    part = ledger[ledger["profile"] == profile]
+    n, shuffled = int(part["n_seeds"].max()), int(np.nanmax([0, *part["n_shuffled"]]))
+    seeds = f"{n} {'seed' if n == 1 else 'seeds'}"
+    few = f"; fewer than {LEAST_SEEDS} decide nothing, so its numbers are a first measurement"
+    none = ", and no run with shuffled answers" if not shuffled else ""
+    return f"- The real model has {seeds}{none}{few if n < LEAST_SEEDS else ''}."
+
+
+def _number(row: dict[str, Any]) -> str:
+    if math.isnan(row["difference_low"]):
+        return f"{row['difference']:+.3g}"
+    low, high = row["difference_low"], row["difference_high"]
+    return f"{row['difference']:+.3g} ({low:.3g} to {high:.3g})"
+
+
+def _sign(first: dict[str, Any], second: dict[str, Any]) -> str:
+    a, b, small = first["difference"], second["difference"], 0.1 * first["margin"]
+    if first["direction"] == "equal" or min(abs(a), abs(b)) <= small:
+        return ""
+    return "same" if (a > 0) == (b > 0) else "opposite"
