@@ -28,6 +28,7 @@ KEYS = (
     "eapig_tiny_over_floor",
     "circuit_eval_gpt2_small_over_two_forwards",
     "ten_circuits_over_ten_times_one",
+    "training_mixed_over_float32",
     "graph_topn_prune_write_seconds",
     "scores_file_bytes",
     "peak_bytes_gpt2_small_over_model",

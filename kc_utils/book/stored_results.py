@@ -159,6 +159,9 @@ TARGETS = {
     "ten_circuits_over_ten_times_one": Target(
         "ten circuits evaluated, over ten times one", "x", 1.0, strict=True
     ),
+    "training_mixed_over_float32": Target(
+        "a step of training in mixed precision, over one in float32", "x", 1.05
+    ),
     "graph_topn_prune_write_seconds": Target(
         "graph, ten circuits cut, scores written", "s", 0.1, strict=True
     ),

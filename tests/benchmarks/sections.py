@@ -23,6 +23,8 @@ from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.score_files import write_scores
 from kc_utils.cli.doctor import shapes
 from kc_utils.cli.doctor.timing import Rounds, compare, timed
+from kc_utils.models.devices import has_bfloat16
+from kc_utils.training.trainer import fast_kernels, next_token_loss
 
 from .both_sides import (
     Values,
@@ -122,6 +124,38 @@ def graph_work(quick: bool, rounds: Rounds, device: torch.device) -> Values:
     }
 
 
+def training_precision(quick: bool, rounds: Rounds, device: torch.device) -> Values:
+    """A step of 512 tokens in mixed precision, over the same step in float32; tokens a second.
+
+    Where the processor has no products of bfloat16, both are the same.
+    """
+    model = shapes.random_model(named("gpt2_small", quick)).to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    tokens = min(512, model.config.n_positions)
+    drawn = np.random.default_rng(shapes.SEED).integers(0, model.config.vocab_size, (1, tokens))
+    ids = torch.from_numpy(drawn).to(device)
+
+    def step(mixed: bool) -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+            outputs = model(input_ids=ids, use_cache=False)
+        next_token_loss(outputs, ids).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    with fast_kernels(model):
+        for _ in range(2):  # the first ones ask for the memory
+            step(False)
+        mixed = finished(partial(step, has_bfloat16()), device)
+        ratio = compare(mixed, finished(partial(step, False), device), rounds)
+    key = "training_mixed_over_float32"
+    found = recorded(key, ratio)
+    return found | {
+        f"{key}_tokens_per_second": tokens / found[f"{key}_seconds"],
+        f"{key}_floor_tokens_per_second": tokens / found[f"{key}_floor_seconds"],
+    }
+
+
 def memory_small(quick: bool, rounds: Rounds, device: torch.device) -> Values:
     """Peak bytes of a process that attributes with GPT-2 Small, without its parameters."""
     peak = peak_bytes("gpt2_small", quick)
@@ -146,6 +180,7 @@ SECTIONS: dict[str, Section] = {
     "circuit_eval": circuit_evaluation,
     "ten_circuits": ten_circuits,
     "graph": graph_work,
+    "training_precision": training_precision,
     "memory_gpt2_small": memory_small,
     "memory_gpt2_xl": memory_xl,
     "methods": methods,

