@@ -140,7 +140,7 @@ def test_what_holds_without_anything_to_learn_is_named() -> None:
     said = shuffled_sentences(LEDGER)
     assert "In 3 runs of `tiny` with shuffled answers the ledger says" in said
     assert "**1** of 2 claims (50%)" in said
-    assert "Of the 1 that hold in the real runs, 1 hold here too" in said and "equal" not in said
+    assert "Of the 1 that hold in the real runs, 1 holds here too" in said and "equal" not in said
     assert said.endswith("nothing about knowledge of people: *A*.")
     assert "Of these 1 say that two things are equal" in shuffled_sentences(
         LEDGER.assign(direction="equal")

@@ -77,9 +77,14 @@ def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
     if both.empty:
         return said + f"None of the claims that hold in the real runs ({len(own)}) is among them."
     claims = "; ".join(f"*{claim}*" for claim in both["claim"])
+    too = (
+        "1 holds here too, so it says"
+        if len(both) == 1
+        else f"{len(both)} hold here too, so they say"
+    )
     return said + (
-        f"Of the {len(own)} that hold in the real runs, {len(both)} hold here too, so they say "
-        f"nothing about knowledge of people: {claims}."
+        f"Of the {len(own)} that hold in the real runs, {too} nothing about knowledge of people: "
+        f"{claims}."
     )
 
 
