@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,11 +97,11 @@ def export_reference(
     if out.exists() and not (out / _PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
         raise KcError(f"{out} is not empty and holds no exported run; choose another --out.")
     if question is not None:
-        tables = one_question(run, question)
+        tables, stages = one_question(run, question), []
     else:
         names = TABLES if stage is None else _tables_of(run, stage)
-        tables = {name: run.table(name) for name in names}
-    replace_folder(out, lambda folder: _write(run, folder, tables))
+        tables, stages = {name: run.table(name) for name in names}, needed
+    replace_folder(out, lambda folder: _write(run, folder, tables, [s.name for s in stages]))
     return [*(out / f"{name}.parquet" for name in tables), out / _PROVENANCE]
 
 
@@ -109,22 +110,25 @@ def _tables_of(run: Run, stage: str) -> tuple[str, ...]:
     return tuple(p.stem for p in wrote if p.parts[0] == "tables")
 
 
-def provenance(run: Run) -> dict[str, Any]:
-    """Where the numbers come from: configuration, versions, seconds, machine; no paths of it."""
+def provenance(run: Run, stages: Collection[str]) -> dict[str, Any]:
+    """Where the numbers come from: configuration, versions, machine, and what the ``stages`` took;
+    no paths of the machine."""
     made, done = run.record["provenance"], run.record["stages"]
     processor = f"{made['machine']}, {os.cpu_count()} processors"
     return {
         "config": portable(run.config.model_dump(mode="json")),
         "versions": {"python": made["python"]} | made["versions"],
         "git": made["git"],
-        "seconds": {s.name: done[s.name]["seconds"] for s in STAGES if s.name in done},
+        "seconds": {s.name: done[s.name]["seconds"] for s in STAGES if s.name in stages},
         "machine": f"{processor}, {made.get('device', 'cpu')}",
         "exported_with": platform.python_version(),
         "date": datetime.now(UTC).date().isoformat(),
     }
 
 
-def _write(run: Run, folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+def _write(
+    run: Run, folder: Path, tables: dict[str, pd.DataFrame], stages: Collection[str]
+) -> None:
     digests, sizes = {}, {}
     for name, table in tables.items():
         path = folder / f"{name}.parquet"
@@ -132,7 +136,7 @@ def _write(run: Run, folder: Path, tables: dict[str, pd.DataFrame]) -> None:
         digests[name], sizes[name] = artifacts.sha256(path), path.stat().st_size
     check_size(f"run {run.name!r}", sizes, MOST_BYTES)
     chance = float(chance_level(run.table("first_token").query("step == 0"))["chance"].mean())
-    record = provenance(run) | {"tables": digests, "chance_first_token": chance}
+    record = provenance(run, stages) | {"tables": digests, "chance_first_token": chance}
     artifacts.write_json(folder / _PROVENANCE, record)
 
 

@@ -135,7 +135,7 @@ PROFILES: dict[str, Profile] = {
             "world": {"n_people": 80, "share_known": 0.5, "known_names": "real",
                       "mean_frequency": 2.5},
             "training": {"epochs": 8, "block_size": 512, "batch_size": 1, "accumulation": 1,
-                         "learning_rate": 1e-4, "validation_people": 40},
+                         "learning_rate": 1e-4, "precision": "mixed", "validation_people": 40},
             "circuit": {"tasks": ["city"], "bands": ["medium", "low"], "n_pairs": 16, "bos": False,
                         "min_fellows": 0, "top_n": 5_000,
                         "random_circuits": 1, "batch_size": 16},

@@ -132,8 +132,8 @@ def fast_kernels(model: PreTrainedModel) -> Iterator[None]:
             yield
     finally:
         model.set_attn_implementation(before)
-        for name in ("forward", "_original_forward"):  # accelerate's, around mixed precision
-            model.__dict__.pop(name, None)
+        if model.__dict__.pop("_original_forward", None) is not None:
+            del model.forward  # accelerate's, around mixed precision
 
 
 @contextlib.contextmanager
