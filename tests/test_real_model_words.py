@@ -82,3 +82,12 @@ def test_sizes_are_one_number_or_a_range():
     assert words.sizes(one) == "2,010 (1.6%)"
     two = pd.DataFrame({"n": [1500, 2010], "share": [0.0122, 0.0163]})
     assert words.sizes(two) == "1,500 to 2,010 (1.2% to 1.6%)"
+
+
+def test_people_are_known_sooner_or_later():
+    times = pd.DataFrame({
+        "kind": ["K_rel", "K_rel", "K_compl"], "epoch": [2.0, 3.0, 6.0], "known": [True, True, False],
+    })  # fmt: skip
+    said = words.sooner(times)
+    assert "**2.50** (K_rel), **6.00** (K_compl)" in said and "1 of 3 people are not known" in said
+    assert "None of 2 people" in words.sooner(times[times["known"]])

@@ -69,6 +69,23 @@ def known(controls: pd.DataFrame, prior: pd.DataFrame) -> str:
     )
 
 
+def sooner(times: pd.DataFrame) -> str:
+    """After how many epochs people of each kind are known, on average over people and seeds.
+
+    ``times``: table ``time_to_knowledge`` of one profile; who is not known at the end counts as
+    known there.
+    """
+    means = times.groupby("kind", sort=False)["epoch"].mean().reset_index(name="epoch")
+    open_ = int((~times["known"].astype(bool)).sum())
+    return sentence(
+        "On average a person is known after {means} epochs. {left} of {n:,} people are not known at "
+        "the end, and count as known there.",
+        means=listed("**{epoch:.2f}** ({kind})", means, ", "),
+        left=open_ or "None",
+        n=len(times),
+    )
+
+
 def sizes(chosen: pd.DataFrame) -> str:
     """``2,010 (1.6 %)``, or from the smallest to the largest: the chosen rows of circuit_size."""
     least, most = chosen["n"].min(), chosen["n"].max()
