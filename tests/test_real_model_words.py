@@ -86,7 +86,9 @@ def test_sizes_are_one_number_or_a_range():
 
 def test_people_are_known_sooner_or_later():
     times = pd.DataFrame({
-        "kind": ["K_rel", "K_rel", "K_compl"], "epoch": [2.0, 3.0, 6.0], "known": [True, True, False],
+        "kind": ["K_rel", "K_rel", "K_compl"],
+        "epoch": [2.0, 3.0, 6.0],
+        "known": [True, True, False],
     })  # fmt: skip
     said = words.sooner(times)
     assert "**2.50** (K_rel), **6.00** (K_compl)" in said and "1 of 3 people are not known" in said

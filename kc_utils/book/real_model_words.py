@@ -78,8 +78,8 @@ def sooner(times: pd.DataFrame) -> str:
     means = times.groupby("kind", sort=False)["epoch"].mean().reset_index(name="epoch")
     open_ = int((~times["known"].astype(bool)).sum())
     return sentence(
-        "On average a person is known after {means} epochs. {left} of {n:,} people are not known at "
-        "the end, and count as known there.",
+        "On average a person is known after {means} epochs. {left} of {n:,} people are not known "
+        "at the end, and count as known there.",
         means=listed("**{epoch:.2f}** ({kind})", means, ", "),
         left=open_ or "None",
         n=len(times),
