@@ -49,10 +49,13 @@ def test_nothing_in_common_is_said(ledger):
 
 
 def test_one_seed_is_called_a_first_measurement_and_four_are_not(ledger):
-    assert "1 seed, and no run with shuffled answers; fewer than 3" in words.limits(ledger, "real")
-    assert words.limits(ledger, "made") == (
-        "- The real model has 4 seeds, and no run with shuffled answers."
-    )
+    hits = pd.DataFrame(
+        {"split": ["discover", "discover", "evaluate"], "n_people": [8, 13, 9]}
+    ).assign(circuit="own", task="city")
+    one, four = (words.limits(ledger, hits, name).splitlines() for name in ("real", "made"))
+    assert "1 seed, and no run with shuffled answers; fewer than 3" in one[0]
+    assert four[0] == "- The real model has 4 seeds, and no run with shuffled answers."
+    assert "1 relation (city), each on 8 to 13 people, and judged on 9 others" in one[1]
 
 
 def test_ends_are_those_of_each_seed(ledger):

@@ -168,14 +168,27 @@ def agreement(ledger: pd.DataFrame, one: str, other: str) -> str:
     return f"{said} Both decide {decided.sum()} of them, {equal} with the same verdict."
 
 
-def limits(ledger: pd.DataFrame, profile: str) -> str:
-    """How far the number of seeds of a profile goes, as an item of a list."""
+def limits(ledger: pd.DataFrame, hits: pd.DataFrame, profile: str) -> str:
+    """How far seeds and people of a profile go, as items of a list.
+
+    ``hits``: table ``hits`` of the profile, for the number of people in a cell.
+    """
     part = ledger[ledger["profile"] == profile]
     n, shuffled = int(part["n_seeds"].max()), int(np.nanmax([0, *part["n_shuffled"]]))
     seeds = f"{n} {'seed' if n == 1 else 'seeds'}"
     few = f"; fewer than {LEAST_SEEDS} decide nothing, so its numbers are a first measurement"
     none = ", and no run with shuffled answers" if not shuffled else ""
-    return f"- The real model has {seeds}{none}{few if n < LEAST_SEEDS else ''}."
+    counted = hits[hits["circuit"] == "own"].groupby("split")["n_people"].agg(["min", "max"])
+    people = [
+        f"{low}" if low == high else f"{low} to {high}"
+        for low, high in counted.loc[["discover", "evaluate"]].to_numpy()
+    ]
+    tasks = hits["task"].unique()
+    return (
+        f"- The real model has {seeds}{none}{few if n < LEAST_SEEDS else ''}.\n"
+        f"- Circuits are found for {len(tasks)} relation{'s' * (len(tasks) > 1)} "
+        f"({', '.join(tasks)}), each on {people[0]} people, and judged on {people[1]} others."
+    )
 
 
 def _number(row: dict[str, Any]) -> str:
