@@ -96,3 +96,14 @@ def test_people_are_known_sooner_or_later():
     said = words.sooner(times)
     assert "**2.50** (K_rel), **6.00** (K_compl)" in said and "1 of 3 people are not known" in said
     assert "None of 2 people" in words.sooner(times[times["known"]])
+
+
+def test_a_question_says_where_its_heads_look():
+    row = pd.Series({"clean": "Mo Rin lives in", "right": "Oslo", "wrong": "Lima", "known": False})
+    edges = pd.DataFrame({"share": [0.25, 0.125]})
+    links = pd.DataFrame({
+        "node": ["a1.h0", "a2.h1"], "source": [0, 1], "destination": [1, 3], "share": [0.9, 0.2],
+    })  # fmt: skip
+    said = words.question(row, edges, links, ["Mo", "Rin", "lives", "in"])
+    assert "The 2 edges carry 38%" in said and "`a1.h0` from `Rin` to `Mo` (90%)" in said
+    assert "a2.h1" not in said and "does not answer both" in said

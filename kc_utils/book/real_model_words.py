@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from kc_utils.book.sentences import listed, sentence
 from kc_utils.runs.dataset import SweepTables
 from kc_utils.study.claims.over_seeds import SHUFFLED
 from kc_utils.study.claims.verdicts import DECIDED
+
+_MOST = 0.5  # share of attention from which on a head is said to look at a token
 
 
 def ends(accuracy: pd.DataFrame) -> str:
@@ -104,19 +107,29 @@ def runs(sweep: SweepTables, profile: str) -> pd.DataFrame:
     return shown.assign(minutes=(found["seconds"] / 60).round().astype(int)).reset_index(drop=True)
 
 
-def question(row: pd.Series, edges: pd.DataFrame) -> str:
-    """The question of the attribution graph, and what its edges carry."""
-    first = edges.iloc[0]
-    return sentence(
+def question(
+    row: pd.Series, edges: pd.DataFrame, links: pd.DataFrame, tokens: Sequence[str]
+) -> str:
+    """The question of the attribution graph, what its edges carry, and where its heads look.
+
+    ``links``: node, source, destination (positions), share (of the destination's attention).
+    """
+    looks = links[links["share"] >= _MOST].sort_values("share", ascending=False)
+    heads = [
+        {"head": r.node, "at": tokens[r.destination], "to": tokens[r.source], "share": r.share}
+        for r in looks.itertuples()
+    ]
+    said = sentence(
         "*{clean}*, with *{right}* right and *{wrong}* wrong. The {n} edges carry {share:.0%} of "
-        "the question's |score|; the strongest goes from {source} to {target}.{unknown}",
+        "the question's |score|.",
         **row[["clean", "right", "wrong"]],
         n=len(edges),
         share=edges["share"].sum(),
-        source=first["source"],
-        target=first["target"],
-        unknown="" if row["known"] else " The model does not answer both prompts right.",
     )
+    if heads:
+        looked = listed("`{head}` from `{at}` to `{to}` ({share:.0%})", heads, ", ")
+        said += f" Heads that spend most of their attention on one token: {looked}."
+    return said if row["known"] else f"{said} The model does not answer both prompts right."
 
 
 def side_by_side(ledger: pd.DataFrame, one: str, other: str) -> pd.DataFrame:

@@ -86,7 +86,8 @@ def export_reference(
         KcError: if a stage of the run is missing or out of date, ``out`` holds something else, or
             the tables are larger than 5 MB together.
     """
-    needed = [STAGES.get(stage)] if stage else list(STAGES.study)
+    last = "components" if question else stage
+    needed = [STAGES.get(last)] if last else list(STAGES.study)
     missing = [s.name for s in needed if not STAGES.done(run, s.name)]
     if missing:
         raise KcError(
