@@ -10,6 +10,8 @@ from kc_utils.analysis.events import QUANTITIES, with_bends
 from kc_utils.analysis.stats.aligned_time import align, aligned_means
 from kc_utils.errors import KcError
 
+SHOWN = {"entropy_kept", "accuracy", "edge_jaccard"}  # where no other entropy is asked for
+
 
 def means(**options) -> pd.DataFrame:
     curves = with_bends(*tables.sweep(**options))
@@ -33,11 +35,22 @@ def test_events_of_all_cells_fall_together_on_the_common_clock():
 
 def test_each_task_has_its_own_clock_and_accuracy_that_of_its_circuits():
     curves = with_bends(*tables.sweep(seeds=1, profiles=("tiny",)))
-    assert set(curves["quantity"]) == set(QUANTITIES)
+    assert set(curves["quantity"]) == SHOWN
     cells = curves.groupby(["task", "kind", "band"])[["onset", "knee"]].nunique()
     assert (cells == 1).all(axis=None) and curves["onset"].nunique() == 8
     last = curves[curves["quantity"] == "edge_jaccard"]["epoch"].max()
     assert last == tables.EPOCHS[-2]  # the last one is 1 by definition
+
+
+def test_models_of_different_size_are_compared_by_their_share_of_the_largest_entropy():
+    topology, read, shift = tables.sweep(seeds=1, profiles=("tiny",))
+    topology = topology.assign(normalised_entropy_kept=topology["entropy_kept"] / 10)
+    curves = with_bends(topology, read, shift, entropy="normalised_entropy_kept")
+    assert set(curves["quantity"]) == set(QUANTITIES) - {"entropy_kept"}
+    shares = curves[curves["quantity"] == "normalised_entropy_kept"]["value"]
+    own = with_bends(topology, read, shift).query("quantity == 'entropy_kept'")["value"]
+    np.testing.assert_allclose(shares, own / 10)
+    assert len(plots.event_curves(curves).axes) == 3
 
 
 def test_another_clock_moves_all_curves():
@@ -49,7 +62,7 @@ def test_another_clock_moves_all_curves():
 
 def test_the_figure_has_a_line_per_profile_and_marks_both_events():
     figure = plots.event_curves(tables.events())
-    assert len(figure.axes) == len(QUANTITIES)
+    assert len(figure.axes) == len(SHOWN)
     for axis in figure.axes:
         marks = [line.get_xdata()[0] for line in axis.lines if len(set(line.get_xdata())) == 1]
         assert marks == [0, 1] and len(axis.lines) == 4

@@ -10,20 +10,26 @@ import pandas as pd
 
 from kc_utils.config import CELL
 
-QUANTITIES = ("entropy_kept", "accuracy", "edge_jaccard")
+QUANTITIES = ("entropy_kept", "normalised_entropy_kept", "accuracy", "edge_jaccard")
 
 
 def with_bends(
-    topology: pd.DataFrame, read: pd.DataFrame, shift: pd.DataFrame, clock: str = "entropy_kept"
+    topology: pd.DataFrame,
+    read: pd.DataFrame,
+    shift: pd.DataFrame,
+    clock: str = "entropy_kept",
+    entropy: str = "entropy_kept",
 ) -> pd.DataFrame:
     """Long table of curves; all curves of a cell have the bends of one quantity, the ``clock``.
 
     Args:
-        topology: columns task, kind, band, epoch, entropy_kept (nats), edge_jaccard (share with the
+        topology: columns task, kind, band, epoch, ``entropy``, edge_jaccard (share with the
             last checkpoint, which is left out: it is 1 there by definition).
         read: table ``accuracy_read``: kind, band, epoch, value (share).
         shift: task, kind, band, quantity, onset, knee (epochs, NaN where not decided).
         clock: quantity whose bends count.
+        entropy: the column of entropy that is shown. Models whose circuits differ in size can be
+            compared by normalised_entropy_kept only.
 
     All three may have profile and seed besides.
 
@@ -34,7 +40,7 @@ def with_bends(
     run = [name for name in ("profile", "seed") if name in shift]
     keys = [*run, *CELL]
     bends = shift.loc[shift["quantity"] == clock, [*keys, "onset", "knee"]].dropna()
-    shapes = topology.melt([*keys, "epoch"], ["entropy_kept", "edge_jaccard"], "quantity")
+    shapes = topology.melt([*keys, "epoch"], [entropy, "edge_jaccard"], "quantity")
     last = shapes["epoch"] == shapes.groupby(keys)["epoch"].transform("max")
     shapes = shapes[~(last & (shapes["quantity"] == "edge_jaccard"))]
     known = read[[*run, "kind", "band", "epoch", "value"]].assign(quantity="accuracy")
