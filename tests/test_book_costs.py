@@ -98,7 +98,7 @@ def test_runs_of_the_sweep_and_of_the_real_model_are_named(run: Run, tmp_path: P
     reference = ROOT / "book" / "reference"
     seed = SweepTables.open(reference / "sweep").runs["seed"].min()
     assert f"seed {seed} of the sweep" in cost_tables.whole_runs(run, reference)
-    assert "`smollm2-mini`" in cost_tables.whole_runs(run, reference)
+    assert "`smollm2`" in cost_tables.whole_runs(run, reference)
     assert f"| `tiny` | `{seed}` |" in run_tables.sweep_runs(reference / "sweep")
     assert "no stored sweep" in run_tables.sweep_runs(tmp_path)
     assert "`tiny-llama`" in run_tables.stored_runs(reference)
