@@ -5,12 +5,13 @@ It comes from the tables of a sweep; the page is :mod:`kc_utils.book.front_page`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pandas as pd
 
 from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.book.ledger_words import without_controls
+from kc_utils.config import STRANGE
 from kc_utils.plots.controls import signature
 from kc_utils.plots.style import svg_bytes
 from kc_utils.runs.dataset import SweepTables
@@ -25,13 +26,14 @@ _ALT = (
 _CAPTION = (
     "How facts arrive and circuits form, means over the seeds of {names}. Above: accuracy on the "
     "first token of new facts, in texts that training reads, for people known before (K_rel) and "
-    "for new people (K_compl). Below: how evenly importance is spread over the edges of the "
-    "circuit (entropy of the kept edges), beside circuits that were asked for other people's "
+    "for new people (K_compl){strange}. Below: how evenly importance is spread over the edges of "
+    "the circuit (entropy of the kept edges), beside circuits that were asked for other people's "
     "answers and circuits of an untrained model{runs}. Dashed: where the steep fall of the entropy "
     "begins (onset) and where it turns slow (knee, the {{term}}`phase shift`), each the median "
     "over the circuits that have one: {shares}."
 )
 _RUNS = "; in grey, the mean of whole runs whose answers were shuffled: there was nothing to learn"
+_STRANGE = ", some of them with names of rare tokens (K_strange)"
 _CONTROLS = ("shuffled labels", "untrained")
 
 
@@ -39,16 +41,20 @@ def pages(sweep: SweepTables) -> dict[str, str]:
     """The figure's directive and the figure: file name -> MyST text or SVG."""
     drawn = curves(sweep)
     return {
-        "signature.md": directive(sweep, "shuffled run" in set(drawn["series"])),
+        "signature.md": directive(sweep, set(drawn["series"])),
         FIGURE: svg_bytes(signature(drawn, bends(sweep))).decode(),
     }
 
 
-def directive(sweep: SweepTables, shuffled_runs: bool) -> str:
-    """The figure with a caption and alternative text; the caption names the profiles."""
+def directive(sweep: SweepTables, series: Collection[str]) -> str:
+    """The figure with a caption and alternative text; the caption names profiles and ``series``."""
     names = " and ".join(f"`{name}`" for name in dict.fromkeys(_real(sweep, "topology")["profile"]))
-    runs = _RUNS if shuffled_runs else ""
-    caption = _CAPTION.format(names=names, shares="; ".join(_shares(sweep)), runs=runs)
+    caption = _CAPTION.format(
+        names=names,
+        shares="; ".join(_shares(sweep)),
+        strange=_STRANGE if STRANGE in series else "",
+        runs=_RUNS if "shuffled run" in series else "",
+    )
     return (
         f"```{{figure}} generated/{FIGURE}\n:name: fig-signature\n:alt: {_ALT}\n\n{caption}\n```\n"
     )

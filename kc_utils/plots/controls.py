@@ -153,7 +153,7 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
     keys = ["profile", "quantity", "series", "epoch"]
     curves = check(curves, [*keys, "value", "low", "high", "n_seeds"], name, unique=keys)
     profiles = list(dict.fromkeys(curves["profile"]))
-    figure, axes = panels(len(SIGNATURE), len(profiles), height=2.3, sharex="col", sharey="row")
+    figure, axes = panels(len(SIGNATURE), len(profiles), height=2.3, sharex="col", sharey=False)
     for i, (quantity, label) in enumerate(SIGNATURE.items()):
         spec = Curves(name, label, colour="series", columns=None, from_zero=quantity == "accuracy")
         for axis, profile in zip(axes[i], profiles, strict=True):
@@ -168,7 +168,11 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
                 ends = bend["low"], bend["high"]
                 axis.axvspan(*ends, color=colour, alpha=0.13, linewidth=0, zorder=1)
         finish(axes[i : i + 1], spec)
-        axes[i, 0].set_ylim(_in_view(curves[curves["quantity"] == quantity]))
+        shown = curves[curves["quantity"] == quantity]
+        for axis, profile in zip(axes[i], profiles, strict=True):
+            # Circuits of larger models have more entropy; a share is a share everywhere.
+            own = shown if quantity == "accuracy" else shown[shown["profile"] == profile]
+            axis.set_ylim(_in_view(own))
     for axis, profile in zip(axes[0], profiles, strict=True):
         own = (curves["profile"] == profile) & (curves["series"] != "shuffled run")
         n = int(curves.loc[own, "n_seeds"].max())
