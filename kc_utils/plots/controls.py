@@ -177,7 +177,8 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
         own = (curves["profile"] == profile) & (curves["series"] != "shuffled run")
         n = int(curves.loc[own, "n_seeds"].max())
         axis.set_title(f"{profile}, {n} {'seed' if n == 1 else 'seeds'}")
-    label_outer(axes, "epoch of training on new biographies", list(SIGNATURE.values()))
+    epochs = "epoch" if len(profiles) > 2 else "epoch of training on new biographies"
+    label_outer(axes, epochs, list(SIGNATURE.values()))
     handles = [line_handle(look) for look in present(_SERIES, curves["series"]).values()]
     for bend in (b for b in _BENDS if b in set(bends["bend"])):
         handles.append(Line2D([], [], **_bend_style(bend), label=f"{bend} (shaded: all seeds)"))
