@@ -23,6 +23,9 @@ _NO_DATE = {"Date": None, "Creator": None}
 #: Numbers from one upwards with more than two decimals; smaller ones are scales of letters.
 _COORDINATE = re.compile(r"(?<![\d.#\w])-?[1-9]\d*\.\d{3,}(?![\d.]*\w)")
 _INDENT = re.compile(r"\s*\n\s*")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+#: Prefix of the names of letters, and how SVG 1.1 wrote what SVG 2 calls ``href``.
+_SHORTER = {"DejaVuSans-": "g", "xlink:href": "href"}
 WIDTH = 7.2  # inches, one column of the book
 BLACK, DARK, GREY, LIGHT = "#000000", "#444444", "#7F7F7F", "#D9D9D9"
 ORANGE, SKY, GREEN, BLUE = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
@@ -224,11 +227,15 @@ def set_style() -> None:
 def svg_bytes(figure: Figure) -> bytes:
     """The figure as SVG without a date; the same table gives the same bytes.
 
-    Coordinates have two decimals, hundredths of a point, and lines no indentation: a page with
-    many figures is a fifth lighter.
+    Coordinates have two decimals, hundredths of a point; letters have short names; and there is
+    neither indentation nor a comment with the text of every label. A page with many figures is a
+    quarter lighter so.
     """
     buffer = io.BytesIO()
     with mpl.rc_context(RC):
         figure.savefig(buffer, format="svg", metadata=_NO_DATE)
-    rounded = _COORDINATE.sub(lambda number: f"{float(number[0]):.2f}", buffer.getvalue().decode())
-    return _INDENT.sub("\n", rounded).encode()
+    text = _COMMENT.sub("", buffer.getvalue().decode())
+    text = _COORDINATE.sub(lambda number: f"{float(number[0]):.2f}", text)
+    for long, short in _SHORTER.items():
+        text = text.replace(long, short)
+    return _INDENT.sub("\n", text).encode()
