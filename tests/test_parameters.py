@@ -42,7 +42,7 @@ MISTAKES = [
     ("07_components", "band", "lowest", BANDS),
     ("08_forgetting", "task", "hobby", "city, company"),
     ("08_forgetting", "variant", "old_people", "new_people, conflicting"),
-    ("09_real_model", "task", "hobby", "city"),
+    ("09_real_model", "task", "hobby", "city, company"),
     ("09_real_model", "real_profile", "tinny", STORED),
     ("10_capitals", "relation", "river", "capital, continent"),
     ("11_methods", "task", "hobby", "city, company"),
