@@ -140,7 +140,7 @@ def begun(ledger: pd.DataFrame, told: pd.DataFrame) -> str:
     if rest.empty:
         return ""
     seeds = rest.groupby("profile", sort=False)["n_seeds"].max()
-    said = " and ".join(f"{models(n, name)}" for name, n in seeds.items())
+    said = " and ".join(models(n, name) for name, n in seeds.items())
     where = chapter_link("09_real_model" if set(seeds.index) & set(GIVEN) else "12_evidence")
     return f" Begun, and too few to decide anything: {said} ({where})."
 

@@ -99,12 +99,11 @@ def sizes(chosen: pd.DataFrame) -> str:
 
 
 def runs(sweep: SweepTables, profile: str) -> pd.DataFrame:
-    """One row per seed: seed, commit, machine, device, Python, minutes."""
+    """One row per run, shuffled ones too: profile, seed, commit, machine, minutes."""
     found = sweep.runs
-    found = found[found["profile"].isin([profile, profile + SHUFFLED])]
-    columns = {"profile": "profile", "seed": "seed", "git": "commit", "machine": "machine"}
-    shown = found[list(columns)].rename(columns=columns)
-    return shown.assign(minutes=(found["seconds"] / 60).round().astype(int)).reset_index(drop=True)
+    found = found[found["profile"].isin([profile, profile + SHUFFLED])].reset_index(drop=True)
+    shown = found[["profile", "seed", "git", "machine"]].rename(columns={"git": "commit"})
+    return shown.assign(minutes=(found["seconds"] / 60).round().astype(int))
 
 
 def question(
@@ -147,8 +146,8 @@ def side_by_side(ledger: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
         rows.append(
             {
                 "claim": first["claim"],
-                f"{one}": _number(first),
-                f"{other}": _number(second),
+                one: _number(first),
+                other: _number(second),
                 "margin": f"{first['margin']:.2g}",
                 f"verdict, {one}": first["verdict"],
                 f"verdict, {other}": second["verdict"],
