@@ -107,3 +107,18 @@ def test_a_question_says_where_its_heads_look():
     said = words.question(row, edges, links, ["Mo", "Rin", "lives", "in"])
     assert "The 2 edges carry 38%" in said and "`a1.h0` from `Rin` to `Mo` (90%)" in said
     assert "a2.h1" not in said and "does not answer both" in said
+
+
+def test_kinds_are_compared_within_a_seed():
+    """A seed that learns later in all kinds widens no interval of a lead."""
+    rows = [
+        (seed, kind, seed + later)
+        for seed in (2.0, 5.0, 9.0)
+        for kind, later in (("K_rel", 0.0), ("K_compl", 0.5), ("K_strange", -0.25 + 0.01 * seed))
+    ]
+    times = pd.DataFrame(rows, columns=["seed", "kind", "epoch"])
+    said = words.lead(times)
+    assert "of K_compl by **0.50 (0.50 to 0.50)** epochs and of K_strange by **-0.20" in said
+    assert "over 3 seeds" in said
+    alone = words.lead(times[times["seed"] == 2])
+    assert "K_compl by **0.50** epochs" in alone and "(1 seed)" in alone

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kc_utils.analysis.stats.seeds import LEAST_SEEDS
+from kc_utils.analysis.stats.seeds import LEAST_SEEDS, t_interval
 from kc_utils.book.sentences import listed, sentence
 from kc_utils.runs.dataset import SweepTables
 from kc_utils.study.claims.over_seeds import SHUFFLED
@@ -86,6 +86,24 @@ def sooner(times: pd.DataFrame) -> str:
         means=listed("**{epoch:.2f}** ({kind})", means, ", "),
         left=open_ or "None",
         n=len(times),
+    )
+
+
+def lead(times: pd.DataFrame) -> str:
+    """By how many epochs K_rel is known before each other kind, with intervals over seeds.
+
+    ``times`` as in :func:`sooner`. Kinds are compared within a seed, where they are equally many
+    people with the same frequencies.
+    """
+    per_seed = times.pivot_table(index="seed", columns="kind", values="epoch", sort=False)
+    others = per_seed.columns.drop("K_rel")
+    rows = [{"kind": k, "by": t_interval(per_seed[k] - per_seed["K_rel"])} for k in others]
+    return sentence(
+        "Known people are ahead of {others} ({n}).",
+        others=listed("{kind} by **{by:.2f}** epochs", rows, " and of "),
+        n="1 seed"
+        if len(per_seed) == 1
+        else f"means and 95 % intervals over {len(per_seed)} seeds",
     )
 
 
