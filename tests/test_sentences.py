@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kc_utils.analysis.stats.intervals import Interval
-from kc_utils.book.sentences import either, interval_of, listed, say, sentence
+from kc_utils.book.sentences import either, enumeration, interval_of, listed, say, sentence
 from kc_utils.errors import KcError
 
 
@@ -55,3 +55,10 @@ def test_the_word_follows_the_side_on_which_an_interval_lies(low, high, word) ->
 
 def test_an_interval_that_cannot_be_had_is_on_neither_side() -> None:
     assert either(Interval(1.0, float("nan"), float("nan")), "up", "down", "flat") == "flat"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), ("abc", "a, b and c")]
+)
+def test_an_enumeration_has_one_and(words, said):
+    assert enumeration(words) == said

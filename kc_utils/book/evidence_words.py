@@ -9,6 +9,7 @@ import pandas as pd
 
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS
 from kc_utils.book.ledger_words import without_controls
+from kc_utils.book.sentences import enumeration
 from kc_utils.study.claims.over_seeds import false_holds
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, OPPOSITE, SMALLER, VERDICTS
 
@@ -101,7 +102,7 @@ def seeds_sentence(ledger: pd.DataFrame) -> str:
     few = seeds[seeds < LEAST_SEEDS]
     if few.empty:
         return ""
-    listed = " and ".join(f"{n} of `{profile}`" for profile, n in few.items())
+    listed = enumeration(f"{n} of `{profile}`" for profile, n in few.items())
     return (
         f"Seeds computed so far: {listed}. Fewer than {LEAST_SEEDS} decide nothing: their numbers "
         "are first measurements, and settle no claim yet."

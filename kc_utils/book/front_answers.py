@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from kc_utils.book.evidence_words import seeds_sentence, settled
+from kc_utils.book.sentences import enumeration
 from kc_utils.book.verdict_marks import GIVEN, chapter_link, first_up, models, short
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPEN, OPPOSITE, SMALLER
 
@@ -127,8 +128,8 @@ def trained(ledger: pd.DataFrame) -> str:
     """Which models the answer is about."""
     seeds = ledger.groupby("profile", sort=False)["n_seeds"].max()
     said = {name: f"{models(n, name)} (`{name}`)" for name, n in seeds.items()}
-    made = " and ".join(words for name, words in said.items() if name not in GIVEN)
-    given = " and ".join(words for name, words in said.items() if name in GIVEN)
+    made = enumeration(words for name, words in said.items() if name not in GIVEN)
+    given = enumeration(words for name, words in said.items() if name in GIVEN)
     parts = [f"Trained from scratch, each from another random start: {made}."] if made else []
     parts += [f"Trained further: {given}, which had read real text before."] if given else []
     return " ".join(parts)
@@ -140,7 +141,7 @@ def begun(ledger: pd.DataFrame, told: pd.DataFrame) -> str:
     if rest.empty:
         return ""
     seeds = rest.groupby("profile", sort=False)["n_seeds"].max()
-    said = " and ".join(models(n, name) for name, n in seeds.items())
+    said = enumeration(models(n, name) for name, n in seeds.items())
     where = chapter_link("09_real_model" if set(seeds.index) & set(GIVEN) else "12_evidence")
     return f" Begun, and too few to decide anything: {said} ({where})."
 
@@ -151,7 +152,7 @@ def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
     said: dict[str, list[str]] = {}
     for row in rows:
         said.setdefault(_clause(answer, row), []).append(f"`{row['profile']}`")
-    parts = [f"in {' and '.join(names)}, {clause}" for clause, names in said.items()]
+    parts = [f"in {enumeration(names)}, {clause}" for clause, names in said.items()]
     if len(parts) == 1:
         parts = list(said)
     text = "; ".join(parts)

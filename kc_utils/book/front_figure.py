@@ -11,6 +11,7 @@ import pandas as pd
 
 from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.book.ledger_words import without_controls
+from kc_utils.book.sentences import enumeration
 from kc_utils.config import STRANGE
 from kc_utils.plots.controls import signature
 from kc_utils.plots.style import svg_bytes
@@ -48,7 +49,7 @@ def pages(sweep: SweepTables) -> dict[str, str]:
 
 def directive(sweep: SweepTables, series: Collection[str]) -> str:
     """The figure with a caption and alternative text; the caption names profiles and ``series``."""
-    names = " and ".join(f"`{name}`" for name in dict.fromkeys(_real(sweep, "topology")["profile"]))
+    names = enumeration(f"`{name}`" for name in dict.fromkeys(_real(sweep, "topology")["profile"]))
     caption = _CAPTION.format(
         names=names,
         shares="; ".join(_shares(sweep)),

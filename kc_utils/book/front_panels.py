@@ -11,6 +11,7 @@ import pandas as pd
 from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.book.front_figure import at_common_epochs, real_and_shuffled
 from kc_utils.book.ledger_words import without_controls
+from kc_utils.book.sentences import enumeration
 from kc_utils.book.verdict_marks import marked
 from kc_utils.plots.front_panels import size_and_depth
 from kc_utils.plots.style import svg_bytes
@@ -42,7 +43,7 @@ def pages(sweep: SweepTables, ledger: pd.DataFrame) -> dict[str, str]:
     def shown(table: pd.DataFrame) -> pd.DataFrame:
         return table[table["profile"].isin(ledger["profile"])]
 
-    n_layers = int(shown(sweep.table("graph"))["n_layers"].max())
+    n_layers = sweep.table("graph").groupby("profile")["n_layers"].max().to_dict()
     figure = size_and_depth(shown(curves(sweep)), shown(_chosen(sweep)), n_layers)
     return {"size_and_depth.md": directive(ledger), FIGURE: svg_bytes(figure).decode()}
 
@@ -52,7 +53,7 @@ def directive(ledger: pd.DataFrame) -> str:
     said = {}
     for name, claim in _CLAIMS.items():
         verdicts = dict.fromkeys(ledger.loc[ledger["id"] == claim, "verdict"])
-        said[name] = " and ".join(map(marked, verdicts))
+        said[name] = enumeration(map(marked, verdicts))
     head = f"```{{figure}} generated/{FIGURE}\n:name: fig-size-depth\n:alt: {_ALT}\n\n"
     return f"{head}{_CAPTION.format(**said)}\n```\n"
 

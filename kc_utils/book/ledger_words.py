@@ -13,6 +13,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from kc_utils.analysis.stats.intervals import Interval
+from kc_utils.book.sentences import enumeration
 from kc_utils.plots.tables import table
 from kc_utils.study.claims.over_seeds import SHUFFLED
 from kc_utils.study.claims.verdicts import (
@@ -42,8 +43,7 @@ def counts(claims: pd.DataFrame) -> str:
     """One sentence: how many claims there are and how many have each verdict that occurs."""
     found = [int((claims["verdict"] == name).sum()) for name in VERDICTS]
     words = [f"**{n}** {say[n > 1]}" for say, n in zip(_COUNTED, found, strict=True) if n]
-    listed = " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-    return f"Of {len(claims)} claims {listed}." if words else "There are no claims."
+    return f"Of {len(claims)} claims {enumeration(words)}." if words else "There are no claims."
 
 
 def without_controls(rows: pd.DataFrame) -> pd.DataFrame:
@@ -190,7 +190,7 @@ def seeds_of(runs: pd.DataFrame) -> str:
     """
     seeds = runs.groupby("profile", sort=False)["seed"].nunique()
     words = [f"**{n}** seed{'s' if n > 1 else ''} of `{name}`" for name, n in seeds.items()]
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    return enumeration(words)
 
 
 def verdict_counts(ledger: pd.DataFrame) -> pd.DataFrame:

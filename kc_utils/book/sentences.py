@@ -58,6 +58,12 @@ def listed(
     return between.join(_filled(template, row) for row in records)
 
 
+def enumeration(words: Iterable[str]) -> str:
+    """``a``, ``a and b``, or ``a, b and c``."""
+    *first, last = [*words] or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def interval_of(row: Mapping[str, Any] | pd.Series, side: str = "") -> Interval:
     """The interval in the columns value, low and high of a row; ``side`` goes before each name."""
     return Interval(*(float(row[f"{side}{name}"]) for name in ("value", "low", "high")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -30,7 +32,9 @@ _LOOKS = LOOKS["circuit"] | {
 
 
 @styled
-def size_and_depth(curves: pd.DataFrame, chosen: pd.DataFrame, n_layers: int) -> Figure:
+def size_and_depth(
+    curves: pd.DataFrame, chosen: pd.DataFrame, n_layers: Mapping[str, int]
+) -> Figure:
     """What a circuit of each size restores, and the layer its edges start from, beside controls.
 
     Args:
@@ -39,13 +43,13 @@ def size_and_depth(curves: pd.DataFrame, chosen: pd.DataFrame, n_layers: int) ->
             the edges' writers), low, high; NaN where there are too few seeds for an interval.
         chosen: profile, share: how many of the edges the study's circuits keep, marked in the
             first picture; may be empty.
-        n_layers: of the models; the depth is drawn from the first layer to the last.
+        n_layers: of each profile's model; depth is drawn from its first layer to its last.
     """
     name = "size_and_depth"
     keys = ["profile", "picture", "series", "x"]
     curves = check(curves, [*keys, "value", "low", "high"], name, unique=keys)
     profiles = list(dict.fromkeys(curves["profile"]))
-    figure, axes = panels(len(profiles), 2, height=2.7, sharex="col", sharey="col")
+    figure, axes = panels(len(profiles), 2, height=2.7, sharex=False, sharey=False)
     spec = Curves(name, "", x="x", colour="series", columns=None)
     for row, profile in zip(axes, profiles, strict=True):
         here = curves[curves["profile"] == profile]
@@ -59,10 +63,10 @@ def size_and_depth(curves: pd.DataFrame, chosen: pd.DataFrame, n_layers: int) ->
         _titles(row, profile if len(profiles) > 1 else "")
         row[0].set_ylabel("share of the answer restored")
         row[1].set_ylabel("mean layer where edges start")
-        row[1].set_ylim(0, n_layers - 1)
-    plain_log(axes[0, 0], "x")
-    whole_numbers(axes[0, 1])
-    axes[0, 0].set_ylim(-0.1, 1.2)
+        row[1].set_ylim(0, n_layers[profile] - 1)
+        row[0].set_ylim(-0.1, 1.2)
+        plain_log(row[0], "x")
+        whole_numbers(row[1])
     axes[-1, 0].set_xlabel("share of the model's edges that is kept")
     axes[-1, 1].set_xlabel(EPOCH)
     found = [line_handle(look) for look in present(_LOOKS, curves["series"]).values()]
