@@ -154,12 +154,6 @@ def test_the_figure_shows_real_profiles_with_their_shuffled_runs(tmp_path: Path)
     assert "onset" not in bends.index.get_level_values("bend")  # none is decided
 
 
-def test_a_seed_with_one_more_checkpoint_does_not_bend_the_mean() -> None:
-    epochs = pd.DataFrame({"seed": [0, 0, 0, 1, 1], "epoch": [0, 1.5, 2, 0, 2.0000001]})
-    kept = front_figure.at_common_epochs(epochs.assign(profile="tiny"), ["profile"])
-    assert kept["epoch"].tolist() == [0, 2, 0, 2]
-
-
 def test_size_and_depth_come_from_the_stored_sweep() -> None:
     sweep = SweepTables.open(ROOT / "book" / "reference" / "sweep")
     pages = front_panels.pages(sweep, without_controls(ledger_of(sweep)))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
-from kc_utils.analysis.stats.seeds import seed_means, t_interval
+from kc_utils.analysis.stats.seeds import at_common_epochs, planned_epoch, seed_means, t_interval
 from kc_utils.errors import KcError
 
 
@@ -47,3 +47,18 @@ def test_a_table_without_seeds_is_one_seed() -> None:
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(KcError, match="column 'kind'"):
         seed_means(pd.DataFrame({"value": [1.0]}), ["kind"])
+
+
+def test_a_seed_with_one_more_checkpoint_does_not_bend_the_mean() -> None:
+    epochs = pd.DataFrame({"seed": [0, 0, 0, 1, 1], "epoch": [0, 1.5, 2, 0, 2.0000001]})
+    kept = at_common_epochs(epochs.assign(profile="tiny"), ["profile"])
+    assert kept["epoch"].tolist() == [0, 2, 0, 2]
+
+
+def test_checkpoints_behind_whole_steps_meet_at_the_planned_epoch() -> None:
+    """Three seeds with other steps per epoch: apart, each epoch would be a mean over one seed."""
+    kept_at = pd.DataFrame({"seed": [0, 1, 2], "epoch": np.float32([3.504, 3.496, 3.5])})
+    table = at_common_epochs(kept_at.assign(kind="K_rel", value=[1.0, 2.0, 6.0]), ["kind"])
+    means = seed_means(table, ["epoch"])
+    assert means["epoch"].tolist() == [3.5] and means["value"].tolist() == [3.0]
+    assert planned_epoch(pd.Series([0.492, 1.258, 5.246])).tolist() == [0.5, 1.25, 5.25]

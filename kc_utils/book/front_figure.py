@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 import pandas as pd
 
-from kc_utils.analysis.stats.seeds import seed_means
+from kc_utils.analysis.stats.seeds import at_common_epochs, seed_means
 from kc_utils.book.ledger_words import without_controls
 from kc_utils.book.sentences import enumeration
 from kc_utils.config import STRANGE
@@ -99,17 +99,6 @@ def real_and_shuffled(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     real, other = table[~shuffled], table[shuffled]
     other = other.assign(profile=other["profile"].str.removesuffix(SHUFFLED))
     return real, other[other["profile"].isin(real["profile"])]
-
-
-def at_common_epochs(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """The rows at epochs that all seeds of a curve have, with the epoch at two digits.
-
-    A seed that looked at one more checkpoint would bend the mean there towards itself.
-    ``keys`` tell the curves apart.
-    """
-    table = table.assign(epoch=table["epoch"].round(2))
-    seeds = table.groupby([*keys, "epoch"])["seed"].transform("nunique")
-    return table[seeds == table.groupby(keys)["seed"].transform("nunique")]
 
 
 def bends(sweep: SweepTables) -> pd.DataFrame:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kc_utils.analysis.stats.seeds import seed_means
-from kc_utils.book.front_figure import at_common_epochs, real_and_shuffled
+from kc_utils.analysis.stats.seeds import at_common_epochs, seed_means
+from kc_utils.book.front_figure import real_and_shuffled
 from kc_utils.book.ledger_words import without_controls
 from kc_utils.book.sentences import enumeration
 from kc_utils.book.verdict_marks import marked

@@ -20,6 +20,7 @@ from kc_utils.errors import KcError
 LEVEL = 0.95
 LEAST_SEEDS = 3
 """Two values give an interval so wide (t = 12.7) that it says nothing but that they are two."""
+_PER_EPOCH = 20
 
 
 def t_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
@@ -58,3 +59,23 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], value: str = "value") -
     half = (factor * table["sd"] / np.sqrt(table["n_seeds"])).where(table["n_seeds"] >= LEAST_SEEDS)
     table = table.assign(low=table["value"] - half, high=table["value"] + half)
     return table[[*keys, "value", "low", "high", "n_seeds"]]
+
+
+def planned_epoch(epoch: pd.Series) -> pd.Series:
+    """Epochs to the nearest twentieth, where checkpoints of all seeds meet.
+
+    A checkpoint lies behind a whole step, and seeds differ in their steps per epoch: what was
+    planned for epoch 3.5 was kept at 3.496 in one and at 3.504 in another.
+    """
+    return (epoch.astype(float) * _PER_EPOCH).round() / _PER_EPOCH
+
+
+def at_common_epochs(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The rows at epochs that all seeds of a curve have; ``epoch`` is the planned one.
+
+    A seed that looked at one more checkpoint would bend the mean there towards itself.
+    ``keys`` tell the curves apart.
+    """
+    table = table.assign(epoch=planned_epoch(table["epoch"]))
+    seeds = table.groupby([*keys, "epoch"])["seed"].transform("nunique")
+    return table[seeds == table.groupby(list(keys))["seed"].transform("nunique")]
