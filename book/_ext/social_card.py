@@ -22,6 +22,9 @@ LEAST = 50
 _IMAGE = "card.png"  # kc book puts it among the static files, if there is a sweep to draw
 _IMAGE_ALT = "The title of the book, and accuracy on new facts over training with its control."
 _OPENING = re.compile(r"^In one sentence\.\s*")
+_CLAIM = re.compile(r"^The claim\.\s*")  # what is claimed is not what was found
+#: What the front page is called where its own title would stand beside the book's.
+_FRONT = "How language models acquire new knowledge"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
@@ -31,6 +34,7 @@ def description(tree: nodes.document | None) -> str:
         if not isinstance(paragraph.parent, nodes.section):
             continue
         text = _OPENING.sub("", " ".join(_plain(paragraph).split()))
+        text = _CLAIM.sub("Does it hold? ", text)
         if len(text) >= LEAST:
             return shortened(text)
     return ""
@@ -70,6 +74,8 @@ def describe(
 ) -> None:
     """Put description and card into the head of a page."""
     title = re.sub(r"<[^>]+>", "", html.unescape(str(context.get("title", ""))))
+    if title == app.config.html_title:
+        context["title"] = title = _FRONT
     words = description(tree) or f"{title or 'A page'} in the book {app.config.html_title}."
     base = address(app)
     card = {

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from kc_utils.analysis.stats.intervals import Interval
+from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.config import BANDS, KINDS, STRANGE
 
 #: Largest number of biographies of each group of people but the last.
@@ -45,6 +46,24 @@ def known_shares(times: pd.DataFrame, by: Sequence[str], epochs: ArrayLike) -> p
         more = {"n_people": len(when), "n_censored": int(np.isinf(when).sum())}
         rows += [group | {"epoch": e, "value": float((when <= e).mean())} | more for e in at]
     return pd.DataFrame(rows, columns=[*by, "epoch", "value", "n_people", "n_censored"])
+
+
+def leads(times: pd.DataFrame) -> pd.DataFrame:
+    """By how many epochs K_rel is known before each other kind, over the seeds of one profile.
+
+    Kinds are compared within a seed, where they are equally many people with the same frequencies.
+
+    Args:
+        times: seed, kind, epoch (from which on a person is known; the last one if never).
+
+    Returns:
+        kind, value (mean over seeds, in epochs), low, high (95 % t interval; NaN with fewer than
+        three seeds), n_seeds.
+    """
+    per_seed = times.pivot_table(index="seed", columns="kind", values="epoch", sort=False)
+    ahead = per_seed.drop(columns="K_rel").sub(per_seed["K_rel"], axis=0)
+    long = ahead.melt(ignore_index=False, var_name="kind").reset_index()
+    return seed_means(long, ["kind"])
 
 
 def time_until_half(times: pd.DataFrame, rng: np.random.Generator, n: int = 1000) -> Interval:

@@ -79,9 +79,9 @@ class Route:
 
 
 TIMES = (
-    Route("Ten minutes", ("book/study",), "after this one"),
+    Route("Fifteen minutes", ("book/study",), "this page first"),
     Route(
-        "An hour",
+        "Two hours",
         ("book/study", "book/method", f"{_NB}03_circuit_discovery", f"{_NB}06_topology",
          f"{_NB}12_evidence"),
     ),
@@ -178,13 +178,14 @@ def routes(known: Sequence[Chapter]) -> str:
     """The ways through the book as two lists: by time, and by reader, with minutes added up."""
     by_file = {chapter.file: chapter for chapter in known}
     text = []
-    for heading, group in (("If you have", TIMES), ("If you are", READERS)):
+    for heading, group in (("By time", TIMES), ("By reader", READERS)):
         text += [f"**{heading}**", ""]
         for route in group:
             stops = [by_file[file] for file in route.files if file in by_file]
             path = " → ".join(stop.link for stop in stops)
-            total = f"reading: {_duration(sum(stop.minutes for stop in stops or known))}"
-            said = "; ".join(words for words in (path, route.note, total) if words)
+            total = f"reading: {_duration(sum(stop.minutes for stop in stops))}"
+            added = total if group is READERS else ""  # a route by time is called by its time
+            said = "; ".join(words for words in (path, route.note, added) if words)
             text += [route.who, f": {said}", ""]
     return "\n".join(text)
 

@@ -12,9 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from kc_utils.analysis.acquisition import leads
 from kc_utils.book.evidence_words import seeds_sentence, settled
-from kc_utils.book.sentences import enumeration
+from kc_utils.book.sentences import either, enumeration, interval_of
+from kc_utils.book.sentences import sentence as sentence_of
 from kc_utils.book.verdict_marks import GIVEN, chapter_link, first_up, models, short
+from kc_utils.config import STRANGE
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPEN, OPPOSITE, SMALLER
 
 
@@ -46,15 +49,15 @@ class Answer:
 ANSWERS = (
     Answer(
         "faithful",
-        "circuits do better than random parts of the network of the same size",
-        "a circuit gives back far more of the model's answer about people it was not found on "
-        "than a random part of the network of the same size",
-        "a circuit gives back more of the model's answer than a random part of the network of the "
-        "same size, but by less than would matter",
-        "a circuit gives back no more of the model's answer than a random part of the network of "
-        "the same size",
-        "a circuit gives back less of the model's answer than a random part of the network of the "
-        "same size",
+        "circuits restore more of the model's answer than random circuits of the same size",
+        "on people it was not found on, a circuit restores far more of the model's answer than a "
+        "random circuit of the same size",
+        "on people it was not found on, a circuit restores more of the model's answer than a "
+        "random circuit of the same size, though perhaps too little to matter",
+        "on people it was not found on, a circuit restores no more of the model's answer than a "
+        "random circuit of the same size",
+        "on people it was not found on, a circuit restores less of the model's answer than a "
+        "random circuit of the same size",
         "share restored, beyond the random part's",
         "0.85 to 0.95 restored, without random circuits beside it",
     ),
@@ -64,8 +67,8 @@ ANSWERS = (
         "about strangers",
         "new facts about people whom the model already knew are learned sooner than new facts "
         "about strangers",
-        "new facts about people whom the model already knew are learned sooner, but by less than "
-        "would matter",
+        "new facts about people whom the model already knew are learned sooner, though perhaps by "
+        "too little to matter",
         "new facts about people whom the model already knew are learned no sooner than new facts "
         "about strangers",
         "new facts about strangers are learned sooner than new facts about people whom the model "
@@ -77,8 +80,8 @@ ANSWERS = (
         "knee-entropy",
         "circuits form fast and then turn to slow refinement at a clear bend",
         "circuits form fast and then turn to slow refinement at a clear bend",
-        "more circuits turn from fast forming to slow refinement than their controls do, but fewer "
-        "than would matter",
+        "more circuits turn from fast forming to slow refinement than their controls do, though "
+        "perhaps too few to matter",
         "circuits turn from fast forming to slow refinement no more often than their controls do",
         "circuits turn from fast forming to slow refinement more rarely than their controls do",
         "share of circuits with the bend, beyond the control's",
@@ -88,40 +91,89 @@ ANSWERS = (
         "deep-first",
         "a circuit that forms moves to deeper layers",
         "while circuits form, they move to deeper layers",
-        "while circuits form, they move to deeper layers, but by less than would matter",
+        "while circuits form, they move to deeper layers, though perhaps by too little to matter",
         "while circuits form, they do not move to deeper layers",
         "while circuits form, they move to shallower layers, not to deeper ones",
-        "shift in shares of the depth",
-        "deep layers come first, shallow ones later",
+        "shift while they form, in shares of the depth",
+        "deep layers come first",
+    ),
+    Answer(
+        "shallow-later",
+        "circuits move to shallower layers once they have formed",
+        "once formed, circuits move to shallower layers",
+        "once formed, circuits move to shallower layers, though perhaps by too little to matter",
+        "once formed, circuits do not move to shallower layers",
+        "once formed, circuits move to deeper layers, not to shallower ones",
+        "shift after the knee, in shares of the depth",
+        "shallow layers come later",
     ),
     Answer(
         "circuit-returns",
-        "a circuit that training on other texts has changed comes back when a tenth of the old "
-        "texts is read again",
-        "a circuit that training on other texts has changed comes back when a tenth of the old "
-        "texts is read again",
-        "a circuit that training on other texts has changed comes back when a tenth of the old "
-        "texts is read again, but by less than would matter",
-        "a circuit that training on other texts has changed does not come back when a tenth of "
-        "the old texts is read again",
-        "a circuit that training on other texts has changed moves further away, even when a tenth "
-        "of the old texts is read again",
+        "circuits recover from training on other people when a tenth of the old texts is replayed",
+        "circuits recover from training on other people when a tenth of the old texts is replayed",
+        "circuits recover from training on other people when a tenth of the old texts is replayed, "
+        "though perhaps too little to matter",
+        "circuits do not recover from training on other people, even when a tenth of the old texts "
+        "is replayed",
+        "circuits go on drifting away under training on other people, even when a tenth of the old "
+        "texts is replayed",
         "overlap of edges regained, beyond the drift of further training",
-        "circuits bend and come back",
+        "circuits bend and recover",
     ),
 )
 
 
-def findings(ledger: pd.DataFrame) -> str:
+def findings(ledger: pd.DataFrame, names: str = "") -> str:
     """The answer: which models were trained, whether that is enough, and a sentence per claim.
 
-    Profiles with too few seeds are named, and their numbers are left to their chapters.
+    Profiles with too few seeds are named, and their numbers are left to their chapters. ``names``
+    (:func:`of_names`) follows what is said of known people.
     """
     told = settled(ledger)
     few = seeds_sentence(told)
-    found = [f"- {said}" for answer in ANSWERS if (said := sentence(answer, told))]
+    behind = {"relevant-progress": f" {names}" if names else ""}
+    found = [
+        f"- {said}{behind.get(answer.id, '')}"
+        for answer in ANSWERS
+        if (said := sentence(answer, told))
+    ]
     parts = [f"{trained(told)}{begun(ledger, told)}", few, "\n".join(found)]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def of_names(times: pd.DataFrame) -> str:
+    """Whether known people are also ahead of strangers whose names nobody mixes up.
+
+    Made-up names of common parts resemble each other. A lead over these alone may be about names
+    and not about what is known of a person.
+
+    Args:
+        times: table ``time_to_knowledge`` of the profiles that are told.
+
+    Returns:
+        A sentence for each profile that has names of rare tokens and seeds enough for an interval.
+    """
+    said = []
+    for profile, part in times.groupby("profile", sort=False):
+        if STRANGE not in set(part["kind"]):
+            continue
+        lead = interval_of(leads(part).set_index("kind").loc[STRANGE])
+        if math.isnan(lead.low):
+            continue
+        found = either(
+            lead,
+            "are ahead of strangers with names of rare tokens as well",
+            "are behind strangers with names of rare tokens",
+            "are not clearly ahead of strangers with names of rare tokens",
+        )
+        why = "" if lead.low > 0 else ", so the lead may be over names that are easily mixed up"
+        said.append(
+            sentence_of(
+                "In `{profile}`, known people {found} ({lead:+.2f} epochs){why}.",
+                profile=profile, found=found, lead=lead, why=why,
+            )
+        )  # fmt: skip
+    return " ".join(said)
 
 
 def trained(ledger: pd.DataFrame) -> str:
@@ -143,7 +195,7 @@ def begun(ledger: pd.DataFrame, told: pd.DataFrame) -> str:
     seeds = rest.groupby("profile", sort=False)["n_seeds"].max()
     said = enumeration(models(n, name) for name, n in seeds.items())
     where = chapter_link("09_real_model" if set(seeds.index) & set(GIVEN) else "12_evidence")
-    return f" Begun, and too few to decide anything: {said} ({where})."
+    return f" Too few so far to decide anything: {said} ({where})."
 
 
 def sentence(answer: Answer, ledger: pd.DataFrame) -> str:

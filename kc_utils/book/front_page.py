@@ -10,7 +10,7 @@ import pandas as pd
 
 from kc_utils.book import front_figure, front_panels
 from kc_utils.book.evidence_words import settled, shuffled_sentences
-from kc_utils.book.front_answers import findings
+from kc_utils.book.front_answers import findings, of_names
 from kc_utils.book.ledger_words import without_controls
 from kc_utils.book.verdict_marks import bar, chapter_link, interval, marked
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
@@ -27,13 +27,20 @@ def pages(folder: Path) -> dict[str, str]:
     told = settled(ledger)
     return (
         {
-            "findings.md": findings(ledger),
+            "findings.md": findings(ledger, _of_names(sweep, told)),
             "cards.md": cards(told),
             "controls.md": shuffled_sentences(told) + "\n",
         }
         | front_figure.pages(sweep)
         | front_panels.pages(sweep, told)
     )
+
+
+def _of_names(sweep: SweepTables, told: pd.DataFrame) -> str:
+    if not sweep.has("time_to_knowledge"):
+        return ""
+    times = sweep.table("time_to_knowledge")
+    return of_names(times[times["profile"].isin(told["profile"])])
 
 
 def cards(ledger: pd.DataFrame) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kc_utils.analysis.stats.seeds import LEAST_SEEDS, t_interval
-from kc_utils.book.sentences import listed, sentence
+from kc_utils.analysis.acquisition import leads
+from kc_utils.analysis.stats.seeds import LEAST_SEEDS
+from kc_utils.book.sentences import interval_of, listed, sentence
 from kc_utils.runs.dataset import SweepTables
 from kc_utils.study.claims.over_seeds import SHUFFLED
 from kc_utils.study.claims.verdicts import DECIDED
@@ -90,20 +91,14 @@ def sooner(times: pd.DataFrame) -> str:
 
 
 def lead(times: pd.DataFrame) -> str:
-    """By how many epochs K_rel is known before each other kind, with intervals over seeds.
-
-    ``times`` as in :func:`sooner`. Kinds are compared within a seed, where they are equally many
-    people with the same frequencies.
-    """
-    per_seed = times.pivot_table(index="seed", columns="kind", values="epoch", sort=False)
-    others = per_seed.columns.drop("K_rel")
-    rows = [{"kind": k, "by": t_interval(per_seed[k] - per_seed["K_rel"])} for k in others]
+    """By how many epochs K_rel is known before each other kind, with intervals over seeds."""
+    found = leads(times)
+    n = found["n_seeds"].max()
+    rows = [row | {"by": interval_of(row)} for row in found.to_dict("records")]
     return sentence(
-        "Known people are ahead of {others} ({n}).",
+        "Known people are ahead of {others} ({over}).",
         others=listed("{kind} by **{by:.2f}** epochs", rows, " and of "),
-        n="1 seed"
-        if len(per_seed) == 1
-        else f"means and 95 % intervals over {len(per_seed)} seeds",
+        over="1 seed" if n == 1 else f"means and 95 % intervals over {n} seeds",
     )
 
 

@@ -43,7 +43,7 @@ def size_and_depth(
             the edges' writers), low, high; NaN where there are too few seeds for an interval.
         chosen: profile, share: how many of the edges the study's circuits keep, marked in the
             first picture; may be empty.
-        n_layers: of each profile's model; depth is drawn from its first layer to its last.
+        n_layers: of each profile's model, named on the axis of its depth.
     """
     name = "size_and_depth"
     keys = ["profile", "picture", "series", "x"]
@@ -62,8 +62,9 @@ def size_and_depth(
                             textcoords="offset points", size=8.5, va="center")  # fmt: skip
         _titles(row, profile if len(profiles) > 1 else "")
         row[0].set_ylabel("share of the answer restored")
-        row[1].set_ylabel("mean layer where edges start")
-        row[1].set_ylim(0, n_layers[profile] - 1)
+        row[1].set_ylabel(f"mean layer where edges\nstart, of 0 to {n_layers[profile] - 1}")
+        row[1].annotate("deeper ↑", (0.02, 0.94), xycoords="axes fraction", size=8.5, va="top")
+        row[1].margins(y=0.25)
         row[0].set_ylim(-0.1, 1.2)
         plain_log(row[0], "x")
         whole_numbers(row[1])
@@ -79,4 +80,4 @@ def size_and_depth(
 def _titles(row: np.ndarray, profile: str) -> None:
     behind = f" ({profile})" if profile else ""
     row[0].set_title("How small is a circuit?" + behind)
-    row[1].set_title("Does it grow from deep to shallow?" + behind)
+    row[1].set_title("Does it grow deep to shallow?" + behind)
