@@ -270,7 +270,7 @@ def _compared(found: list[str]) -> str:
 def profiles_sentence(compared: pd.DataFrame) -> str:
     """How often the profiles agree, from :func:`between_profiles`."""
     if compared.empty:
-        return "The tables hold one profile, so nothing can be compared."
+        return "Only one profile has seeds enough, so verdicts cannot be compared yet."
     counts = compared["profiles"].value_counts()
     same, size, half, other = (
         counts.get(name, 0)
