@@ -59,7 +59,7 @@ def relevance_areas(people: pd.DataFrame) -> Figure:
     """Mean accuracy over all epochs after the start, by kind of relevance.
 
     Columns: kind_of_relevance, area (share); optional wording, profile, seed, pair. Small dots are
-    seeds, or pairs of people when there is one seed; the large marker is the mean with its 95 %
+    seeds, or groups of four people when there is one seed; the large marker is the mean with its 95 %
     t-interval over them.
     """
     people = check(people, ["kind_of_relevance", "area"], "relevance_areas")
@@ -68,7 +68,7 @@ def relevance_areas(people: pd.DataFrame) -> Figure:
     for axis, part in cells:
         _dots(axis, part, unit)
     label_outer(axes, "what was known", ["mean over epochs (share)"] * len(axes))
-    words = f"mean, 95 % interval over {unit}s"
+    words = f"mean, 95 % interval over {'seeds' if unit == 'seed' else 'groups'}"
     legend_below(figure, [mark_handle(Look(BLACK, "o", words))])
     return figure
 
