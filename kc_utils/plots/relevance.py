@@ -59,8 +59,8 @@ def relevance_areas(people: pd.DataFrame) -> Figure:
     """Mean accuracy over all epochs after the start, by kind of relevance.
 
     Columns: kind_of_relevance, area (share); optional wording, profile, seed, pair. Small dots are
-    seeds, or groups of four people when there is one seed; the large marker is the mean with its 95 %
-    t-interval over them.
+    seeds, or groups of four people when there is one seed; the large marker is their mean with its
+    95 % t-interval.
     """
     people = check(people, ["kind_of_relevance", "area"], "relevance_areas")
     unit = "seed" if several(people, "seed") else "pair"
