@@ -9,7 +9,8 @@ import pytest
 from ledger_rows import judged, main_ledgers
 
 from kc_utils.book.build import clean_notebook
-from kc_utils.book.claim_box import CHAPTERS, REAL, box, with_box
+from kc_utils.book.claim_box import CHAPTERS, LEDGER, REAL, box, with_box
+from kc_utils.book.front_answers import findings
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPPOSITE, SMALLER
 from kc_utils.study.ledger import CLAIMS, EXPERIMENT_CLAIMS
 
@@ -84,3 +85,10 @@ def test_too_few_seeds_are_told_in_the_chapter_of_the_real_model_only() -> None:
     assert "1 run of SmolLM2-135M: [open]" in own and "4 models built like GPT-2: [holds]" in own
     only = box("05_performance", judged(real))
     assert "1 run of SmolLM2-135M" in only
+
+
+def test_the_chapter_of_all_claims_opens_with_the_answers_of_the_front_page() -> None:
+    ledger = judged(main_ledgers(3))
+    said = with_box(LEDGER, ledger, PAGE)
+    assert findings(ledger).strip() in said and said.index("What we find") > said.index("It is so")
+    assert with_box(LEDGER, None, PAGE) == PAGE

@@ -12,10 +12,13 @@ from typing import Any
 import pandas as pd
 
 from kc_utils.book.evidence_words import settled
+from kc_utils.book.front_answers import ANSWERS, findings
 from kc_utils.book.verdict_marks import BUILT, bar, first_up, interval, marked, models
 
 #: The one chapter whose box tells of models with too few seeds too.
 REAL = "09_real_model"
+#: The chapter of all claims, whose box has the answers of the front page.
+LEDGER = "12_evidence"
 #: Chapter -> the claims of the ledger that it opens with.
 CHAPTERS = {
     "03_circuit_discovery": ("faithful", "entropy-falls"),
@@ -48,17 +51,26 @@ def with_box(chapter: str, ledger: pd.DataFrame | None, source: str) -> str:
         ``source`` as it is where the ledger has none of the chapter's claims; a sweep without
         experiments says nothing about theirs.
     """
-    if ledger is None or not ledger["id"].isin(CHAPTERS.get(chapter, ())).any():
+    if ledger is None or not ledger["id"].isin(_claims(chapter)).any():
         return source
     title, opening, *rest = source.split("\n\n")
     return "\n\n".join([title, opening, box(chapter, ledger), *rest])
 
 
+def _claims(chapter: str) -> tuple[str, ...]:
+    return tuple(a.id for a in ANSWERS) if chapter == LEDGER else CHAPTERS.get(chapter, ())
+
+
 def box(chapter: str, ledger: pd.DataFrame) -> str:
-    """The box of a chapter in :data:`CHAPTERS`, as MyST Markdown.
+    """The box of a chapter in :data:`CHAPTERS` or of the ledger's own, as MyST Markdown.
 
     Profiles with too few seeds to decide are told in the chapter about them only.
     """
+    if chapter == LEDGER:
+        return (
+            "\n".join([":::{admonition} What we find", ":class: kc-claims", "", findings(ledger)])
+            + ":::"
+        )
     ledger = ledger if chapter == REAL else settled(ledger)
     profiles = list(dict.fromkeys(ledger["profile"]))
     where = f" in models {BUILT[profiles[0]]}" if profiles in ([name] for name in BUILT) else ""
