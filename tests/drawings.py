@@ -24,6 +24,8 @@ from kc_utils.plots import (
     lens_slider,
 )
 
+DARK_PAGE = "#121212"  # ground of the dark theme; tests/test_book_dark.py checks it
+
 EPOCHS = list(range(21))
 TOKENS = ["Ida", " Todd", " Ph", "am", " lives", " in", " <b>", " of"]
 
@@ -150,3 +152,9 @@ def contrast(one: str, two: str) -> float:
         linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         light.append(linear @ [0.2126, 0.7152, 0.0722] + 0.05)
     return float(max(light) / min(light))
+
+
+def is_line_through(values: np.ndarray, units: np.ndarray) -> bool:
+    """Whether SVG units are a linear function of the values, up to rounding."""
+    slope, start = np.polyfit(values, units, 1)
+    return bool(abs(slope) > 1 and np.abs(slope * values + start - units).max() < 0.06)

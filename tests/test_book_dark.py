@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterator
 
 import pytest
+from drawings import DARK_PAGE
 from PIL import Image
 from playwright.sync_api import Locator, Page
-from test_dark_figures import PAGE
 
 pytestmark = pytest.mark.browser
 
@@ -55,7 +55,7 @@ def corner(image: Locator) -> str:
 def test_sheets_are_the_page_in_both_themes(opened, name) -> None:
     page = opened[name]
     figure, bitmap = page.locator(DRAWN).first, page.locator("#bitmap")
-    for look, ground in (("light", WHITE), ("dark", PAGE)):
+    for look, ground in (("light", WHITE), ("dark", DARK_PAGE)):
         theme(page, look)
         body = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert body == "rgb({}, {}, {})".format(*bytes.fromhex(ground[1:]))
@@ -80,7 +80,7 @@ def test_without_its_rule_a_figure_would_be_a_sheet(opened) -> None:
     figure.evaluate("e => { e.style.filter = 'none'; e.style.mixBlendMode = 'normal'; }")
     assert corner(figure) == WHITE
     figure.evaluate("e => { e.style.filter = e.style.mixBlendMode = ''; }")
-    assert corner(figure) == PAGE
+    assert corner(figure) == DARK_PAGE
 
 
 def test_tables_of_cells_lie_on_the_page(opened) -> None:

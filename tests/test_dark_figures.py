@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
-from drawings import contrast
+from drawings import DARK_PAGE, contrast
 from matplotlib.figure import Figure
 
 from kc_utils.plots import style
 from kc_utils.plots.background import SIGNED
 from kc_utils.plots.heat import heat
 
-PAGE = "#121212"  # ground of the dark theme; tests/test_book_dark.py checks it
 SHEET = (ROOT / "book" / "_static" / "book.css").read_text("utf-8")
 LINES = [look.colour for looks in style.LOOKS.values() for look in looks.values()]
 LINES += [style.BLACK, style.DARK, style.GREY, style.ORANGE, style.SKY, style.GREEN, style.BLUE,
@@ -47,7 +46,7 @@ def hue_rotation(degrees: float) -> np.ndarray:
 
 def seen(colour: str, functions: Sequence[tuple[str, float]], blend: str = "screen") -> str:
     """The colour on the dark page."""
-    rgb, page = np.array(mpl.colors.to_rgb(colour)), np.array(mpl.colors.to_rgb(PAGE))
+    rgb, page = np.array(mpl.colors.to_rgb(colour)), np.array(mpl.colors.to_rgb(DARK_PAGE))
     for name, value in functions:
         if name == "invert":
             rgb = value * (1 - rgb) + (1 - value) * rgb
@@ -89,12 +88,12 @@ def family(colour: str) -> str:
 
 
 def test_the_page_stays_the_page() -> None:
-    assert dark("#ffffff") == PAGE and dark("#000000") == "#ffffff"
+    assert dark("#ffffff") == DARK_PAGE and dark("#000000") == "#ffffff"
 
 
 @pytest.mark.parametrize("colour", LINES)
 def test_lines_and_marks_stand_out(colour: str) -> None:
-    assert contrast(dark(colour), PAGE) >= 3
+    assert contrast(dark(colour), DARK_PAGE) >= 3
 
 
 @pytest.mark.parametrize(
@@ -128,7 +127,7 @@ def test_maps_keep_their_order_and_what_stood_out(name: str) -> None:
     order = np.diff([oklch(shade)[0] for shade in shades])
     assert (order < 0).all() or (order > 0).all()
     for colour, shade in zip(MAPS[name], shades, strict=True):
-        assert contrast(shade, PAGE) >= min(3, contrast(colour, "#ffffff")) - 0.01
+        assert contrast(shade, DARK_PAGE) >= min(3, contrast(colour, "#ffffff")) - 0.01
 
 
 def test_words_stand_out_from_their_cell_or_from_an_outline() -> None:
@@ -150,6 +149,6 @@ def test_words_stand_out_from_their_cell_or_from_an_outline() -> None:
 
 
 def test_other_filters_would_be_seen() -> None:
-    assert contrast(style.BLACK, PAGE) < 3  # none at all
+    assert contrast(style.BLACK, DARK_PAGE) < 3  # none at all
     assert family(seen(style.BLUE, [("invert", 1)])) == "orange"
-    assert seen("#ffffff", [("invert", 0.8), ("hue-rotate", 180)]) != PAGE
+    assert seen("#ffffff", [("invert", 0.8), ("hue-rotate", 180)]) != DARK_PAGE

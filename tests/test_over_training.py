@@ -7,8 +7,16 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from drawings import circuit_table, curves_table, edges_of, figure, frames, names, svgs
-from test_sliders import is_line_through
+from drawings import (
+    circuit_table,
+    curves_table,
+    edges_of,
+    figure,
+    frames,
+    is_line_through,
+    names,
+    svgs,
+)
 
 from kc_utils.errors import KcError
 from kc_utils.plots import circuit_drawing_epochs, circuit_over_training

@@ -19,6 +19,7 @@ from drawings import (
     edges_of,
     figure,
     frames,
+    is_line_through,
     names,
     nodes_of,
     rules_outside,
@@ -39,12 +40,6 @@ from kc_utils.plots import (
 from kc_utils.plots.interactive.attention import circuitsvis_props, circuitsvis_source
 from kc_utils.plots.interactive.axes import nice
 from kc_utils.runs.folder import Run
-
-
-def is_line_through(values: np.ndarray, units: np.ndarray) -> bool:
-    """Whether SVG units are a linear function of the values, up to rounding."""
-    slope, start = np.polyfit(values, units, 1)
-    return bool(abs(slope) > 1 and np.abs(slope * values + start - units).max() < 0.06)
 
 
 def test_a_wrong_number_is_not_on_the_line() -> None:

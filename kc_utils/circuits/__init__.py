@@ -1,6 +1,6 @@
 """Circuits in language models: score the edges, cut a circuit, run and judge it.
 
-From a model folder to a faithfulness in five steps:
+From a model folder to a faithfulness, and to a file that others read, in six steps:
 
 1. :func:`boot_bridge` wraps a ``transformers`` model (GPT-2, Llama, GPT-NeoX, Phi and relatives);
    :func:`graph_of` is its :class:`Graph` of writers (rows) and readers (columns).
