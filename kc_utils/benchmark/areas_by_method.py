@@ -38,8 +38,8 @@ def faithfulness_by_size(
     """Faithfulness on held-out pairs of circuits of ``SHARES`` of the edges, by every method.
 
     Args:
-        evaluation: the model, and the held-out pairs that circuits run on, with corrupted values
-            elsewhere.
+        evaluation: the model, the held-out pairs that circuits run on, with corrupted values
+            elsewhere, and the metric that edges are scored and circuits judged by.
         discovery: pairs that scores are taken on.
         methods: see :mod:`kc_utils.circuits.attribution`.
         steps: of integrated gradients.
@@ -62,7 +62,9 @@ def faithfulness_by_size(
     rows: list[tuple[str, str, float, int, float]] = []
     for method in methods:
         progress(method)
-        settings = AttributionSettings(method, steps, batch_size=evaluation.batch_size)
+        settings = AttributionSettings(
+            method, steps, metric=evaluation.metric, batch_size=evaluation.batch_size
+        )
         scores = attribute(evaluation.bridge, discovery, settings)
         for absolute in signs:
             circuits = top_sizes(scores, graph, sizes, absolute)

@@ -31,6 +31,7 @@ from kc_utils.book import (
     cost_tables,
     front_page,
     parameter_page,
+    parity_table,
     reference_tables,
     run_tables,
     workshop_table,
@@ -112,6 +113,7 @@ def generated_parts(run: Run, root: Path) -> dict[str, str]:
         | run_tables.pages(run, reference)
         | cost_tables.pages(run, reference)
         | campaign_table.pages(reference)
+        | parity_table.pages(reference)
         | workshop_table.pages(reference, root)
     )
 

@@ -19,7 +19,8 @@ From a model folder to a faithfulness, and to a file that others read, in six st
 5. :func:`evaluate_circuit` runs the circuit on held-out pairs while the other edges carry one of
    :data:`ABLATIONS` (:func:`mean_outputs` for ``mean``). Its :class:`EvaluationResult` has logit
    differences (logits), ranks (0 is the top) and the faithfulness: 1 is the model, 0 the corrupted
-   run; :func:`faithfulness` is the formula. :class:`BatchEvaluation` is for many circuits, and for
+   run; :func:`faithfulness` is the formula, and ``metric`` judges by another one of
+   :data:`METRICS` or by a function. :class:`BatchEvaluation` is for many circuits, and for
    f over size: :func:`curve_circuits`, :func:`size_curve`, :func:`areas`, :func:`minimal_size`.
 6. :func:`read_graph` and :func:`write_graph` exchange a :class:`GraphFile` with the EAP-IG library;
    the module ``graph_files`` also has what MIB's circuit track and NetworkX need.

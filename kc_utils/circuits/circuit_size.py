@@ -97,7 +97,7 @@ def size_curve(
     :meth:`BatchEvaluation.table`. f of a share is a ratio of means over its rows.
 
     Args:
-        evaluation: of the pairs.
+        evaluation: of the pairs; its metric is what f is the faithfulness of.
         circuits: what :func:`curve_circuits` gives.
         ablations: some of :data:`kc_utils.circuits.ablation.ABLATIONS`.
 

@@ -6,6 +6,11 @@ answer, in logits), the rank of the right answer, and the faithfulness of Hanna 
 
     faithfulness = (circuit - corrupted) / (clean - corrupted)
 
+Any metric that edges can be scored by (:mod:`kc_utils.circuits.metrics`) may take the place of the
+logit difference, for several right answers for instance. With ``kl``, minus KL(clean || run), the
+clean run has 0, and the faithfulness is 1 - KL(clean || circuit) / KL(clean || corrupted): it is
+never above 1, and below 0 where the circuit is farther from the model than the corrupted run is.
+
 For one circuit there is :func:`evaluate_circuit`; for many circuits on one batch,
 :class:`BatchEvaluation` makes the plain runs and every result once.
 """
@@ -20,12 +25,19 @@ from hashlib import blake2b
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
+from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.ablation import ABLATIONS, MeanOutputs, References, references
 from kc_utils.circuits.circuit import Circuit
 from kc_utils.circuits.circuit_run import run_ablations
-from kc_utils.circuits.metrics import answer_scores
+from kc_utils.circuits.metrics import (
+    AnswerScores,
+    Metric,
+    check_batch,
+    check_metric,
+    metric_scores,
+)
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
 
@@ -37,8 +49,9 @@ Edges = Circuit | Bool[np.ndarray, "n_forward n_backward"]
 class EvaluationResult:
     """What a circuit does on each of n pairs, beside the plain clean and corrupted runs.
 
-    Logit differences are right minus wrong answer, in logits. Ranks count the logits that are
-    larger than the right answer's, and half of those that are equal to it: 0 is the top.
+    Logit differences are right minus wrong answer, in logits; where another metric was asked for,
+    the three fields named after them hold that metric, in its units. Ranks count the logits that
+    are larger than the right answer's, and half of those that are equal to it: 0 is the top.
     """
 
     logit_diff: Float[np.ndarray, " n"]
@@ -85,7 +98,7 @@ def faithfulness(circuit: float, clean: float, corrupted: float) -> float:
     nan (undefined) if clean equals corrupted.
 
     Args:
-        circuit: mean logit difference of the circuit.
+        circuit: mean logit difference of the circuit, or mean of another metric.
         clean: that of the clean run.
         corrupted: that of the corrupted run.
     """
@@ -100,8 +113,9 @@ def evaluate_circuit(
     means: MeanOutputs | None = None,
     batch_size: int = 64,
     refs: References | None = None,
+    metric: str | Metric = "logit_diff",
 ) -> EvaluationResult:
-    """Logit difference and rank per pair of a circuit, beside the plain runs.
+    """Logit difference, or another metric, and rank per pair of a circuit, beside the plain runs.
 
     Args:
         bridge: the model.
@@ -112,21 +126,27 @@ def evaluate_circuit(
             the ablation ``mean``.
         batch_size: pairs in a run.
         refs: what :func:`kc_utils.circuits.ablation.references` gives of this batch, if at hand.
+        metric: one of :data:`kc_utils.circuits.metrics.METRICS`, or a function of last-token logits
+            [n, vocab] and batch that gives a number per pair, larger for a better answer.
 
     Raises:
-        KcError: a model in training mode, an unknown ablation, missing means, edges of another
-            graph, and references of another batch.
+        KcError: a model in training mode, an unknown ablation or metric, missing means, edges of
+            another graph, references of another batch, pairs whose answers the metric does not
+            know, and a function that does not give one number per pair.
     """
-    return BatchEvaluation(bridge, batch, means, batch_size, refs).result(circuit, ablation)
+    evaluation = BatchEvaluation(bridge, batch, means, batch_size, refs, metric)
+    return evaluation.result(circuit, ablation)
 
 
 class BatchEvaluation:
     """Evaluates circuits on the pairs of ``batch``; asking twice for one circuit runs it once.
 
-    All arguments, here and in the methods, are those of :func:`evaluate_circuit`.
+    All arguments, here and in the methods, are those of :func:`evaluate_circuit`. What takes an
+    evaluation, such as size curves and ``polish``, judges by its ``metric``; columns keep the name
+    of the logit difference.
 
     Raises:
-        KcError: in the methods, as :func:`evaluate_circuit`.
+        KcError: here for the metric, in the methods for the rest, as :func:`evaluate_circuit`.
     """
 
     def __init__(
@@ -136,8 +156,13 @@ class BatchEvaluation:
         means: MeanOutputs | None = None,
         batch_size: int = 64,
         refs: References | None = None,
+        metric: str | Metric = "logit_diff",
     ) -> None:
+        check_metric(metric)
+        if metric != "logit_diff" or batch.answer_ids is not None:
+            check_batch(metric, batch)
         self.bridge, self.batch, self.means, self.batch_size = bridge, batch, means, batch_size
+        self.metric = metric
         self._refs = refs
         self._results: dict[tuple[str, bytes], EvaluationResult] = {}
 
@@ -147,6 +172,18 @@ class BatchEvaluation:
         if self._refs is None:
             return references(self.bridge, self.batch, self.batch_size)
         return self._refs.of_answers(self.batch)
+
+    @cached_property
+    def _plain(self) -> tuple[AnswerScores, AnswerScores]:
+        """Metric and rank of the clean and of the corrupted run."""
+        refs = self.references
+        if self.metric == "logit_diff":
+            return refs.clean, refs.corrupted
+        return self._scores(refs.clean_logits), self._scores(refs.corrupted_logits)
+
+    def _scores(self, logits: Float[Tensor, "n k vocab"]) -> AnswerScores:
+        clean = self.references.clean_logits
+        return metric_scores(self.metric, logits, self.batch, clean, self.batch_size)
 
     @property
     def n_runs(self) -> int:
@@ -164,13 +201,13 @@ class BatchEvaluation:
         edges = _edges(circuit)
         digest = blake2b(edges.tobytes(), digest_size=16).digest()
         if missing := [a for a in ablations if (a, digest) not in self._results]:
-            refs, batch = self.references, self.batch
             logits = run_ablations(
-                self.bridge, batch, edges, missing, self.means, self.batch_size, refs
-            )
+                self.bridge, self.batch, edges, missing, self.means, self.batch_size,
+                self.references,
+            )  # fmt: skip
+            clean, corrupted = self._plain
             for ablation in missing:
-                scores = answer_scores(logits[ablation][:, -1], batch.right_ids, batch.wrong_ids)
-                result = EvaluationResult(*scores, *refs.clean, *refs.corrupted)
+                result = EvaluationResult(*self._scores(logits[ablation]), *clean, *corrupted)
                 self._results[ablation, digest] = result
         return {ablation: self._results[ablation, digest] for ablation in ablations}
 
@@ -187,7 +224,7 @@ class BatchEvaluation:
     def f_mib(self, circuit: Edges, ablation: str = "corrupted") -> float:
         """Faithfulness as MIB takes it: 0 is the circuit without edges under the same ablation.
 
-        f = (m(C) - m(empty)) / (m(full) - m(empty)) of mean logit differences m
+        f = (m(C) - m(empty)) / (m(full) - m(empty)) of means m of the metric
         (arXiv 2504.13151); nan where m(full) equals m(empty). ``EvaluationResult.faithfulness``
         takes the corrupted run as 0 under every ablation. The two agree with corrupted values.
         """

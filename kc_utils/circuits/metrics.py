@@ -2,7 +2,7 @@
 
 A metric is a function of last-token logits and the batch; larger means better. The loss that
 attribution takes gradients of is the metric with its sign turned, so that a positive edge score
-always means: corrupting this edge makes the answer worse.
+always means: corrupting this edge makes the answer worse. Circuits are judged by the same metrics.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, cut
 
 #: A function of last-token logits [n, vocab] and their batch that gives one number per pair, larger
 #: for a better answer.
 Metric = Callable[[Tensor, PairBatch], Tensor]
-#: Logit difference and rank of the right answer per pair.
+#: Metric (the logit difference, by default) and rank of the right answer per pair.
 AnswerScores = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
 #: Names of the metrics. ``logit_diff`` is in logits, ``prob_diff`` is a difference of
 #: probabilities, ``kl`` and ``answer_log_prob`` are in nats; :func:`evaluate_metric` says of what.
@@ -83,12 +83,14 @@ def evaluate_metric(
     last = logits[:, -1]
     if callable(metric):
         values = metric(last, batch)
-        if values.shape != (len(batch),):
+        if not isinstance(values, Tensor) or values.shape != (len(batch),):
+            given = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else repr(values)
             raise KcError(
-                f"The metric gave shape {tuple(values.shape)} for {len(batch)} pairs; it has to "
-                "give one number per pair."
+                f"The metric gave {cut(given)} for {len(batch)} pairs; it has to give a tensor of "
+                "one number per pair."
             )
-        return values
+        # Counting right answers gives bools, which are numbers too.
+        return values if values.is_floating_point() else values.to(last.dtype)
     if metric == "kl":
         if clean_logits is None:
             raise KcError("metric='kl' needs the clean run's logits.")
@@ -129,3 +131,44 @@ def answer_scores(
     right, wrong = right.to(logits.device), wrong.to(logits.device)
     difference = logit_diff(logits, right, wrong).detach().cpu().double().numpy()
     return difference, rank(logits, right).cpu().double().numpy()
+
+
+def metric_scores(
+    metric: str | Metric,
+    logits: Float[Tensor, "n k vocab"],
+    batch: PairBatch,
+    clean_logits: Float[Tensor, "n k vocab"],
+    batch_size: int = 64,
+) -> AnswerScores:
+    """:func:`answer_scores` with any metric in the place of the logit difference.
+
+    Logits of half precision are taken in float32, where sums over the vocabulary are not rounded
+    away. The rank is that of the answer's first token, also of whole answers.
+
+    Args:
+        metric: one of :data:`METRICS`, or a function; it need not have a gradient.
+        logits: of a run, where they are read.
+        batch: the pairs, on any device.
+        clean_logits: the same of the clean run.
+        batch_size: pairs whose metric is taken at once.
+
+    Raises:
+        KcError: as :func:`evaluate_metric`.
+    """
+    batch = batch.to(logits.device)
+    if metric == "logit_diff":  # not cast: the same numbers as those of the references
+        return answer_scores(logits[:, -1], batch.right_ids, batch.wrong_ids)
+    first = logits[:, -1]
+    if batch.answer_ids is not None:  # shorter answers are read at fewer of the last positions
+        rows = torch.arange(len(batch), device=logits.device)
+        first = logits[rows, (batch.answer_ids < 0).sum(1)]
+    found = []
+    for start in range(0, len(batch), batch_size):
+        stop = start + batch_size
+        run, clean = (
+            x[start:stop].to(torch.promote_types(x.dtype, torch.float32))
+            for x in (logits, clean_logits)
+        )
+        found.append(evaluate_metric(metric, run, batch.slice(start, stop), clean).detach())
+    values = torch.cat(found).cpu().double().numpy()
+    return values, rank(first, batch.right_ids).cpu().double().numpy()

