@@ -20,6 +20,7 @@ from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.batch_sizes import bytes_per_pair, product_bytes_per_pair
 from kc_utils.circuits.bridge import boot_bridge, ungroup
 from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.neurons import attribute_nodes
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.cli.golden import SCORE_FILES
 from kc_utils.errors import KcError
@@ -138,6 +139,22 @@ def test_the_model_is_left_as_it_was() -> None:
     assert model.config.num_key_value_heads == 2
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(model(ids).logits, logits)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_modes_without_gradients_around_the_call_change_nothing(mode: Any) -> None:
+    model, batch = tiny_model("llama"), batch_of()
+    expected = attribute(boot_bridge(model, tokenizer()), batch, EAP)
+    nodes = attribute_nodes(boot_bridge(model, tokenizer()), batch, EAP)
+    relative = AttributionSettings(metric=lambda logits, b: logits[:, 3] * b.last)
+    weighted = attribute(boot_bridge(model, tokenizer()), batch, relative)
+    with mode():
+        bridge, inside = boot_bridge(model, tokenizer()), batch_of()
+        assert torch.equal(attribute(bridge, inside, EAP), expected)
+        assert torch.equal(attribute_nodes(bridge, inside, EAP), nodes)
+        assert torch.equal(attribute(bridge, inside, relative), weighted)
+        assert not torch.is_grad_enabled(), "the caller's mode is left as it was"
+    assert torch.equal(attribute(bridge, inside, EAP), expected)
 
 
 def test_ungrouping_keeps_the_function_of_the_model() -> None:

@@ -168,6 +168,13 @@ def test_what_cannot_be_exact_is_refused(what: str) -> None:
     assert str(caught.value).count(". ") == 0, "one sentence"
 
 
+def test_a_model_made_without_gradients_is_refused() -> None:
+    with torch.inference_mode():
+        model = tiny_model("llama")
+        with pytest.raises(KcError, match="made in torch.inference_mode"):
+            boot_bridge(model, tokenizer())
+
+
 def test_multipliers_of_one_are_no_mechanism() -> None:
     """Control: the same architecture without its multipliers is served."""
     ones = {"residual_multiplier": 1.0, "embedding_multiplier": 1.0, "logits_scaling": 1.0}

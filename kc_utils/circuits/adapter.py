@@ -259,12 +259,14 @@ def require_eval(bridge: TransformerBridge) -> Adapter:
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """No parameter takes gradients inside; afterwards each is as it was before."""
+    """No parameter takes gradients inside, where others are taken also under ``torch.no_grad``;
+    afterwards each is as it was before."""
     changed = [p for p in model.parameters() if p.requires_grad]
     for parameter in changed:
         parameter.requires_grad_(False)
     try:
-        yield
+        with torch.enable_grad():
+            yield
     finally:
         for parameter in changed:
             parameter.requires_grad_(True)

@@ -124,7 +124,8 @@ def attribute(
     A score says how much worse the metric gets when the edge is corrupted, as the mean over pairs:
     an estimate, or the effect itself with the method ``exact``. On the CPU, in float32, or float64
     for a float64 model; exactly 0 where there is no edge. The result does not depend on
-    ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients.
+    ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients, and neither
+    ``torch.no_grad`` nor ``torch.inference_mode`` around the call changes anything.
 
     Raises:
         KcError: a model in training mode, an empty batch, prompts of unequal shape, pairs that the
@@ -145,6 +146,7 @@ def check_pairs(batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
     check_batch(metric, batch)
 
 
+@torch.inference_mode(False)  # what is made in that mode can never take part in a gradient
 def scores_of_parts(
     bridge: TransformerBridge,
     batch: PairBatch,

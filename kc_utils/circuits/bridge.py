@@ -39,6 +39,7 @@ from kc_utils.kernels import causal_attention
 from kc_utils.kernels.activation import use_sigmoid_gelu
 
 
+@torch.inference_mode(False)  # the copies of grouped heads are needed in gradients
 def boot_bridge(
     model: PreTrainedModel | str | Path, tokenizer: PreTrainedTokenizerBase | None = None
 ) -> TransformerBridge:
@@ -55,8 +56,8 @@ def boot_bridge(
         finds its modules, :func:`~kc_utils.circuits.adapter.graph_of` its graph.
 
     Raises:
-        KcError: a folder that cannot be loaded; encoder-decoders and mixtures of experts; a
-            wrapped model whose logits differ from the model's own by more than 1e-4 of the largest
+        KcError: a folder that cannot be loaded; a model made in ``torch.inference_mode``;
+            encoder-decoders and mixtures of experts; a wrapped model whose logits differ from the model's own by more than 1e-4 of the largest
             logit; a residual stream that is not the sum of embedding, heads and MLPs, or that is
             read otherwise than through a normalisation.
     """

@@ -27,8 +27,14 @@ LARGEST = 1e4  # largest hidden state there: float16 ends at 65504
 
 
 def check_kind(model: PreTrainedModel) -> None:
-    """KcError for an encoder-decoder, a mixture of experts, and more than a language model."""
+    """KcError for an encoder-decoder, a mixture of experts, more than a language model, and
+    parameters that no gradient can pass."""
     name, config = type(model).__name__, model.config
+    if any(p.is_inference() for p in model.parameters()):
+        raise KcError(
+            f"{name} was made in torch.inference_mode, whose tensors take part in no gradient; "
+            "make it outside of that mode."
+        )
     if getattr(config, "is_encoder_decoder", False):
         raise KcError(f"{name} is an encoder-decoder; circuits are those of decoders only.")
     if config.get_text_config() is not config:

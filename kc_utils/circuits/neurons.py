@@ -48,6 +48,7 @@ from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 
 
+@torch.inference_mode(False)  # as for edges
 def attribute_neurons(
     bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings
 ) -> Float[Tensor, "n_forward d_model"]:

@@ -57,8 +57,10 @@ class PairBatch:
         return len(self.last)
 
     def to(self, device: torch.device | str) -> PairBatch:
-        """The same pairs on ``device``."""
-        return PairBatch(**{name: x.to(device) for name, x in self._tensors().items()})
+        """The same pairs on ``device``, fit for gradients wherever they were made."""
+        moved = {name: x.to(device) for name, x in self._tensors().items()}
+        # autograd keeps no tensor that was made in torch.inference_mode
+        return PairBatch(**{n: x.clone() if x.is_inference() else x for n, x in moved.items()})
 
     @property
     def read_at(self) -> Int[Tensor, "n k"]:
