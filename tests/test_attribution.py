@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from edge_masks import error, mask_gradient
+from families import family_model
 from notebook_reference import reference, reference_source
 from tiny_models import GOLDEN, KINDS, SETS, golden_batch, golden_bridge, tiny_model, tokenizer
 from tiny_models import tiny_batch as batch_of
@@ -19,6 +20,8 @@ from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.batch_sizes import bytes_per_pair, product_bytes_per_pair
 from kc_utils.circuits.bridge import boot_bridge, ungroup
+from kc_utils.circuits.circuit import full_circuit
+from kc_utils.circuits.evaluation import evaluate_circuit
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.neurons import attribute_nodes
 from kc_utils.circuits.pair_batch import PairBatch
@@ -155,6 +158,32 @@ def test_modes_without_gradients_around_the_call_change_nothing(mode: Any) -> No
         assert torch.equal(attribute(bridge, inside, relative), weighted)
         assert not torch.is_grad_enabled(), "the caller's mode is left as it was"
     assert torch.equal(attribute(bridge, inside, EAP), expected)
+
+
+@pytest.mark.parametrize("name", ["llama", "olmo2"])
+def test_a_training_step_on_the_model_changes_its_bridge(name: str) -> None:
+    """Grouped heads have copies of k and v, and OLMo 2 also one of its normalisation of k."""
+    model = tiny_model("llama") if name == "llama" else family_model("olmo2", torch.float32)
+    bridge, batch = boot_bridge(model, tokenizer()), batch_of()
+    before = attribute(bridge, batch, EAP)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    model(batch.clean_ids, labels=batch.clean_ids).loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    fresh = boot_bridge(model, tokenizer())
+    with torch.inference_mode():
+        circuit = full_circuit(graph_of(bridge))
+        result = evaluate_circuit(bridge, batch, circuit)
+    assert result.faithfulness == evaluate_circuit(fresh, batch, circuit).faithfulness
+    scores = attribute(bridge, batch, EAP)
+    assert torch.equal(scores, attribute(fresh, batch, EAP))
+    assert error(scores, before) > 0.1, "control"
+    assert torch.equal(bridge(batch.clean_ids), fresh(batch.clean_ids)), "of the bridge, too"
+    with torch.no_grad():
+        model.model.layers[0].self_attn.v_proj.weight.mul_(3)
+    changed = attribute(bridge, batch, EAP)
+    assert torch.equal(changed, attribute(boot_bridge(model, tokenizer()), batch, EAP))
+    assert error(changed, scores) > 0.01, "control"
 
 
 def test_ungrouping_keeps_the_function_of_the_model() -> None:

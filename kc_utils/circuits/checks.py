@@ -33,7 +33,7 @@ def check_kind(model: PreTrainedModel) -> None:
     if any(p.is_inference() for p in model.parameters()):
         raise KcError(
             f"{name} was made in torch.inference_mode, whose tensors take part in no gradient; "
-            "make it outside of that mode."
+            "it has to be made outside of that mode."
         )
     if getattr(config, "is_encoder_decoder", False):
         raise KcError(f"{name} is an encoder-decoder; circuits are those of decoders only.")
