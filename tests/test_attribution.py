@@ -180,10 +180,10 @@ def test_a_training_step_on_the_model_changes_its_bridge(name: str) -> None:
     assert error(scores, before) > 0.1, "control"
     assert torch.equal(bridge(batch.clean_ids), fresh(batch.clean_ids)), "of the bridge, too"
     with torch.no_grad():
-        model.model.layers[0].self_attn.v_proj.weight.mul_(3)
+        model.model.layers[0].self_attn.k_proj.weight.mul_(3)
     changed = attribute(bridge, batch, EAP)
     assert torch.equal(changed, attribute(boot_bridge(model, tokenizer()), batch, EAP))
-    assert error(changed, scores) > 0.01, "control"
+    assert not torch.equal(changed, scores), "control"
 
 
 def test_ungrouping_keeps_the_function_of_the_model() -> None:
