@@ -63,10 +63,10 @@ def boot_bridge(
 
     Raises:
         KcError: a folder that cannot be loaded; a model made in ``torch.inference_mode``;
-            encoder-decoders and mixtures of experts; a wrapped model whose logits differ from the
-            model's own by more than 1e-4 of the largest logit; a residual stream that is not the
-            sum of embedding, heads and MLPs, or that is read otherwise than through a
-            normalisation.
+            encoder-decoders, mixtures of experts, models without heads; rotary positions that
+            depend on the length of a run; a wrapped model whose logits differ from the model's own
+            by more than 1e-4 of the largest logit; a residual stream that is not the sum of
+            embedding, heads and MLPs, or that is read otherwise than through a normalisation.
     """
     given = isinstance(model, PreTrainedModel)
     if not given:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from kc_utils.circuits.adapter import Adapter
 from kc_utils.circuits.written import Recording
@@ -23,12 +23,13 @@ from kc_utils.kernels.hooks import Hooks
 TOLERANCE = 1e-4  # largest error of what is compared, over the largest number there
 LOOSE = 0.05  # the same in float16 and bfloat16
 LOUD = 1e3  # largest logit of the run that looks for caps
+MOVING_ROPE = ("dynamic", "longrope")  # rope types that depend on the longest prompt of a run
 LARGEST = 1e4  # largest hidden state there: float16 ends at 65504
 
 
 def check_kind(model: PreTrainedModel) -> None:
-    """KcError for an encoder-decoder, a mixture of experts, more than a language model, and
-    parameters that no gradient can pass."""
+    """KcError for an encoder-decoder, a mixture of experts, more than a language model, no heads,
+    positions that depend on the length of a run, and parameters that no gradient can pass."""
     name, config = type(model).__name__, model.config
     if any(p.is_inference() for p in model.parameters()):
         raise KcError(
@@ -42,6 +43,24 @@ def check_kind(model: PreTrainedModel) -> None:
     modules = ((name, type(m).__name__.lower()) for name, m in model.named_modules())
     if any("expert" in path.lower() or "expert" in kind or "moe" in kind for path, kind in modules):
         raise KcError(f"{name} is a mixture of experts, which has no graph of heads and MLPs.")
+    if not hasattr(config, "num_attention_heads"):
+        raise KcError(
+            f"The configuration of {name} names no num_attention_heads; without attention heads "
+            "there is no graph of heads and MLPs."
+        )
+    if kinds := [kind for kind in _rope_types(config) if any(x in kind for x in MOVING_ROPE)]:
+        raise KcError(
+            f"{name} has rope_type={kinds[0]!r}, with which the length of a run changes how "
+            "positions are rotated, so one pair's scores would depend on the others in its run; "
+            "allowed are types of one rotation for all lengths, such as 'default' or 'yarn'."
+        )
+
+
+def _rope_types(config: PreTrainedConfig) -> list[str]:
+    """Names of the rotations of a model's positions: one for all layers, or one per kind of layer."""
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    tables = [x for x in (rope, *rope.values()) if isinstance(x, dict)]
+    return [str(x.get("rope_type", x.get("type", "default"))) for x in tables]
 
 
 @torch.no_grad()
