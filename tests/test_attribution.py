@@ -16,6 +16,7 @@ from tiny_models import GOLDEN, KINDS, SETS, golden_batch, golden_bridge, tiny_m
 from tiny_models import tiny_batch as batch_of
 from transformers import AutoModelForCausalLM
 
+from kc_utils.circuits.ablation import mean_outputs, references
 from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.batch_sizes import bytes_per_pair, product_bytes_per_pair
@@ -23,7 +24,7 @@ from kc_utils.circuits.bridge import boot_bridge, ungroup
 from kc_utils.circuits.circuit import full_circuit
 from kc_utils.circuits.evaluation import evaluate_circuit
 from kc_utils.circuits.graph import Graph
-from kc_utils.circuits.neurons import attribute_nodes
+from kc_utils.circuits.neurons import attribute_nodes, evaluate_neurons
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.cli.golden import SCORE_FILES
 from kc_utils.errors import KcError
@@ -222,6 +223,63 @@ def test_pairs_without_a_contrast_are_refused() -> None:
         PairBatch.from_lists([[1]], [[2]], [4], [4])
     with pytest.raises(KcError, match="no column 'wrong_id'"):
         PairBatch.from_frame(pd.DataFrame({"clean_ids": [], "corrupted_ids": [], "right_id": []}))
+
+
+def test_tokens_that_no_model_has_are_refused() -> None:
+    for columns in (
+        ([[1, -2, 3]], [[1, 3, 4]], [0], [2]),
+        ([[1, 2, 3]], [[1, 3, -2]], [0], [2]),
+        ([[1, 2, 3]], [[1, 3, 4]], [-2], [2]),
+        ([[1, 2, 3]], [[1, 3, 4]], [2], [-2]),
+    ):
+        with pytest.raises(KcError, match="Pair 0: token -2 is negative"):
+            PairBatch.from_lists(*columns)
+    with pytest.raises(KcError, match="Pair 0: token -1 is negative"):
+        PairBatch.with_answers([[1]], [[2]], [[3, -1]])
+    assert PairBatch.with_answers([[1]], [[2]], [[3, 4]]).wrong_ids.tolist() == [-1]
+
+
+def runs_of(bridge: Any, batch: PairBatch) -> list[Any]:
+    """Everything that runs a batch."""
+    graph = graph_of(bridge)
+    kept = np.ones((graph.n_forward, 32), dtype=bool)
+    refs = references(bridge, batch_of(1))
+    return [
+        lambda: attribute(bridge, batch, EAP),
+        lambda: attribute(bridge, batch, replace(EAP, method="exact")),
+        lambda: attribute_nodes(bridge, batch, EAP),
+        lambda: references(bridge, batch),
+        lambda: mean_outputs(bridge, batch),
+        lambda: evaluate_circuit(bridge, batch, full_circuit(graph)),
+        lambda: evaluate_circuit(bridge, batch, full_circuit(graph), refs=refs),
+        lambda: evaluate_neurons(bridge, batch, kept, refs=refs),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (([[1, 50]], [[2, 3]], [0], [1]), "Pair 0: the clean prompt has token 50"),
+        (([[1, 2]], [[50, 3]], [0], [1]), "Pair 0: the corrupted prompt has token 50"),
+        (([[1, 2]], [[2, 3]], [50], [1]), "Pair 0: the right answer has token 50"),
+        (([[1, 2]], [[2, 3]], [0], [50]), "the wrong answer has token 50; .* 0 to 49"),
+        (([[1] * 33], [[2] * 33], [0], [1]), "Pair 0: the prompt has 33 tokens; .* 32 positions"),
+    ],
+)
+def test_tokens_and_positions_that_the_model_lacks_are_refused(columns: Any, words: str) -> None:
+    bridge = boot_bridge(tiny_model("gpt2"), tokenizer())
+    for run in runs_of(bridge, PairBatch.from_lists(*columns)):
+        with pytest.raises(KcError, match=words):
+            run()
+
+
+def test_rotary_positions_have_no_end() -> None:
+    bridge = boot_bridge(tiny_model("llama"), tokenizer())
+    batch = PairBatch.from_lists([[1] * 40], [[2] * 40], [0], [49])
+    assert torch.isfinite(attribute(bridge, batch, EAP)).all()
+    whole = PairBatch.with_answers([[1] * 40], [[2] * 40], [[3, 49]])
+    settings = replace(EAP, metric="answer_log_prob")
+    assert torch.isfinite(attribute(bridge, whole, settings)).all()
 
 
 def test_training_mode_is_refused() -> None:

@@ -41,6 +41,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.adapter import Adapter, bias_of, frozen, require_eval, weight_of
 from kc_utils.circuits.batch_sizes import pairs_per_block, pairs_per_product, steps_per_run
+from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.exact import exact_scores
 from kc_utils.circuits.gradients import Backward, Gradients, Leaf, Loss, run_backward
 from kc_utils.circuits.metrics import Metric, check_batch, check_metric, evaluate_metric
@@ -129,13 +130,15 @@ def attribute(
 
     Raises:
         KcError: a model in training mode, an empty batch, prompts of unequal shape, pairs that the
-            metric cannot tell apart, and a memory bound below what one pair needs.
+            metric cannot tell apart, tokens outside of the vocabulary, prompts longer than a table
+            of positions, and a memory bound below what one pair needs.
     """
     return scores_of_parts(bridge, batch, settings)[0]
 
 
-def check_pairs(batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
-    """KcError for an empty batch, prompts of unequal shape, or a pair without a contrast."""
+def check_pairs(adapter: Adapter, batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
+    """KcError for an empty batch, prompts of unequal shape, a pair without a contrast, tokens that
+    the model does not have, or a prompt that is too long for it."""
     if len(batch) == 0:
         raise KcError("The batch holds no pair; attribution needs at least 1.")
     if batch.clean_ids.shape != batch.corrupted_ids.shape:
@@ -144,6 +147,7 @@ def check_pairs(batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
             f"{tuple(batch.corrupted_ids.shape)}; they need to be equal."
         )
     check_batch(metric, batch)
+    check_ids(adapter, batch)
 
 
 @torch.inference_mode(False)  # what is made in that mode can never take part in a gradient
@@ -161,7 +165,7 @@ def scores_of_parts(
     if split and settings.method == "exact":
         raise KcError("method='exact' patches an edge at all positions at once.")
     adapter = require_eval(bridge)
-    check_pairs(batch, settings.metric)
+    check_pairs(adapter, batch, settings.metric)
     batch = batch.to(adapter.device)
     if settings.method == "exact":
         return exact_scores(adapter, batch, settings.metric, settings.batch_size)[None].cpu()

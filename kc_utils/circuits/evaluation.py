@@ -115,7 +115,7 @@ def evaluate_circuit(
 
     Raises:
         KcError: a model in training mode, an unknown ablation, missing means, edges of another
-            graph, and references of another batch.
+            graph, references of another batch, and tokens or positions that the model lacks.
     """
     return BatchEvaluation(bridge, batch, means, batch_size, refs).result(circuit, ablation)
 

@@ -36,6 +36,7 @@ from kc_utils.circuits.attribution import (
     output_of,
 )
 from kc_utils.circuits.batch_sizes import pairs_per_block
+from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.circuit import Circuit, circuit_from_edges
 from kc_utils.circuits.evaluation import EvaluationResult
 from kc_utils.circuits.gradients import Leaf, Loss, give
@@ -62,7 +63,7 @@ def attribute_neurons(
     if settings.method == "exact":
         raise KcError("method='exact' patches edges; nodes and neurons have no such scores.")
     adapter = require_eval(bridge)
-    check_pairs(batch, settings.metric)
+    check_pairs(adapter, batch, settings.metric)
     batch = batch.to(adapter.device)
     width = adapter.model.config.hidden_size
     shape = (adapter.graph.n_forward, width)
@@ -137,6 +138,7 @@ def evaluate_neurons(
     if kept.shape != shape:
         raise KcError(f"Kept neurons have shape {kept.shape}; the model needs {shape}.")
     check_ablations((ablation,), means, refs, batch)
+    check_ids(adapter, batch)
     refs = references(bridge, batch, batch_size) if refs is None else refs.of_answers(batch)
     batch = batch.to(adapter.device)
     mask = torch.from_numpy(kept).to(adapter.device)

@@ -35,7 +35,7 @@ class PairBatch:
         corrupted_ids: the same of the corrupted prompts.
         last: position of the last real token.
         right_ids: first token of the answer to the clean prompt.
-        wrong_ids: first token of the answer to the corrupted prompt.
+        wrong_ids: first token of the answer to the corrupted prompt; -1 with whole answers.
         subject_start: where the subject's tokens start; 0 if unknown.
         subject_stop: where they end, half open; 0 if unknown.
         answer_ids: tokens that should be predicted at the last k positions, -1 where an answer is
@@ -109,7 +109,8 @@ class PairBatch:
 
         Raises:
             KcError: columns of unequal length or of none; names the first pair whose prompts differ
-                in length or hold no token, or whose answers share their first token.
+                in length or hold no token, that has a negative token, or whose answers share their
+                first token.
         """
         columns = (clean, corrupted, right, wrong)
         if len({len(column) for column in columns}) != 1 or len(clean) == 0:
@@ -123,6 +124,8 @@ class PairBatch:
                     f"Pair {i}: the clean prompt has {len(a)} tokens and the corrupted one has "
                     f"{len(b)}; both need the same length of at least 1."
                 )
+            if (lowest := min(int(i) for i in (*a, *b, r, w))) < 0:
+                raise KcError(f"Pair {i}: token {lowest} is negative; ids count from 0.")
             if r == w:
                 raise KcError(f"Pair {i}: right and wrong answer share their first token {r}.")
         zeros = [0] * len(clean)
@@ -201,7 +204,7 @@ class PairBatch:
 
         Raises:
             KcError: lists of unequal length; names the first pair whose prompts differ in length,
-                with an answer of no token, or with two equal answers.
+                with an answer of no token, two equal answers, or a negative token.
         """
         n = len(clean)
         answers = [list(a) for a in (*right, *(wrong or ()))]
@@ -214,6 +217,8 @@ class PairBatch:
         for i, answer in zip(rows, answers, strict=True):
             if not answer:
                 raise KcError(f"Pair {i}: an answer has no token.")
+            if min(answer) < 0:
+                raise KcError(f"Pair {i}: token {min(answer)} is negative; ids count from 0.")
         for i in range(n if wrong is not None else 0):
             if answers[i] == answers[n + i]:
                 raise KcError(f"Pair {i}: right and wrong answer are the same, {answers[i]}.")
@@ -223,13 +228,18 @@ class PairBatch:
             [[*clean[i], *answer[:-1]] for i, answer in zip(rows, answers, strict=True)],
             [[*corrupted[i], *answer[:-1]] for i, answer in zip(rows, answers, strict=True)],
             firsts,
-            [-1] * len(rows),
+            [first + 1 for first in firsts],  # any other token: a row has one answer here
             None if subject_start is None else [subject_start[i] for i in rows],
             None if subject_stop is None else [subject_stop[i] for i in rows],
         )
         padded = [[-1] * (longest - len(answer)) + answer for answer in answers]
         signs = [1.0] * len(rows) if wrong is None else [2.0] * n + [-2.0] * n
-        return replace(batch, answer_ids=torch.tensor(padded), weight=torch.tensor(signs))
+        return replace(
+            batch,
+            wrong_ids=torch.full_like(batch.right_ids, -1),
+            answer_ids=torch.tensor(padded),
+            weight=torch.tensor(signs),
+        )
 
     @classmethod
     def from_frame(cls, pairs: pd.DataFrame) -> PairBatch:
