@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from kc_utils.circuits.ablation import mean_outputs, references
 from kc_utils.circuits.adapter import adapter_of, graph_of
-from kc_utils.circuits.attribution import AttributionSettings, attribute
+from kc_utils.circuits.attribution import METHODS, AttributionSettings, attribute
 from kc_utils.circuits.batch_sizes import bytes_per_pair, product_bytes_per_pair
 from kc_utils.circuits.bridge import boot_bridge, ungroup
 from kc_utils.circuits.circuit import full_circuit
@@ -271,6 +271,32 @@ def test_tokens_and_positions_that_the_model_lacks_are_refused(columns: Any, wor
     for run in runs_of(bridge, PairBatch.from_lists(*columns)):
         with pytest.raises(KcError, match=words):
             run()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_metrics_that_give_no_scores_are_refused(method: str) -> None:
+    bridge, batch = golden_bridge("gpt2_tiny"), golden_batch("gpt2_tiny").slice(0, 1)
+
+    def no_number(logits: torch.Tensor, _: PairBatch) -> torch.Tensor:
+        return logits[:, 0] * float("nan")
+
+    def no_gradient(logits: torch.Tensor, _: PairBatch) -> torch.Tensor:
+        return logits[:, 0].detach()
+
+    if method == "exact":
+        bridge = boot_bridge(tiny_model("gpt2"), tokenizer())
+        batch = batch_of(1)
+    kinds = [attribute] if method == "exact" else [attribute, attribute_nodes]
+    for score in kinds:
+        settings = AttributionSettings(method=method, metric=no_number)
+        with pytest.raises(KcError, match="scores are not finite numbers; metric='no_number'"):
+            score(bridge, batch, settings)
+        settings = AttributionSettings(method=method, metric=no_gradient)
+        if method == "exact":
+            assert torch.isfinite(score(bridge, batch, settings)).all(), "it needs no gradient"
+            continue
+        with pytest.raises(KcError, match="metric='no_gradient' gives numbers without a gradient"):
+            score(bridge, batch, settings)
 
 
 def test_rotary_positions_have_no_end() -> None:

@@ -44,7 +44,14 @@ from kc_utils.circuits.batch_sizes import pairs_per_block, pairs_per_product, st
 from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.exact import exact_scores
 from kc_utils.circuits.gradients import Backward, Gradients, Leaf, Loss, run_backward
-from kc_utils.circuits.metrics import Metric, check_batch, check_metric, evaluate_metric
+from kc_utils.circuits.metrics import (
+    Metric,
+    check_batch,
+    check_metric,
+    evaluate_metric,
+    finite,
+    named,
+)
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import Recording, Written, record
 from kc_utils.errors import KcError
@@ -131,7 +138,8 @@ def attribute(
     Raises:
         KcError: a model in training mode, an empty batch, prompts of unequal shape, pairs that the
             metric cannot tell apart, tokens outside of the vocabulary, prompts longer than a table
-            of positions, and a memory bound below what one pair needs.
+            of positions, a memory bound below what one pair needs, a metric without a gradient
+            (but for ``exact``), and scores that are not finite.
     """
     return scores_of_parts(bridge, batch, settings)[0]
 
@@ -168,7 +176,8 @@ def scores_of_parts(
     check_pairs(adapter, batch, settings.metric)
     batch = batch.to(adapter.device)
     if settings.method == "exact":
-        return exact_scores(adapter, batch, settings.metric, settings.batch_size)[None].cpu()
+        exact = exact_scores(adapter, batch, settings.metric, settings.batch_size)
+        return finite(exact[None].cpu(), settings.metric)
     shape = (n_parts, *adapter.graph.real_edges.shape)
     scores = torch.zeros(shape, dtype=adapter.score_dtype, device=adapter.device)
     steps = len(settings.shares_of_clean)
@@ -178,7 +187,7 @@ def scores_of_parts(
             block = batch.slice(start, start + size)
             log.debug("attribution of pairs %d-%d of %d", start, start + len(block), len(batch))
             _Block(adapter, block, settings, split, scores).add()
-    return (scores / (len(batch) * steps)).cpu()
+    return finite((scores / (len(batch) * steps)).cpu(), settings.metric)
 
 
 class _Block:
@@ -284,4 +293,10 @@ def loss_of_read(
     logits = adapter.capped(adapter.unembed(read.flatten(0, 1)), relp).unflatten(0, read.shape[:2])
     if clean_logits is not None:
         clean_logits = clean_logits.repeat(len(read) // len(clean_logits), 1, 1)
-    return -evaluate_metric(metric, logits, batch, clean_logits)
+    values = evaluate_metric(metric, logits, batch, clean_logits)
+    if not values.requires_grad:  # as after .detach(), .item() or .argmax()
+        raise KcError(
+            f"metric={named(metric)} gives numbers without a gradient; they have to depend on the "
+            "logits through differentiable operations of torch."
+        )
+    return -values

@@ -41,7 +41,7 @@ from kc_utils.circuits.circuit import Circuit, circuit_from_edges
 from kc_utils.circuits.evaluation import EvaluationResult
 from kc_utils.circuits.gradients import Leaf, Loss, give
 from kc_utils.circuits.graph import Graph
-from kc_utils.circuits.metrics import answer_scores
+from kc_utils.circuits.metrics import answer_scores, finite
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.relp import apply_relp_rules
 from kc_utils.circuits.written import Written, record, write_heads
@@ -72,7 +72,8 @@ def attribute_neurons(
     with frozen(adapter.model):
         for start in range(0, len(batch), size):
             _add_block(adapter, batch.slice(start, start + size), settings, scores)
-    return (scores / (len(batch) * len(settings.shares_of_clean))).cpu()
+    scores /= len(batch) * len(settings.shares_of_clean)
+    return finite(scores.cpu(), settings.metric)
 
 
 def attribute_nodes(
