@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.ablation import ABLATIONS, MeanOutputs, References, references
+from kc_utils.circuits.adapter import graph_of
 from kc_utils.circuits.circuit import Circuit
 from kc_utils.circuits.circuit_run import run_ablations
 from kc_utils.circuits.metrics import answer_scores
@@ -161,7 +162,7 @@ class BatchEvaluation:
         self, circuit: Edges, ablations: Sequence[str] = ABLATIONS
     ) -> dict[str, EvaluationResult]:
         """The same under several ablations, sooner than one after the other."""
-        edges = _edges(circuit)
+        edges = self.edges_of(circuit)
         digest = blake2b(edges.tobytes(), digest_size=16).digest()
         if missing := [a for a in ablations if (a, digest) not in self._results]:
             refs, batch = self.references, self.batch
@@ -182,7 +183,7 @@ class BatchEvaluation:
         """
         if ablation == "corrupted":
             return self.result(circuit, ablation).corrupted_logit_diff
-        return self.result(np.zeros_like(_edges(circuit)), ablation).logit_diff
+        return self.result(np.zeros_like(self.edges_of(circuit)), ablation).logit_diff
 
     def f_mib(self, circuit: Edges, ablation: str = "corrupted") -> float:
         """Faithfulness as MIB takes it: 0 is the circuit without edges under the same ablation.
@@ -205,7 +206,7 @@ class BatchEvaluation:
         Columns: pair (position in the batch), ablation, n_edges, logit_diff, rank (1 = best; ties
         count as half), clean_logit_diff, clean_rank, corrupted_logit_diff, empty_logit_diff.
         """
-        result, edges = self.result(circuit, ablation), _edges(circuit)
+        result, edges = self.result(circuit, ablation), self.edges_of(circuit)
         return pd.DataFrame(
             {
                 "pair": np.arange(len(self.batch)),
@@ -225,6 +226,10 @@ class BatchEvaluation:
         self.results(circuit, ablations)
         return pd.concat([self.table(circuit, a) for a in ablations], ignore_index=True)
 
-
-def _edges(circuit: Edges) -> Bool[np.ndarray, "n_forward n_backward"]:
-    return circuit.edges if isinstance(circuit, Circuit) else circuit
+    def edges_of(self, circuit: Edges) -> Bool[np.ndarray, "n_forward n_backward"]:
+        """The edges; KcError for a circuit of another graph, which may have the same shape."""
+        if not isinstance(circuit, Circuit):
+            return circuit
+        if circuit.graph != (own := graph_of(self.bridge)):
+            raise KcError(f"The circuit is of {circuit.graph.words}; the model has {own.words}.")
+        return circuit.edges

@@ -66,7 +66,7 @@ def read_scores(
     """
     scores, stored = read_scores_with_graph(path)
     if graph is not None and stored != graph:
-        raise KcError(f"{path} holds scores of {_words(stored)}, not of {_words(graph)}.")
+        raise KcError(f"{path} holds scores of {stored.words}, not of {graph.words}.")
     return scores
 
 
@@ -82,7 +82,7 @@ def read_scores_with_graph(
         if vector.shape != (stored.n_edges,):
             raise KcError(
                 f"{path} is damaged: the scores {name!r} have shape {tuple(vector.shape)}; "
-                f"{_words(stored)} has {stored.n_edges} edges."
+                f"{stored.words} has {stored.n_edges} edges."
             )
         scores[name] = vector.new_zeros(real.shape)
         scores[name][real] = vector
@@ -110,8 +110,3 @@ def _graph_of(path: Path, metadata: Mapping[str, str]) -> Graph:
         return Graph(int(shape["n_layers"]), int(shape["n_heads"]), bool(shape["parallel"]))
     except (ValueError, TypeError, KeyError, KcError):
         raise KcError(f"{path} is damaged: {metadata[GRAPH]!r} names no graph.") from None
-
-
-def _words(graph: Graph) -> str:
-    kind = ", attention and MLP in parallel" if graph.parallel else ""
-    return f"a graph of {graph.n_layers} layers and {graph.n_heads} heads{kind}"
