@@ -211,6 +211,14 @@ def test_impossible_settings_are_named(values: dict[str, Any], word: str) -> Non
         AttributionSettings(**values)
 
 
+def test_integers_of_numpy_are_integers() -> None:
+    made = AttributionSettings(steps=np.int64(3), batch_size=np.int32(7))
+    assert made == AttributionSettings(steps=3, batch_size=7) and type(made.steps) is int
+    for value in (True, np.int64(0)):
+        with pytest.raises(KcError, match="is not an integer of at least 1"):
+            AttributionSettings(steps=value)
+
+
 def test_pairs_without_a_contrast_are_refused() -> None:
     batch = batch_of()
     with pytest.raises(KcError, match="Pair 2: right and wrong"):

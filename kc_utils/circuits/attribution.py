@@ -33,7 +33,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -85,11 +87,11 @@ class AttributionSettings:
     """
 
     method: str = "eap-ig"
-    steps: int = 5
+    steps: int | np.integer = 5
     path: str = "1..m"
     metric: str | Metric = "logit_diff"
-    batch_size: int = 64
-    max_bytes: int = 2**31
+    batch_size: int | np.integer = 64
+    max_bytes: int | np.integer = 2**31
 
     def __post_init__(self) -> None:
         for name, allowed in (("method", METHODS), ("path", PATHS)):
@@ -99,8 +101,9 @@ class AttributionSettings:
                 )
         for name in ("steps", "batch_size", "max_bytes"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
                 raise KcError(f"{name}={value!r} is not an integer of at least 1.")
+            object.__setattr__(self, name, int(value))  # NumPy's have few bits and other names
         check_metric(self.metric)
 
     @property

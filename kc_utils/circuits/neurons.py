@@ -37,7 +37,7 @@ from kc_utils.circuits.attribution import (
 )
 from kc_utils.circuits.batch_sizes import pairs_per_block
 from kc_utils.circuits.checks import check_ids
-from kc_utils.circuits.circuit import Circuit, circuit_from_edges
+from kc_utils.circuits.circuit import Circuit, as_array, circuit_from_edges
 from kc_utils.circuits.evaluation import EvaluationResult
 from kc_utils.circuits.gradients import Leaf, Loss, give
 from kc_utils.circuits.graph import Graph
@@ -107,7 +107,7 @@ def strongest(
     Raises:
         KcError: there are not so many, or a score is not a finite number.
     """
-    values = np.abs(scores.numpy() if isinstance(scores, Tensor) else scores).ravel()
+    values = np.abs(as_array(scores)).ravel()
     if not 0 <= n <= values.size:
         raise KcError(f"n={n} were asked for; there are {values.size}.")
     if not np.isfinite(values).all():
@@ -120,7 +120,7 @@ def strongest(
 def evaluate_neurons(
     bridge: TransformerBridge,
     batch: PairBatch,
-    kept: Bool[np.ndarray, "n_forward d_model"],
+    kept: Bool[np.ndarray, "n_forward d_model"] | Bool[Tensor, "n_forward d_model"],
     ablation: str = "corrupted",
     means: MeanOutputs | None = None,
     batch_size: int = 64,
@@ -132,17 +132,20 @@ def evaluate_neurons(
     :func:`kc_utils.circuits.evaluation.evaluate_circuit`.
 
     Raises:
-        KcError: neurons of another shape; otherwise as ``evaluate_circuit``.
+        KcError: neurons of another shape or dtype; otherwise as ``evaluate_circuit``.
     """
     adapter = require_eval(bridge)
     shape = (adapter.graph.n_forward, adapter.model.config.hidden_size)
-    if kept.shape != shape:
-        raise KcError(f"Kept neurons have shape {kept.shape}; the model needs {shape}.")
+    mask = torch.as_tensor(kept, device=adapter.device)
+    if tuple(mask.shape) != shape or mask.dtype != torch.bool:
+        raise KcError(
+            f"Kept neurons have shape {tuple(mask.shape)} and {mask.dtype}; the model needs "
+            f"{shape} and torch.bool."
+        )
     check_ablations((ablation,), means, refs, batch)
     check_ids(adapter, batch)
     refs = references(bridge, batch, batch_size) if refs is None else refs.of_answers(batch)
     batch = batch.to(adapter.device)
-    mask = torch.from_numpy(kept).to(adapter.device)
     logits = []
     for start in range(0, len(batch), batch_size):
         block = batch.slice(start, start + batch_size)

@@ -25,7 +25,7 @@ from kc_utils.errors import KcError
 GRAPH = "edge_scores_of_graph"  # key of the metadata
 
 
-def write_scores(path: Path, scores: Mapping[str, Tensor], graph: Graph) -> None:
+def write_scores(path: str | Path, scores: Mapping[str, Tensor], graph: Graph) -> None:
     """Store score matrices [n_forward, n_backward] by name, in their own dtype.
 
     Args:
@@ -36,7 +36,7 @@ def write_scores(path: Path, scores: Mapping[str, Tensor], graph: Graph) -> None
     Raises:
         KcError: a matrix of another shape, or with a score where the graph has no edge.
     """
-    real = torch.from_numpy(graph.real_edges.copy())
+    path, real = Path(path), torch.from_numpy(graph.real_edges.copy())
     vectors = {}
     for name, matrix in scores.items():
         if matrix.shape != real.shape:
@@ -53,7 +53,7 @@ def write_scores(path: Path, scores: Mapping[str, Tensor], graph: Graph) -> None
 
 
 def read_scores(
-    path: Path, graph: Graph | None = None
+    path: str | Path, graph: Graph | None = None
 ) -> dict[str, Float[Tensor, "n_forward n_backward"]]:
     """Score matrices by name, 0 where there is no edge.
 
@@ -71,9 +71,10 @@ def read_scores(
 
 
 def read_scores_with_graph(
-    path: Path,
+    path: str | Path,
 ) -> tuple[dict[str, Float[Tensor, "n_forward n_backward"]], Graph]:
     """Score matrices by name, and the graph they are of; errors as in :func:`read_scores`."""
+    path = Path(path)
     metadata, vectors = _open(path)
     stored = _graph_of(path, metadata)
     real = torch.from_numpy(stored.real_edges.copy())
