@@ -148,7 +148,10 @@ class PairBatch:
         right: Sequence[str],
         wrong: Sequence[str],
     ) -> PairBatch:
-        """Build a batch from prompts and answers as text, which are joined by a blank.
+        """Build a batch from prompts and answers as text, which are joined by one blank.
+
+        A blank at the end of a prompt or in front of an answer is that one. Where the tokenizer
+        keeps it apart from both answers, it belongs to the prompts.
 
         Args:
             tokenizer: of the model.
@@ -162,21 +165,21 @@ class PairBatch:
                 numbers of tokens, whose answers share their first token, or whose answer the
                 tokenizer joins with the end of its prompt.
         """
-        ids, firsts = [], []
+        split: list[list[tuple[list[int], list[int]]]] = []
         for prompts, answers in ((clean, right), (corrupted, wrong)):
             if len(prompts) != len(answers):
                 raise KcError(f"There are {len(prompts)} prompts and {len(answers)} answers.")
-            ids.append([list(tokenizer(text)["input_ids"]) for text in prompts])
-            whole = [f"{text} {answer}" for text, answer in zip(prompts, answers, strict=True)]
-            firsts.append([])
-            for i, (text, known) in enumerate(zip(whole, ids[-1], strict=True)):
-                found = list(tokenizer(text)["input_ids"])
-                if found[: len(known)] != known or len(found) == len(known):
-                    raise KcError(
-                        f"Pair {i}: the tokenizer does not split {text!r} where the answer begins."
-                    )
-                firsts[-1].append(found[len(known)])
-        return cls.from_lists(*ids, *firsts)
+            both = enumerate(zip(prompts, answers, strict=True))
+            split.append([_split(tokenizer, i, *texts) for i, texts in both])
+        if len(split[0]) == len(split[1]):
+            for (one, first), (other, second) in zip(*split, strict=True):
+                while len(first) > 1 and first[0] == second[0] and len(second) > 1:
+                    if tokenizer.decode(first[:1]).strip():
+                        break  # part of both answers, which is an error of the caller
+                    one.append(first.pop(0))
+                    other.append(second.pop(0))
+        prompts = [[prompt for prompt, _ in side] for side in split]
+        return cls.from_lists(*prompts, *([answer[0] for _, answer in side] for side in split))
 
     @classmethod
     def with_answers(
@@ -267,3 +270,17 @@ def _pad(sequences: Sequence[TokenIds]) -> Int[Tensor, "n pos"]:
     for row, ids in zip(padded, sequences, strict=True):
         row[: len(ids)] = torch.tensor([int(i) for i in ids])
     return padded
+
+
+def _split(
+    tokenizer: PreTrainedTokenizerBase, pair: int, prompt: str, answer: str
+) -> tuple[list[int], list[int]]:
+    """Tokens of a prompt, and of the answer behind it and a blank; KcError if one spans both."""
+    prompt = prompt.rstrip(" ")
+    whole = f"{prompt} {answer.lstrip(' ')}"
+    known, found = (list(tokenizer(text)["input_ids"]) for text in (prompt, whole))
+    if found[: len(known)] != known or len(found) == len(known):
+        raise KcError(
+            f"Pair {pair}: the tokenizer does not split {whole!r} where the answer begins."
+        )
+    return known, found[len(known) :]
