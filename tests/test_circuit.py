@@ -37,9 +37,10 @@ from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import circuit_from_names, full_circuit, prune
 from kc_utils.circuits.circuit_run import run_circuit
-from kc_utils.circuits.evaluation import hit
+from kc_utils.circuits.evaluation import BatchEvaluation, hit
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.metrics import rank
+from kc_utils.circuits.recovery import recovery
 from kc_utils.errors import KcError
 
 graphs = st.builds(Graph, st.integers(1, 4), st.integers(1, 4), st.booleans())
@@ -242,6 +243,23 @@ def test_metrics() -> None:
     assert math.isnan(faithfulness(2.0, 1.0, 1.0))
     with pytest.raises(KcError, match="not 0"):
         hit(ranks, 0)
+
+
+def test_a_circuit_of_another_graph_of_the_same_shape_is_refused() -> None:
+    """All edges of a parallel graph are edges of the serial one, where they mean something else."""
+    bridge, batch = boot_bridge(tiny_model("gpt2"), tokenizer()), tiny_batch(2)
+    other = full_circuit(Graph(2, 4, parallel=True))
+    evaluation = BatchEvaluation(bridge, batch)
+    for run in (
+        lambda: evaluate_circuit(bridge, batch, other),
+        lambda: evaluation.results(other),
+        lambda: evaluation.tables(other),
+        lambda: evaluation.f_mib(other),
+        lambda: recovery(evaluation, other),
+    ):
+        with pytest.raises(KcError, match="4 heads, attention and MLP in parallel; the model has"):
+            run()
+    assert evaluate_circuit(bridge, batch, other.edges).logit_diff.shape == (2,), "edges alone"
 
 
 def test_impossible_runs_are_refused() -> None:

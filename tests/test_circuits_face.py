@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tiny_models import GOLDEN
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from kc_utils import circuits
@@ -73,6 +73,56 @@ def test_texts_become_the_pairs_of_their_tokens() -> None:
     expected = PairBatch.from_lists(ids[:1], ids[1:], [right], [wrong])
     for name in ("clean_ids", "corrupted_ids", "last", "right_ids", "wrong_ids"):
         assert getattr(made, name).tolist() == getattr(expected, name).tolist()
+
+
+def blank_tokenizer(words: str, apart: bool) -> PreTrainedTokenizerBase:
+    """Blanks are the beginning of the next word's token, but of a digit's only unless ``apart``."""
+    pattern = Regex("▁[^▁0-9]+|▁|[^▁]" if apart else "▁[^▁]+|▁|[^▁]")
+    vocabulary = ["?", "▁", *words.split(), *(f"▁{word}" for word in words.split())]
+    tokenizer = Tokenizer(models.WordLevel({x: i for i, x in enumerate(vocabulary)}, "?"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(pattern, "isolated")
+    tokenizer.decoder = decoders.Metaspace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?")
+
+
+@pytest.mark.parametrize(("end", "start"), [("", ""), ("", " "), (" ", ""), (" ", " ")])
+def test_a_blank_between_prompt_and_answer_is_one_wherever_it_is_written(
+    end: str, start: str
+) -> None:
+    tokenizer = blank_tokenizer("to France Japan Paris Tokyo", apart=True)
+    texts = [f"to France{end}"], [f"to Japan{end}"], [f"{start}Paris"], [f"{start}Tokyo"]
+    made = PairBatch.from_texts(tokenizer, *texts)
+    tokens = [tokenizer.convert_ids_to_tokens(ids) for ids in (made.clean_ids[0], made.right_ids)]
+    assert tokens == [["▁to", "▁France"], ["▁Paris"]]
+    assert tokenizer.convert_ids_to_tokens(made.wrong_ids) == ["▁Tokyo"]
+
+
+@pytest.mark.parametrize(("end", "start"), [("", ""), ("", " "), (" ", ""), (" ", " ")])
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_blank_that_is_a_token_belongs_to_the_prompts(apart: bool, end: str, start: str) -> None:
+    tokenizer = blank_tokenizer("2 3 5 6 7 + =", apart)
+    texts = [f"2 + 3 ={end}"], [f"2 + 5 ={end}"], [f"{start}5"], [f"{start}7"]
+    made = PairBatch.from_texts(tokenizer, *texts)
+    clean, corrupted, right, wrong = (
+        tokenizer.convert_ids_to_tokens(ids)
+        for ids in (made.clean_ids[0], made.corrupted_ids[0], made.right_ids, made.wrong_ids)
+    )
+    if apart:
+        assert clean == ["▁", "2", "▁+", "▁", "3", "▁=", "▁"]
+        assert corrupted == ["▁", "2", "▁+", "▁", "5", "▁=", "▁"]
+        assert (right, wrong) == (["5"], ["7"])
+    else:
+        assert clean == ["▁2", "▁+", "▁3", "▁="] and corrupted == ["▁2", "▁+", "▁5", "▁="]
+        assert (right, wrong) == (["▁5"], ["▁7"])
+
+
+def test_digits_that_two_answers_begin_with_are_theirs() -> None:
+    tokenizer = blank_tokenizer("1 2 3 8 9 + =", apart=True)
+    with pytest.raises(KcError, match="share their first token"):
+        PairBatch.from_texts(tokenizer, ["9 + 3 ="], ["9 + 2 ="], ["12"], ["11"])
 
 
 @pytest.mark.parametrize(

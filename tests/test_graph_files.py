@@ -150,6 +150,33 @@ def test_a_pt_file_that_is_no_graph_is_named(tmp_path: Path, case: str) -> None:
         read_graph(by_hand_pt(tmp_path, **changes))
 
 
+@pytest.mark.parametrize("content", [b"no archive", b"PK\x03\x04 cut", None])
+def test_why_a_pt_file_cannot_be_read_is_one_plain_sentence(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    path = by_hand_pt(tmp_path, extra=print)
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(KcError) as caught:
+        read_graph(path)
+    message = str(caught.value)
+    assert message.isprintable() and ". " not in message and "weights_only" not in message
+
+
+@pytest.mark.parametrize("name", ["graph.json", "graph.pt"])
+def test_paths_may_be_texts(tmp_path: Path, name: str) -> None:
+    file, path = made(Graph(2, 2)), str(tmp_path / "new" / name)
+    write_graph(path, file)
+    assert torch.equal(read_graph(path).scores, file.scores)
+    with pytest.raises(KcError, match=r"absent\.json is missing"):
+        read_graph("absent.json")
+    with pytest.raises(KcError, match="not 'absent'"):
+        read_graph("absent")
+    assert submission_path("all", "eap", "ioi", "gpt2") == submission_path(
+        Path("all"), "eap", "ioi", "gpt2"
+    )
+
+
 @pytest.mark.parametrize("name", ["graph.json", "graph.pt", "graph.txt"])
 def test_damaged_missing_and_other_files_are_named(tmp_path: Path, name: str) -> None:
     path = tmp_path / name

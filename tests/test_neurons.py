@@ -171,6 +171,17 @@ def test_the_strongest_are_those_of_largest_score_in_their_order() -> None:
         strongest(torch.tensor([torch.nan, 1.0]), 1)
 
 
+def test_tensors_say_what_is_kept_as_arrays_do() -> None:
+    bridge, batch = family_bridge("gpt2"), tiny_batch(2)
+    scores = torch.randn(graph_of(bridge).n_forward, 32, generator=torch.Generator().manual_seed(0))
+    kept = strongest(scores, 90)
+    assert (strongest(scores.clone().requires_grad_(True), 90) == kept).all()
+    result = evaluate_neurons(bridge, batch, torch.from_numpy(kept))
+    assert (result.logit_diff == evaluate_neurons(bridge, batch, kept).logit_diff).all()
+    with pytest.raises(KcError, match="Kept neurons have shape"):
+        evaluate_neurons(bridge, batch, torch.from_numpy(kept[:3]))
+
+
 def test_what_cannot_be_computed_is_refused() -> None:
     bridge, batch = family_bridge("gpt2"), tiny_batch(2)
     graph = graph_of(bridge)

@@ -20,6 +20,8 @@ from transformers import (
     HeliumConfig,
     HeliumForCausalLM,
     LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
     PreTrainedModel,
@@ -130,6 +132,25 @@ def scaled_embedding() -> PreTrainedModel:
     return model
 
 
+def rotated_by_length(kind: str) -> Callable[[], PreTrainedModel]:
+    rope = {"rope_type": kind, "rope_theta": 500.0, "factor": 4.0}
+    if kind == "longrope":
+        rope |= {"short_factor": [1.0] * 5, "long_factor": [2.0] * 5}
+        rope |= {"original_max_position_embeddings": 8}
+    return lambda: family_model("llama3", torch.float32, rope_parameters=rope)
+
+
+def rotated_by_length_in_some_layers() -> PreTrainedModel:
+    default, dynamic = ({"rope_type": x, "rope_theta": 500.0} for x in ("default", "dynamic"))
+    ropes = {"full_attention": dynamic | {"factor": 4.0}, "sliding_attention": default}
+    return family_model("gemma3", torch.float32, rope_parameters=ropes)
+
+
+def without_heads() -> PreTrainedModel:
+    config = MambaConfig(hidden_size=16, num_hidden_layers=1, vocab_size=50, state_size=4)
+    return MambaForCausalLM(config)
+
+
 REFUSED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
     "experts": (experts, "mixture of experts"),
     "shared experts": (shared_experts, "mixture of experts"),
@@ -147,6 +168,10 @@ REFUSED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
         "cannot run Olmo2ForCausalLM in torch.bfloat16",
     ),
     "unknown to TransformerLens": (unknown, "TransformerLens cannot wrap"),
+    "dynamic rope": (rotated_by_length("dynamic"), "'dynamic', with which the length of a run"),
+    "longrope": (rotated_by_length("longrope"), "'longrope', with which the length of a run"),
+    "dynamic rope in some layers": (rotated_by_length_in_some_layers, "rope_type='dynamic'"),
+    "no heads": (without_heads, "MambaForCausalLM names no num_attention_heads"),
     "silent cap": (silent_cap, "other logits"),
     "unknown parameter": (llama_with(sink), "'self_attn.sinks'"),
     "q of something else": (llama_with(another_input), "layer 0 of Llama.* read something else"),
@@ -166,6 +191,13 @@ def test_what_cannot_be_exact_is_refused(what: str) -> None:
     with pytest.raises(KcError, match=words) as caught:
         boot_bridge(model, tokenizer())
     assert str(caught.value).count(". ") == 0, "one sentence"
+
+
+def test_a_model_made_without_gradients_is_refused() -> None:
+    with torch.inference_mode():
+        model = tiny_model("llama")
+        with pytest.raises(KcError, match="has to be made outside"):
+            boot_bridge(model, tokenizer())
 
 
 def test_multipliers_of_one_are_no_mechanism() -> None:

@@ -50,6 +50,14 @@ def test_scores_come_back_bit_by_bit(tmp_path: Path, dtype: torch.dtype, paralle
         assert torch.equal(back[name], matrix)
 
 
+def test_paths_may_be_texts(tmp_path: Path) -> None:
+    path = str(tmp_path / "new" / "scores.safetensors")
+    write_scores(path, {"a": scores_of(GRAPH)}, GRAPH)
+    assert torch.equal(read_scores(path, GRAPH)["a"], scores_of(GRAPH))
+    with pytest.raises(KcError, match="absent is missing"):
+        read_scores("absent")
+
+
 def test_scores_of_gpt2_small_take_less_than_200_kb(tmp_path: Path) -> None:
     graph = Graph(12, 12)
     scores = scores_of(graph)

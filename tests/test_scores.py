@@ -68,3 +68,12 @@ def test_strongest_edges_are_all_of_the_circuit_unless_a_number_is_given() -> No
     assert set(edges["source"] + "->" + edges["target"]) == set(circuit.edge_names)
     assert edges["score"].abs().is_monotonic_decreasing
     assert strongest_edges(found, circuit, 3).equals(edges.head(3))
+
+
+def test_strongest_edges_are_those_of_tensors_with_gradients_and_of_arrays_too() -> None:
+    found = scores()
+    circuit = top_n(found, GRAPH, 20)
+    edges = strongest_edges(found, circuit)
+    assert strongest_edges(found.clone().requires_grad_(True), circuit).equals(edges)
+    assert strongest_edges(found.double().numpy(), circuit).equals(edges)
+    assert len(strongest_edges(found.bfloat16(), circuit)) == circuit.n_edges

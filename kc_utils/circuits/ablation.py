@@ -28,6 +28,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.adapter import Adapter, require_eval
+from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.metrics import AnswerScores, answer_scores
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import Written, record
@@ -84,9 +85,10 @@ def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64
     """Run the clean and the corrupted prompts of ``batch`` plainly, ``batch_size`` pairs at once.
 
     Raises:
-        KcError: a model in training mode.
+        KcError: a model in training mode, or tokens or positions that it does not have.
     """
     adapter = require_eval(bridge)
+    check_ids(adapter, batch)
     batch = batch.to(adapter.device)
     clean, corrupted, written = [], [], []
     width = batch.clean_ids.shape[1]
@@ -112,9 +114,10 @@ def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 
     ``batch_size`` prompts are run at once.
 
     Raises:
-        KcError: a model in training mode.
+        KcError: a model in training mode, or tokens or positions that it does not have.
     """
     adapter = require_eval(bridge)
+    check_ids(adapter, batch)
     batch = batch.to(adapter.device)
     total, count = 0.0, 0
     for start in range(0, len(batch), batch_size):

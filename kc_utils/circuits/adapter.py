@@ -20,7 +20,7 @@ place of z, and weight * c(W_O) in the place of W_O; nothing else changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -31,6 +31,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from kc_utils.circuits.copies import RepeatedRows
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.norms import Norm
 from kc_utils.circuits.soft_cap import soft_cap
@@ -213,9 +214,13 @@ class Adapter:
         return x if self.logit_cap is None else soft_cap(x, self.logit_cap, constant_ratio)
 
 
-def attach(bridge: TransformerBridge, adapter: Adapter) -> None:
-    """Keep ``adapter`` with ``bridge``, outside of its parameters and modules."""
+def attach(
+    bridge: TransformerBridge, adapter: Adapter, copies: Sequence[RepeatedRows] = ()
+) -> None:
+    """Keep ``adapter`` with ``bridge``, outside of its parameters and modules, and the ``copies``
+    that follow a model which may be trained."""
     object.__setattr__(bridge, "kc_adapter", adapter)
+    object.__setattr__(bridge, "kc_copies", tuple(copies))
     # Both are asked for their state before every run, and walking over modules takes its time.
     modules = (*bridge.original_model.modules(), *adapter.model.modules())
     object.__setattr__(bridge, "kc_modules", modules)
@@ -237,6 +242,8 @@ def adapter_of(bridge: TransformerBridge) -> Adapter:
     buffers = (b for m in bridge.kc_modules for b in m._buffers.values() if b is not None)
     if any(b.device != device for b in buffers):
         adapter.model.to(device)  # the bridge was moved: parameters are shared, buffers not
+    for rows in bridge.kc_copies:
+        rows.refresh()
     return adapter
 
 
@@ -259,12 +266,14 @@ def require_eval(bridge: TransformerBridge) -> Adapter:
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """No parameter takes gradients inside; afterwards each is as it was before."""
+    """No parameter takes gradients inside, where others are taken also under ``torch.no_grad``;
+    afterwards each is as it was before."""
     changed = [p for p in model.parameters() if p.requires_grad]
     for parameter in changed:
         parameter.requires_grad_(False)
     try:
-        yield
+        with torch.enable_grad():
+            yield
     finally:
         for parameter in changed:
             parameter.requires_grad_(True)

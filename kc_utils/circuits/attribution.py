@@ -33,7 +33,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -41,9 +43,17 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.adapter import Adapter, bias_of, frozen, require_eval, weight_of
 from kc_utils.circuits.batch_sizes import pairs_per_block, pairs_per_product, steps_per_run
+from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.exact import exact_scores
 from kc_utils.circuits.gradients import Backward, Gradients, Leaf, Loss, run_backward
-from kc_utils.circuits.metrics import Metric, check_batch, check_metric, evaluate_metric
+from kc_utils.circuits.metrics import (
+    Metric,
+    check_batch,
+    check_metric,
+    evaluate_metric,
+    finite,
+    named,
+)
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import Recording, Written, record
 from kc_utils.errors import KcError
@@ -77,11 +87,11 @@ class AttributionSettings:
     """
 
     method: str = "eap-ig"
-    steps: int = 5
+    steps: int | np.integer = 5
     path: str = "1..m"
     metric: str | Metric = "logit_diff"
-    batch_size: int = 64
-    max_bytes: int = 2**31
+    batch_size: int | np.integer = 64
+    max_bytes: int | np.integer = 2**31
 
     def __post_init__(self) -> None:
         for name, allowed in (("method", METHODS), ("path", PATHS)):
@@ -91,8 +101,9 @@ class AttributionSettings:
                 )
         for name in ("steps", "batch_size", "max_bytes"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
                 raise KcError(f"{name}={value!r} is not an integer of at least 1.")
+            object.__setattr__(self, name, int(value))  # NumPy's have few bits and other names
         check_metric(self.metric)
 
     @property
@@ -124,17 +135,21 @@ def attribute(
     A score says how much worse the metric gets when the edge is corrupted, as the mean over pairs:
     an estimate, or the effect itself with the method ``exact``. On the CPU, in float32, or float64
     for a float64 model; exactly 0 where there is no edge. The result does not depend on
-    ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients.
+    ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients, and neither
+    ``torch.no_grad`` nor ``torch.inference_mode`` around the call changes anything.
 
     Raises:
         KcError: a model in training mode, an empty batch, prompts of unequal shape, pairs that the
-            metric cannot tell apart, and a memory bound below what one pair needs.
+            metric cannot tell apart, tokens outside of the vocabulary, prompts longer than a table
+            of positions, a memory bound below what one pair needs, a metric without a gradient
+            (but for ``exact``), and scores that are not finite.
     """
     return scores_of_parts(bridge, batch, settings)[0]
 
 
-def check_pairs(batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
-    """KcError for an empty batch, prompts of unequal shape, or a pair without a contrast."""
+def check_pairs(adapter: Adapter, batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
+    """KcError for an empty batch, prompts of unequal shape, a pair without a contrast, tokens that
+    the model does not have, or a prompt that is too long for it."""
     if len(batch) == 0:
         raise KcError("The batch holds no pair; attribution needs at least 1.")
     if batch.clean_ids.shape != batch.corrupted_ids.shape:
@@ -143,8 +158,10 @@ def check_pairs(batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
             f"{tuple(batch.corrupted_ids.shape)}; they need to be equal."
         )
     check_batch(metric, batch)
+    check_ids(adapter, batch)
 
 
+@torch.inference_mode(False)  # what is made in that mode can never take part in a gradient
 def scores_of_parts(
     bridge: TransformerBridge,
     batch: PairBatch,
@@ -159,10 +176,11 @@ def scores_of_parts(
     if split and settings.method == "exact":
         raise KcError("method='exact' patches an edge at all positions at once.")
     adapter = require_eval(bridge)
-    check_pairs(batch, settings.metric)
+    check_pairs(adapter, batch, settings.metric)
     batch = batch.to(adapter.device)
     if settings.method == "exact":
-        return exact_scores(adapter, batch, settings.metric, settings.batch_size)[None].cpu()
+        exact = exact_scores(adapter, batch, settings.metric, settings.batch_size)
+        return finite(exact[None].cpu(), settings.metric)
     shape = (n_parts, *adapter.graph.real_edges.shape)
     scores = torch.zeros(shape, dtype=adapter.score_dtype, device=adapter.device)
     steps = len(settings.shares_of_clean)
@@ -172,7 +190,7 @@ def scores_of_parts(
             block = batch.slice(start, start + size)
             log.debug("attribution of pairs %d-%d of %d", start, start + len(block), len(batch))
             _Block(adapter, block, settings, split, scores).add()
-    return (scores / (len(batch) * steps)).cpu()
+    return finite((scores / (len(batch) * steps)).cpu(), settings.metric)
 
 
 class _Block:
@@ -278,4 +296,10 @@ def loss_of_read(
     logits = adapter.capped(adapter.unembed(read.flatten(0, 1)), relp).unflatten(0, read.shape[:2])
     if clean_logits is not None:
         clean_logits = clean_logits.repeat(len(read) // len(clean_logits), 1, 1)
-    return -evaluate_metric(metric, logits, batch, clean_logits)
+    values = evaluate_metric(metric, logits, batch, clean_logits)
+    if not values.requires_grad:  # as after .detach(), .item() or .argmax()
+        raise KcError(
+            f"metric={named(metric)} gives numbers without a gradient; they have to depend on the "
+            "logits through differentiable operations of torch."
+        )
+    return -values

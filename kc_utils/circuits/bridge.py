@@ -2,22 +2,24 @@
 
 TransformerLens 4 wraps a model in place. So the bridge gets modules of its own, and the plain model
 stays beside it for the circuit code (:mod:`kc_utils.circuits.adapter`). All of them share the
-parameters of the model that was given: nothing is copied, and training that model changes its
-bridge. Grouped key/value heads are ungrouped first: each query head gets its own copy of its
-group's k and v projection, which leaves the function of the model unchanged and gives every query
-head its own k and v edges. No weight is folded, centred or otherwise processed.
+parameters of the model that was given, so training that model changes its bridge. Grouped key/value
+heads are ungrouped first: each query head gets its own copy of its group's k and v projection,
+which leaves the function of the model unchanged and gives every query head its own k and v edges.
+These copies are the only ones; they follow the model whenever this package is handed the bridge
+(:mod:`kc_utils.circuits.copies`). No weight is folded, centred or otherwise processed.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import (
     AutoModelForCausalLM,
@@ -34,11 +36,16 @@ from kc_utils.circuits.checks import (
     check_logits,
     check_logits_of,
 )
+from kc_utils.circuits.copies import RepeatedRows
 from kc_utils.errors import KcError
 from kc_utils.kernels import causal_attention
 from kc_utils.kernels.activation import use_sigmoid_gelu
 
+#: Makes the parameter of all query heads out of that of the KV heads.
+Repeat = Callable[[nn.Parameter], nn.Parameter]
 
+
+@torch.inference_mode(False)  # the copies of grouped heads are needed in gradients
 def boot_bridge(
     model: PreTrainedModel | str | Path, tokenizer: PreTrainedTokenizerBase | None = None
 ) -> TransformerBridge:
@@ -55,12 +62,14 @@ def boot_bridge(
         finds its modules, :func:`~kc_utils.circuits.adapter.graph_of` its graph.
 
     Raises:
-        KcError: a folder that cannot be loaded; encoder-decoders and mixtures of experts; a
-            wrapped model whose logits differ from the model's own by more than 1e-4 of the largest
-            logit; a residual stream that is not the sum of embedding, heads and MLPs, or that is
-            read otherwise than through a normalisation.
+        KcError: a folder that cannot be loaded; a model made in ``torch.inference_mode``;
+            encoder-decoders, mixtures of experts, models without heads; rotary positions that
+            depend on the length of a run; a wrapped model whose logits differ from the model's own
+            by more than 1e-4 of the largest logit; a residual stream that is not the sum of
+            embedding, heads and MLPs, or that is read otherwise than through a normalisation.
     """
-    if not isinstance(model, PreTrainedModel):
+    given = isinstance(model, PreTrainedModel)
+    if not given:
         model, tokenizer = _load(Path(model))
     check_kind(model)
     was_training = model.training
@@ -69,7 +78,7 @@ def boot_bridge(
         ids = probe_ids(model)
         with torch.no_grad():
             expected = model(input_ids=ids, use_cache=False).logits
-        plain = ungroup(model)
+        plain, copies = _ungrouped(model)
         bridge = _wrap(plain, tokenizer)
     finally:
         model.train(was_training)
@@ -83,7 +92,8 @@ def boot_bridge(
     check_logits(model, wrapped, expected)
     check_logits_of(adapter, ids, expected)
     check_decomposition(adapter, ids)
-    attach(bridge, adapter)
+    # nobody can train a model that was loaded here, and it need not stay in memory
+    attach(bridge, adapter, copies if given else ())
     return bridge
 
 
@@ -150,11 +160,16 @@ def ungroup(model: PreTrainedModel) -> PreTrainedModel:
     projections have weights of their own, where heads are grouped, and a normalisation of the k of
     all heads together, whose mean square is the same over the copies.
     """
-    clone = with_shared_parameters(model)
+    return _ungrouped(model)[0]
+
+
+def _ungrouped(model: PreTrainedModel) -> tuple[PreTrainedModel, list[RepeatedRows]]:
+    """:func:`ungroup`, and the copies that were made for it."""
+    clone, copies = with_shared_parameters(model), []
     heads = clone.config.num_attention_heads
     kv_heads = getattr(clone.config, "num_key_value_heads", None) or heads
     if kv_heads == heads:
-        return clone
+        return clone, copies
     times = heads // kv_heads
     attentions = [m for m in clone.modules() if hasattr(m, "num_key_value_groups")]
     for attention in attentions:
@@ -163,27 +178,28 @@ def ungroup(model: PreTrainedModel) -> PreTrainedModel:
                 f"{type(attention).__name__} has {kv_heads} key/value heads for {heads} query "
                 "heads but no separate k_proj and v_proj, so its heads cannot be ungrouped."
             )
-        attention.k_proj = _repeat_heads(attention.k_proj, kv_heads, times)
-        attention.v_proj = _repeat_heads(attention.v_proj, kv_heads, times)
-        _repeat_k_norm(attention, kv_heads, times)
+        repeat = partial(_repeat, copies, kv_heads, times)
+        attention.k_proj = _repeat_heads(attention.k_proj, times, repeat)
+        attention.v_proj = _repeat_heads(attention.v_proj, times, repeat)
+        _repeat_k_norm(attention, kv_heads, times, repeat)
         attention.num_key_value_groups = 1
         if hasattr(attention, "num_key_value_heads"):
             attention.num_key_value_heads = heads
     clone.config.num_key_value_heads = heads
-    return clone
+    return clone, copies
 
 
-def _repeat_heads(linear: nn.Linear, kv_heads: int, times: int) -> nn.Linear:
+def _repeat_heads(linear: nn.Linear, times: int, repeat: Repeat) -> nn.Linear:
     repeated = nn.Linear(
         linear.in_features, linear.out_features * times, bias=linear.bias is not None, device="meta"
     )
-    repeated.weight = _repeat(linear.weight, kv_heads, times)
+    repeated.weight = repeat(linear.weight)
     if linear.bias is not None:
-        repeated.bias = _repeat(linear.bias, kv_heads, times)
+        repeated.bias = repeat(linear.bias)
     return repeated
 
 
-def _repeat_k_norm(attention: nn.Module, kv_heads: int, times: int) -> None:
+def _repeat_k_norm(attention: nn.Module, kv_heads: int, times: int, repeat: Repeat) -> None:
     """Let a normalisation of the k of all heads together take in the copies."""
     norms = {}
     for x in "qk":
@@ -197,12 +213,14 @@ def _repeat_k_norm(attention: nn.Module, kv_heads: int, times: int) -> None:
         return  # each head on its own, all with the same weights
     if sizes != [(d_head * kv_heads * times,), (d_head * kv_heads,)]:
         raise KcError(f"{type(attention).__name__} normalises its grouped k in an unknown way.")
-    norms["k"].weight = _repeat(norms["k"].weight, kv_heads, times)
+    norms["k"].weight = repeat(norms["k"].weight)
 
 
-def _repeat(rows: Tensor, kv_heads: int, times: int) -> nn.Parameter:
-    blocks = rows.detach().unflatten(0, (kv_heads, -1)).repeat_interleave(times, dim=0)
-    return nn.Parameter(blocks.flatten(0, 1), requires_grad=rows.requires_grad)
+def _repeat(
+    copies: list[RepeatedRows], kv_heads: int, times: int, rows: nn.Parameter
+) -> nn.Parameter:
+    copies.append(RepeatedRows(rows, kv_heads, times))
+    return copies[-1].copy
 
 
 def probe_ids(model: PreTrainedModel) -> Int[Tensor, "batch pos"]:

@@ -3,7 +3,8 @@
 What a family adds without saying so (a multiplier, a gate, a cap, another order of its parts) would
 make scores wrong and not fail. So before anything is scored, every residual stream has to be the
 sum of what was written before, every reader has to read that stream through its normalisation, and
-the logits have to be those of the model, also where they are large enough to meet a cap.
+the logits have to be those of the model, also where they are large enough to meet a cap. And before
+a batch is run, its tokens have to be those of the model.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from kc_utils.circuits.adapter import Adapter
+from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import Recording
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
@@ -23,12 +25,19 @@ from kc_utils.kernels.hooks import Hooks
 TOLERANCE = 1e-4  # largest error of what is compared, over the largest number there
 LOOSE = 0.05  # the same in float16 and bfloat16
 LOUD = 1e3  # largest logit of the run that looks for caps
+MOVING_ROPE = ("dynamic", "longrope")  # rope types that depend on the longest prompt of a run
 LARGEST = 1e4  # largest hidden state there: float16 ends at 65504
 
 
 def check_kind(model: PreTrainedModel) -> None:
-    """KcError for an encoder-decoder, a mixture of experts, and more than a language model."""
+    """KcError for an encoder-decoder, a mixture of experts, more than a language model, no heads,
+    positions that depend on the length of a run, and parameters that no gradient can pass."""
     name, config = type(model).__name__, model.config
+    if any(p.is_inference() for p in model.parameters()):
+        raise KcError(
+            f"{name} was made in torch.inference_mode, whose tensors take part in no gradient; "
+            "it has to be made outside of that mode."
+        )
     if getattr(config, "is_encoder_decoder", False):
         raise KcError(f"{name} is an encoder-decoder; circuits are those of decoders only.")
     if config.get_text_config() is not config:
@@ -36,6 +45,24 @@ def check_kind(model: PreTrainedModel) -> None:
     modules = ((name, type(m).__name__.lower()) for name, m in model.named_modules())
     if any("expert" in path.lower() or "expert" in kind or "moe" in kind for path, kind in modules):
         raise KcError(f"{name} is a mixture of experts, which has no graph of heads and MLPs.")
+    if not hasattr(config, "num_attention_heads"):
+        raise KcError(
+            f"The configuration of {name} names no num_attention_heads; without attention heads "
+            "there is no graph of heads and MLPs."
+        )
+    if kinds := [kind for kind in _rope_types(config) if any(x in kind for x in MOVING_ROPE)]:
+        raise KcError(
+            f"{name} has rope_type={kinds[0]!r}, with which the length of a run changes how "
+            "positions are rotated, so one pair's scores would depend on the others in its run; "
+            "allowed are types of one rotation for all lengths, such as 'default' or 'yarn'."
+        )
+
+
+def _rope_types(config: PreTrainedConfig) -> list[str]:
+    """Names of the rotations of positions: one for all layers, or one per kind of layer."""
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    tables = [x for x in (rope, *rope.values()) if isinstance(x, dict)]
+    return [str(x.get("rope_type", x.get("type", "default"))) for x in tables]
 
 
 @torch.no_grad()
@@ -115,6 +142,42 @@ def check_logits_of(
     every = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
     check_logits(adapter.model, adapter.logits(hidden[0], every), expected)
     check_logits(adapter.model, adapter.logits(hidden[1], every), large)
+
+
+def check_ids(adapter: Adapter, batch: PairBatch) -> None:
+    """KcError for a pair with a token outside of the vocabulary, or more tokens than a table of
+    positions has."""
+    n_read, n_predicted = len(adapter.embed.weight), len(adapter.unembed.weight)
+    whole = batch.answer_ids is not None  # a row then has one answer, and -1 where it is shorter
+    bounds = {
+        "clean prompt": (batch.clean_ids, 0, n_read),
+        "corrupted prompt": (batch.corrupted_ids, 0, n_read),
+        "right answer": (batch.right_ids, 0, n_predicted),
+        "wrong answer": (batch.wrong_ids, -1 if whole else 0, n_predicted),
+        "answer": (batch.answer_ids, -1, n_predicted),
+    }
+    for name, (ids, low, high) in bounds.items():
+        if ids is not None and (outside := (ids < low) | (ids >= high)).any():
+            pair = int(outside.reshape(len(ids), -1).any(1).nonzero()[0])
+            raise KcError(
+                f"Pair {pair}: the {name} has token {int(ids[outside][0])}; the vocabulary of "
+                f"{type(adapter.model).__name__} has the tokens 0 to {high - 1}."
+            )
+    n_positions = _n_positions(adapter)
+    too_long = (batch.last >= n_positions).nonzero().flatten().tolist() if n_positions else ()
+    if too_long:
+        raise KcError(
+            f"Pair {too_long[0]}: the prompt has {int(batch.last[too_long[0]]) + 1} tokens; "
+            f"{type(adapter.model).__name__} has {n_positions} positions."
+        )
+
+
+def _n_positions(adapter: Adapter) -> int | None:
+    """Length of the table of positions; None where they are computed, for any length."""
+    tables = (m for m in adapter.model.modules() if isinstance(m, nn.Embedding))
+    if all(table is adapter.embed for table in tables):
+        return None
+    return getattr(adapter.model.config, "max_position_embeddings", None)
 
 
 def check_logits(model: PreTrainedModel, actual: Tensor, expected: Tensor) -> None:

@@ -13,7 +13,6 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -136,7 +135,7 @@ def strongest_first(
 
     KcError if the shape is not the graph's, or if a score is not a finite number.
     """
-    values = scores.detach().cpu().numpy() if isinstance(scores, torch.Tensor) else scores
+    values = as_array(scores)
     if values.shape != graph.real_edges.shape:
         raise KcError(
             f"Scores have shape {tuple(values.shape)}, the graph needs {graph.real_edges.shape}."
@@ -147,6 +146,13 @@ def strongest_first(
         raise KcError(f"{int((~np.isfinite(strength)).sum())} edge scores are not finite numbers.")
     strength = np.abs(strength) if absolute else strength
     return real[np.argsort(-strength, kind="stable")]
+
+
+def as_array(
+    values: Float[Tensor, "*shape"] | Float[np.ndarray, "*shape"],
+) -> Float[np.ndarray, "*shape"]:
+    """Scores as an array, also of a tensor that takes gradients or lies on another device."""
+    return values.detach().cpu().double().numpy() if isinstance(values, Tensor) else values
 
 
 def circuit_from_edges(
@@ -205,7 +211,9 @@ def prune(
 
 
 def strongest_edges(
-    scores: Float[Tensor, "n_forward n_backward"], circuit: Circuit, n: int | None = None
+    scores: Float[Tensor, "n_forward n_backward"] | Float[np.ndarray, "n_forward n_backward"],
+    circuit: Circuit,
+    n: int | None = None,
 ) -> pd.DataFrame:
     """The circuit's edges by falling absolute score: all, or the first ``n``.
 
@@ -213,7 +221,7 @@ def strongest_edges(
     """
     table = circuit.table()
     rows, columns = circuit.edges.nonzero()
-    table["score"] = scores.numpy()[rows, columns].astype(float)
+    table["score"] = as_array(scores)[rows, columns].astype(float)
     order = table["score"].abs().sort_values(ascending=False, kind="stable").index[:n]
     table = table.loc[order].rename(columns={"writer": "source", "reader": "target"})
     return table[["source", "target", "score"]].reset_index(drop=True)

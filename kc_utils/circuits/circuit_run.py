@@ -32,6 +32,7 @@ from kc_utils.circuits.ablation import (
     check_ablations,
 )
 from kc_utils.circuits.adapter import Adapter, require_eval, zero_input
+from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.norms import Norm
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import write_heads
@@ -73,6 +74,7 @@ def run_ablations(
     small: a small model takes longer to be called than to compute."""
     adapter = require_eval(bridge)
     check_ablations(ablations, means, refs, batch)
+    check_ids(adapter, batch)
     adapter.graph.check_edges(edges)
     batch = batch.to(adapter.device)
     logits: dict[str, list[Tensor]] = {ablation: [] for ablation in ablations}

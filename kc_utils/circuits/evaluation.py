@@ -29,6 +29,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.ablation import ABLATIONS, MeanOutputs, References, references
+from kc_utils.circuits.adapter import graph_of
 from kc_utils.circuits.circuit import Circuit
 from kc_utils.circuits.circuit_run import run_ablations
 from kc_utils.circuits.metrics import (
@@ -131,8 +132,9 @@ def evaluate_circuit(
 
     Raises:
         KcError: a model in training mode, an unknown ablation or metric, missing means, edges of
-            another graph, references of another batch, pairs whose answers the metric does not
-            know, and a function that does not give one number per pair.
+            another graph, references of another batch, tokens or positions that the model lacks,
+            pairs whose answers the metric does not know, and a function that does not give one
+            number per pair.
     """
     evaluation = BatchEvaluation(bridge, batch, means, batch_size, refs, metric)
     return evaluation.result(circuit, ablation)
@@ -198,7 +200,7 @@ class BatchEvaluation:
         self, circuit: Edges, ablations: Sequence[str] = ABLATIONS
     ) -> dict[str, EvaluationResult]:
         """The same under several ablations, sooner than one after the other."""
-        edges = _edges(circuit)
+        edges = self.edges_of(circuit)
         digest = blake2b(edges.tobytes(), digest_size=16).digest()
         if missing := [a for a in ablations if (a, digest) not in self._results]:
             logits = run_ablations(
@@ -219,7 +221,7 @@ class BatchEvaluation:
         """
         if ablation == "corrupted":
             return self.result(circuit, ablation).corrupted_logit_diff
-        return self.result(np.zeros_like(_edges(circuit)), ablation).logit_diff
+        return self.result(np.zeros_like(self.edges_of(circuit)), ablation).logit_diff
 
     def f_mib(self, circuit: Edges, ablation: str = "corrupted") -> float:
         """Faithfulness as MIB takes it: 0 is the circuit without edges under the same ablation.
@@ -242,7 +244,7 @@ class BatchEvaluation:
         Columns: pair (position in the batch), ablation, n_edges, logit_diff, rank (1 = best; ties
         count as half), clean_logit_diff, clean_rank, corrupted_logit_diff, empty_logit_diff.
         """
-        result, edges = self.result(circuit, ablation), _edges(circuit)
+        result, edges = self.result(circuit, ablation), self.edges_of(circuit)
         return pd.DataFrame(
             {
                 "pair": np.arange(len(self.batch)),
@@ -262,6 +264,10 @@ class BatchEvaluation:
         self.results(circuit, ablations)
         return pd.concat([self.table(circuit, a) for a in ablations], ignore_index=True)
 
-
-def _edges(circuit: Edges) -> Bool[np.ndarray, "n_forward n_backward"]:
-    return circuit.edges if isinstance(circuit, Circuit) else circuit
+    def edges_of(self, circuit: Edges) -> Bool[np.ndarray, "n_forward n_backward"]:
+        """The edges; KcError for a circuit of another graph, which may have the same shape."""
+        if not isinstance(circuit, Circuit):
+            return circuit
+        if circuit.graph != (own := graph_of(self.bridge)):
+            raise KcError(f"The circuit is of {circuit.graph.words}; the model has {own.words}.")
+        return circuit.edges

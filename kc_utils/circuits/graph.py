@@ -85,6 +85,12 @@ class Graph:
         """Number of writers that the MLP of ``layer`` reads from: always the first rows."""
         return self.before_attention(layer) if self.parallel else self.heads(layer).stop
 
+    @property
+    def words(self) -> str:
+        """What kind of graph it is, for messages."""
+        kind = ", attention and MLP in parallel" if self.parallel else ""
+        return f"a graph of {self.n_layers} layers and {self.n_heads} heads{kind}"
+
     @cached_property
     def rows(self) -> tuple[str, ...]:
         """Names of the writers."""

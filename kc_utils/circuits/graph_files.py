@@ -58,13 +58,13 @@ class GraphFile:
         return self.circuit.graph
 
 
-def write_graph(path: Path, file: GraphFile) -> None:
+def write_graph(path: str | Path, file: GraphFile) -> None:
     """Write ``file`` as the published library does, as JSON or as ``.pt`` by the name of ``path``.
 
     Raises:
         KcError: the name ends otherwise, or the scores are not finite numbers of this graph.
     """
-    _check_suffix(path)
+    path = _checked(path)
     graph, scores = file.graph, file.scores.detach().cpu()
     if scores.shape != graph.real_edges.shape:
         raise KcError(
@@ -91,14 +91,14 @@ def write_graph(path: Path, file: GraphFile) -> None:
         )
 
 
-def read_graph(path: Path) -> GraphFile:
+def read_graph(path: str | Path) -> GraphFile:
     """Read a graph that the published library, or :func:`write_graph`, wrote.
 
     Raises:
         KcError: the file is missing, damaged, holds something else, or a graph whose names, shape
             or scores are not those of a decoder-only transformer.
     """
-    _check_suffix(path)
+    path = _checked(path)
     if not path.is_file():
         raise KcError(f"{path} is missing.")
     content = _load_pt(path) if path.suffix == ".pt" else _load_json(path)
@@ -108,7 +108,7 @@ def read_graph(path: Path) -> GraphFile:
         raise KcError(f"{path} holds no graph of the published library: {error}") from None
 
 
-def submission_path(folder: Path, method: str, task: str, model: str,
+def submission_path(folder: str | Path, method: str, task: str, model: str,
                     ablation: str = "patching", level: str = "edge") -> Path:  # fmt: skip
     """Where the circuit track of MIB looks for the importances of one task and model.
 
@@ -126,7 +126,7 @@ def submission_path(folder: Path, method: str, task: str, model: str,
     for name in (method, model, ablation, level):
         if not name or set(name) & set("/\\\0") or name.startswith("."):
             raise KcError(f"{shown(name)} cannot be part of a file name.")
-    return folder / f"{method}_{ablation}_{level}" / f"{task}_{model}" / "importances.json"
+    return Path(folder) / f"{method}_{ablation}_{level}" / f"{task}_{model}" / "importances.json"
 
 
 def network(circuit: Circuit, scores: Float[Tensor, "n_forward n_backward"]) -> nx.MultiDiGraph:
@@ -153,9 +153,11 @@ def network(circuit: Circuit, scores: Float[Tensor, "n_forward n_backward"]) -> 
     return drawn
 
 
-def _check_suffix(path: Path) -> None:
+def _checked(path: str | Path) -> Path:
+    path = Path(path)
     if path.suffix not in SUFFIXES:
         raise KcError(f"A graph file ends in {' or '.join(SUFFIXES)}, not {shown(path.name)}.")
+    return path
 
 
 def _as_json(file: GraphFile, cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,7 +187,8 @@ def _load_pt(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or ["it cannot be read"])[0].rstrip(".")
+        # what follows the first sentence advises, in colours, to load the file without this check
+        reason = (str(error).splitlines() or ["it cannot be read"])[0].split(". ")[0].rstrip(".")
         raise KcError(f"{path} is damaged, or holds more than tensors: {reason}.") from None
     return _mapping(content, str(path))
 

@@ -105,6 +105,21 @@ def evaluate_metric(
     return logit_diff(values, batch.right_ids, batch.wrong_ids)
 
 
+def finite(scores: Float[Tensor, "*shape"], metric: str | Metric) -> Float[Tensor, "*shape"]:
+    """``scores``; KcError if one of them is not a finite number."""
+    if wrong := int((~torch.isfinite(scores)).sum()):
+        raise KcError(
+            f"{wrong} of {scores.numel()} scores are not finite numbers; metric={named(metric)} "
+            "and its gradient have to be finite for every pair, in the model's dtype."
+        )
+    return scores
+
+
+def named(metric: str | Metric) -> str:
+    """The name of a metric, or of a function, for messages."""
+    return repr(metric if isinstance(metric, str) else getattr(metric, "__name__", metric))
+
+
 def logit_diff(
     logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"], wrong: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:

@@ -36,11 +36,12 @@ from kc_utils.circuits.attribution import (
     output_of,
 )
 from kc_utils.circuits.batch_sizes import pairs_per_block
-from kc_utils.circuits.circuit import Circuit, circuit_from_edges
+from kc_utils.circuits.checks import check_ids
+from kc_utils.circuits.circuit import Circuit, as_array, circuit_from_edges
 from kc_utils.circuits.evaluation import EvaluationResult
 from kc_utils.circuits.gradients import Leaf, Loss, give
 from kc_utils.circuits.graph import Graph
-from kc_utils.circuits.metrics import answer_scores
+from kc_utils.circuits.metrics import answer_scores, finite
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.relp import apply_relp_rules
 from kc_utils.circuits.written import Written, record, write_heads
@@ -48,6 +49,7 @@ from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 
 
+@torch.inference_mode(False)  # as for edges
 def attribute_neurons(
     bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings
 ) -> Float[Tensor, "n_forward d_model"]:
@@ -61,7 +63,7 @@ def attribute_neurons(
     if settings.method == "exact":
         raise KcError("method='exact' patches edges; nodes and neurons have no such scores.")
     adapter = require_eval(bridge)
-    check_pairs(batch, settings.metric)
+    check_pairs(adapter, batch, settings.metric)
     batch = batch.to(adapter.device)
     width = adapter.model.config.hidden_size
     shape = (adapter.graph.n_forward, width)
@@ -70,7 +72,8 @@ def attribute_neurons(
     with frozen(adapter.model):
         for start in range(0, len(batch), size):
             _add_block(adapter, batch.slice(start, start + size), settings, scores)
-    return (scores / (len(batch) * len(settings.shares_of_clean))).cpu()
+    scores /= len(batch) * len(settings.shares_of_clean)
+    return finite(scores.cpu(), settings.metric)
 
 
 def attribute_nodes(
@@ -104,7 +107,7 @@ def strongest(
     Raises:
         KcError: there are not so many, or a score is not a finite number.
     """
-    values = np.abs(scores.numpy() if isinstance(scores, Tensor) else scores).ravel()
+    values = np.abs(as_array(scores)).ravel()
     if not 0 <= n <= values.size:
         raise KcError(f"n={n} were asked for; there are {values.size}.")
     if not np.isfinite(values).all():
@@ -117,7 +120,7 @@ def strongest(
 def evaluate_neurons(
     bridge: TransformerBridge,
     batch: PairBatch,
-    kept: Bool[np.ndarray, "n_forward d_model"],
+    kept: Bool[np.ndarray, "n_forward d_model"] | Bool[Tensor, "n_forward d_model"],
     ablation: str = "corrupted",
     means: MeanOutputs | None = None,
     batch_size: int = 64,
@@ -129,16 +132,20 @@ def evaluate_neurons(
     :func:`kc_utils.circuits.evaluation.evaluate_circuit`.
 
     Raises:
-        KcError: neurons of another shape; otherwise as ``evaluate_circuit``.
+        KcError: neurons of another shape or dtype; otherwise as ``evaluate_circuit``.
     """
     adapter = require_eval(bridge)
     shape = (adapter.graph.n_forward, adapter.model.config.hidden_size)
-    if kept.shape != shape:
-        raise KcError(f"Kept neurons have shape {kept.shape}; the model needs {shape}.")
+    mask = torch.as_tensor(kept, device=adapter.device)
+    if tuple(mask.shape) != shape or mask.dtype != torch.bool:
+        raise KcError(
+            f"Kept neurons have shape {tuple(mask.shape)} and {mask.dtype}; the model needs "
+            f"{shape} and torch.bool."
+        )
     check_ablations((ablation,), means, refs, batch)
+    check_ids(adapter, batch)
     refs = references(bridge, batch, batch_size) if refs is None else refs.of_answers(batch)
     batch = batch.to(adapter.device)
-    mask = torch.from_numpy(kept).to(adapter.device)
     logits = []
     for start in range(0, len(batch), batch_size):
         block = batch.slice(start, start + batch_size)

@@ -35,7 +35,7 @@ class PairBatch:
         corrupted_ids: the same of the corrupted prompts.
         last: position of the last real token.
         right_ids: first token of the answer to the clean prompt.
-        wrong_ids: first token of the answer to the corrupted prompt.
+        wrong_ids: first token of the answer to the corrupted prompt; -1 with whole answers.
         subject_start: where the subject's tokens start; 0 if unknown.
         subject_stop: where they end, half open; 0 if unknown.
         answer_ids: tokens that should be predicted at the last k positions, -1 where an answer is
@@ -57,8 +57,10 @@ class PairBatch:
         return len(self.last)
 
     def to(self, device: torch.device | str) -> PairBatch:
-        """The same pairs on ``device``."""
-        return PairBatch(**{name: x.to(device) for name, x in self._tensors().items()})
+        """The same pairs on ``device``, fit for gradients wherever they were made."""
+        moved = {name: x.to(device) for name, x in self._tensors().items()}
+        # autograd keeps no tensor that was made in torch.inference_mode
+        return PairBatch(**{n: x.clone() if x.is_inference() else x for n, x in moved.items()})
 
     @property
     def read_at(self) -> Int[Tensor, "n k"]:
@@ -107,7 +109,8 @@ class PairBatch:
 
         Raises:
             KcError: columns of unequal length or of none; names the first pair whose prompts differ
-                in length or hold no token, or whose answers share their first token.
+                in length or hold no token, that has a negative token, or whose answers share their
+                first token.
         """
         columns = (clean, corrupted, right, wrong)
         if len({len(column) for column in columns}) != 1 or len(clean) == 0:
@@ -121,6 +124,8 @@ class PairBatch:
                     f"Pair {i}: the clean prompt has {len(a)} tokens and the corrupted one has "
                     f"{len(b)}; both need the same length of at least 1."
                 )
+            if (lowest := min(int(i) for i in (*a, *b, r, w))) < 0:
+                raise KcError(f"Pair {i}: token {lowest} is negative; ids count from 0.")
             if r == w:
                 raise KcError(f"Pair {i}: right and wrong answer share their first token {r}.")
         zeros = [0] * len(clean)
@@ -143,7 +148,10 @@ class PairBatch:
         right: Sequence[str],
         wrong: Sequence[str],
     ) -> PairBatch:
-        """Build a batch from prompts and answers as text, which are joined by a blank.
+        """Build a batch from prompts and answers as text, which are joined by one blank.
+
+        A blank at the end of a prompt or in front of an answer is that one. Where the tokenizer
+        keeps it apart from both answers, it belongs to the prompts.
 
         Args:
             tokenizer: of the model.
@@ -157,21 +165,21 @@ class PairBatch:
                 numbers of tokens, whose answers share their first token, or whose answer the
                 tokenizer joins with the end of its prompt.
         """
-        ids, firsts = [], []
+        split: list[list[tuple[list[int], list[int]]]] = []
         for prompts, answers in ((clean, right), (corrupted, wrong)):
             if len(prompts) != len(answers):
                 raise KcError(f"There are {len(prompts)} prompts and {len(answers)} answers.")
-            ids.append([list(tokenizer(text)["input_ids"]) for text in prompts])
-            whole = [f"{text} {answer}" for text, answer in zip(prompts, answers, strict=True)]
-            firsts.append([])
-            for i, (text, known) in enumerate(zip(whole, ids[-1], strict=True)):
-                found = list(tokenizer(text)["input_ids"])
-                if found[: len(known)] != known or len(found) == len(known):
-                    raise KcError(
-                        f"Pair {i}: the tokenizer does not split {text!r} where the answer begins."
-                    )
-                firsts[-1].append(found[len(known)])
-        return cls.from_lists(*ids, *firsts)
+            both = enumerate(zip(prompts, answers, strict=True))
+            split.append([_split(tokenizer, i, *texts) for i, texts in both])
+        if len(split[0]) == len(split[1]):
+            for (one, first), (other, second) in zip(*split, strict=True):
+                while len(first) > 1 and first[0] == second[0] and len(second) > 1:
+                    if tokenizer.decode(first[:1]).strip():
+                        break  # part of both answers, which is an error of the caller
+                    one.append(first.pop(0))
+                    other.append(second.pop(0))
+        prompts = [[prompt for prompt, _ in side] for side in split]
+        return cls.from_lists(*prompts, *([answer[0] for _, answer in side] for side in split))
 
     @classmethod
     def with_answers(
@@ -199,7 +207,7 @@ class PairBatch:
 
         Raises:
             KcError: lists of unequal length; names the first pair whose prompts differ in length,
-                with an answer of no token, or with two equal answers.
+                with an answer of no token, two equal answers, or a negative token.
         """
         n = len(clean)
         answers = [list(a) for a in (*right, *(wrong or ()))]
@@ -212,6 +220,8 @@ class PairBatch:
         for i, answer in zip(rows, answers, strict=True):
             if not answer:
                 raise KcError(f"Pair {i}: an answer has no token.")
+            if min(answer) < 0:
+                raise KcError(f"Pair {i}: token {min(answer)} is negative; ids count from 0.")
         for i in range(n if wrong is not None else 0):
             if answers[i] == answers[n + i]:
                 raise KcError(f"Pair {i}: right and wrong answer are the same, {answers[i]}.")
@@ -221,13 +231,18 @@ class PairBatch:
             [[*clean[i], *answer[:-1]] for i, answer in zip(rows, answers, strict=True)],
             [[*corrupted[i], *answer[:-1]] for i, answer in zip(rows, answers, strict=True)],
             firsts,
-            [-1] * len(rows),
+            [first + 1 for first in firsts],  # any other token: a row has one answer here
             None if subject_start is None else [subject_start[i] for i in rows],
             None if subject_stop is None else [subject_stop[i] for i in rows],
         )
         padded = [[-1] * (longest - len(answer)) + answer for answer in answers]
         signs = [1.0] * len(rows) if wrong is None else [2.0] * n + [-2.0] * n
-        return replace(batch, answer_ids=torch.tensor(padded), weight=torch.tensor(signs))
+        return replace(
+            batch,
+            wrong_ids=torch.full_like(batch.right_ids, -1),
+            answer_ids=torch.tensor(padded),
+            weight=torch.tensor(signs),
+        )
 
     @classmethod
     def from_frame(cls, pairs: pd.DataFrame) -> PairBatch:
@@ -255,3 +270,17 @@ def _pad(sequences: Sequence[TokenIds]) -> Int[Tensor, "n pos"]:
     for row, ids in zip(padded, sequences, strict=True):
         row[: len(ids)] = torch.tensor([int(i) for i in ids])
     return padded
+
+
+def _split(
+    tokenizer: PreTrainedTokenizerBase, pair: int, prompt: str, answer: str
+) -> tuple[list[int], list[int]]:
+    """Tokens of a prompt, and of the answer behind it and a blank; KcError if one spans both."""
+    prompt = prompt.rstrip(" ")
+    whole = f"{prompt} {answer.lstrip(' ')}"
+    known, found = (list(tokenizer(text)["input_ids"]) for text in (prompt, whole))
+    if found[: len(known)] != known or len(found) == len(known):
+        raise KcError(
+            f"Pair {pair}: the tokenizer does not split {whole!r} where the answer begins."
+        )
+    return known, found[len(known) :]

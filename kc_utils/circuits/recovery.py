@@ -77,6 +77,7 @@ def recovery(
     Raises:
         KcError: as :func:`kc_utils.circuits.evaluation.evaluate_circuit`.
     """
+    evaluation.edges_of(circuit)  # of this model's graph, or refused
     tables = []
     for reader_class in READER_CLASSES:
         edges = class_edges(circuit.graph, reader_class)

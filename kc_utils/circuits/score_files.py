@@ -25,7 +25,7 @@ from kc_utils.errors import KcError
 GRAPH = "edge_scores_of_graph"  # key of the metadata
 
 
-def write_scores(path: Path, scores: Mapping[str, Tensor], graph: Graph) -> None:
+def write_scores(path: str | Path, scores: Mapping[str, Tensor], graph: Graph) -> None:
     """Store score matrices [n_forward, n_backward] by name, in their own dtype.
 
     Args:
@@ -36,7 +36,7 @@ def write_scores(path: Path, scores: Mapping[str, Tensor], graph: Graph) -> None
     Raises:
         KcError: a matrix of another shape, or with a score where the graph has no edge.
     """
-    real = torch.from_numpy(graph.real_edges.copy())
+    path, real = Path(path), torch.from_numpy(graph.real_edges.copy())
     vectors = {}
     for name, matrix in scores.items():
         if matrix.shape != real.shape:
@@ -53,7 +53,7 @@ def write_scores(path: Path, scores: Mapping[str, Tensor], graph: Graph) -> None
 
 
 def read_scores(
-    path: Path, graph: Graph | None = None
+    path: str | Path, graph: Graph | None = None
 ) -> dict[str, Float[Tensor, "n_forward n_backward"]]:
     """Score matrices by name, 0 where there is no edge.
 
@@ -66,14 +66,15 @@ def read_scores(
     """
     scores, stored = read_scores_with_graph(path)
     if graph is not None and stored != graph:
-        raise KcError(f"{path} holds scores of {_words(stored)}, not of {_words(graph)}.")
+        raise KcError(f"{path} holds scores of {stored.words}, not of {graph.words}.")
     return scores
 
 
 def read_scores_with_graph(
-    path: Path,
+    path: str | Path,
 ) -> tuple[dict[str, Float[Tensor, "n_forward n_backward"]], Graph]:
     """Score matrices by name, and the graph they are of; errors as in :func:`read_scores`."""
+    path = Path(path)
     metadata, vectors = _open(path)
     stored = _graph_of(path, metadata)
     real = torch.from_numpy(stored.real_edges.copy())
@@ -82,7 +83,7 @@ def read_scores_with_graph(
         if vector.shape != (stored.n_edges,):
             raise KcError(
                 f"{path} is damaged: the scores {name!r} have shape {tuple(vector.shape)}; "
-                f"{_words(stored)} has {stored.n_edges} edges."
+                f"{stored.words} has {stored.n_edges} edges."
             )
         scores[name] = vector.new_zeros(real.shape)
         scores[name][real] = vector
@@ -110,8 +111,3 @@ def _graph_of(path: Path, metadata: Mapping[str, str]) -> Graph:
         return Graph(int(shape["n_layers"]), int(shape["n_heads"]), bool(shape["parallel"]))
     except (ValueError, TypeError, KeyError, KcError):
         raise KcError(f"{path} is damaged: {metadata[GRAPH]!r} names no graph.") from None
-
-
-def _words(graph: Graph) -> str:
-    kind = ", attention and MLP in parallel" if graph.parallel else ""
-    return f"a graph of {graph.n_layers} layers and {graph.n_heads} heads{kind}"
