@@ -340,3 +340,12 @@ def test_a_batch_comes_out_of_a_table_of_pairs() -> None:
     assert batch.subject_stop.tolist() == [3, 1]
     assert batch.slice(1, 2).clean_ids.tolist() == [[4, 5]]
     assert len(batch) == 2
+
+
+def test_a_bar_over_blocks_is_shown_only_where_it_is_asked_for(capsys: Any) -> None:
+    bridge, batch = boot_bridge(tiny_model("llama"), tokenizer()), batch_of()
+    settings = AttributionSettings("eap", batch_size=1)
+    attribute(bridge, batch, settings)
+    assert capsys.readouterr().err == ""
+    attribute(bridge, batch, settings, progress=True)
+    assert f"{len(batch)}/{len(batch)}" in capsys.readouterr().err

@@ -39,6 +39,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from tqdm.auto import tqdm
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.adapter import Adapter, bias_of, frozen, require_eval, weight_of
@@ -128,7 +129,10 @@ class AttributionSettings:
 
 
 def attribute(
-    bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings
+    bridge: TransformerBridge,
+    batch: PairBatch,
+    settings: AttributionSettings,
+    progress: bool = False,
 ) -> Float[Tensor, "n_forward n_backward"]:
     """Score every edge of ``bridge`` on ``batch``, in units of the metric (logits, by default).
 
@@ -136,7 +140,8 @@ def attribute(
     an estimate, or the effect itself with the method ``exact``. On the CPU, in float32, or float64
     for a float64 model; exactly 0 where there is no edge. The result does not depend on
     ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients, and neither
-    ``torch.no_grad`` nor ``torch.inference_mode`` around the call changes anything.
+    ``torch.no_grad`` nor ``torch.inference_mode`` around the call changes anything. ``progress``
+    shows a bar over blocks of pairs on stderr (of no use to ``exact``, which has none).
 
     Raises:
         KcError: a model in training mode, an empty batch, prompts of unequal shape, pairs that the
@@ -144,7 +149,7 @@ def attribute(
             of positions, a memory bound below what one pair needs, a metric without a gradient
             (but for ``exact``), and scores that are not finite.
     """
-    return scores_of_parts(bridge, batch, settings)[0]
+    return scores_of_parts(bridge, batch, settings, progress=progress)[0]
 
 
 def check_pairs(adapter: Adapter, batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
@@ -168,6 +173,7 @@ def scores_of_parts(
     settings: AttributionSettings,
     split: Split | None = None,
     n_parts: int = 1,
+    progress: bool = False,
 ) -> Float[Tensor, "parts n_forward n_backward"]:
     """:func:`attribute` with ``n_parts`` groups of tokens kept apart (None: all together).
 
@@ -186,7 +192,8 @@ def scores_of_parts(
     steps = len(settings.shares_of_clean)
     size = pairs_per_block(adapter, batch, steps, settings.max_bytes, settings.batch_size)
     with frozen(adapter.model):
-        for start in range(0, len(batch), size):
+        blocks = range(0, len(batch), size)
+        for start in tqdm(blocks, settings.method, unit="block", disable=not progress):
             block = batch.slice(start, start + size)
             log.debug("attribution of pairs %d-%d of %d", start, start + len(block), len(batch))
             _Block(adapter, block, settings, split, scores).add()
