@@ -242,8 +242,6 @@ def adapter_of(bridge: TransformerBridge) -> Adapter:
     buffers = (b for m in bridge.kc_modules for b in m._buffers.values() if b is not None)
     if any(b.device != device for b in buffers):
         adapter.model.to(device)  # the bridge was moved: parameters are shared, buffers not
-    for rows in bridge.kc_copies:
-        rows.refresh()
     return adapter
 
 
@@ -257,10 +255,13 @@ def graph_of(bridge: TransformerBridge) -> Graph:
 
 
 def require_eval(bridge: TransformerBridge) -> Adapter:
-    """The adapter; KcError in training mode, where dropout would be noise in every number."""
+    """The adapter, up to date; KcError in training mode, where dropout would be noise in every
+    number."""
     adapter = adapter_of(bridge)
     if any(module.training for module in bridge.kc_modules):
         raise KcError("The model is in training mode; call .eval() on it first.")
+    for rows in bridge.kc_copies:
+        rows.refresh()
     return adapter
 
 

@@ -5,7 +5,7 @@ stays beside it for the circuit code (:mod:`kc_utils.circuits.adapter`). All of 
 parameters of the model that was given, so training that model changes its bridge. Grouped key/value
 heads are ungrouped first: each query head gets its own copy of its group's k and v projection,
 which leaves the function of the model unchanged and gives every query head its own k and v edges.
-These copies are the only ones; they follow the model whenever this package is handed the bridge
+These copies are the only ones; they follow the model whenever this package runs the bridge
 (:mod:`kc_utils.circuits.copies`). No weight is folded, centred or otherwise processed.
 """
 
