@@ -174,6 +174,14 @@ def notebook_stages(name: str) -> list[Stage]:
     return stages[: own[-1] + 1] if own else stages
 
 
+def check_executed(run: Run, names: Iterable[str]) -> None:
+    """KcError if one of these executed notebooks was edited, or shows other results than those of
+    the run's configuration."""
+    keys = STAGES.keys(run.config)
+    wanted = {name: [keys[stage.name] for stage in notebook_stages(name)] for name in names}
+    execute.check_executed(run, wanted)
+
+
 def _asked(run: Run, names: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Notebooks with the keys of the stages that they depend on, and their parameters."""
     # Below the project root the path is written relative to it: the pages are published.
