@@ -91,9 +91,10 @@ def _known_circuits(
 
     from kc_utils import artifacts
     from kc_utils.benchmark import ground_truth
+    from kc_utils.runs.exports import check_place
 
-    if out is not None and out.is_file():
-        raise KcError(f"--out {out} is a file, not a folder.")
+    if out is not None:  # it takes minutes to find out afterwards
+        check_place(out)
     tables = []
     with console.status("starting") as status:
         for case, noise in ground_truth.cases():
@@ -122,11 +123,14 @@ def _on_tasks(
 
     from kc_utils.benchmark import areas_by_method
     from kc_utils.benchmark import tasks as benchmark_tasks
-    from kc_utils.book.benchmark_tables import TABLES, store_benchmark
+    from kc_utils.book.benchmark_tables import TABLES, check_target, store_benchmark
     from kc_utils.circuits.evaluation import BatchEvaluation
     from kc_utils.facts.asking import Source, bridge_of
 
     methods = _known(methods, gradients=True)
+    targets = [folder for folder in (out, KEPT if keep else None) if folder is not None]
+    for folder in targets:  # it takes hours to find out afterwards
+        check_target(folder)
     rows = {name: _rows(name, settings) for name in tasks}
     source = Source.find(model)
     found: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
@@ -164,10 +168,9 @@ def _on_tasks(
     record = {"model": {"name": source.name, "digest": source.digest},
               "settings": settings | {"methods": list(methods)},
               "date": datetime.now(UTC).date().isoformat()}  # fmt: skip
-    for folder in (out, KEPT if keep else None):
-        if folder is not None:
-            store_benchmark(folder, tables, record)
-            console.print(str(folder), soft_wrap=True, markup=False, highlight=False)
+    for folder in targets:
+        store_benchmark(folder, tables, record)
+        console.print(str(folder), soft_wrap=True, markup=False, highlight=False)
     if out is not None:
         for name, parts in rows.items():
             if _is_made(name):
