@@ -233,6 +233,7 @@ def test_the_command_judges_a_model_on_made_and_on_given_tasks(
         (["--method", "magic"], "is not one of eap"),
         (["--model", "x", "--task", "ioi", "--method", "exact"], "is not one of eap"),
         (["--pairs", "0"], "need to be at least 1"),
+        (["--model", "x", "--task", "addition", "--seed", "-1"], "--seed -1 is not possible"),
     ],
 )
 def test_a_mistake_is_said_in_one_sentence(words: list[str], said: str) -> None:

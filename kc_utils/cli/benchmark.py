@@ -67,6 +67,8 @@ def benchmark(
     """
     if min(pairs, steps, seeds, batch_size) < 1:
         raise KcError("--pairs, --steps, --seeds and --batch-size need to be at least 1.")
+    if seed < 0:
+        raise KcError(f"--seed {seed} is not possible; allowed are whole numbers from 0 on.")
     if model is None:
         given = {"--task": task, "--counterfactual": counterfactual, "--polish": polish}
         if without := [name for name, value in given.items() if value]:

@@ -171,7 +171,7 @@ def reference(
     from kc_utils.book.stored_results import export_reference
     from kc_utils.runs.folder import Run
 
-    if stage and question:
+    if stage is not None and question is not None:
         raise KcError("--stage and --question exclude each other: each chooses the tables.")
     for path in export_reference(Run.open(run_dir), out, stage, question):
         console.print(str(path), soft_wrap=True, markup=False, highlight=False)

@@ -14,7 +14,7 @@ from rich.console import Console
 from kc_utils import ROOT
 from kc_utils.circuits.graph import Graph
 from kc_utils.config import Config, profiles
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, typed_path
 from kc_utils.models.folders import check_folder
 from kc_utils.models.loading import check_revision
 from kc_utils.runs import notebooks as execute
@@ -217,7 +217,7 @@ def graph_of(settings: Config) -> Graph | None:
     if model.source == "made":
         return Graph(model.n_layers, model.n_heads)
     if model.source == "folder":
-        file = Path(model.path or "").expanduser() / "config.json"
+        file = typed_path(model.path or "") / "config.json"
         values = check_folder(model.path or "", name="model.path")
         layers = values.get("num_hidden_layers", values.get("n_layer"))
         heads = values.get("num_attention_heads", values.get("n_head"))

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from kc_utils import artifacts
 from kc_utils.analysis.real_subjects import check_real_people
 from kc_utils.config import ATTRIBUTES, Config, ModelConfig
-from kc_utils.errors import KcError, shown
+from kc_utils.errors import KcError, shown, typed_path
 from kc_utils.models.causal_lm import load_package_model, resolve_model
 from kc_utils.models.devices import device
 from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer, train_bpe, with_bos
@@ -55,7 +55,7 @@ def known_names(settings: Config) -> Sequence[str] | None:
 def read_names(path: Path) -> tuple[str, ...]:
     """A name on each line: empty lines are skipped, repeated names are an error. Or the table of a
     base corpus: everybody of whom it tells."""
-    there = path.expanduser()
+    there = typed_path(path)
     if there.exists() and not there.is_file():  # a pipe or a device would be read for ever
         raise KcError(
             f"world.known_names_file = {shown(str(path))} is no regular file; allowed are a text "
