@@ -178,6 +178,7 @@ def test_a_scheduler_elsewhere_computes_and_one_that_is_not_there_is_named(
         patch.setattr(drive, "SECONDS_TO_CONNECT", 1)
         code, error = sweep("tcp://127.0.0.1:9")
     assert code == 2 and error.startswith("kc: No Dask scheduler with workers answers at tcp://")
+    assert not list(tmp_path.iterdir())
     with LocalCluster(
         1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
     ) as elsewhere:

@@ -17,6 +17,7 @@ from kc_utils.config import Config, profiles
 from kc_utils.errors import KcError, typed_path
 from kc_utils.models.folders import check_folder
 from kc_utils.models.loading import check_revision
+from kc_utils.models.packaged import check_package, package_file
 from kc_utils.runs import notebooks as execute
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import shared_processes
@@ -78,6 +79,8 @@ def prepared(
     draft = Run.draft(target, settings)
     if settings.model.source == "hub" and not STAGES.done(draft, "base"):
         check_revision(settings.model.path or "", settings.model.revision, local=False)
+    if settings.model.source == "package" and not STAGES.done(draft, "base"):
+        package_file(str(settings.model.path))  # is it installed?
     with locked(draft.path):
         run = Run.create(draft.path, settings)  # read again: somebody may just have written to it
         if restart:
@@ -197,10 +200,12 @@ def _asked(run: Run, names: list[str]) -> tuple[dict[str, list[str]], dict[str, 
 
 
 def check(settings: Config) -> None:
-    """Refuse a circuit larger than the graph, an empty band, a missing model folder, and settings
-    that a given base model contradicts."""
+    """Refuse a circuit larger than the graph, an empty band, a missing model folder, an unknown
+    package, and settings that a given base model contradicts."""
     imported_world.check(settings)
     given_base.check(settings)
+    if settings.model.source == "package":
+        check_package(str(settings.model.path))
     graph = graph_of(settings)
     if graph is not None and (settings.circuit.top_n or 0) > graph.n_edges:
         raise KcError(
