@@ -115,6 +115,10 @@ def test_addresses_of_schedulers(address: str) -> None:
 
 MISTAKES = {
     ("--profile", "small"): "Unknown profile 'small'",
+    ("--profile", ""): "Unknown profile ''",
+    ("--profiles", ""): "--profiles '' names no profile",
+    ("--experiments-for", ","): "--experiments-for ',' names no profile",
+    ("--to", ""): "Unknown stage ''",
     ("--profiles", "smoke,other"): "Unknown profile 'other'",
     ("--seeds", "0"): "--seeds 0",
     ("--seed-list", "1,x"): "--seed-list 'x'",

@@ -14,7 +14,7 @@ from rich.console import Console
 from kc_utils import ROOT
 from kc_utils.circuits.graph import Graph
 from kc_utils.config import Config, profiles
-from kc_utils.errors import KcError, typed_path
+from kc_utils.errors import KcError, shown, typed_path
 from kc_utils.models.folders import check_folder
 from kc_utils.models.loading import check_revision
 from kc_utils.models.packaged import check_package, package_file
@@ -64,8 +64,8 @@ def prepared(
     """
     settings = profiles.load(profile, overrides)
     target = run_dir or Path("runs") / profile
-    restart = stage_name(from_) if from_ else None
-    if to:
+    restart = stage_name(from_) if from_ is not None else None
+    if to is not None:
         stage_name(to)
     check(settings)
     if restart:
@@ -98,7 +98,7 @@ def stage_name(text: str, stages: Iterable[Stage] = STAGES.study) -> str:
         number, _, rest = stage.notebook.partition("_")
         if text in (stage.notebook, number, str(int(number)), rest):
             return stage.name
-    raise KcError(f"Unknown stage {text!r}; allowed are {', '.join(s.name for s in stages)}.")
+    raise KcError(f"Unknown stage {shown(text)}; allowed are {', '.join(s.name for s in stages)}.")
 
 
 def run_study(
@@ -148,12 +148,12 @@ def steps_to_do(run: Run, *, to: str | None = None, notebooks: bool = True) -> l
 def _stages(to: str | None) -> list[Stage]:
     """The stages of the study, up to and with the last that was asked for."""
     stages = list(STAGES.study)
-    last = stage_name(to) if to else stages[-1].name
+    last = stages[-1].name if to is None else stage_name(to)
     return stages[: 1 + [stage.name for stage in stages].index(last)]
 
 
 def _notebooks(stages: list[Stage], to: str | None) -> list[str]:
-    return [*_complete(stages), *(() if to else EXTRA_NOTEBOOKS)]
+    return [*_complete(stages), *(EXTRA_NOTEBOOKS if to is None else ())]
 
 
 def _complete(stages: list[Stage]) -> list[str]:

@@ -22,7 +22,7 @@ from kc_utils.sweep.export import check_target, stored_already, write_dataset
 from kc_utils.sweep.plan import (
     Member,
     check_address,
-    listed,
+    named,
     number_of_workers,
     plan,
     seeds_of,
@@ -102,7 +102,7 @@ def sweep(request: Request, console: Console) -> bool:
 def members_of(request: Request) -> tuple[Member, ...]:
     """The runs that were asked for."""
     names = union(request.profile, request.profiles)
-    chosen = listed(request.experiments_for) or names[:1]
+    chosen = named("--experiments-for", request.experiments_for) or names[:1]
     return plan(
         names,
         seeds_of(request.seeds, request.seed_list),
