@@ -224,6 +224,11 @@ def test_the_command_judges_a_model_on_made_and_on_given_tasks(
     ("words", "said"),
     [
         (["--task", "ioi"], "--task has no effect without --model"),
+        (["--polish", "0"], "--polish has no effect without --model; leave it out."),
+        (["--seed", "0"], "--seed has no effect without --model"),
+        (["--pairs", "24"], "--pairs has no effect without --model"),
+        (["--batch-size", "2"], "--batch-size has no effect without --model"),
+        (["--model", "x", "--task", "ioi", "--seeds", "3"], "--seeds has no effect with --model"),
         (["--keep"], "--keep stores what takes long"),
         (["--model", "nowhere"], "--model needs a --task"),
         (["--model", "nowhere", "--task", "ioi"], "nowhere"),

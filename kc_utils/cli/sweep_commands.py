@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from kc_utils.cli.given import refuse_idle
 from kc_utils.cli.run_commands import SetOption
 from kc_utils.errors import KcError
 
@@ -32,6 +33,7 @@ _SHORT = {
 
 
 def sweep(
+    context: typer.Context,
     profile: Annotated[
         str | None, typer.Option(help="Named configuration; default tiny. See 'kc profiles'.")
     ] = None,
@@ -95,6 +97,14 @@ def sweep(
 
     if keep and export:
         raise KcError(f"--keep means --export {command.KEPT}; give only one of them.")
+    if seed_list is not None:
+        refuse_idle(context, "with --seed-list", "seeds")
+    if not experiments:
+        refuse_idle(context, "with --no-experiments", "experiments_for")
+    if not compute:
+        refuse_idle(context, "with --no-compute", "scheduler", "workers")
+    if scheduler is not None:
+        refuse_idle(context, "with --scheduler", "workers")
     request = command.Request(
         profile, profiles, seeds, seed_list, overrides or [], out, experiments, experiments_for, to,
         scheduler, workers, compute, command.KEPT if keep else export, base_of,
