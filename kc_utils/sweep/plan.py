@@ -83,7 +83,7 @@ def plan(
     unknown = [name for name in experiments_for if name not in names]
     if unknown:
         raise KcError(
-            f"--experiments-for names {unknown[0]!r}, which is not in this sweep; allowed are "
+            f"--experiments-for names {shown(unknown[0])}, which is not in this sweep; allowed are "
             f"{', '.join(names)}."
         )
     if any(item.partition("=")[0].strip() in ("seed", "profile") for item in overrides):
@@ -105,7 +105,7 @@ def plan(
         check(member.settings)
         if member.settings.world.imported and member.settings.profile in experiments_for:
             raise KcError(
-                f"world.imported = {member.settings.world.imported!r} needs --no-experiments, "
+                f"world.imported = {shown(member.settings.world.imported)} needs --no-experiments, "
                 "because experiments make worlds of their own."
             )
         member.draft()
@@ -250,7 +250,9 @@ def open_base(
         )
     for item in overrides:
         if item.strip().startswith(_DECIDED):
-            raise KcError(f"--set {item} has no effect with --base-of {run_dir}; leave it out.")
+            raise KcError(
+                f"--set {shown(item)} has no effect with --base-of {run_dir}; leave it out."
+            )
     (profile,) = names
     run = Run.open(run_dir)
     if run.config.profile != profile:
