@@ -134,8 +134,8 @@ def test_damaged_executed_notebook_is_named(run: Run, root: Path) -> None:
 def test_notebooks_of_another_configuration_are_not_staged(run: Run, root: Path) -> None:
     keys = [STAGES.key(run.config, stage.name) for stage in STAGES.study]
     digest = artifacts.sha256(run.path / "notebooks" / "01_first.ipynb")
-    run.record["notebooks"] = {"01_first": {"seconds": 1.0, "digest": digest,
-                                            "results": key_of(keys)}}  # fmt: skip
+    known = {"key": "k", "seconds": 1.0, "digest": digest, "results": key_of(keys)}
+    run.record["notebooks"] = {"01_first": known}
     run.save()
     build.stage_book(run.path, root)
     run.record["config"]["seed"] = 5

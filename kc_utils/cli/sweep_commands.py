@@ -33,7 +33,6 @@ _SHORT = {
 
 
 def sweep(
-    context: typer.Context,
     profile: Annotated[
         str | None, typer.Option(help="Named configuration; default tiny. See 'kc profiles'.")
     ] = None,
@@ -98,13 +97,13 @@ def sweep(
     if keep and export:
         raise KcError(f"--keep means --export {command.KEPT}; give only one of them.")
     if seed_list is not None:
-        refuse_idle(context, "with --seed-list", "seeds")
+        refuse_idle("with --seed-list", "seeds")
     if not experiments:
-        refuse_idle(context, "with --no-experiments", "experiments_for")
+        refuse_idle("with --no-experiments", "experiments_for")
     if not compute:
-        refuse_idle(context, "with --no-compute", "scheduler", "workers")
+        refuse_idle("with --no-compute", "scheduler", "workers")
     if scheduler is not None:
-        refuse_idle(context, "with --scheduler", "workers")
+        refuse_idle("with --scheduler", "workers")
     request = command.Request(
         profile, profiles, seeds, seed_list, overrides or [], out, experiments, experiments_for, to,
         scheduler, workers, compute, command.KEPT if keep else export, base_of,

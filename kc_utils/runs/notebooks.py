@@ -82,7 +82,9 @@ def check_executed(run: Run, wanted: dict[str, list[str]]) -> None:
             )
         # Earlier versions did not record the results: then the run has to hold those of now.
         same = (
-            known["results"] == key_of(stage_keys) if "results" in known else held >= {*stage_keys}
+            known["results"] == key_of(stage_keys)
+            if known.get("results")
+            else held >= {*stage_keys}
         )
         if not same:
             raise KcError(
