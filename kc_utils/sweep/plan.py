@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kc_utils import config
 from kc_utils.config import Config, profiles
-from kc_utils.errors import KcError, shown
+from kc_utils.errors import KcError, cut, shown
 from kc_utils.runs.folder import Run, resolve
 from kc_utils.study.pipeline import check, stage_name
 from kc_utils.study.stages import STAGES
@@ -251,7 +251,7 @@ def open_base(
     for item in overrides:
         if item.strip().startswith(_DECIDED):
             raise KcError(
-                f"--set {shown(item)} has no effect with --base-of {run_dir}; leave it out."
+                f"--set {cut(item)} has no effect with --base-of {run_dir}; leave it out."
             )
     (profile,) = names
     run = Run.open(run_dir)
