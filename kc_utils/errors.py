@@ -1,8 +1,9 @@
-"""The one exception that users are meant to read, and how it quotes what they gave."""
+"""The one exception that users are meant to read, how it quotes what they gave, and their paths."""
 
 from __future__ import annotations
 
 import reprlib
+from pathlib import Path
 from typing import Any
 
 MOST_SHOWN = 200  # characters of a value in a message
@@ -40,3 +41,20 @@ def cut(text: str, most: int = MOST_SHOWN) -> str:
         return text
     tail = (most - 3) // 3
     return f"{text[: most - 3 - tail]}...{text[len(text) - tail :]}"
+
+
+def typed_path(path: str | Path) -> Path:
+    """A path as a user typed it, with ``~`` written out.
+
+    Raises:
+        KcError: the home of a user who is not there, or a name that is not UTF-8, which records
+            and notebooks cannot hold.
+    """
+    try:
+        str(path).encode()
+        return Path(path).expanduser()
+    except UnicodeEncodeError:
+        why = "it is not UTF-8; allowed are names that are"
+    except RuntimeError:
+        why = "there is no such user; allowed are ~ and users of this machine"
+    raise KcError(f"The path {shown(str(path))} is not possible: {why}.")

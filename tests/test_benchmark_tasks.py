@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 from typer.testing import CliRunner
 
-from kc_utils.benchmark import areas_by_method, tasks
+from kc_utils.benchmark import areas_by_method, ground_truth, tasks
 from kc_utils.book.benchmark_tables import BenchmarkTables, store_benchmark
 from kc_utils.circuits import boot_bridge
 from kc_utils.circuits.circuit_size import SHARES
@@ -223,6 +224,11 @@ def test_the_command_judges_a_model_on_made_and_on_given_tasks(
     ("words", "said"),
     [
         (["--task", "ioi"], "--task has no effect without --model"),
+        (["--polish", "0"], "--polish has no effect without --model; leave it out."),
+        (["--seed", "0"], "--seed has no effect without --model"),
+        (["--pairs", "24"], "--pairs has no effect without --model"),
+        (["--batch-size", "2"], "--batch-size has no effect without --model"),
+        (["--model", "x", "--task", "ioi", "--seeds", "3"], "--seeds has no effect with --model"),
         (["--keep"], "--keep stores what takes long"),
         (["--model", "nowhere"], "--model needs a --task"),
         (["--model", "nowhere", "--task", "ioi"], "nowhere"),
@@ -232,8 +238,24 @@ def test_the_command_judges_a_model_on_made_and_on_given_tasks(
         (["--method", "magic"], "is not one of eap"),
         (["--model", "x", "--task", "ioi", "--method", "exact"], "is not one of eap"),
         (["--pairs", "0"], "need to be at least 1"),
+        (["--model", "x", "--task", "addition", "--seed", "-1"], "--seed -1 is not possible"),
     ],
 )
 def test_a_mistake_is_said_in_one_sentence(words: list[str], said: str) -> None:
     output = kc(*words)
     assert said in output and "Traceback" not in output
+
+
+@pytest.mark.parametrize("words", [[], ["--model", "nowhere", "--task", "ioi"]])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_else(
+    tmp_path: Path, words: list[str], monkeypatch
+) -> None:
+    monkeypatch.setattr(ground_truth, "cases", lambda: pytest.fail("it computes"))
+    (tmp_path / "file").touch()
+    assert "/file' is no folder; choose another" in kc(*words, "--out", tmp_path / "file" / "x")
+    if words:
+        assert "holds no benchmark; choose another --out" in kc(*words, "--out", tmp_path)
+    (tmp_path / "file").unlink()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    assert "you may not write into" in kc(*words, "--out", tmp_path / "new")
+    assert not list(tmp_path.iterdir())

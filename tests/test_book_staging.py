@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from kc_utils import artifacts
 from kc_utils.book import build, markdown, reference_tables
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
-from kc_utils.runs.folder import Run
+from kc_utils.runs.folder import Run, key_of
+from kc_utils.study.stages import STAGES
 
 CONFIG = """\
 title: A small book
@@ -126,6 +128,19 @@ def test_missing_executed_notebook_is_named_with_the_command(run: Run, root: Pat
 def test_damaged_executed_notebook_is_named(run: Run, root: Path) -> None:
     (run.path / "notebooks" / "01_first.ipynb").write_text("{")
     with pytest.raises(KcError, match=r"01_first\.ipynb is damaged"):
+        build.stage_book(run.path, root)
+
+
+def test_notebooks_of_another_configuration_are_not_staged(run: Run, root: Path) -> None:
+    keys = [STAGES.key(run.config, stage.name) for stage in STAGES.study]
+    digest = artifacts.sha256(run.path / "notebooks" / "01_first.ipynb")
+    known = {"key": "k", "seconds": 1.0, "digest": digest, "results": key_of(keys)}
+    run.record["notebooks"] = {"01_first": known}
+    run.save()
+    build.stage_book(run.path, root)
+    run.record["config"]["seed"] = 5
+    run.save()
+    with pytest.raises(KcError, match=r"01_first\.ipynb was executed for another configuration"):
         build.stage_book(run.path, root)
 
 

@@ -64,6 +64,14 @@ def test_a_mistake_makes_no_run_folder(tmp_path: Path) -> None:
     assert (done.returncode, target.exists()) == (2, False)
 
 
+@pytest.mark.parametrize("option", ["--to", "--from"])
+def test_an_empty_name_of_a_stage_is_refused(tmp_path: Path, option: str) -> None:
+    line = ("run", "--profile", "smoke", "--run-dir", tmp_path / "run", option, "")
+    done = kc(*line, "--no-notebooks", check=False)
+    assert (done.returncode, (tmp_path / "run").exists()) == (2, False)
+    assert done.stderr.startswith("kc: Unknown stage ''; allowed are world")
+
+
 def test_status_of_no_run_says_how_to_start_one(tmp_path: Path) -> None:
     done = kc("status", tmp_path / "none", check=False)
     assert done.returncode == 2

@@ -37,8 +37,13 @@ def test_a_shorter_training_keeps_the_checkpoints_of_the_profile_up_to_its_end()
     [
         ("training.epochs=-1", ["training.epochs", "-1", "greater than or equal to 1"]),
         ("training.epoch=5", ["training.epoch", "training.epochs"]),
+        ("profile=x", ["--set 'profile=x' is not possible", "--profile"]),
         ("trainng.epochs=5", ["trainng.epochs", "training"]),
         ("circuit.tasks=[town]", ["town", "city"]),
+        ("circuit.tasks=[city, city]", ["circuit.tasks = ['city', 'city']", "each only once"]),
+        ("circuit.tasks=[]", ["circuit.tasks = []", "at least one"]),
+        ("circuit.bands=[]", ["circuit.bands = []", "at least one"]),
+        ("circuit.bands=[high, high]", ["circuit.bands = ['high', 'high']", "each only once"]),
         ("training.learning_rate=0", ["learning_rate", "greater than 0"]),
         ("world.share_known=1.5", ["share_known", "1.5"]),
         ("model.n_heads=3", ["n_heads=3", "128"]),
@@ -115,6 +120,7 @@ def test_no_unknown_key_is_ever_accepted(key: str) -> None:
         (["circuit.top_n=100000"], ["circuit.top_n = 100000", "edges"]),
         (["world.n_people=6"], ["band", "world.n_people"]),
         (["model.source=folder", "model.path=nowhere"], ["nowhere", "model.path"]),
+        (["model.source=package", "model.path=os"], ["Unknown model package 'os'", "allowed are"]),
     ],
 )
 def test_preflight_refuses_what_cannot_work(overrides: list[str], words: list[str]) -> None:

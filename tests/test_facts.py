@@ -257,6 +257,8 @@ def test_the_command_line_says_what_it_found(models, facts_file, tmp_path) -> No
         ([], "needs --model DIR and --facts FILE.jsonl"),
         (["--keep"], "it goes with --example only"),
         (["--example", "--facts", "x.jsonl"], "leave --model and --facts out"),
+        (["--example", "--pairs", "-5"], "--pairs has no effect with --example; leave it out."),
+        (["--example", "--all-facts"], "--only-known has no effect with --example"),
         (["--model", "m", "--facts", "f", "--template", "capital"], "is not RELATION=TEXT"),
         (["--model", "m", "--facts", "f", "--pairs", "0"], "--pairs 0 is not allowed"),
         (["--model", "m", "--facts", "f", "--top-share", "2"], "--top-share 2.0 is not allowed"),

@@ -46,6 +46,12 @@ def test_a_second_writer_is_refused_and_told_who_holds_the_folder(holder, tmp_pa
     assert not lock_file(tmp_path / "run").exists()
 
 
+def test_a_command_that_is_not_utf_8_holds_a_lock_too(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["kc", "facts", "\udcff"])
+    with locked(tmp_path / "run"):
+        assert lock_file(tmp_path / "run").read_text().endswith(r"(kc facts \udcff)")
+
+
 def test_a_killed_holder_holds_nothing(holder, tmp_path) -> None:
     (tmp_path / "run" / "tables").mkdir(parents=True)
     (tmp_path / "run" / "tables" / ".a.parquet.1.partial").write_text("half")

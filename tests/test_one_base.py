@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -82,6 +84,23 @@ def test_a_table_without_names_is_refused(tmp_path) -> None:
         read_names(path)
     with pytest.raises(KcError, match=r"known_names_file = '.*' cannot be read: .* is missing"):
         read_names(tmp_path / "none.parquet")
+
+
+def test_names_are_read_from_regular_files_only(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # reading it would never end
+    for path in (tmp_path / "pipe", tmp_path):
+        said: list[str] = []
+
+        def read(path: Path = path, said: list[str] = said) -> None:
+            try:
+                read_names(path)
+            except KcError as error:
+                said.append(str(error))
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        reader.join(timeout=30)
+        assert said and "is no regular file; allowed are a text file" in said[0]
 
 
 @pytest.mark.slow

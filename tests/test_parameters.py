@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
 
-from kc_utils.errors import KcError
+from kc_utils.benchmark.tasks import task_rows
+from kc_utils.config import profiles
+from kc_utils.errors import MOST_SHOWN, KcError
 from kc_utils.runs import parameters
-from kc_utils.runs.dataset import SweepTables
+from kc_utils.runs.dataset import SweepTables, check_profile
 from kc_utils.runs.folder import Run
+from kc_utils.study.pipeline import stage_name
 from kc_utils.study.stages import STAGES
+from kc_utils.sweep import plan
 
 NUMBERS_FROM_1 = "whole numbers from 1 on"
 BANDS, KINDS = "high, medium, low", "K_rel, K_compl"
@@ -123,3 +128,27 @@ def test_what_is_no_positive_number(value: Any) -> None:
         parameters.positive(x=value)
     with pytest.raises(KcError, match=f"x = {value!r} is not possible"):
         parameters.whole_number(1, x=value)
+
+
+LONG = "x" * 2000
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda run: parameters.choose_task(run, LONG),
+        lambda run: parameters.one_of(["a"], letter=LONG),
+        lambda run: STAGES.get(LONG),
+        lambda run: stage_name(LONG),
+        lambda run: check_profile(LONG, ["tiny"]),
+        lambda run: plan.plan(["smoke"], [0], [], run.path, experiments_for=[LONG]),
+        lambda run: plan.seeds_of(1, LONG),
+        lambda run: plan.check_address(LONG),
+        lambda run: task_rows(LONG, 1, 0),
+    ],
+)
+def test_long_values_are_cut_in_messages(ask: Callable[[Run], object], tmp_path: Path) -> None:
+    run = Run.draft(tmp_path, profiles.load("smoke"))
+    with pytest.raises(KcError, match=r"xx\.\.\.xx.*allowed are") as error:
+        ask(run)
+    assert len(str(error.value)) < 2 * MOST_SHOWN + 300

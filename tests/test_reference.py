@@ -72,6 +72,12 @@ def test_incomplete_run_is_refused_and_nothing_is_written(run, tmp_path):
     assert not (tmp_path / "out").exists() and not leftovers(tmp_path)
 
 
+def test_an_empty_name_of_a_stage_is_refused(run, tmp_path):
+    with pytest.raises(KcError, match="Unknown stage ''; allowed are world"):
+        export_reference(run, tmp_path / "out", stage="")
+    assert not (tmp_path / "out").exists()
+
+
 def test_changed_configuration_makes_a_run_incomplete(run, tmp_path):
     changed = profiles.load("smoke", ["circuit.top_n=20"])
     with pytest.raises(KcError, match="out of date"):

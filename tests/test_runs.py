@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from kc_utils import artifacts
 from kc_utils.config import profiles
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, typed_path
 from kc_utils.runs.folder import Run
 from kc_utils.runs.record import commit
 from kc_utils.runs.stage import Stage, Stages, Workspace
@@ -168,6 +169,15 @@ def test_another_profile_or_a_foreign_folder_is_refused(run, tmp_path) -> None:
     with pytest.raises(KcError, match="not empty"):
         Run.create(tmp_path / "foreign", profiles.load("tiny"))
     assert [p.name for p in (tmp_path / "foreign").iterdir()] == ["thesis.tex"]
+
+
+def test_paths_that_cannot_be_are_refused_and_home_is_known() -> None:
+    for wrong in ("~nosuch", "~nosuch/run"):
+        with pytest.raises(KcError, match=f"{wrong}' is not possible: there is no such user"):
+            Run.open(wrong)
+    with pytest.raises(KcError, match=r"udcff' is not possible: it is not UTF-8"):
+        Run.draft("\udcff", profiles.load("smoke"))
+    assert typed_path("~/runs") == Path.home() / "runs"
 
 
 def test_forgetting_a_stage_forgets_what_depends_on_it(run) -> None:

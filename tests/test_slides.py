@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,12 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, kc
 from watching import OVERFLOW, watch
 
+from kc_utils import artifacts
 from kc_utils.book import slides
+from kc_utils.config import profiles
 from kc_utils.errors import KcError
+from kc_utils.runs.folder import Run, key_of
+from kc_utils.study.stages import STAGES
 
 PLAN = slides.plan()
 
@@ -73,6 +78,60 @@ def test_what_is_missing_is_named(notebooks: Path, figure: str, message: str) ->
 
 def test_a_project_with_other_notebooks_has_no_slides(notebooks: Path) -> None:
     assert slides.slides_of(notebooks) is None
+
+
+def test_slides_are_written_over_nothing_but_html(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", profiles.load("smoke"))
+    before = (run.path / "run.json").read_bytes()
+    with pytest.raises(KcError, match=r"run\.json' is not possible; allowed are names of \*\.html"):
+        slides.write_slides(run.path, run.path / "run.json")
+    assert (run.path / "run.json").read_bytes() == before
+
+
+def executed(notebooks: Path, path: Path) -> Run:
+    """A run whose record says that it executed the notebook of one figure."""
+    run = Run.create(path, profiles.load("smoke"))
+    shutil.copytree(notebooks, run.path / "notebooks", ignore=lambda *_: [path.name])
+    keys = [STAGES.key(run.config, stage.name) for stage in STAGES.study]
+    digest = artifacts.sha256(run.path / "notebooks" / "one.ipynb")
+    known = {"key": "k", "seconds": 1.0, "digest": digest, "results": key_of(keys)}
+    run.record["notebooks"] = {"one": known}
+    run.save()
+    return run
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_slides_show_what_the_run_executed_last(
+    notebooks: Path, tmp_path: Path, monkeypatch, recorded: bool
+) -> None:
+    monkeypatch.setattr(slides, "plan", lambda: planned(["one/fig-a"]))
+    run = executed(notebooks, tmp_path / "run")
+    slides.write_slides(run.path).unlink()
+    if not recorded:  # by an earlier version; the run holds no stage of its configuration
+        del run.record["notebooks"]["one"]["results"]
+    run.record["config"]["seed"] = 5
+    run.save()
+    with pytest.raises(KcError, match=r"one\.ipynb was executed for another conf.*'kc run --prof"):
+        slides.write_slides(run.path)
+    assert not (run.path / slides.NAME).exists()
+
+
+@pytest.mark.parametrize("change", ["one letter", "no notebook"])
+def test_a_damaged_notebook_gives_no_slides(
+    notebooks: Path, tmp_path: Path, monkeypatch, change: str
+) -> None:
+    monkeypatch.setattr(slides, "plan", lambda: planned(["one/fig-a"]))
+    run = executed(notebooks, tmp_path / "run")
+    file = run.path / "notebooks" / "one.ipynb"
+    text = file.read_text()
+    file.write_text(text.replace("rise", "rose") if change == "one letter" else "{")
+    with pytest.raises(KcError, match=r"one\.ipynb is damaged .*executes it again"):
+        slides.write_slides(run.path)
+    run.record["notebooks"] = {}
+    run.save()
+    if change == "no notebook":  # unknown to the record, too
+        with pytest.raises(KcError, match=r"one\.ipynb is damaged: not a notebook"):
+            slides.write_slides(run.path)
 
 
 @pytest.mark.browser

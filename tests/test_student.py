@@ -191,6 +191,12 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "mine"
 
 
+def test_checkpoints_of_no_run_are_refused(tmp_path: Path) -> None:
+    done = kc("student", "--out", tmp_path / "out", "--all-checkpoints", check=False)
+    assert done.returncode == 2 and not (tmp_path / "out").exists()
+    assert done.stderr.startswith("kc: --all-checkpoints has no effect without --run-dir")
+
+
 def test_a_run_that_is_not_finished_is_refused(tmp_path: Path, own_run: Path) -> None:
     run = Run.open(own_run)
     del run.record["stages"]["forgetting"]

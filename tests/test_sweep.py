@@ -115,6 +115,10 @@ def test_addresses_of_schedulers(address: str) -> None:
 
 MISTAKES = {
     ("--profile", "small"): "Unknown profile 'small'",
+    ("--profile", ""): "Unknown profile ''",
+    ("--profiles", ""): "--profiles '' names no profile",
+    ("--experiments-for", ","): "--experiments-for ',' names no profile",
+    ("--to", ""): "Unknown stage ''",
     ("--profiles", "smoke,other"): "Unknown profile 'other'",
     ("--seeds", "0"): "--seeds 0",
     ("--seed-list", "1,x"): "--seed-list 'x'",
@@ -125,6 +129,11 @@ MISTAKES = {
     ("--to", "nowhere"): "Unknown stage 'nowhere'",
     ("--scheduler", "localhost:8786"): "--scheduler 'localhost:8786'",
     ("--workers", "0"): "--workers 0",
+    ("--seeds", "2", "--seed-list", "1"): "--seeds has no effect with --seed-list",
+    ("--no-compute", "--scheduler", "tcp://127.0.0.1:9"): "--scheduler has no effect with --no-co",
+    ("--no-compute", "--workers", "1"): "--workers has no effect with --no-compute",
+    ("--no-experiments", "--experiments-for", "smoke"): "--experiments-for has no effect with",
+    ("--scheduler", "tcp://127.0.0.1:9", "--workers", "1"): "--workers has no effect with --sched",
     ("--export", "kc_utils"): "holds no tables of a sweep",
     ("--keep", "--export", "somewhere"): "give only one of them",
     ("--base-of", "nowhere"): "needs --no-experiments",
@@ -178,6 +187,7 @@ def test_a_scheduler_elsewhere_computes_and_one_that_is_not_there_is_named(
         patch.setattr(drive, "SECONDS_TO_CONNECT", 1)
         code, error = sweep("tcp://127.0.0.1:9")
     assert code == 2 and error.startswith("kc: No Dask scheduler with workers answers at tcp://")
+    assert not list(tmp_path.iterdir())
     with LocalCluster(
         1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
     ) as elsewhere:

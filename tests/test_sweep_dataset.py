@@ -133,9 +133,9 @@ def test_the_command_exports_complete_runs_and_names_the_others(
 ) -> None:
     for seed in (0, 2):
         make_run(tmp_path, seed)
-    line = ["kc", "sweep", "--profile", "smoke", "--seeds", "4", "--out", str(tmp_path)]
+    line = ["kc", "sweep", "--profile", "smoke", "--out", str(tmp_path)]
     more = ["--no-experiments", "--no-compute", "--export", str(tmp_path / "kept")]
-    monkeypatch.setattr("sys.argv", line + more)
+    monkeypatch.setattr("sys.argv", [*line, "--seeds", "4", *more])
     with pytest.raises(SystemExit) as ended:
         main.main()
     assert not ended.value.code

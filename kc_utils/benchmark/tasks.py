@@ -113,7 +113,7 @@ TASKS: dict[str, tuple[Callable[[int, int], list[Row]], str]] = {
 def task_rows(name: str, n: int, seed: int) -> list[Row]:
     """``n`` rows of a task of this module, the same for a seed; KcError for another name."""
     if name not in TASKS:
-        raise KcError(f"{name!r} is not a task; allowed are {', '.join(TASKS)}.")
+        raise KcError(f"{shown(name)} is not a task; allowed are {', '.join(TASKS)}.")
     return TASKS[name][0](n, seed)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from kc_utils import artifacts
-from kc_utils.errors import KcError
-from kc_utils.runs.exports import StoredTables, check_size, replace_folder
+from kc_utils.errors import KcError, shown
+from kc_utils.runs.exports import StoredTables, check_place, check_size, replace_folder
 
 TABLES = ("curves", "areas", "pairs", "polish")
 
@@ -24,6 +24,16 @@ class BenchmarkTables(StoredTables):
     MADE_BY = "kc benchmark --model DIR --task ioi --out {folder}"
 
 
+def check_target(out: Path) -> None:
+    """KcError unless a benchmark can be stored in ``out``; asked before anything is computed."""
+    check_place(out)
+    check_place(out.absolute().parent)  # an earlier one is replaced by a folder beside it
+    if out.exists() and not (out / BenchmarkTables.RECORD).is_file() and any(out.iterdir()):
+        raise KcError(
+            f"{shown(str(out))} is not empty and holds no benchmark; choose another --out."
+        )
+
+
 def store_benchmark(
     out: Path, tables: Mapping[str, pd.DataFrame], record: Mapping[str, Any]
 ) -> None:
@@ -31,9 +41,7 @@ def store_benchmark(
 
     KcError if the folder holds something else, or the tables are larger than 5 MB together.
     """
-    if out.exists() and not (out / BenchmarkTables.RECORD).is_file():
-        if out.is_file() or any(out.iterdir()):
-            raise KcError(f"{out} is not empty and holds no benchmark; choose another --out.")
+    check_target(out)
 
     def fill(folder: Path) -> None:
         digests, sizes = {}, {}

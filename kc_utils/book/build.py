@@ -49,6 +49,7 @@ from kc_utils.errors import KcError
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.entries import ledger_of
+from kc_utils.study.pipeline import check_executed
 
 logger = logging.getLogger(__name__)
 
@@ -238,20 +239,16 @@ def _prose(root: Path) -> dict[str, bytes]:
 def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
     folders = {f"{run.path}": f"runs/{run.name}", f"{root}/": "", f"{root}": "."}
     staged = {}
-    ledger = _ledger(root)
-    for stored in stored_notebooks(root):
+    ledger, stored_ones = _ledger(root), stored_notebooks(root)
+    folder = root / "notebooks"
+    check_executed(run, [p.relative_to(folder).with_suffix("").as_posix() for p in stored_ones])
+    for stored in stored_ones:
         name = stored.relative_to(root).as_posix()
         executed = run.path / name
         if not executed.is_file():
             raise KcError(
                 f"{executed} is missing, so the book has no page {stored.stem!r}; "
                 f"'kc run --profile {run.config.profile} --run-dir {run.path}' executes it."
-            )
-        known = run.record["notebooks"].get(stored.relative_to(root / "notebooks").as_posix()[:-6])
-        if known and known.get("digest") not in (None, artifacts.sha256(executed)):
-            raise KcError(
-                f"{executed} is damaged or was edited: it is not what was executed; 'kc run "
-                f"--profile {run.config.profile} --run-dir {run.path}' executes it again."
             )
         try:
             text = executed.read_text(encoding="utf-8")

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from kc_utils import artifacts
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 from kc_utils.runs.folder import Run
+from kc_utils.study.pipeline import check_executed
 
 NAME = "slides.html"
 _PLAN = "demonstrations.toml"
@@ -32,11 +33,15 @@ def write_slides(run_dir: str | Path, out: Path | None = None) -> Path:
         out: the file; ``slides.html`` in the run's folder by default.
 
     Raises:
-        KcError: a notebook or a figure is missing, or nbconvert is not installed.
+        KcError: ``out`` is no HTML file; a notebook or a figure is missing, a notebook is not what
+            the run executed last, or nbconvert is not installed.
     """
-    run = Run.open(run_dir)
+    if out is not None and out.suffix != ".html":  # it could be a file of the run
+        raise KcError(f"--out {shown(str(out))} is not possible; allowed are names of *.html.")
+    run, wanted = Run.open(run_dir), plan()
     out = run.path / NAME if out is None else out
-    text = as_html(deck(run.path / "notebooks", plan()))
+    check_executed(run, _planned(wanted))
+    text = as_html(deck(run.path / "notebooks", wanted))
     artifacts.write_atomically(out, lambda partial: partial.write_text(text, encoding="utf-8"))
     return out
 
@@ -44,14 +49,19 @@ def write_slides(run_dir: str | Path, out: Path | None = None) -> Path:
 def slides_of(notebooks: Path) -> str | None:
     """The slides as HTML, or None where the project has other notebooks than those planned."""
     wanted = plan()
-    names = [f.rpartition("/")[0] for d in wanted["demonstration"] for f in d["figures"]]
-    there = all((notebooks / f"{name}.ipynb").is_file() for name in names)
+    there = all((notebooks / f"{name}.ipynb").is_file() for name in _planned(wanted))
     return as_html(deck(notebooks, wanted)) if there else None
 
 
 def plan() -> dict[str, Any]:
     """The title of the deck, and its demonstrations in their order."""
     return tomllib.loads(files(__package__).joinpath(_PLAN).read_text(encoding="utf-8"))
+
+
+def _planned(wanted: Mapping[str, Any]) -> list[str]:
+    """Names of the notebooks whose figures are shown, each once."""
+    figures = [figure for d in wanted["demonstration"] for figure in d["figures"]]
+    return list(dict.fromkeys(figure.rpartition("/")[0] for figure in figures))
 
 
 def deck(notebooks: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,21 +126,24 @@ def _figure(notebooks: Path, where: str) -> dict[str, Any]:
     path = notebooks / f"{name}.ipynb"
     if not path.is_file():
         raise KcError(f"{path} is missing, so the slides have no {figure}; 'kc run' executes it.")
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (ValueError, KeyError, TypeError):
+        raise KcError(f"{path} is damaged: not a notebook; 'kc run' executes it again.") from None
     for cell in cells:
         drawn = cell["metadata"].get("mystnb", {})
         if drawn.get("figure", {}).get("name") == figure:
-            shown = next(_shown(cell, drawn["image"]["alt"]), None)
-            if shown is None:
+            picture = next(_pictures(cell, drawn["image"]["alt"]), None)
+            if picture is None:
                 raise KcError(f"{path} holds no picture of {figure}; 'kc run' executes it again.")
-            output = {"output_type": "display_data", "metadata": {}, "data": {"text/html": shown}}
+            output = {"output_type": "display_data", "metadata": {}, "data": {"text/html": picture}}
             metadata = {"slideshow": {"slide_type": "-"}}
             source = "".join(cell["source"])
             return cell | {"metadata": metadata, "outputs": [output], "source": source}
     raise KcError(f"{path} has no figure {figure!r}.")
 
 
-def _shown(cell: Mapping[str, Any], alt: str) -> Iterator[str]:
+def _pictures(cell: Mapping[str, Any], alt: str) -> Iterator[str]:
     """The pictures of a cell as HTML: images with an alternative text, or figures with a script."""
     for output in cell["outputs"]:
         data = output.get("data", {})

@@ -19,7 +19,7 @@ import pandas as pd
 
 from kc_utils import ROOT, artifacts
 from kc_utils.analysis.knowledge import chance_level
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, typed_path
 from kc_utils.runs.exports import (
     MOST_BYTES,
     StoredTables,
@@ -86,15 +86,15 @@ def export_reference(
         KcError: if a stage of the run is missing or out of date, ``out`` holds something else, or
             the tables are larger than 5 MB together.
     """
-    last = "components" if question else stage
-    needed = [STAGES.get(last)] if last else list(STAGES.study)
+    last = stage if question is None else "components"
+    needed = [STAGES.get(last)] if last is not None else list(STAGES.study)
     missing = [s.name for s in needed if not STAGES.done(run, s.name)]
     if missing:
         raise KcError(
             f"Run {run.name!r} is not complete: stage {missing[0]!r} is missing or out of date; "
             f"'kc run --profile {run.config.profile} --run-dir {run.path}' computes it."
         )
-    out = Path(out).expanduser().absolute()
+    out = typed_path(out).absolute()
     if out.exists() and not (out / _PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
         raise KcError(f"{out} is not empty and holds no exported run; choose another --out.")
     if question is not None:

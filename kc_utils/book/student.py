@@ -36,7 +36,7 @@ from kc_utils.book.exercises import (
 )
 from kc_utils.book.plain_prose import plain_notebook
 from kc_utils.book.student_readme import readme
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, typed_path
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
 
@@ -80,7 +80,7 @@ def write_student(
             ``root`` holds no exercises.
     """
     need_checkout("kc student", root)
-    out = out.expanduser().resolve()
+    out = typed_path(out).resolve()
     _recover(out)
     _refuse_foreign(out)
     run = None if run_dir is None else _finished(run_dir)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kc_utils.cli.given import refuse_idle
 from kc_utils.errors import KcError, shown
 
 if TYPE_CHECKING:
@@ -67,14 +68,16 @@ def benchmark(
     """
     if min(pairs, steps, seeds, batch_size) < 1:
         raise KcError("--pairs, --steps, --seeds and --batch-size need to be at least 1.")
+    if seed < 0:
+        raise KcError(f"--seed {seed} is not possible; allowed are whole numbers from 0 on.")
     if model is None:
-        given = {"--task": task, "--counterfactual": counterfactual, "--polish": polish}
-        if without := [name for name, value in given.items() if value]:
-            raise KcError(f"{without[0]} has no effect without --model.")
+        refuse_idle("without --model", "task", "counterfactual", "polish", "seed", "pairs",
+                    "batch_size")  # fmt: skip
         if keep:
             raise KcError("--keep stores what takes long, which is --model; it has no effect here.")
         _known_circuits(method, seeds, steps, out)
         return
+    refuse_idle("with --model", "seeds")
     if not task:
         raise KcError("--model needs a --task: ioi, addition, or a file.")
     if counterfactual and all(_is_made(name) for name in task):
@@ -91,9 +94,10 @@ def _known_circuits(
 
     from kc_utils import artifacts
     from kc_utils.benchmark import ground_truth
+    from kc_utils.runs.exports import check_place
 
-    if out is not None and out.is_file():
-        raise KcError(f"--out {out} is a file, not a folder.")
+    if out is not None:  # it takes minutes to find out afterwards
+        check_place(out)
     tables = []
     with console.status("starting") as status:
         for case, noise in ground_truth.cases():
@@ -122,11 +126,14 @@ def _on_tasks(
 
     from kc_utils.benchmark import areas_by_method
     from kc_utils.benchmark import tasks as benchmark_tasks
-    from kc_utils.book.benchmark_tables import TABLES, store_benchmark
+    from kc_utils.book.benchmark_tables import TABLES, check_target, store_benchmark
     from kc_utils.circuits.evaluation import BatchEvaluation
     from kc_utils.facts.asking import Source, bridge_of
 
     methods = _known(methods, gradients=True)
+    targets = [folder for folder in (out, KEPT if keep else None) if folder is not None]
+    for folder in targets:  # it takes hours to find out afterwards
+        check_target(folder)
     rows = {name: _rows(name, settings) for name in tasks}
     source = Source.find(model)
     found: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
@@ -164,10 +171,9 @@ def _on_tasks(
     record = {"model": {"name": source.name, "digest": source.digest},
               "settings": settings | {"methods": list(methods)},
               "date": datetime.now(UTC).date().isoformat()}  # fmt: skip
-    for folder in (out, KEPT if keep else None):
-        if folder is not None:
-            store_benchmark(folder, tables, record)
-            console.print(str(folder), soft_wrap=True, markup=False, highlight=False)
+    for folder in targets:
+        store_benchmark(folder, tables, record)
+        console.print(str(folder), soft_wrap=True, markup=False, highlight=False)
     if out is not None:
         for name, parts in rows.items():
             if _is_made(name):

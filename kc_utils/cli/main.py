@@ -12,6 +12,7 @@ try:
 
     from kc_utils.cli.benchmark import benchmark
     from kc_utils.cli.draw import draw
+    from kc_utils.cli.given import Command
     from kc_utils.cli.model_commands import base, facts, parity
     from kc_utils.cli.run_commands import book, list_profiles, run, status, train
     from kc_utils.cli.sweep_commands import claims, reference, sweep
@@ -33,13 +34,13 @@ app = typer.Typer(
     add_completion=False,
 )
 for command in (run, train, book, status):
-    app.command()(command)
-app.command("profiles")(list_profiles)
+    app.command(cls=Command)(command)
+app.command("profiles", cls=Command)(list_profiles)
 for command in (
     parity, draw, benchmark, reference, sweep, claims, facts, base, import_world, student, slides,
     doctor,
 ):  # fmt: skip
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kc_utils.cli.given import refuse_idle
 from kc_utils.errors import KcError, shown
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def facts(
     if example:
         if model or facts or checkpoint or template:
             raise KcError("--example has its own model and facts; leave --model and --facts out.")
+        refuse_idle("with --example", "only_known", "known_by", "pairs", "top_share",
+                    "steps", "seed", "batch_size")  # fmt: skip
         request = capitals.request(out)
     elif model is None or facts is None:
         raise KcError("'kc facts' needs --model DIR and --facts FILE.jsonl (or --example).")

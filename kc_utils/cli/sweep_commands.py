@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from kc_utils.cli.given import refuse_idle
 from kc_utils.cli.run_commands import SetOption
 from kc_utils.errors import KcError
 
@@ -95,6 +96,14 @@ def sweep(
 
     if keep and export:
         raise KcError(f"--keep means --export {command.KEPT}; give only one of them.")
+    if seed_list is not None:
+        refuse_idle("with --seed-list", "seeds")
+    if not experiments:
+        refuse_idle("with --no-experiments", "experiments_for")
+    if not compute:
+        refuse_idle("with --no-compute", "scheduler", "workers")
+    if scheduler is not None:
+        refuse_idle("with --scheduler", "workers")
     request = command.Request(
         profile, profiles, seeds, seed_list, overrides or [], out, experiments, experiments_for, to,
         scheduler, workers, compute, command.KEPT if keep else export, base_of,
@@ -171,7 +180,7 @@ def reference(
     from kc_utils.book.stored_results import export_reference
     from kc_utils.runs.folder import Run
 
-    if stage and question:
+    if stage is not None and question is not None:
         raise KcError("--stage and --question exclude each other: each chooses the tables.")
     for path in export_reference(Run.open(run_dir), out, stage, question):
         console.print(str(path), soft_wrap=True, markup=False, highlight=False)

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kc_utils.errors import KcError
+
 if TYPE_CHECKING:
     from kc_utils.cli.doctor.report import Report
 
@@ -41,6 +43,8 @@ def student(
     """
     from kc_utils.book.student import write_student
 
+    if all_checkpoints and run_dir is None:
+        raise KcError("--all-checkpoints has no effect without --run-dir; leave it out.")
     made = write_student(out, run_dir, all_checkpoints=all_checkpoints)
     size = f", run of {made.run_mib:.1f} MiB" if run_dir else ""
     typer.echo(f"{made.path}: {len(made.exercises)} exercises{size}")

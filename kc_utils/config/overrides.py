@@ -34,6 +34,8 @@ def build(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
         key, separator, text = item.partition("=")
         if not separator:
             raise KcError(f"--set {shown(item)} is not of the form section.key=value.")
+        if key.strip() == "profile":  # the run would claim to be what it is not
+            raise KcError(f"--set {shown(item)} is not possible; --profile chooses a profile.")
         keys.append(key.strip())
         _assign(merged, keys[-1], _parse(keys[-1], text))
     try:

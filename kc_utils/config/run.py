@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kc_utils.config.sections import (
     AnalysisConfig,
@@ -264,6 +264,13 @@ class CircuitConfig(Section):
         5, description="random circuits of equal size, the control"
     )
     hit_k: PositiveInt = Field(10, description="k of Hit@k")
+
+    @field_validator("tasks", "bands")
+    @classmethod
+    def _each_once(cls, chosen: tuple[str, ...]) -> tuple[str, ...]:
+        if not chosen or len(set(chosen)) < len(chosen):  # twice would count its rows twice
+            raise ValueError("at least one is needed, and each only once")
+        return chosen
 
 
 class Config(Section):

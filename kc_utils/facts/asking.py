@@ -19,7 +19,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from kc_utils import artifacts
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.metrics import rank
-from kc_utils.errors import KcError, shown
+from kc_utils.errors import KcError, shown, typed_path
 from kc_utils.facts.lines import Fact, refuse
 from kc_utils.models.causal_lm import load_model, load_tokenizer
 from kc_utils.models.folders import check_folder
@@ -53,7 +53,7 @@ class Source:
         if where.startswith(PACKAGE):
             file = package_file(where.removeprefix(PACKAGE))
             return cls(where, file.stem, artifacts.sha256(file))
-        folder = Path(where).expanduser()
+        folder = typed_path(where)
         check_folder(where)
         weights = sorted(folder.glob("*.safetensors"))
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
@@ -73,7 +73,7 @@ class Source:
         if self.where.startswith(PACKAGE):
             with quiet():
                 return load_package_model(self.where.removeprefix(PACKAGE))
-        folder = Path(self.where).expanduser()
+        folder = typed_path(self.where)
         model, tokenizer = load_model(folder), load_tokenizer(folder)
         check_vocabulary(model, tokenizer, self.where)
         return model, tokenizer
@@ -86,7 +86,7 @@ class Source:
         """
         if self.where.startswith(PACKAGE):
             raise KcError(f"{self.where!r} is not a folder; earlier checkpoints are folders.")
-        folder = Path(self.where).expanduser()
+        folder = typed_path(self.where)
         check_folder(folder)
         return config_of(folder), load_tokenizer(folder)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from kc_utils import artifacts
+from kc_utils.errors import typed_path
 from kc_utils.facts import tables
 from kc_utils.facts.asking import Source, ask, bridge_of
 from kc_utils.facts.figures import write_figures
@@ -51,7 +52,7 @@ def study_facts(request: Request, say: Say = lambda _: None) -> StudyFolder:
     """
     facts = read_facts(request.facts, request.templates)
     sources = [Source.find(where) for where in (*request.checkpoints, request.model)]
-    folder = StudyFolder(request.out.expanduser(), _identity(request, sources))
+    folder = StudyFolder(typed_path(request.out), _identity(request, sources))
     if folder.done:
         return folder
     say("the model's own answers")

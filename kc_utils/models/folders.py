@@ -14,7 +14,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from kc_utils.errors import KcError, cut, shown
+from kc_utils.errors import KcError, cut, shown, typed_path
 
 MOST_LAYERS = 1000
 MOST_BYTES = 20_000_000  # of a configuration
@@ -43,7 +43,7 @@ def check_folder(path: str | Path, name: str = "model") -> dict[str, Any]:
         KcError: no folder, no configuration or weights in it, something that is no regular file in
             the place of one, a damaged configuration, or one that the weights contradict.
     """
-    folder = Path(path).expanduser()
+    folder = typed_path(path)
     if not folder.is_dir():
         raise KcError(f"There is no {name} folder {shown(str(path))}.")
     for file in sorted(folder.iterdir()):

@@ -13,7 +13,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 from kc_utils.models.loading import check_rotary, first_line, quiet, without_panics
 from kc_utils.models.tokenizers import plain_tokenizer
 
@@ -49,9 +49,7 @@ def load_package_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
 
 def package_file(name: str) -> Path:
     """The GGUF file of :func:`load_package_model`, with the same errors."""
-    module = name.replace("-", "_")
-    if module not in PACKAGES:
-        raise KcError(f"Unknown model package {name!r}; allowed are {', '.join(PACKAGES)}.")
+    module = check_package(name)
     for needed in (module, "gguf"):
         if importlib.util.find_spec(needed) is None:
             raise KcError(
@@ -59,6 +57,14 @@ def package_file(name: str) -> Path:
                 f"install the extra 'smollm2'."
             )
     return _gguf_file(module)
+
+
+def check_package(name: str) -> str:
+    """The module of a package that is known, installed or not; KcError names those that are."""
+    module = name.replace("-", "_")
+    if module not in PACKAGES:
+        raise KcError(f"Unknown model package {shown(name)}; allowed are {', '.join(PACKAGES)}.")
+    return module
 
 
 def _without_quantisation(quantised: PreTrainedModel, name: str) -> PreTrainedModel:

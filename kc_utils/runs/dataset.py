@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from kc_utils import artifacts
 from kc_utils.config.profiles import PROFILES
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 from kc_utils.runs.exports import StoredTables
 
 SWEEP_TABLES = (
@@ -87,7 +87,7 @@ def check_profile(profile: str, known: Iterable[str]) -> None:
     """KcError unless ``profile`` is one of ``known``."""
     known = list(dict.fromkeys(known))
     if profile not in known:
-        raise KcError(f"The sweep has no profile {profile!r}; allowed are {', '.join(known)}.")
+        raise KcError(f"The sweep has no profile {shown(profile)}; allowed are {', '.join(known)}.")
 
 
 def join(tables: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from kc_utils import ROOT, artifacts
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 from kc_utils.runs.folder import resolve
 
 #: Tables that are kept with the source may hold this much together.
@@ -34,6 +34,25 @@ def replace_folder(out: Path, fill: Callable[[Path], None]) -> None:
         if old.exists() and not out.exists():
             old.replace(out)
         artifacts.remove(old)
+
+
+def check_place(out: Path) -> None:
+    """Refuse a folder that can be neither written nor made.
+
+    Raises:
+        KcError: a part of its path is a file, or may not be written by this user.
+    """
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise KcError(
+            f"{shown(str(out))} is not possible: {shown(str(there))} is no folder; choose another "
+            "--out."
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise KcError(
+            f"{shown(str(out))} is not possible: you may not write into {shown(str(there))}; "
+            "choose another --out."
+        )
 
 
 def check_size(what: str, sizes: Mapping[str, int], most: int = MOST_BYTES) -> None:

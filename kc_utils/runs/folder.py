@@ -26,7 +26,7 @@ import pandas as pd
 
 from kc_utils import ROOT, artifacts, config
 from kc_utils.config import Config, profiles
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, typed_path
 from kc_utils.runs.lock import locked
 from kc_utils.runs.record import provenance, read_record, write_record
 
@@ -177,7 +177,7 @@ def resolve(run_dir: str | Path) -> Path:
 
     Inside the project that is its root, wherever there: a notebook runs in the folder it lies in.
     """
-    path = Path(run_dir).expanduser()
+    path = typed_path(run_dir)
     if path.is_absolute() or path.exists():
         return path.resolve()
     here = Path.cwd()

@@ -45,7 +45,8 @@ def locked(folder: Path) -> Iterator[None]:
             "folder."
         ) from None
     try:
-        path.write_text(f"process {os.getpid()} ({_command()})", encoding="utf-8")
+        holder = f"process {os.getpid()} ({_command()})"  # words of a command need not be UTF-8
+        path.write_text(holder, encoding="utf-8", errors="backslashreplace")
         for left in folder.rglob(".*.partial"):  # by writers who were killed: nobody else writes
             artifacts.remove(left)
         yield

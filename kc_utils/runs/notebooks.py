@@ -57,6 +57,41 @@ def due(run: Run, wanted: dict[str, list[str]], parameters: dict[str, Any]) -> d
     return found
 
 
+def check_executed(run: Run, wanted: dict[str, list[str]]) -> None:
+    """Refuse executed notebooks that are not what the run executed, or show other results.
+
+    Changed source is no reason: what they show is the run's still. Notebooks that are missing or
+    not in the record are left to who reads them.
+
+    Args:
+        run: holds the executed notebooks, and in its record their digests.
+        wanted: names, each with the keys of the stages that it depends on.
+
+    Raises:
+        KcError: naming the first of them, with the command that executes it again.
+    """
+    again = f"'kc run --profile {run.config.profile} --run-dir {run.path}' executes it again."
+    held = {stage["key"] for stage in run.record["stages"].values()}
+    for name, stage_keys in wanted.items():
+        known, target = run.record["notebooks"].get(name), run.path / "notebooks" / f"{name}.ipynb"
+        if not known or not target.is_file():
+            continue
+        if known.get("digest") not in (None, artifacts.sha256(target)):
+            raise KcError(
+                f"{target} is damaged or was edited: it is not what was executed; {again}"
+            )
+        # Earlier versions did not record the results: then the run has to hold those of now.
+        same = (
+            known["results"] == key_of(stage_keys)
+            if known.get("results")
+            else held >= {*stage_keys}
+        )
+        if not same:
+            raise KcError(
+                f"{target} was executed for another configuration than that of the run now; {again}"
+            )
+
+
 def execute_all(
     run: Run,
     wanted: dict[str, list[str]],
@@ -83,7 +118,7 @@ def execute_all(
         (name, target, _), (seconds, peak) = jobs[i], took
         run.record["notebooks"][name] = {
             "key": keys[name], "seconds": seconds, "peak_bytes": peak,
-            "digest": artifacts.sha256(target),
+            "digest": artifacts.sha256(target), "results": key_of(wanted[name]),
         }  # fmt: skip
         run.save()
         done(name, seconds)

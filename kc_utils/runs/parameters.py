@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 from kc_utils.runs.folder import Run
 
 
@@ -53,7 +53,7 @@ def fraction(**given: Any) -> None:
 def _studied(run: Run, name: str, value: Any, studied: tuple[str, ...]) -> Any:
     if value not in studied:
         raise KcError(
-            f"{name} = {value!r} is not studied in run {run.name!r}; allowed are "
+            f"{name} = {shown(value)} is not studied in run {run.name!r}; allowed are "
             f"{', '.join(studied)}."
         )
     return value
@@ -65,4 +65,4 @@ def _is(kind: type, value: Any) -> bool:
 
 def _refuse(wrong: dict[str, Any], allowed: str) -> None:
     for name, value in wrong.items():
-        raise KcError(f"{name} = {value!r} is not possible; allowed are {allowed}.")
+        raise KcError(f"{name} = {shown(value)} is not possible; allowed are {allowed}.")

@@ -36,6 +36,7 @@ class _Stage(_Cost):
 
 class _Notebook(_Cost):
     digest: str | None = None
+    results: str | None = None  # the keys of the stages that it shows, as one
 
 
 class _Record(BaseModel):

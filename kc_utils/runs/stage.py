@@ -13,7 +13,7 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.config import Config
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 from kc_utils.runs.folder import Run, key_of
 from kc_utils.runs.lock import locked
 from kc_utils.runs.peak_memory import PeakMemory
@@ -111,7 +111,7 @@ class Stages:
     def get(self, name: str) -> Stage:
         """Look a stage up by its name."""
         if name not in self.by_name:
-            raise KcError(f"Unknown stage {name!r}; allowed are {', '.join(self.by_name)}.")
+            raise KcError(f"Unknown stage {shown(name)}; allowed are {', '.join(self.by_name)}.")
         return self.by_name[name]
 
     def key(self, settings: Config, name: str) -> str:

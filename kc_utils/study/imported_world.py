@@ -17,7 +17,7 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.config import ATTRIBUTES, KINDS, Config
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, typed_path
 from kc_utils.runs.exports import read_exported, replace_folder
 from kc_utils.runs.folder import resolve
 from kc_utils.world.clone import Published, read_clone
@@ -42,7 +42,7 @@ def import_world(clone: Path, out: Path) -> dict[str, Any]:
     out = resolve(out)
     if out.exists():
         raise KcError(f"{str(out)!r} exists already and is not overwritten; choose a new folder.")
-    published = read_clone(clone.expanduser())
+    published = read_clone(typed_path(clone))
     counts = _counts(published)
 
     def fill(folder: Path) -> None:

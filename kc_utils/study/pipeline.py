@@ -14,9 +14,10 @@ from rich.console import Console
 from kc_utils import ROOT
 from kc_utils.circuits.graph import Graph
 from kc_utils.config import Config, profiles
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown, typed_path
 from kc_utils.models.folders import check_folder
 from kc_utils.models.loading import check_revision
+from kc_utils.models.packaged import check_package, package_file
 from kc_utils.runs import notebooks as execute
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import shared_processes
@@ -63,8 +64,8 @@ def prepared(
     """
     settings = profiles.load(profile, overrides)
     target = run_dir or Path("runs") / profile
-    restart = stage_name(from_) if from_ else None
-    if to:
+    restart = stage_name(from_) if from_ is not None else None
+    if to is not None:
         stage_name(to)
     check(settings)
     if restart:
@@ -78,6 +79,8 @@ def prepared(
     draft = Run.draft(target, settings)
     if settings.model.source == "hub" and not STAGES.done(draft, "base"):
         check_revision(settings.model.path or "", settings.model.revision, local=False)
+    if settings.model.source == "package" and not STAGES.done(draft, "base"):
+        package_file(str(settings.model.path))  # is it installed?
     with locked(draft.path):
         run = Run.create(draft.path, settings)  # read again: somebody may just have written to it
         if restart:
@@ -95,7 +98,7 @@ def stage_name(text: str, stages: Iterable[Stage] = STAGES.study) -> str:
         number, _, rest = stage.notebook.partition("_")
         if text in (stage.notebook, number, str(int(number)), rest):
             return stage.name
-    raise KcError(f"Unknown stage {text!r}; allowed are {', '.join(s.name for s in stages)}.")
+    raise KcError(f"Unknown stage {shown(text)}; allowed are {', '.join(s.name for s in stages)}.")
 
 
 def run_study(
@@ -145,12 +148,12 @@ def steps_to_do(run: Run, *, to: str | None = None, notebooks: bool = True) -> l
 def _stages(to: str | None) -> list[Stage]:
     """The stages of the study, up to and with the last that was asked for."""
     stages = list(STAGES.study)
-    last = stage_name(to) if to else stages[-1].name
+    last = stages[-1].name if to is None else stage_name(to)
     return stages[: 1 + [stage.name for stage in stages].index(last)]
 
 
 def _notebooks(stages: list[Stage], to: str | None) -> list[str]:
-    return [*_complete(stages), *(() if to else EXTRA_NOTEBOOKS)]
+    return [*_complete(stages), *(EXTRA_NOTEBOOKS if to is None else ())]
 
 
 def _complete(stages: list[Stage]) -> list[str]:
@@ -174,6 +177,14 @@ def notebook_stages(name: str) -> list[Stage]:
     return stages[: own[-1] + 1] if own else stages
 
 
+def check_executed(run: Run, names: Iterable[str]) -> None:
+    """KcError if one of these executed notebooks was edited, or shows other results than those of
+    the run's configuration."""
+    keys = STAGES.keys(run.config)
+    wanted = {name: [keys[stage.name] for stage in notebook_stages(name)] for name in names}
+    execute.check_executed(run, wanted)
+
+
 def _asked(run: Run, names: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Notebooks with the keys of the stages that they depend on, and their parameters."""
     # Below the project root the path is written relative to it: the pages are published.
@@ -189,10 +200,12 @@ def _asked(run: Run, names: list[str]) -> tuple[dict[str, list[str]], dict[str, 
 
 
 def check(settings: Config) -> None:
-    """Refuse a circuit larger than the graph, an empty band, a missing model folder, and settings
-    that a given base model contradicts."""
+    """Refuse a circuit larger than the graph, an empty band, a missing model folder, an unknown
+    package, and settings that a given base model contradicts."""
     imported_world.check(settings)
     given_base.check(settings)
+    if settings.model.source == "package":
+        check_package(str(settings.model.path))
     graph = graph_of(settings)
     if graph is not None and (settings.circuit.top_n or 0) > graph.n_edges:
         raise KcError(
@@ -209,7 +222,7 @@ def graph_of(settings: Config) -> Graph | None:
     if model.source == "made":
         return Graph(model.n_layers, model.n_heads)
     if model.source == "folder":
-        file = Path(model.path or "").expanduser() / "config.json"
+        file = typed_path(model.path or "") / "config.json"
         values = check_folder(model.path or "", name="model.path")
         layers = values.get("num_hidden_layers", values.get("n_layer"))
         heads = values.get("num_attention_heads", values.get("n_head"))

@@ -22,7 +22,7 @@ from kc_utils.sweep.export import check_target, stored_already, write_dataset
 from kc_utils.sweep.plan import (
     Member,
     check_address,
-    listed,
+    named,
     number_of_workers,
     plan,
     seeds_of,
@@ -30,6 +30,7 @@ from kc_utils.sweep.plan import (
 )
 
 if TYPE_CHECKING:
+    from distributed import Client
     from distributed.security import Security
 
     from kc_utils.sweep.drive import Failure
@@ -101,7 +102,7 @@ def sweep(request: Request, console: Console) -> bool:
 def members_of(request: Request) -> tuple[Member, ...]:
     """The runs that were asked for."""
     names = union(request.profile, request.profiles)
-    chosen = listed(request.experiments_for) or names[:1]
+    chosen = named("--experiments-for", request.experiments_for) or names[:1]
     return plan(
         names,
         seeds_of(request.seeds, request.seed_list),
@@ -131,36 +132,48 @@ def compute(
     security: Security | None = None,
 ) -> list[Failure]:
     """Compute every missing stage; returns the runs that stopped."""
-    with locked(members):
+    with ExitStack() as stack:
+        client = None
+        if scheduler is not None and any(member.missing(member.draft()) for member in members):
+            # It may not be there: asked before the folders of the runs are made.
+            client = stack.enter_context(_connected(console, scheduler, workers, security))
+        stack.enter_context(locked(members))
         work = [(member, member.missing(member.draft())) for member in members]
         work = [(member, stages) for member, stages in work if stages]
         if not work:
             console.print(f"nothing to do: {_runs(len(members))} complete")
             return []
+        started = time.perf_counter()
+        if client is None:
+            client = stack.enter_context(_connected(console, scheduler, workers, security))
         for member, _ in work:
             member.draft().save()
-        started = time.perf_counter()
-        failures = _drive(work, console, scheduler, workers, security)
-        seconds = time.perf_counter() - started
+        failures = _drive(work, console, client, elsewhere=scheduler is not None)
+    seconds = time.perf_counter() - started
     stages = sum(len(stages) for _, stages in work)
     console.print(f"{_runs(len(work))}, {stages} stages to compute, wall time {seconds:.1f} s")
     return failures
 
 
+@contextmanager
+def _connected(
+    console: Console, scheduler: str | None, workers: int, security: Security | None
+) -> Iterator[Client]:
+    from kc_utils.sweep import drive
+
+    with ExitStack() as stack:
+        with console.status("starting the workers"):
+            client = stack.enter_context(drive.connect(scheduler, workers, security))
+        yield client
+
+
 def _drive(
-    work: list[tuple[Member, list[str]]],
-    console: Console,
-    scheduler: str | None,
-    workers: int,
-    security: Security | None,
+    work: list[tuple[Member, list[str]]], console: Console, client: Client, *, elsewhere: bool
 ) -> list[Failure]:
     from kc_utils.sweep import drive
 
-    with console.status("starting the workers"):
-        stack = ExitStack()
-        client = stack.enter_context(drive.connect(scheduler, workers, security))
-    with stack, progress(console, sum(len(stages) for _, stages in work)) as watch:
-        if scheduler is not None:
+    with progress(console, sum(len(stages) for _, stages in work)) as watch:
+        if elsewhere:
             drive.check_folder(client, work[0][0].path)
         return drive.Drive(client, lambda: drive.threads(client), watch).compute(work)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kc_utils import config
 from kc_utils.config import Config, profiles
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, cut, shown
 from kc_utils.runs.folder import Run, resolve
 from kc_utils.study.pipeline import check, stage_name
 from kc_utils.study.stages import STAGES
@@ -83,7 +83,7 @@ def plan(
     unknown = [name for name in experiments_for if name not in names]
     if unknown:
         raise KcError(
-            f"--experiments-for names {unknown[0]!r}, which is not in this sweep; allowed are "
+            f"--experiments-for names {shown(unknown[0])}, which is not in this sweep; allowed are "
             f"{', '.join(names)}."
         )
     if any(item.partition("=")[0].strip() in ("seed", "profile") for item in overrides):
@@ -105,7 +105,7 @@ def plan(
         check(member.settings)
         if member.settings.world.imported and member.settings.profile in experiments_for:
             raise KcError(
-                f"world.imported = {member.settings.world.imported!r} needs --no-experiments, "
+                f"world.imported = {shown(member.settings.world.imported)} needs --no-experiments, "
                 "because experiments make worlds of their own."
             )
         member.draft()
@@ -130,7 +130,7 @@ def as_in_sweeps(name: str, overrides: Sequence[str] = ()) -> Config:
 
 def stages(experiments: bool, to: str | None = None) -> tuple[str, ...]:
     """Names of the stages to compute for a run, with or without the experiments."""
-    last = stage_name(to, STAGES) if to else None
+    last = None if to is None else stage_name(to, STAGES)
     if last in LEFT_OUT:
         raise KcError(f"--to {to}: a sweep does not compute stage {last!r}; choose another.")
     found = []
@@ -143,9 +143,27 @@ def stages(experiments: bool, to: str | None = None) -> tuple[str, ...]:
 
 
 def union(profile: str | None, more: str | None) -> list[str]:
-    """``--profile`` and ``--profiles a,b`` together, each once, in their order."""
-    names = [*([profile] if profile else []), *listed(more)]
+    """``--profile`` and ``--profiles a,b`` together, each once, in their order; tiny without them.
+
+    Raises:
+        KcError: a list without a name.
+    """
+    names = [*([] if profile is None else [profile]), *named("--profiles", more)]
     return list(dict.fromkeys(names)) or ["tiny"]
+
+
+def named(option: str, text: str | None) -> list[str]:
+    """The profiles of a comma list, none where the option was not given.
+
+    Raises:
+        KcError: the list has no name.
+    """
+    names = listed(text)
+    if text is not None and not names:
+        raise KcError(
+            f"{option} {shown(text)} names no profile; allowed are names like tiny,smoke."
+        )
+    return names
 
 
 def listed(text: str | None) -> list[str]:
@@ -165,10 +183,8 @@ def seeds_of(count: int, chosen: str | None) -> list[int]:
         return list(range(count))
     wrong = [part for part in listed(chosen) if not part.isdigit()]
     if wrong or not listed(chosen):
-        shown = wrong[0] if wrong else chosen
-        raise KcError(
-            f"--seed-list {shown!r} is not possible; allowed are whole numbers like 0,3,4."
-        )
+        given = shown(wrong[0] if wrong else chosen)
+        raise KcError(f"--seed-list {given} is not possible; allowed are whole numbers like 0,3,4.")
     return list(dict.fromkeys(int(part) for part in listed(chosen)))
 
 
@@ -180,7 +196,7 @@ def check_address(address: str) -> str:
     """
     if not _ADDRESS.fullmatch(address):
         raise KcError(
-            f"--scheduler {address!r} is not possible; allowed are tls://host:port and "
+            f"--scheduler {shown(address)} is not possible; allowed are tls://host:port and "
             "tcp://host:port."
         )
     return address
@@ -234,7 +250,9 @@ def open_base(
         )
     for item in overrides:
         if item.strip().startswith(_DECIDED):
-            raise KcError(f"--set {item} has no effect with --base-of {run_dir}; leave it out.")
+            raise KcError(
+                f"--set {cut(item)} has no effect with --base-of {run_dir}; leave it out."
+            )
     (profile,) = names
     run = Run.open(run_dir)
     if run.config.profile != profile:

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from kc_utils import artifacts
 from kc_utils.analysis.real_subjects import check_real_people
 from kc_utils.config import ATTRIBUTES, Config, ModelConfig
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown, typed_path
 from kc_utils.models.causal_lm import load_package_model, resolve_model
 from kc_utils.models.devices import device
 from kc_utils.models.tokenizers import load_tokenizer, save_tokenizer, train_bpe, with_bos
@@ -55,19 +55,27 @@ def known_names(settings: Config) -> Sequence[str] | None:
 def read_names(path: Path) -> tuple[str, ...]:
     """A name on each line: empty lines are skipped, repeated names are an error. Or the table of a
     base corpus: everybody of whom it tells."""
+    there = typed_path(path)
+    if there.exists() and not there.is_file():  # a pipe or a device would be read for ever
+        raise KcError(
+            f"world.known_names_file = {shown(str(path))} is no regular file; allowed are a text "
+            "file with a name on each line, and the table of a base corpus."
+        )
     try:
         if path.suffix == ".parquet":
-            return tuple(artifacts.read_parquet(path.expanduser())["name"].unique())
-        names = [line.strip() for line in path.expanduser().read_text("utf-8").splitlines()]
-    except (KcError, KeyError, OSError, UnicodeDecodeError) as error:
+            return tuple(artifacts.read_parquet(there)["name"].unique())
+        names = [line.strip() for line in there.read_text("utf-8").splitlines()]
+    except (KcError, KeyError, OSError, ValueError) as error:
         reason = f"it has no column {error}" if isinstance(error, KeyError) else str(error)
         raise KcError(
-            f"world.known_names_file = {str(path)!r} cannot be read: {reason.rstrip('.')}."
+            f"world.known_names_file = {shown(str(path))} cannot be read: {reason.rstrip('.')}."
         ) from None
     names = [name for name in names if name]
     repeated = pd.Index(names)[pd.Index(names).duplicated()]
     if len(repeated):
-        raise KcError(f"world.known_names_file = {str(path)!r} names {repeated[0]!r} twice.")
+        raise KcError(
+            f"world.known_names_file = {shown(str(path))} names {shown(repeated[0])} twice."
+        )
     return tuple(names)
 
 

@@ -1,0 +1,41 @@
+"""Options that were typed but would change nothing: refused, because somebody expects an effect."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+from typer.core import TyperCommand
+
+from kc_utils.errors import KcError
+
+#: Parameter -> option, of those that were typed in the command that is called now.
+_TYPED: ContextVar[dict[str, str] | None] = ContextVar("typed", default=None)
+
+
+class Command(TyperCommand):
+    """A command that remembers which of its options were typed, with their defaults or not."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command's function."""
+        options = {p.name: p.opts[0] for p in self.params if p.name is not None}
+        sources = {name: ctx.get_parameter_source(name) for name in options}
+        typed = {n: o for n, o in options.items() if sources[n] and sources[n].name != "DEFAULT"}
+        _TYPED.set(typed)
+        return super().invoke(ctx)
+
+
+def refuse_idle(where: str, *names: str) -> None:
+    """Refuse the first of these parameters that was typed, with its default value or another.
+
+    Args:
+        where: the circumstances, for example "without --model".
+        names: parameters of the command's function.
+
+    Raises:
+        KcError: naming the option.
+    """
+    typed = _TYPED.get() or {}
+    for name in names:
+        if name in typed:
+            raise KcError(f"{typed[name]} has no effect {where}; leave it out.")
