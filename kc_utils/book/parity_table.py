@@ -15,6 +15,11 @@ METHODS = (
 )  # fmt: skip
 
 
+def unbroken(error: str) -> str:
+    """``2e-07`` with a hyphen that no narrow column breaks the number at."""
+    return error.replace("-", "\u2011")
+
+
 def pages(reference: Path) -> dict[str, str]:
     """File name -> MyST text of the errors that are stored in ``reference``, a row per family.
 
@@ -27,7 +32,7 @@ def pages(reference: Path) -> dict[str, str]:
     report = artifacts.read_json(path)
     try:
         rows = sorted(
-            (found["family"], *(found["errors"][method] for method in METHODS))
+            (found["family"], *(unbroken(found["errors"][method]) for method in METHODS))
             for found in report["families"].values()
         )
         words = (
