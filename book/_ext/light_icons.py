@@ -15,7 +15,7 @@ _SCRIPT = "_static/scripts/fontawesome.js"
 
 
 def empty_script(app: Sphinx, error: Exception | None) -> None:
-    """Leave a comment in the place of the script; pages still ask for it."""
+    """Leave a comment instead of the script; pages still ask for it."""
     script = Path(app.outdir) / _SCRIPT
     if error is None and script.is_file():
         script.write_text("// Icons are drawn with the theme's fonts.\n", encoding="utf-8")

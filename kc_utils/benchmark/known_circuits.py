@@ -124,7 +124,7 @@ def _subject_pairs(answer: Callable[[int], int]) -> Callable[[int, int], PairBat
 
 
 def _blank_pairs(n: int, seed: int) -> PairBatch:
-    """Pairs whose corrupted prompt has a blank in the place of the subject."""
+    """Pairs whose corrupted prompt has a blank instead of the subject."""
     rng = np.random.default_rng([seed, 3])
     drawn = [rng.permutation(N_SYMBOLS)[:2].tolist() for _ in range(n)]
     clean = [[BLANK, subject, BLANK] for subject, _ in drawn]

@@ -2,7 +2,7 @@
 
 The notebooks in the repository have no outputs. So the book is built from a staged source tree,
 ``runs/<name>/book/source``: configuration and prose as they are, the notebooks that the run
-executed in the place of the stored ones, and the parts of :func:`generated_parts`. Pages of
+executed instead of the stored ones, and the parts of :func:`generated_parts`. Pages of
 exercises show stubs and fold solutions (:mod:`kc_utils.book.exercises`).
 """
 

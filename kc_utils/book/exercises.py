@@ -118,7 +118,7 @@ def solution(source: str) -> str:
 
 
 def student_notebook(notebook: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The notebook of a participant: stubs in the place of solutions, no folded solution."""
+    """The notebook of a participant: stubs instead of solutions, no folded solution."""
     exercises = exercises_of(notebook, path)
     mine = copy.deepcopy(notebook)
     for exercise in exercises:
@@ -149,7 +149,7 @@ class _OneSentence(Exception):
     """In a notebook, an error that shows its message and no lines of code."""
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython prints in the place of a traceback."""
+        """What IPython prints instead of a traceback."""
         return [str(self)]
 
 
@@ -182,7 +182,7 @@ def judge(
     except NotImplementedError as error:
         which = str(error) or "the exercise"
         raise NoAnswer(
-            f"{which.capitalize()} has no answer yet: write it in the place of "
+            f"{which.capitalize()} has no answer yet: write it instead of "
             "'raise NotImplementedError', run that cell, then this one."
         ) from None
     except AssertionError as error:

@@ -41,7 +41,7 @@ def plain(text: str, there: Callable[[str], str | None]) -> str:
 
     Args:
         text: MyST Markdown.
-        there: what to link to in the place of a file or a target of the book; None where nothing is
+        there: what to link to instead of a file or a target of the book; None where nothing is
             there, and the link becomes its text.
     """
     text = _FORMULA.sub(_formula, _TARGET.sub("", text))

@@ -170,7 +170,7 @@ def _streams_of(function: ast.FunctionDef) -> Iterator[ast.Call]:
 
 
 class _Named(ast.NodeTransformer):
-    """Puts the numbers of a module's constants in the place of their names."""
+    """Puts the numbers of a module's constants in place of their names."""
 
     def __init__(self, numbers: dict[str, int]) -> None:
         self.numbers = numbers

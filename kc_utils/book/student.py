@@ -3,7 +3,7 @@
 Layout of the folder::
 
     README.md             what to do, with the list of exercises
-    notebooks/exercises/  exercise notebooks, stubs in the place of solutions
+    notebooks/exercises/  exercise notebooks, stubs instead of solutions
     notebooks/            the chapters that the exercises link to, as stored (no outputs)
     run/                  what exercises and chapters read of a run, if one was given
     student.json          digests of the notebooks and the README, as they were written
@@ -238,7 +238,7 @@ def _named(value: Any) -> Any:
 
 
 def _replace(out: Path, partial: Path) -> None:
-    """Put ``partial`` in the place of ``out``; what fails halfway leaves the old folder there."""
+    """Put ``partial`` in place of ``out``; what fails halfway leaves the old folder there."""
     old = _old(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     there = out.exists()

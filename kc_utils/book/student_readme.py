@@ -23,7 +23,7 @@ _README = """\
 2. Open a notebook below `notebooks/exercises` and run its cells from the top, with Shift+Enter.
    The first ones load the libraries and the model. Beside a cell that has not ended stands `[*]`;
    for these that can be half a minute.
-3. Write your answer in the place of `raise NotImplementedError`, run that cell, and then the test
+3. Write your answer instead of `raise NotImplementedError`, run that cell, and then the test
    in the next one. It says in a sentence what is wrong. Hint and common mistakes are folded under
    it.
 

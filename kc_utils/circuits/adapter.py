@@ -15,7 +15,7 @@ question, so what a head writes is its share
     weight * c(z W_O) / s,
 
 and the shares of a layer's heads sum to what its attention adds. The engine keeps z / s in the
-place of z, and weight * c(W_O) in the place of W_O; nothing else changes.
+place of z, and weight * c(W_O) instead of W_O; nothing else changes.
 """
 
 from __future__ import annotations

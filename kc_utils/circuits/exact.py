@@ -1,6 +1,6 @@
 """Exact activation patching of every edge: the oracle that fast methods are compared with.
 
-For each edge (u, v) the clean prompts are run once more, with u's corrupted output in the place of
+For each edge (u, v) the clean prompts are run once more, with u's corrupted output instead of
 its clean one in the input of v alone; everything behind v reacts. The score is how much worse the
 metric gets, so it has the sign of the attribution scores. One run per edge: for tiny models.
 """
@@ -142,7 +142,7 @@ class _Patching:
 
 
 def _replace_head(block: Block, part: int, head: int) -> Callable[[Hooks, Tensor], None]:
-    """Put values [prompts, pos, d_head] in the place of q, k or v of one head."""
+    """Put values [prompts, pos, d_head] in place of q, k or v of one head."""
 
     def change(output: Tensor, values: Tensor) -> Tensor:
         if block.layout == "separate":

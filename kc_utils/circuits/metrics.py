@@ -155,7 +155,7 @@ def metric_scores(
     clean_logits: Float[Tensor, "n k vocab"],
     batch_size: int = 64,
 ) -> AnswerScores:
-    """:func:`answer_scores` with any metric in the place of the logit difference.
+    """:func:`answer_scores` with any metric instead of the logit difference.
 
     Logits of half precision are taken in float32, where sums over the vocabulary are not rounded
     away. The rank is that of the answer's first token, also of whole answers.

@@ -212,7 +212,7 @@ class Throttle:
         self._waiting = loop.call_later(self.seconds, self.now)
 
     def now(self) -> None:
-        """Make the call at once, in the place of one that waits."""
+        """Make the call at once, instead of one that waits."""
         self.cancel()
         self.function()
 

@@ -79,7 +79,7 @@ def to_html(shown: Any, alt: str) -> str:
 
 
 def message(text: str) -> str:
-    """A sentence in the place of a view; it begins with ``MESSAGE``."""
+    """A sentence instead of a view; it begins with ``MESSAGE``."""
     return f"{MESSAGE}{escape(text)}</p>"
 
 

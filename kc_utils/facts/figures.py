@@ -91,6 +91,6 @@ def labels(relations: Iterable[str]) -> dict[str, str]:
 
 
 def with_labels(table: pd.DataFrame, written: dict[str, str]) -> pd.DataFrame:
-    """The table with labels in the place of its relations."""
+    """The table with labels instead of its relations."""
     columns = [c for c in ("relation", "source_relation", "other_relation") if c in table]
     return table.assign(**{column: table[column].map(written) for column in columns})

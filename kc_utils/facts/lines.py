@@ -41,7 +41,7 @@ class Fact:
     """A question and its answer.
 
     ``number``: line in the file, from 1. ``span``: characters of the subject in ``prompt``, half
-    open. ``form``: the prompt with ``{subject}`` in the place of the subject.
+    open. ``form``: the prompt with ``{subject}`` instead of the subject.
     """
 
     number: int

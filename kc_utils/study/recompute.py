@@ -75,7 +75,7 @@ def notebooks_of(stages: list[str]) -> list[str]:
 
 
 def _others(value: Any, schema: dict[str, Any]) -> Iterator[Any]:
-    """Values to try in the place of this one; not all are allowed."""
+    """Values to try instead of this one; not all are allowed."""
     for option in schema.get("anyOf", ()):
         yield from _others(value, option)
     yield from (option for option in schema.get("enum", ()) if option != value)

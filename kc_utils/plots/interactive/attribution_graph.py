@@ -1,6 +1,6 @@
 """The edges of one prompt by token and layer: inline SVG that answers to pointer and keyboard.
 
-After the attribution graphs of Lindsey et al. (2025), with heads and MLPs in the place of features.
+After the attribution graphs of Lindsey et al. (2025), with heads and MLPs instead of features.
 """
 
 from __future__ import annotations

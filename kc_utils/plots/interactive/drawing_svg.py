@@ -24,7 +24,7 @@ class Edge:
     rank: int
     share: float  # of the total |score|
     other: int = 0  # its rank in the table it is compared with; 0 when it is not there
-    note: str = ""  # said in the place of score and rank
+    note: str = ""  # said instead of score and rank
 
     @property
     def title(self) -> str:
