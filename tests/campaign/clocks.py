@@ -94,10 +94,12 @@ def _dead_holder(
 ) -> subprocess.Popen:
     """Locks that somebody held who was killed, with a process number that another one has now."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    held = [folder, *(folder / "smoke" / f"seed-{seed}" for seed in range(2))]
+    # A sweep locks its runs, and the folder around them by none of its own.
+    runs = [folder / "smoke" / f"seed-{seed}" for seed in range(2)]
+    held = runs if command.name == "sweep" else [folder]
     hold = "import sys, os; from pathlib import Path; from kc_utils.runs.lock import locked\n"
     hold += "with locked(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
-    for one in held if command.name == "sweep" else held[:1]:
+    for one in held:
         subprocess.run([sys.executable, "-c", hold, str(one)])
         lock = lock_file(one)
         assert lock.exists(), lock
