@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -168,6 +169,14 @@ class Adapter:
     final_norm: Norm
     unembed: nn.Module
     logit_cap: float | None = None
+
+    @cached_property
+    def n_positions(self) -> int | None:
+        """Length of the table of positions; None where they are computed, for any length."""
+        tables = (m for m in self.model.modules() if isinstance(m, nn.Embedding))
+        if all(table is self.embed for table in tables):
+            return None
+        return getattr(self.model.config, "max_position_embeddings", None)
 
     @property
     def device(self) -> torch.device:

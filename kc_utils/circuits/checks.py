@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from kc_utils.circuits.adapter import Adapter
@@ -163,21 +163,13 @@ def check_ids(adapter: Adapter, batch: PairBatch) -> None:
                 f"Pair {pair}: the {name} has token {int(ids[outside][0])}; the vocabulary of "
                 f"{type(adapter.model).__name__} has the tokens 0 to {high - 1}."
             )
-    n_positions = _n_positions(adapter)
+    n_positions = adapter.n_positions
     too_long = (batch.last >= n_positions).nonzero().flatten().tolist() if n_positions else ()
     if too_long:
         raise KcError(
             f"Pair {too_long[0]}: the prompt has {int(batch.last[too_long[0]]) + 1} tokens; "
             f"{type(adapter.model).__name__} has {n_positions} positions."
         )
-
-
-def _n_positions(adapter: Adapter) -> int | None:
-    """Length of the table of positions; None where they are computed, for any length."""
-    tables = (m for m in adapter.model.modules() if isinstance(m, nn.Embedding))
-    if all(table is adapter.embed for table in tables):
-        return None
-    return getattr(adapter.model.config, "max_position_embeddings", None)
 
 
 def check_logits(model: PreTrainedModel, actual: Tensor, expected: Tensor) -> None:
