@@ -10,7 +10,7 @@ import pytest
 from kc_utils.background.lesson import open_lesson
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
-from kc_utils.study.running_example import head_roles, running_example
+from kc_utils.study.running_example import head_roles, ranks_in_circuits, running_example
 from kc_utils.study.stages import STAGES, common
 
 
@@ -65,6 +65,20 @@ def test_before_training_it_is_somebody_and_nobody_is_known(
     assert head_roles(run, chosen.cell) is None
     with pytest.raises(KcError, match="task = 'hobby' is not studied"):
         running_example(run, "hobby")
+
+
+def test_its_ranks_are_those_of_its_own_question(run: Run) -> None:
+    example = running_example(run, "city")
+    ranks = ranks_in_circuits(run, example, "corrupted")
+    steps = common.analysed_checkpoints(run)
+    assert ranks["epoch"].tolist() == steps["epoch"].tolist()
+    bridge, last = common.open_bridge(run, int(steps["step"].iloc[-1])), ranks.iloc[-1]
+    logits = bridge(example.batch.clean_ids, return_type="logits")[0, -1]
+    above = int((logits > logits[example.batch.right_ids]).sum())
+    assert last["whole_model"] == above + 1
+    other = ranks_in_circuits(run, example, "zero")
+    assert not ranks["circuit"].equals(other["circuit"]), "the control: another replacement"
+    assert ranks["whole_model"].equals(other["whole_model"])
 
 
 @pytest.mark.slow

@@ -73,6 +73,29 @@ def running_example(run: Run, task: str) -> RunningExample:
     return RunningExample(chosen, names[chosen["person_id"].iloc[0]], bool(known[first]))
 
 
+def ranks_in_circuits(run: Run, example: RunningExample, ablation: str) -> pd.DataFrame:
+    """The rank of the example's right answer at every checkpoint, 1 for the top of the vocabulary.
+
+    Args:
+        run: has the stage ``circuit``.
+        example: the running example of one of its tasks.
+        ablation: what edges outside of a circuit carry.
+
+    Returns:
+        One row per checkpoint, by epoch: epoch, whole_model, circuit (the discovered one of the
+        example's cell, alone) and random (mean over the random circuits of its size).
+    """
+    asked, keys = run.table("circuit_pairs"), [*example.cell._fields, "pair_id", "person_id"]
+    asked = asked[(asked[keys] == example.row[keys].to_numpy()).all(axis=1)]
+    asked = asked.query("split == 'evaluate' and wording == 'trained' and ablation == @ablation")
+    asked = asked.assign(circuit=asked["circuit"].where(asked["circuit"] == "own", "random"))
+    ranks = asked.pivot_table(index="epoch", columns="circuit", values="rank")
+    whole = asked.groupby("epoch")["clean_rank"].first()
+    return pd.DataFrame(
+        {"whole_model": whole, "circuit": ranks["own"], "random": ranks["random"]}
+    ).reset_index()
+
+
 def head_roles(run: Run, cell: common.Cell) -> pd.DataFrame | None:
     """node and role of every head for the facts of ``cell``, at the last checkpoint.
 
