@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.analysis.head_attribution import layer_names, read_hooks
+from kc_utils.analysis.bridge_hooks import layer_names, read_hooks
 from kc_utils.errors import KcError
 
 

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.analysis.head_attribution import layer_names, read_hooks, split_heads
+from kc_utils.analysis.bridge_hooks import layer_names, read_hooks, split_heads
 from kc_utils.circuits.adapter import adapter_of, require_eval
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
