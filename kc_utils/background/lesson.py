@@ -80,7 +80,7 @@ class Lesson:
             "say nothing about knowledge."
         )  # fmt: skip
         return (
-            f"The model is the run's last checkpoint (epoch {self.epoch:g}). First tokens counted, "
+            f"The model is the run's last checkpoint (epoch {self.epoch:g}). By the first token, "
             f"{both} correctly. {here}\n\n"
             f"- clean prompt: *{row['clean']}* (right answer: *{row['right']}*)\n"
             f"- corrupted prompt: *{row['corrupted']}* (its answer: *{row['wrong']}*)\n"

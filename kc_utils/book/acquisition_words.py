@@ -66,7 +66,7 @@ def published_leads(leads: Mapping[str, float]) -> Markdown:
         else f"none ({model}: not at {LEVEL:g} within the curve)"
         for model, lead in leads.items()
     ]
-    return say("Where K_compl is at {level:g}, K_rel leads by {said}.", level=LEVEL,
+    return say("Published: at K_compl = {level:g}, K_rel leads by {said}.", level=LEVEL,
                said=", ".join(said))  # fmt: skip
 
 

@@ -182,7 +182,7 @@ def trained(ledger: pd.DataFrame) -> str:
     said = {name: f"{models(n, name)} (`{name}`)" for name, n in seeds.items()}
     made = enumeration(words for name, words in said.items() if name not in GIVEN)
     given = enumeration(words for name, words in said.items() if name in GIVEN)
-    parts = [f"Trained from scratch, each from another random start: {made}."] if made else []
+    parts = [f"Trained from scratch, each from a different random start: {made}."] if made else []
     parts += [f"Trained further: {given}, which had read real text before."] if given else []
     return " ".join(parts)
 

@@ -51,7 +51,7 @@ def replay_returns(run: Run) -> Finding:
 def conflict_forgets(run: Run) -> Finding:
     """Change of accuracy on old facts without replay: conflicting facts beside other people."""
     curves = [_curve(_old_facts(run, variant), 0.0) for variant in (CONFLICT, VARIANT)]
-    note = "Asked are the people whose facts change; the control asks about all people."
+    note = "The people asked are those whose facts change; the control asks about all people."
     return Finding(*[_change(run, c) for c in curves], len(curves[0]), "people", note=note)
 
 

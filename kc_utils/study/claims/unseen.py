@@ -78,7 +78,7 @@ def bits_reached(run: Run) -> Finding:
     guess = table[table["answers"] == "guess"]
     if len(guess):
         known = _share(run, guess).mean
-        note = f"Which values occur, without whose they are, is {known:.0%} of the bits."
+        note = f"Knowing the values but not whose they are gives {known:.0%} of the bits."
     return Finding(*sides, table["attribute"].nunique(), "attributes", note=note)
 
 
