@@ -87,6 +87,17 @@ def test_a_finding_that_needs_no_knowledge_says_so() -> None:
     assert "the same shows" not in front_answers.findings(judged(real))
 
 
+def test_an_opposite_that_may_be_too_small_to_matter_says_so() -> None:
+    def told(mean: float) -> str:
+        rows = main_ledgers(mean)  # the margin is 0.1, a step of it between seeds
+        rows["value"] += np.tile([0.0, 0.03, -0.03, 0.0], len(rows) // 4)
+        return front_answers.sentence(front_answers.ANSWERS[0], judged(rows))
+
+    little = ", though perhaps by too little to matter**"
+    assert front_answers.ANSWERS[0].opposite in told(-1.2).lower() and little in told(-1.2)
+    assert little not in told(-3)
+
+
 def test_a_card_for_every_main_claim_and_no_other() -> None:
     table = judged(main_ledgers(3), ledgers([0.5] * 3, id="b", claim="Beside the point"))
     text = front_page.cards(table)

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from ledger_rows import judged, main_ledgers
+from ledger_rows import judged, ledgers, main_ledgers
 
 from kc_utils.book.build import clean_notebook
 from kc_utils.book.claim_box import CHAPTERS, LEDGER, REAL, box, with_box
 from kc_utils.book.front_answers import findings
+from kc_utils.book.verdict_marks import interval
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPPOSITE, SMALLER
 from kc_utils.study.ledger import CLAIMS, EXPERIMENT_CLAIMS
 
@@ -46,13 +47,32 @@ def test_two_profiles_are_named_on_lines_of_their_own() -> None:
     assert "built like Llama: [opposite]" in lines[at + 2]
 
 
-def test_what_was_not_measured_shows_no_number() -> None:
+def test_what_was_not_measured_shows_its_reason_and_no_number() -> None:
     ledger = judged(main_ledgers(3))
     unknown = ledger["id"].eq(CLAIM.id)
     ledger.loc[unknown, ["difference", "difference_low", "difference_high"]] = float("nan")
     ledger.loc[unknown, "verdict"] = NOT_MEASURED
+    ledger.loc[unknown, "note"] = "Not measured: nobody was asked."
     line = box(CHAPTER, ledger).partition(CLAIM.claim)[2].splitlines()[1]
-    assert line.strip("\\") == f"[{NOT_MEASURED}]{{.verdict .verdict-not-measured}}"
+    mark = f"[{NOT_MEASURED}]{{.verdict .verdict-not-measured}}"
+    assert line.strip("\\") == f"{mark} Nobody was asked."
+
+
+def test_a_control_that_is_not_zero_is_told_beside_the_effect() -> None:
+    words = {"id": CLAIM.id, "quantity": "share", "claim": CLAIM.claim, "margin": 0.3}
+    effects = [0.18, 0.17, 0.19]
+    said = box(CHAPTER, judged(ledgers(effects, 0.43, control="as published", **words)))
+    assert "Share: 0.18; as published: 0.43; difference -0.25 (95 %: -0.27" in said
+    named = box(CHAPTER, judged(ledgers(effects, 0.43, control="published, 0.43", **words)))
+    assert "Share: 0.18; published, 0.43; difference -0.25" in named
+    none = box(CHAPTER, judged(ledgers(effects, control="no difference", **words)))
+    assert "Share: +0.18 (95 %: 0.16 to 0.2; 3 seeds)" in none and "difference" not in none
+
+
+def test_rounding_puts_no_end_on_the_margin() -> None:
+    row = {"d": 0.25, "d_low": 0.2, "d_high": 0.303, "n": 4, "margin": 0.3}
+    assert interval(row, "d", "n") == "+0.25 (95 %: 0.2 to 0.303; 4 seeds)"
+    assert interval(row | {"margin": 0.4}, "d", "n") == "+0.25 (95 %: 0.2 to 0.3; 4 seeds)"
 
 
 def test_the_box_stands_behind_the_first_paragraph_and_only_in_its_chapters() -> None:

@@ -150,6 +150,17 @@ def test_what_holds_without_anything_to_learn_is_named() -> None:
     assert "None of the claims that hold in the real runs (1)" in shuffled_sentences(clean)
 
 
+def test_what_shuffled_runs_could_not_judge_or_show_as_well_is_counted() -> None:
+    real = LEDGER.assign(shuffled_verdict=NOT_MEASURED)
+    assert "1 of the 1 could not be judged where nothing was learned" in shuffled_sentences(real)
+    near = LEDGER.assign(shuffled_verdict=OPEN, shuffled=LEDGER["difference"] * 0.4)
+    said = "Runs with nothing to learn show more than a third of the effect of 1 more: *A*"
+    assert said in shuffled_sentences(near)
+    far = near.assign(shuffled=near["difference"] * 0.3)
+    equal = near.assign(direction="equal")
+    assert all("a third" not in shuffled_sentences(table) for table in (far, equal))
+
+
 def test_too_few_runs_say_so() -> None:
     few = judged(ledgers([0.5, 0.6]), ledgers([0.5], profile="tiny-shuffled"))
     assert shuffled_sentences(few).startswith("Of `tiny` there is 1 run with shuffled answers")

@@ -195,7 +195,7 @@ def test_seeds_that_could_not_measure_are_counted_and_explained() -> None:
     rows.loc[3, "note"] = "Not measured: nothing was learned."
     row = over_seeds(rows).iloc[0]
     assert row["n_seeds"] == 3 and row["verdict"] == HOLDS
-    assert row["note"] == "1 of 4 seeds: Not measured: nothing was learned."
+    assert row["note"] == "Not measured in 1 of 4 seeds: nothing was learned."
 
 
 def test_profiles_are_judged_apart_and_in_order() -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from kc_utils.book.evidence_words import settled
 from kc_utils.book.front_answers import ANSWERS, findings
-from kc_utils.book.verdict_marks import BUILT, bar, first_up, interval, marked, models
+from kc_utils.book.verdict_marks import BUILT, bar, first_up, interval, marked, models, short
 
 #: The one chapter whose box tells of models with too few seeds too.
 REAL = "09_real_model"
@@ -28,11 +28,13 @@ CHAPTERS = {
     "07_components": ("deep-first", "shallow-later", "mover-published"),
     "08_forgetting": ("forgetting", "replay-returns", "circuit-returns"),
     REAL: ("faithful", "relevant-progress", "knee-entropy", "shallow-later"),
-    "13_relevance": ("relevance-known", "relevance-dose"),
-    "14_exposure": ("exposure-gain", "exposure-power-law", "varied-held-out"),
+    "13_relevance": ("relevance-known", "relevance-tokens", "relevance-same", "relevance-dose"),
+    "14_exposure": (
+        "exposure-curve", "knee-follows", "exposure-gain", "exposure-power-law", "varied-held-out",
+    ),
     "15_strategies": (
-        "strategy-names-first-efficiency", "strategy-phase-efficiency",
-        "strategy-circuit-efficiency",
+        "strategy-replay-forgetting", "strategy-names-first-efficiency",
+        "strategy-phase-efficiency", "strategy-circuit-efficiency",
     ),
 }  # fmt: skip
 _WHO = {"the paper": "The paper", "another paper": "Elsewhere", "this book": "Published"}
@@ -67,19 +69,20 @@ def box(chapter: str, ledger: pd.DataFrame) -> str:
     Profiles with too few seeds to decide are told in the chapter about them only.
     """
     if chapter == LEDGER:
-        return (
-            "\n".join([":::{admonition} What we find", ":class: kc-claims", "", findings(ledger)])
-            + ":::"
-        )
+        return _framed("", [findings(ledger).rstrip()])
     ledger = ledger if chapter == REAL else settled(ledger)
     profiles = list(dict.fromkeys(ledger["profile"]))
     where = f" in models {BUILT[profiles[0]]}" if profiles in ([name] for name in BUILT) else ""
-    lines = [f":::{{admonition}} What we find{where}", ":class: kc-claims", ""]
-    for name in CHAPTERS[chapter]:
-        if rows := ledger[ledger["id"] == name].to_dict("records"):
-            lines += [_claim(rows, named=not where), ""]
-    lines += ["Every claim, with its control, is in [the ledger](12_evidence.ipynb).", ":::"]
-    return "\n".join(lines)
+    found = [ledger[ledger["id"] == name].to_dict("records") for name in CHAPTERS[chapter]]
+    said = [_claim(rows, named=not where) for rows in found if rows]
+    return _framed(
+        where, [*said, "Every claim, with its control, is in [the ledger](12_evidence.ipynb)."]
+    )
+
+
+def _framed(where: str, paragraphs: list[str]) -> str:
+    frame = [f":::{{admonition}} What we find{where}", ":class: kc-claims", ""]
+    return "\n".join([*frame, "\n\n".join(paragraphs), ":::"])
 
 
 def _claim(rows: list[dict[str, Any]], named: bool) -> str:
@@ -94,11 +97,21 @@ def _found(row: dict[str, Any], named: bool) -> str:
     said = f"{models(row['n_seeds'], row['profile'])}: " if named else ""
     said += marked(row["verdict"])
     if math.isnan(row["difference"]):
-        return said
-    said += (
-        f" {first_up(row['quantity'])}, less its control: "
-        f"{interval(row, 'difference', 'n_seeds')}; margin {bar(row)}."
-    )
+        return f"{said} {first_up(row['note'].removeprefix('Not measured: '))}".rstrip()
+    said += f" {first_up(row['quantity'])}: {_beside(row)}; margin {bar(row)}."
     if math.isnan(row["shuffled"]):
         return said
-    return f"{said} Where nothing could be learned: *{row['shuffled_verdict']}*."
+    return (
+        f"{said} Where nothing could be learned: {short(row['shuffled'], '+')}, "
+        f"*{row['shuffled_verdict']}*."
+    )
+
+
+def _beside(row: dict[str, Any]) -> str:
+    """The effect; where its control is not zero by construction, both and their difference."""
+    told = interval(row, "difference", "n_seeds")
+    if row["control_effect"] == 0:
+        return told
+    effect, control, number = short(row["effect"]), row["control"], short(row["control_effect"])
+    beside = control if number in control else f"{control}: {number}"
+    return f"{effect}; {beside}; difference {told}"

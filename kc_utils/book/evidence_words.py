@@ -11,9 +11,18 @@ from kc_utils.analysis.stats.seeds import LEAST_SEEDS
 from kc_utils.book.ledger_words import without_controls
 from kc_utils.book.sentences import enumeration
 from kc_utils.study.claims.over_seeds import false_holds
-from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, OPPOSITE, SMALLER, VERDICTS
+from kc_utils.study.claims.verdicts import (
+    HOLDS,
+    NO_EFFECT,
+    NOT_MEASURED,
+    OPPOSITE,
+    SMALLER,
+    VERDICTS,
+)
 
 FALSE_RATE = 0.05
+#: The share of a real effect from which on the same effect in shuffled runs is told.
+ALIKE = 1 / 3
 #: Verdicts that say "beyond the margin", and those that say "short of it".
 _KINDS = {"for": (HOLDS,), "against": (SMALLER, NO_EFFECT, OPPOSITE)}
 
@@ -67,7 +76,6 @@ def shuffled_sentences(ledger: pd.DataFrame) -> str:
 def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
     here = ledger[ledger["profile"] == row["profile"]]
     own = here[here["verdict"] == HOLDS]
-    both = own[own["shuffled_verdict"] == HOLDS]
     equal = int((here["direction"].eq("equal") & here["shuffled_verdict"].eq(HOLDS)).sum())
     said = (
         f"In {row['n_seeds']} runs of `{row['profile']}` with shuffled answers the ledger says "
@@ -75,18 +83,41 @@ def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
     )
     if equal:
         said += f"Of these {equal} say that two things are equal, which is easy with no knowledge. "
+    said += _both(own, own[own["shuffled_verdict"] == HOLDS])
+    unjudged = int((own["shuffled_verdict"] == NOT_MEASURED).sum())
+    if unjudged:
+        said += f" {unjudged} of the {len(own)} could not be judged where nothing was learned."
+    like = own[_alike(own)]
+    if len(like):
+        claims = "; ".join(f"*{claim}*" for claim in like["claim"])
+        said += (
+            f" Runs with nothing to learn show more than a third of the effect of {len(like)} "
+            f"more: {claims}."
+        )
+    return said
+
+
+def _both(own: pd.DataFrame, both: pd.DataFrame) -> str:
+    """What can be said of claims that hold in the real runs (``own``) and in the shuffled ones."""
     if both.empty:
-        return said + f"None of the claims that hold in the real runs ({len(own)}) is among them."
+        return f"None of the claims that hold in the real runs ({len(own)}) is among them."
     claims = "; ".join(f"*{claim}*" for claim in both["claim"])
     too = (
         "1 holds here too, so it says"
         if len(both) == 1
         else f"{len(both)} hold here too, so they say"
     )
-    return said + (
+    return (
         f"Of the {len(own)} that hold in the real runs, {too} nothing about knowledge of people: "
         f"{claims}."
     )
+
+
+def _alike(own: pd.DataFrame) -> pd.Series:
+    """Claims of an effect whose shuffled runs show a third of it or more without holding there."""
+    share = own["shuffled"] / own["difference"]
+    rest = own["direction"].ne("equal") & ~own["shuffled_verdict"].isin([HOLDS, NOT_MEASURED])
+    return rest & (share > ALIKE)
 
 
 def settled(ledger: pd.DataFrame) -> pd.DataFrame:

@@ -219,6 +219,15 @@ def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
 
 
 def _clause(answer: Answer, row: dict[str, Any]) -> str:
-    """A finding that runs with nothing to learn show as well is not told without them."""
+    """A finding that runs with nothing to learn show as well is not told without them.
+
+    "Opposite" asks for an interval beyond zero, so the effect can be smaller than what matters.
+    """
     also = row["verdict"] == HOLDS == row["shuffled_verdict"]
-    return answer.clause(row["verdict"]) + also * "; the same shows where nothing could be learned"
+    nearest = min(abs(row["difference_low"]), abs(row["difference_high"]))
+    little = row["verdict"] == OPPOSITE and nearest < row["margin"]
+    return (
+        answer.clause(row["verdict"])
+        + also * "; the same shows where nothing could be learned"
+        + little * ", though perhaps by too little to matter"
+    )

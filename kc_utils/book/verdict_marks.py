@@ -31,7 +31,7 @@ def interval(row: dict[str, Any], name: str, n: str) -> str:
     """
     ends = [row[f"{name}_low"], row[f"{name}_high"]]
     none = any(map(math.isnan, ends))
-    told = "no interval" if none else "95 %: {} to {}".format(*map(short, ends))
+    told = "no interval" if none else "95 %: {} to {}".format(*(_end(e, row) for e in ends))
     return f"{short(row[name], '+')} ({told}; {row[n]} {'seed' if row[n] == 1 else 'seeds'})"
 
 
@@ -44,7 +44,13 @@ def bar(row: dict[str, Any]) -> str:
 
 def first_up(text: str) -> str:
     """The text with a capital at its front."""
-    return text[0].upper() + text[1:]
+    return text[:1].upper() + text[1:]
+
+
+def _end(end: float, row: dict[str, Any]) -> str:
+    """An end of an interval; a third digit where two would put it on the margin that it misses."""
+    on_margin = f"{abs(end):.2g}" == f"{row['margin']:.2g}" and abs(end) != row["margin"]
+    return f"{end:.3g}" if on_margin else short(end)
 
 
 def short(number: float, sign: str = "") -> str:

@@ -137,10 +137,11 @@ def _notes(part: pd.DataFrame, used: pd.DataFrame) -> list[str]:
     name, margin = part["id"].iloc[0], part["margin"].iloc[0]
     told = []
     if len(used) < len(part):
-        reasons = part.loc[~part.index.isin(used.index), "note"]
-        told.append(f"{len(part) - len(used)} of {len(part)} seeds: {reasons.iloc[0]}")
-    elif len(notes := part["note"].unique()) == 1:
-        told.append(str(notes[0]))
+        reason = part.loc[~part.index.isin(used.index), "note"].iloc[0]
+        some = f" in {len(part) - len(used)} of {len(part)} seeds" if len(used) else ""
+        told.append(f"Not measured{some}: {reason.removeprefix('Not measured: ')}")
+    elif len(notes := part["note"].unique()) == 1 and notes[0]:
+        told.append(f"{notes[0][0].upper()}{notes[0][1:].removesuffix('.')}.")
     if 0 < len(used) < LEAST_SEEDS:
         told.append(FEW)
     if part["margin"].nunique() > 1:
