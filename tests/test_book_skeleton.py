@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-BEFORE = ["Why it matters", "At a glance", "How it is measured"]
+BEFORE = ["At a glance", "Why it matters", "How it is measured"]
 AFTER = ["Baseline and negative control", "What would have shown the opposite", "Limitations",
          "Try it yourself", "Exercises", "Further reading"]  # fmt: skip
 

@@ -168,7 +168,9 @@ def specificity(relation: str) -> str:
         "group": "known", "other_group": "known", "relation": names[0],
         "other_relation": names[1], "edge_jaccard": 0.5, "random_edge_jaccard": 0.1,
     }  # fmt: skip
-    return facts_words.specificity(pd.DataFrame(rows), pd.DataFrame([overlap]), "known")
+    transfer = pd.DataFrame(rows)
+    about = facts_words.of_what(transfer, "known")
+    return about + facts_words.specificity(transfer, pd.DataFrame([overlap]), "known")
 
 
 class NamedRun(Run):

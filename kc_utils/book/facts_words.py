@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from kc_utils.book.markdown import text as plain
+from kc_utils.book.verdict_marks import first_up
 from kc_utils.facts.figures import of
 
 Tables = dict[str, pd.DataFrame]
@@ -89,6 +90,34 @@ def specificity(transfer: pd.DataFrame, overlap: pd.DataFrame, group: str) -> st
             f"{row['random_edge_jaccard']:.0%})"
         )
     return "On held-out facts of " + "; ".join(said) + "."
+
+
+def of_what(transfer: pd.DataFrame, group: str) -> str:
+    """Whether circuits are about their own relation or about its subjects: the chapter's answer."""
+    rows = transfer.query("ablation == 'corrupted' and circuit == 'own' and source_group == @group")
+    said, clear = [], []
+    for relation, part in _by_relation(rows[rows["group"] == group]):
+        own = part.query("source_relation == relation").iloc[0]
+        others = part.query("source_relation != relation")
+        if others.empty:
+            continue
+        best = others.loc[others["faithfulness"].idxmax()]
+        clear.append(best["faithfulness_high"] < own["faithfulness_low"])
+        said.append(
+            f"a circuit found for *{plain(best['source_relation'])}* restores "
+            f"**{best['faithfulness']:z.2f}** of the answers about *{plain(relation)}*, its own "
+            f"**{own['faithfulness']:z.2f}**"
+        )
+    if not said:
+        return ""
+    about = (
+        "each circuit is about its own relation"
+        if all(clear)
+        else "circuits of this size are about the subjects more than about one question"
+        if not any(clear)
+        else "some circuits are about their own relation and some about the subjects"
+    )
+    return f"{first_up('; '.join(said))}. So {about}."
 
 
 def unknown(tables: Tables) -> str:
