@@ -98,6 +98,22 @@ def test_an_opposite_that_may_be_too_small_to_matter_says_so() -> None:
     assert little not in told(-3)
 
 
+def test_how_long_forgetting_was_followed_is_told() -> None:
+    rows = [("tiny", "new_people", 0.1, step, step / 1000) for step in (0, 150, 300)]
+    rows += [("tiny", "new_people", 0.0, 300, 0.9), ("tiny", "drift", 0.1, 300, 0.9)]
+    names = ["profile", "variant", "ratio", "step", "accuracy_new"]
+    table = pd.DataFrame(rows, columns=names)
+    said = "Followed for 300 steps (accuracy on the new facts by then 0.30)."
+    assert front_answers.of_steps(table) == said
+    both = pd.concat([table, table.query("step < 200").assign(profile="smollm2")])
+    told = "and 150 steps in `smollm2` (accuracy on the new facts by then 0.15)."
+    assert front_answers.of_steps(both).endswith(told)
+    assert front_answers.of_steps(table.iloc[:0]) == ""
+    ledger = judged(main_ledgers(3))
+    line = front_answers.findings(ledger, {"circuit-returns": said}).splitlines()[-1]
+    assert line.endswith(said) and said not in front_answers.findings(ledger)
+
+
 def test_a_card_for_every_main_claim_and_no_other() -> None:
     table = judged(main_ledgers(3), ledgers([0.5] * 3, id="b", claim="Beside the point"))
     text = front_page.cards(table)

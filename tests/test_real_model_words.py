@@ -25,7 +25,7 @@ def ledger():
         row("a", "made", 0.5, HOLDS, low=0.3, high=0.7), row("a", "real", 0.2),
         row("b", "made", 0.5, HOLDS, low=0.3, high=0.7),
         row("b", "real", -0.4, OPPOSITE, low=-0.5, high=-0.3),
-        row("c", "made", 0.5), row("c", "real", 0.005),
+        row("c", "made", 0.5), row("c", "real", 0.04),
         row("d", "made", 0.5, direction="equal"), row("d", "real", -0.5, direction="equal"),
         row("e", "made", 0.5), row("e", "real", NAN),
     ]  # fmt: skip

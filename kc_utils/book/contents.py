@@ -82,7 +82,7 @@ TIMES = (
     Route("Fifteen minutes", ("book/study",), "this page first"),
     Route(
         "Two hours",
-        ("book/study", "book/method", f"{_NB}03_circuit_discovery", f"{_NB}06_topology",
+        ("book/study", "book/method", f"{_NB}04_circuit_evaluation", f"{_NB}06_topology",
          f"{_NB}12_evidence"),
     ),
     Route("A day", (), "every page in order, and the exercises on the way"),

@@ -7,9 +7,11 @@ tables of the stored sweep decide which one is printed.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kc_utils.analysis.acquisition import leads
@@ -123,17 +125,16 @@ ANSWERS = (
 )
 
 
-def findings(ledger: pd.DataFrame, names: str = "") -> str:
+def findings(ledger: pd.DataFrame, behind: Mapping[str, str] | None = None) -> str:
     """The answer: which models were trained, whether that is enough, and a sentence per claim.
 
-    Profiles with too few seeds are named, and their numbers are left to their chapters. ``names``
-    (:func:`of_names`) follows what is said of known people.
+    Profiles with too few seeds are named, and their numbers are left to their chapters. ``behind``
+    has sentences that follow the claim of their key.
     """
     told = settled(ledger)
-    few = seeds_sentence(told)
-    behind = {"relevant-progress": f" {names}" if names else ""}
+    few, behind = seeds_sentence(told), behind or {}
     found = [
-        f"- {said}{behind.get(answer.id, '')}"
+        f"- {said} {behind.get(answer.id, '')}".rstrip()
         for answer in ANSWERS
         if (said := sentence(answer, told))
     ]
@@ -174,6 +175,27 @@ def of_names(times: pd.DataFrame) -> str:
             )
         )  # fmt: skip
     return " ".join(said)
+
+
+def of_steps(forgetting: pd.DataFrame, ratio: float = 0.1) -> str:
+    """For how long circuits were followed while the model read about other people.
+
+    Args:
+        forgetting: table ``forgetting`` of the profiles that are told.
+        ratio: share of replay of the claim.
+    """
+    rows = forgetting[np.isclose(forgetting["ratio"], ratio)].query("variant == 'new_people'")
+    rows = rows[rows["step"] == rows.groupby("profile")["step"].transform("max")]
+    if rows.empty:
+        return ""
+    ends = rows.groupby("profile", sort=False)[["step", "accuracy_new"]].mean()
+    where = ends.index if len(ends) > 1 else [""]
+    said = enumeration(
+        f"{row.step:.0f} steps{f' in `{name}`' if name else ''} (accuracy on the new facts by then "
+        f"{row.accuracy_new:.2f})"
+        for name, row in zip(where, ends.itertuples(), strict=True)
+    )
+    return f"Followed for {said}."
 
 
 def trained(ledger: pd.DataFrame) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 import pandas as pd
 
-from kc_utils.analysis.stats.seeds import at_common_epochs, seed_means
+from kc_utils.analysis.stats.seeds import LEAST_SEEDS, at_common_epochs, seed_means
 from kc_utils.book.ledger_words import without_controls
 from kc_utils.book.sentences import enumeration
 from kc_utils.config import STRANGE
@@ -25,13 +25,13 @@ _ALT = (
     "vertical lines mark onset and knee of the entropy."
 )
 _CAPTION = (
-    "How facts arrive and circuits form, means over the seeds of {names}. Above: accuracy on the "
-    "first token of new facts, in texts that training reads, for people known before (K_rel) and "
-    "for new people (K_compl){strange}. Below: how evenly importance is spread over the edges of "
-    "the circuit (entropy of the kept edges), beside circuits that were asked for other people's "
-    "answers and circuits of an untrained model{runs}. Dashed: where the steep fall of the entropy "
-    "begins (onset) and where it turns slow (knee, the {{term}}`phase shift`), each the median "
-    "over the circuits that have one: {shares}."
+    "How facts arrive and circuits form, means over the seeds of {names}{few}. Above: accuracy on "
+    "the first token of new facts, in texts that training reads, for people known before (K_rel) "
+    "and for new people (K_compl){strange}. Below: how evenly importance is spread over the edges "
+    "of the circuit (entropy of the kept edges, questions about the {task}), beside circuits that "
+    "were asked for other people's answers and circuits of an untrained model{runs}. Dashed: where "
+    "the steep fall of the entropy begins (onset) and where it turns slow (knee, the "
+    "{{term}}`phase shift`), each the median over the circuits that have one: {shares}."
 )
 _RUNS = "; in grey, the mean of whole runs whose answers were shuffled: there was nothing to learn"
 _STRANGE = ", some of them with names of rare tokens (K_strange)"
@@ -50,8 +50,12 @@ def pages(sweep: SweepTables) -> dict[str, str]:
 def directive(sweep: SweepTables, series: Collection[str]) -> str:
     """The figure with a caption and alternative text; the caption names profiles and ``series``."""
     names = enumeration(f"`{name}`" for name in dict.fromkeys(_real(sweep, "topology")["profile"]))
+    seeds = _real(sweep, "topology").groupby("profile", sort=False)["seed"].nunique()
+    few = enumeration(f"`{name}`" for name in seeds.index[seeds < LEAST_SEEDS])
     caption = _CAPTION.format(
         names=names,
+        few=f" (too few of {few} for an interval)" if few else "",
+        task=enumeration(_tasks(sweep)["task"].unique()),
         shares="; ".join(_shares(sweep)),
         strange=_STRANGE if STRANGE in series else "",
         runs=_RUNS if "shuffled run" in series else "",
@@ -76,8 +80,7 @@ def curves(sweep: SweepTables) -> pd.DataFrame:
     """
     read = sweep.table("accuracy_read").query("band == 'all'")
     controls = sweep.table("control_curves").query("control != 'random'")
-    tasks = controls[["profile", "task"]].drop_duplicates()
-    discovered = sweep.table("topology").merge(tasks).assign(control="own")
+    discovered = sweep.table("topology").merge(_tasks(sweep)).assign(control="own")
     entropy = pd.concat([discovered, controls], ignore_index=True)
     found = []
     for quantity, table, series, value in (
@@ -115,7 +118,13 @@ def bends(sweep: SweepTables) -> pd.DataFrame:
 
 
 def _entropy_bends(sweep: SweepTables) -> pd.DataFrame:
-    return _real(sweep, "shift").query("quantity == 'entropy_kept'")
+    """Of the relation whose entropy is drawn."""
+    return _real(sweep, "shift").query("quantity == 'entropy_kept'").merge(_tasks(sweep))
+
+
+def _tasks(sweep: SweepTables) -> pd.DataFrame:
+    """profile and the task that its controls were measured on."""
+    return sweep.table("control_curves")[["profile", "task"]].drop_duplicates()
 
 
 def _real(sweep: SweepTables, name: str) -> pd.DataFrame:

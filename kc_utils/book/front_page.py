@@ -10,7 +10,7 @@ import pandas as pd
 
 from kc_utils.book import front_figure, front_panels
 from kc_utils.book.evidence_words import settled, shuffled_sentences
-from kc_utils.book.front_answers import findings, of_names
+from kc_utils.book.front_answers import findings, of_names, of_steps
 from kc_utils.book.ledger_words import without_controls
 from kc_utils.book.verdict_marks import bar, chapter_link, interval, marked
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
@@ -27,7 +27,7 @@ def pages(folder: Path) -> dict[str, str]:
     told = settled(ledger)
     return (
         {
-            "findings.md": findings(ledger, _of_names(sweep, told)),
+            "findings.md": findings(ledger, _behind(sweep, told)),
             "cards.md": cards(told),
             "controls.md": shuffled_sentences(told) + "\n",
         }
@@ -36,11 +36,15 @@ def pages(folder: Path) -> dict[str, str]:
     )
 
 
-def _of_names(sweep: SweepTables, told: pd.DataFrame) -> str:
-    if not sweep.has("time_to_knowledge"):
-        return ""
-    times = sweep.table("time_to_knowledge")
-    return of_names(times[times["profile"].isin(told["profile"])])
+def _behind(sweep: SweepTables, told: pd.DataFrame) -> dict[str, str]:
+    """What a reader has to know beside an answer: claim -> sentence."""
+    words = {"relevant-progress": ("time_to_knowledge", of_names),
+             "circuit-returns": ("forgetting", of_steps)}  # fmt: skip
+    tables = {claim: sweep.table(name) for claim, (name, _) in words.items() if sweep.has(name)}
+    return {
+        claim: words[claim][1](table[table["profile"].isin(told["profile"])])
+        for claim, table in tables.items()
+    }
 
 
 def cards(ledger: pd.DataFrame) -> str:

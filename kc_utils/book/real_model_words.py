@@ -147,7 +147,7 @@ def question(
 def side_by_side(ledger: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     """Claims that both profiles measure: claim, difference in either, margin, verdicts, sign.
 
-    ``sign`` is "same", "opposite", or empty where a difference is within a tenth of the margin
+    ``sign`` is "same", "opposite", or empty where a difference is within half of the margin
     or the claim is one of equality.
     """
     rows = []
@@ -179,8 +179,8 @@ def agreement(ledger: pd.DataFrame, one: str, other: str) -> str:
     turned = table.loc[table["sign"] == "opposite", "claim"].tolist()
     decided = table[[f"verdict, {one}", f"verdict, {other}"]].isin(DECIDED).all(axis=1)
     said = sentence(
-        "Both models measure {n} claims. Leaving out claims of equality and differences within a "
-        "tenth of the margin, the sign is the same in **{same}** of them and opposite in "
+        "Both models measure {n} claims. Leaving out claims of equality and differences within "
+        "half of the margin, the sign is the same in **{same}** of them and opposite in "
         "**{turned}**",
         n=len(table),
         same=signs.get("same", 0),
@@ -224,7 +224,7 @@ def _number(row: dict[str, Any]) -> str:
 
 
 def _sign(first: dict[str, Any], second: dict[str, Any]) -> str:
-    a, b, small = first["difference"], second["difference"], 0.1 * first["margin"]
+    a, b, small = first["difference"], second["difference"], 0.5 * first["margin"]
     if first["direction"] == "equal" or min(abs(a), abs(b)) <= small:
         return ""
     return "same" if (a > 0) == (b > 0) else "opposite"
