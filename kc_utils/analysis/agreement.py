@@ -38,7 +38,7 @@ def variants(steps: int) -> dict[str, AttributionSettings]:
 
 
 def backward_runs(settings: AttributionSettings, graph: Graph) -> int:
-    """Runs forwards and backwards that a method makes for one pair, beside two forwards."""
+    """Forward and backward passes of a method for one pair, beside two forward passes."""
     parts = 2 * graph.n_layers + 1 if settings.method == "eap-ig-activations" else 1
     return parts * len(settings.shares_of_clean)
 

@@ -40,7 +40,7 @@ def method_table(agreement: pd.DataFrame, model: str) -> Styler:
     wide = wide[[(measure, kind) for measure in MEASURES for kind in KINDS]]
     wide.columns = [f"{MEASURES[m]} {kind.removeprefix('K_')}" for m, kind in wide.columns]
     runs = agreement.drop_duplicates("method").set_index("method")["backward_runs"]
-    wide.insert(0, "runs back", runs.astype("Int64").astype(str).replace("<NA>", "-"))
+    wide.insert(0, "backward passes", runs.astype("Int64").astype(str).replace("<NA>", "-"))
     pairs, n = agreement["n_pairs"].max(), agreement["n"].max()
     caption = (
         f"{model}: n = {n:,} edges, scored on up to {pairs} pairs of each type, K_rel and K_compl"

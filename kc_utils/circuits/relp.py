@@ -28,7 +28,7 @@ from kc_utils.kernels.hooks import Hooks
 
 
 def apply_relp_rules(adapter: Adapter, hooks: Hooks) -> None:
-    """Change how ``adapter``'s model runs backwards, until ``hooks`` end."""
+    """Change the backward pass of ``adapter``'s model until ``hooks`` end."""
     for block in adapter.blocks:
         norms = (block.attention_norm, block.mlp_norm, block.attention_post, block.mlp_post)
         found = {id(n.module): n for n in norms if n is not None and not n.linear}
