@@ -7,6 +7,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from kc_utils.cli.usage import in_a_sentence
 from kc_utils.errors import KcError
 
 #: Parameter -> option, of those that were typed in the command that is called now.
@@ -15,6 +16,11 @@ _TYPED: ContextVar[dict[str, str] | None] = ContextVar("typed", default=None)
 
 class Command(TyperCommand):
     """A command that remembers which of its options were typed, with their defaults or not."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> Any:
+        """Read the words behind the command's name; KcError for those that cannot be."""
+        with in_a_sentence(self, f"kc {info_name}"):
+            return super().make_context(info_name, args, *rest, **more)
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command's function."""

@@ -16,6 +16,7 @@ try:
     from kc_utils.cli.model_commands import base, facts, parity
     from kc_utils.cli.run_commands import book, list_profiles, run, status, train
     from kc_utils.cli.sweep_commands import claims, reference, sweep
+    from kc_utils.cli.usage import Group
     from kc_utils.cli.workshop_commands import doctor, slides, student
     from kc_utils.cli.world_commands import import_world
 except ImportError as error:
@@ -28,6 +29,7 @@ except KeyboardInterrupt:
 from kc_utils.cli.outcome import outcome
 
 app = typer.Typer(
+    cls=Group,
     help="Knowledge circuits: run the study, build the book, check an implementation.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -1,0 +1,44 @@
+"""Command lines that the option parser refuses: one sentence, exit code 2, nothing computed."""
+
+from __future__ import annotations
+
+import pytest
+
+from kc_utils.cli.main import app
+from kc_utils.cli.outcome import outcome
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rum"], "Unknown command 'rum' (did you mean run?); allowed are run, train, book,"),
+        (["nosuch"], "Unknown command 'nosuch'; allowed are run,"),
+        (["a\nb\x1b[2J"], "Unknown command 'a\\nb\\x1b[2J'; allowed are run,"),
+        (["--bogus"], "Unknown option '--bogus' of 'kc'; allowed are --help."),
+        (["run", "--profil", "tiny"], "Unknown option '--profil' of 'kc run' (did you mean --pro"),
+        (["run", "--bogus"], "Unknown option '--bogus' of 'kc run'; allowed are --profile, --set"),
+        (["run", "-z"], "Unknown option '-z' of 'kc run'; allowed are --profile"),
+        (["run", "--profile"], "'kc run' cannot be called like this: Option '--profile' requires"),
+        (["status", "a", "b", "c"], "'kc status' cannot be called like this: Got unexpected"),
+        (["facts", "--keep=yes"], "'kc facts' cannot be called like this: Option '--keep' does"),
+        (["base", "--out", "x"], "'kc base' needs RUN_DIR; 'kc base --help' says what that is."),
+        (["reference", "x"], "'kc reference' needs --out; "),
+        (["facts", "--pairs", "x"], "--pairs 'x' is not possible; allowed are whole numbers."),
+        (["facts", "--pairs", "1.5"], "--pairs '1.5' is not possible; allowed are whole numbers."),
+        (["run", "--patience", "soon"], "--patience 'soon' is not possible; allowed are numbers."),
+        (["run", "--patience", "0"], "--patience '0' is not possible; allowed are numbers from 0"),
+        (["facts", "--steps", "9" * 5000], "--steps '9999"),
+    ],
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
+)
+def test_a_mistake_of_usage_is_one_sentence(words: list[str], said: str, capsys) -> None:
+    assert outcome(lambda: app(words)) == 2
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert err.startswith(f"kc: {said}") and err.endswith(".\n")
+
+
+def test_without_words_the_help_is_shown(capsys) -> None:
+    outcome(lambda: app([]))
+    said = "".join(capsys.readouterr())
+    assert "Usage" in said and "import-world" in said
