@@ -55,13 +55,21 @@ def test_a_shorter_training_keeps_the_checkpoints_of_the_profile_up_to_its_end()
         ("circuit.tasks=[city", ["circuit.tasks", "'[city'", "no list"]),
         ("circuit.tasks=" + "[" * 100_000, ["circuit.tasks", "no list"]),
         ("circuit.tasks=[" + "9" * 5000 + "]", ["circuit.tasks", "no list"]),
-        ("circuit.tasks=[0x" + "f" * 5000 + "]", ["circuit.tasks", "bits"]),
+        ("circuit.tasks=[0x" + "f" * 5000 + "]", ["circuit.tasks", "0xff"]),
         ("world.known_names=!!timestamp x", ["world.known_names", "timestamp"]),
         ("seed=18446744073709551616", ["seed", "18446744073709551616", "less than"]),
         ("training.learning_rate=.inf", ["learning_rate", "finite"]),
         ("model.n_layers=1000000000", ["n_layers", "1000000000", "1000"]),
-        ("model.d_model=1000000000", ["parameters", "at most"]),
+        ("model.d_model=1000000", ["parameters", "at most"]),
         ("model.path=DIR", ["model.path", "'DIR'", "no effect", "model.source"]),
+        ("seed=010", ["'seed' = '010' is not possible", "leading zeros"]),
+        ("seed=0x10", ["'0x10' is not possible", "decimal"]),
+        ("seed=1_000", ["'1_000' is not possible", "underscores"]),
+        ("seed=1:30", ["'1:30' is not possible", "colons"]),
+        ("seed=٣", ["'٣' is not possible", "decimal"]),
+        ("seed=true", ["'seed' = True is not possible", "a number is needed"]),
+        ("training.learning_rate=01e-4", ["'01e-4' is not possible", "leading zeros"]),
+        ("training.checkpoint_epochs=[1, 02]", ["'02' is not possible", "leading zeros"]),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
@@ -73,6 +81,68 @@ def test_a_bad_override_is_one_sentence_with_value_and_allowed(override: str, wo
     assert message.endswith(".")
     assert all(word in message for word in words), message
     assert len(message) < 1000
+
+
+def test_numbers_mean_what_they_look_like_and_texts_may_look_like_numbers() -> None:
+    def found(key: str, text: str) -> object:
+        section, _, name = key.rpartition(".")
+        settings = profiles.load("smoke", [f"{key}={text}"])
+        return getattr(getattr(settings, section) if section else settings, name)
+
+    for text, number in (("10", 10), ("+7", 7), ("1e3", 1000), ("'5'", 5), (" 0 ", 0)):
+        assert found("seed", text) == number
+    for text, number in ((".5", 0.5), ("1e-4", 1e-4), ("1E-1", 0.1), ("1.", 1.0)):
+        assert found("training.learning_rate", text) == number
+    for text in ("010", "1e5", "0x10", "2020-01-01", "no", "607e3"):
+        assert found("base.given", text) == text
+    assert found("base.given", "null") is None
+    assert found("circuit.bos", "no") is False
+
+
+#: Largest values, and one above; a million of anything, unless something smaller is said here.
+_MOST = {
+    "seed": 2**63 - 1, "model.n_layers": 1000, "world.mean_frequency": 1000,
+    "base.texts_per_person": 10_000, "training.epochs": 10_000, "training.weight_decay": 1000,
+    "training.learning_rate": 1, "circuit.steps": 10_000, "circuit.top_n": 10**8,
+    "circuit.random_circuits": 10_000, "analysis.bootstrap": 100_000,
+    "analysis.exact_max_edges": 10**8, "exposure.exposures": 10_000,
+}  # fmt: skip
+
+
+def _numbers() -> list[str]:
+    """Keys of all settings that are one number."""
+    sections = profiles.load("tiny").model_dump()
+    pairs = [
+        (f"{name}.{key}" if isinstance(values, dict) else name, value)
+        for name, values in sections.items()
+        for key, value in (values if isinstance(values, dict) else {"": values}).items()
+    ]
+    return [k for k, v in pairs if isinstance(v, int | float) and not isinstance(v, bool)]
+
+
+@pytest.mark.parametrize("key", [*_numbers(), "circuit.top_n"])
+def test_every_number_has_a_largest_value(key: str) -> None:
+    # Any finite length of a gradient may be the longest, and any finite number stand in a divisor.
+    free = ("training.max_grad_norm", "training.epsilon", "analysis.role_ratio")
+    for value in ("1e400", "1e999", "inf") if key in free else (str(_MOST.get(key, 10**6) + 1),):
+        with pytest.raises(KcError, match=r"less than|finite"):
+            profiles.load("tiny", [f"{key}={value}"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["world.n_people=1000000", "world.mean_frequency=11"], ["biographies", "10,000,000"]),
+        (["world.mean_frequency=99", "forgetting.n_people=200000"], ["forgetting.n_people=200000"]),
+        (["base.n_known=100000", "base.texts_per_person=101"], ["10,100,000 texts", "10,000,000"]),
+        (["model.n_heads=64", "model.n_kv_heads=64", "model.n_layers=1000"], ["places for edges"]),
+        (["training.beta2=1"], ["beta2 = 1", "less than 1"]),
+    ],
+)
+def test_what_would_ask_for_all_memory_is_refused(overrides: list[str], words: list[str]) -> None:
+    with pytest.raises(KcError) as caught:
+        profiles.load("smoke", ["model.d_model=64", *overrides])
+    assert all(word in str(caught.value) for word in words), caught.value
 
 
 def test_settings_that_nothing_reads_are_refused_and_others_are_not() -> None:

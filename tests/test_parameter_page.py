@@ -49,6 +49,7 @@ def test_the_page_has_every_key_and_this_run_in_bold() -> None:
     [
         ({"enum": ["a", "b"]}, "a, b"),
         ({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, "number > 0, ≤ 1"),
+        ({"type": "integer", "minimum": 1, "maximum": 10**6}, "whole number ≥ 1, ≤ 1,000,000"),
         ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "text or null"),
         ({"type": "array", "items": {"enum": ["x"]}}, "list of x"),
         ({"type": "boolean"}, "true, false"),

@@ -89,8 +89,13 @@ def allowed(schema: dict[str, Any]) -> str:
     names = {"number": "number", "integer": "whole number", "boolean": "true, false",
              "string": "text", "null": "null"}  # fmt: skip
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema]
+    limits = [f"{sign} {_limit(schema[name])}" for name, sign in signs.items() if name in schema]
     return " ".join([names.get(kind, kind), ", ".join(limits)]).strip()
+
+
+def _limit(number: int | float) -> str:
+    """A number that can be read: thousands apart, without digits that say nothing."""
+    return f"{number:,}" if isinstance(number, int) and number < 10**9 else f"{number:g}"
 
 
 def costs(run: Run) -> dict[str, str]:

@@ -18,9 +18,9 @@ from kc_utils.config.run import (
     Kind,
     ModelConfig,
     StrategyConfig,
-    TrainingConfig,
     WorldConfig,
 )
+from kc_utils.config.training import TrainingConfig
 
 __all__ = [
     "ATTRIBUTES",

@@ -6,15 +6,13 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from kc_utils.config.run import Config
 from kc_utils.config.sections import Section
+from kc_utils.config.written_values import read_value
 from kc_utils.errors import KcError, shown
 
-#: What PyYAML and the constructors that it calls raise on texts that are no values.
-_NO_VALUE = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
 #: Settings that say which people are made up.
 _OF_A_MADE_WORLD = ("n_people", "share_known", "known_names")
 #: Settings that describe a model which is made here, and nothing else.
@@ -37,7 +35,7 @@ def build(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
         if key.strip() == "profile":  # the run would claim to be what it is not
             raise KcError(f"--set {shown(item)} is not possible; --profile chooses a profile.")
         keys.append(key.strip())
-        _assign(merged, keys[-1], _parse(keys[-1], text))
+        _assign(merged, keys[-1], text)
     try:
         settings = Config.model_validate(merged)
     except ValidationError as error:
@@ -47,22 +45,7 @@ def build(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
     return settings
 
 
-def _parse(key: str, text: str) -> Any:
-    """Read ``5``, ``1e-4``, ``true`` or ``[city, major]`` the way YAML does, plus plain 1e-4.
-
-    A text that is no value is left to the validation, but half a list is never meant as a text.
-    """
-    try:
-        return float(text) if "e" in text.lower() and "[" not in text else yaml.safe_load(text)
-    except _NO_VALUE:
-        if text.lstrip().startswith("["):
-            raise KcError(
-                f"--set {shown(key)} = {shown(text)} is no list; a list is written [first, second]."
-            ) from None
-        return text
-
-
-def _assign(values: dict[str, Any], key: str, value: Any) -> None:
+def _assign(values: dict[str, Any], key: str, text: str) -> None:
     sections = {n: f.annotation for n, f in Config.model_fields.items()}
     head, _, tail = key.partition(".")
     section = sections.get(head)
@@ -75,6 +58,8 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
     if key not in allowed:
         near = [a for a in allowed if a.startswith(head + ".")] or sorted(sections)
         raise KcError(f"Unknown configuration key {shown(key)}; allowed are {', '.join(near)}.")
+    field = section.model_fields[tail] if nested else Config.model_fields[head]
+    value = read_value(key, text, field.annotation)
     if nested:
         values.setdefault(head, {})[tail] = value
     else:

@@ -14,18 +14,21 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from kc_utils.config.sections import (
+    MOST,
+    MOST_TEXTS,
     AnalysisConfig,
     ControlsConfig,
+    Count,
     ExposureConfig,
     ForgettingConfig,
-    PositiveFloat,
-    PositiveInt,
     RelevanceConfig,
     Section,
     Seed,
     Share,
     StrategyConfig,
+    Times,
 )
+from kc_utils.config.training import BaseConfig, TrainingConfig
 
 ATTRIBUTES = ("birthday", "city", "major", "university", "company")
 KINDS = ("K_rel", "K_compl")
@@ -35,6 +38,7 @@ CELL = ["task", "kind", "band"]  # columns that say which people a circuit is ab
 BANDS = ("high", "medium", "low")
 COMMIT = r"^[0-9a-f]{40}$"
 MOST_PARAMETERS = 10**10  # of a model that is made: more is a slip of the keyboard
+MOST_PLACES = 10**8  # for edges, which are one matrix: 0.8 GB of scores for every circuit
 
 Attribute = Literal["birthday", "city", "major", "university", "company"]
 Kind = Literal["K_rel", "K_compl", "K_strange"]
@@ -58,12 +62,14 @@ class ModelConfig(Section):
     )
     shape: Literal["gpt2", "llama"] = Field("gpt2", description="architecture of a made model")
     n_layers: Annotated[int, Field(ge=1, le=1000)] = Field(6, description="layers")
-    n_heads: PositiveInt = Field(4, description="attention heads in each layer")
-    n_kv_heads: PositiveInt = Field(4, description="key/value heads (llama shape only)")
-    d_model: PositiveInt = Field(128, description="width of the residual stream")
-    d_mlp: PositiveInt = Field(512, description="neurons in each MLP")
-    n_positions: PositiveInt = Field(256, description="longest context, in tokens")
-    vocab_size: Annotated[int, Field(ge=300)] = Field(4096, description="byte-level BPE tokens")
+    n_heads: Count = Field(4, description="attention heads in each layer")
+    n_kv_heads: Count = Field(4, description="key/value heads (llama shape only)")
+    d_model: Count = Field(128, description="width of the residual stream")
+    d_mlp: Count = Field(512, description="neurons in each MLP")
+    n_positions: Count = Field(256, description="longest context, in tokens")
+    vocab_size: Annotated[int, Field(ge=300, le=MOST)] = Field(
+        4096, description="byte-level BPE tokens"
+    )
     gradient_checkpointing: bool = Field(
         False, description="compute activations again in the backward pass: less memory, more time"
     )
@@ -83,6 +89,14 @@ class ModelConfig(Section):
                 f"a model of this shape has about {size:.0e} parameters, and at most "
                 f"{MOST_PARAMETERS:.0e} are made here"
             )
+        places = (self.n_layers * (self.n_heads + 1) + 1) * (
+            self.n_layers * (3 * self.n_heads + 1) + 1
+        )
+        if places > MOST_PLACES:
+            raise ValueError(
+                f"n_layers={self.n_layers} and n_heads={self.n_heads} give a graph with "
+                f"{places:,} places for edges, and at most {MOST_PLACES:,} are allowed"
+            )
         if self.source != "made" and not self.path:
             raise ValueError(f"source={self.source!r} needs model.path")
         if self.source != "hub" and self.revision:
@@ -93,9 +107,11 @@ class ModelConfig(Section):
 class WorldConfig(Section):
     """The people and what is written about them (paper, section 2 of the study)."""
 
-    n_people: Annotated[int, Field(ge=2)] = Field(600, description="people to be learned")
+    n_people: Annotated[int, Field(ge=2, le=MOST)] = Field(600, description="people to be learned")
     share_known: Share = Field(1 / 3, description="share of K_rel people (paper: 0.2)")
-    mean_frequency: PositiveFloat = Field(2.5, description="mean of the exponential, biographies")
+    mean_frequency: Annotated[float, Field(gt=0, le=1000)] = Field(
+        2.5, description="mean of the exponential, biographies"
+    )
     share_strange: Share = Field(
         0.0,
         exclude_if=lambda share: not share,  # keys of worlds without them stay as they are
@@ -150,75 +166,6 @@ class WorldConfig(Section):
         return (*KINDS, STRANGE) if self.share_strange else KINDS
 
 
-class BaseConfig(Section):
-    """Pre-training of a made model, which makes the K_rel subjects known."""
-
-    relations: Literal["mixed", "other", "same"] = Field(
-        "mixed",
-        description="what base texts say: other relations (hobby, pet, ...), the same five "
-        "attributes with old values, or both",
-    )
-    given: str | None = Field(
-        None,
-        description="null: the run makes its base model; shipped: the one of this shape that comes "
-        "with the package; or a folder that 'kc base' wrote",
-    )
-    n_known: PositiveInt = Field(400, description="people in the base corpus")
-    texts_per_person: PositiveInt = Field(30, description="base texts about each of them")
-    sentences_per_text: PositiveInt = Field(5, description="sentences in each base text")
-    passes: PositiveInt = Field(2, description="passes over the base texts")
-    batch_size: PositiveInt = Field(8, description="blocks per step")
-    learning_rate: PositiveFloat = Field(1e-3, description="highest learning rate")
-    warmup_share: Share = Field(0.05, description="share of the steps that warm up")
-    checkpoint_every: PositiveInt = Field(200, description="steps between resume points")
-
-
-class TrainingConfig(Section):
-    """Continual pre-training on the biographies (paper, table of section 3)."""
-
-    epochs: PositiveInt = Field(20, description="passes over the biographies")
-    block_size: Annotated[int, Field(ge=32)] = Field(256, description="tokens per block")
-    batch_size: PositiveInt = Field(12, description="blocks per device and forward pass")
-    accumulation: PositiveInt = Field(1, description="forward passes per optimiser step")
-    devices: PositiveInt = Field(
-        1, description="devices that share a step; a run on fewer accumulates more instead"
-    )
-    learning_rate: PositiveFloat = Field(1e-3, description="learning rate of AdamW")
-    beta1: Share = Field(0.9, description="AdamW: decay of the gradient's mean")
-    beta2: Share = Field(0.95, description="AdamW: decay of the mean of its square")
-    epsilon: PositiveFloat = Field(1e-6, description="AdamW: added to the denominator")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(0.1, description="AdamW: weight decay")
-    max_grad_norm: PositiveFloat = Field(1.0, description="longer gradients are clipped")
-    precision: Literal["float32", "mixed"] = Field(
-        "float32",
-        exclude_if=lambda precision: precision == "float32",  # keys of such runs stay as they are
-        description="mixed: weights, sums and the loss in float32, products of matrices in "
-        "bfloat16 where the processor or GPU has instructions for it",
-    )
-    checkpoint_every: Annotated[int, Field(ge=0)] = Field(
-        0, description="optimiser steps between checkpoints; 0 = one checkpoint per epoch"
-    )
-    checkpoint_epochs: tuple[PositiveFloat, ...] = Field(
-        (),
-        description="epochs (fractions allowed) after which checkpoints are kept, ascending, "
-        "instead of one per epoch; the start and the end are always kept",
-    )
-    validation_people: PositiveInt = Field(
-        200, description="people per type whose biographies measure first-token accuracy"
-    )
-
-    @model_validator(mode="after")
-    def _ascending(self) -> TrainingConfig:
-        wanted = self.checkpoint_epochs
-        if list(wanted) != sorted(set(wanted)) or (wanted and wanted[-1] > self.epochs):
-            raise ValueError(
-                f"checkpoint_epochs={list(wanted)} must ascend and end by epochs={self.epochs}"
-            )
-        if wanted and self.checkpoint_every:
-            raise ValueError("checkpoint_epochs and checkpoint_every exclude each other")
-        return self
-
-
 class CircuitConfig(Section):
     """Discovery (EAP-IG) and evaluation of circuits."""
 
@@ -226,13 +173,9 @@ class CircuitConfig(Section):
         ("city", "company", "major"), description="attributes whose circuits are found"
     )
     bands: tuple[Band, ...] = Field(BANDS, description="frequency bands, a circuit for each")
-    every: PositiveInt = Field(
-        1, description="analyse every n-th checkpoint (first and last always)"
-    )
-    n_pairs: PositiveInt = Field(
-        300, description="pairs per task, type, band and split (paper: 300)"
-    )
-    min_fellows: Annotated[int, Field(ge=0)] = Field(
+    every: Count = Field(1, description="analyse every n-th checkpoint (first and last always)")
+    n_pairs: Count = Field(300, description="pairs per task, type, band and split (paper: 300)")
+    min_fellows: Annotated[int, Field(ge=0, le=MOST)] = Field(
         5, description="drop subjects whose token length is shared by this many others or fewer"
     )
     method: Literal["eap", "eap-ig", "eap-ig-activations", "clean-corrupted", "relp"] = Field(
@@ -241,15 +184,15 @@ class CircuitConfig(Section):
     metric: Literal["logit_diff", "prob_diff", "kl"] = Field(
         "logit_diff", description="what is measured at the last token"
     )
-    steps: PositiveInt = Field(5, description="integration steps m")
+    steps: Times = Field(5, description="integration steps m")
     path: Literal["1..m", "0..m-1"] = Field("1..m", description="which k of the integration path")
-    batch_size: PositiveInt = Field(64, description="pairs in one forward pass")
+    batch_size: Count = Field(64, description="pairs in one forward pass")
     bos: bool = Field(
         True,
         description="prompts start with the model's beginning-of-text token; a model made here "
         "reads it at the start of every text",
     )
-    top_n: PositiveInt | None = Field(
+    top_n: Annotated[int, Field(ge=1, le=MOST_PLACES)] | None = Field(
         None,
         description="edges kept, by |score|; null: the smallest number that restores "
         "`restore` of the logit difference of the discovery people at the last checkpoint",
@@ -260,10 +203,8 @@ class CircuitConfig(Section):
     most_edges: Annotated[float, Field(gt=0, le=1)] = Field(
         0.05, description="largest share of all edges that this rule may choose"
     )
-    random_circuits: PositiveInt = Field(
-        5, description="random circuits of equal size, the control"
-    )
-    hit_k: PositiveInt = Field(10, description="k of Hit@k")
+    random_circuits: Times = Field(5, description="random circuits of equal size, the control")
+    hit_k: Count = Field(10, description="k of Hit@k")
 
     @field_validator("tasks", "bands")
     @classmethod
@@ -292,6 +233,16 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
+        for name, people in (
+            ("world", self.world.n_people),
+            ("forgetting", self.forgetting.n_people),
+        ):
+            if (texts := people * self.world.mean_frequency) > MOST_TEXTS:
+                raise ValueError(
+                    f"{name}.n_people={people} and world.mean_frequency="
+                    f"{self.world.mean_frequency:g} are about {texts:,.0f} biographies, and at "
+                    f"most {MOST_TEXTS:,} are written here"
+                )
         made = self.model.source == "made"
         if made and self.training.block_size > self.model.n_positions:
             raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from kc_utils.config.sections import PositiveInt, Section, Seed
+from kc_utils.config.sections import Count, Section, Seed, Times
 from kc_utils.errors import KcError, shown
 from kc_utils.world.prompts import SPLITS, Query, pair_queries, row_of, with_partner
 
@@ -20,8 +20,8 @@ class FactSettings(Section):
     """Settings of a study of facts."""
 
     seed: Seed = Field(0, description="seed of the split, the pairs and the random circuits")
-    pairs: PositiveInt = Field(
-        40, le=100_000, description="most pairs per relation, group and side"
+    pairs: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        40, description="most pairs per relation, group and side"
     )
     only_known: bool = Field(True, description="keep facts that the model answers right")
     known_by: Literal["first", "whole"] = Field(
@@ -32,10 +32,10 @@ class FactSettings(Section):
         (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
         description="shares of the size curve",
     )
-    steps: PositiveInt = Field(5, description="steps of EAP-IG")
-    random_circuits: PositiveInt = Field(3, description="random circuits beside each circuit")
+    steps: Times = Field(5, description="steps of EAP-IG")
+    random_circuits: Times = Field(3, description="random circuits beside each circuit")
     held_out: float = Field(0.5, gt=0, lt=1, description="share of subjects kept for evaluation")
-    batch_size: PositiveInt = Field(64, description="most pairs in a pass")
+    batch_size: Count = Field(64, description="most pairs in a pass")
     role_ratio: float = Field(10.0, gt=1, description="as analysis.role_ratio")
 
 
