@@ -18,6 +18,7 @@ from typing import Any
 from kc_utils import artifacts
 from kc_utils.errors import KcError, shown
 from kc_utils.runs.folder import Run
+from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.study.pipeline import check_executed
 
 NAME = "slides.html"
@@ -33,13 +34,14 @@ def write_slides(run_dir: str | Path, out: Path | None = None) -> Path:
         out: the file; ``slides.html`` in the run's folder by default.
 
     Raises:
-        KcError: ``out`` is no HTML file; a notebook or a figure is missing, a notebook is not what
-            the run executed last, or nbconvert is not installed.
+        KcError: ``out`` is no HTML file, or one among the results of a run; a notebook or a figure
+            is missing, a notebook is not what the run executed last, or nbconvert is not installed.
     """
     if out is not None and out.suffix != ".html":  # it could be a file of the run
         raise KcError(f"--out {shown(str(out))} is not possible; allowed are names of *.html.")
     run, wanted = Run.open(run_dir), plan()
     out = run.path / NAME if out is None else out
+    refuse_inside_run(out, "--out", but_in=run.path)
     check_executed(run, _planned(wanted))
     text = as_html(deck(run.path / "notebooks", wanted))
     artifacts.write_atomically(out, lambda partial: partial.write_text(text, encoding="utf-8"))

@@ -28,6 +28,7 @@ from kc_utils.runs.exports import (
     replace_folder,
 )
 from kc_utils.runs.folder import Run
+from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.study.one_question import one_question
 from kc_utils.study.stages import STAGES
 
@@ -83,9 +84,11 @@ def export_reference(
         The files of the tables, then the provenance.
 
     Raises:
-        KcError: if a stage of the run is missing or out of date, ``out`` holds something else, or
-            the tables are larger than 5 MB together.
+        KcError: if a stage of the run is missing or out of date, ``out`` holds something else or
+            lies in the folder of a run, or the tables are larger than 5 MB together.
     """
+    out = typed_path(out).absolute()
+    refuse_inside_run(out, "--out")
     last = stage if question is None else "components"
     needed = [STAGES.get(last)] if last is not None else list(STAGES.study)
     missing = [s.name for s in needed if not STAGES.done(run, s.name)]
@@ -94,7 +97,6 @@ def export_reference(
             f"Run {run.name!r} is not complete: stage {missing[0]!r} is missing or out of date; "
             f"'kc run --profile {run.config.profile} --run-dir {run.path}' computes it."
         )
-    out = typed_path(out).absolute()
     if out.exists() and not (out / _PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
         raise KcError(f"{out} is not empty and holds no exported run; choose another --out.")
     if question is not None:

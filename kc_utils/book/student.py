@@ -38,6 +38,7 @@ from kc_utils.book.plain_prose import plain_notebook
 from kc_utils.book.student_readme import readme
 from kc_utils.errors import KcError, typed_path
 from kc_utils.runs.folder import Run
+from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.study.stages import STAGES
 
 STAMP = "student.json"
@@ -76,11 +77,12 @@ def write_student(
         root: project root.
 
     Raises:
-        KcError: ``out`` holds something else or somebody's work, the run is not finished, or
-            ``root`` holds no exercises.
+        KcError: ``out`` holds something else or somebody's work, or lies in a run; the run is not
+            finished, or ``root`` holds no exercises.
     """
     need_checkout("kc student", root)
     out = typed_path(out).resolve()
+    refuse_inside_run(out, "--out")
     _recover(out)
     _refuse_foreign(out)
     run = None if run_dir is None else _finished(run_dir)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from kc_utils.errors import KcError, shown
+from kc_utils.runs.inside import refuse_inside_run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,7 @@ def draw(
         Path | None,
         typer.Option(
             help="Page (.html), network (.graphml) or graph of the EAP-IG library (.json, "
-            ".pt); FILE with .html when left out."
+            ".pt); FILE with .html when left out. Not in the folder of a run."
         ),
     ] = None,
     top: Annotated[
@@ -50,6 +51,7 @@ def draw(
     out = file.with_suffix(".html") if out is None else out
     if out.suffix not in WRITTEN:
         raise KcError(f"--out {shown(str(out))} ends in none of {', '.join(WRITTEN)}.")
+    refuse_inside_run(out, "--out")
     scores, circuit, width = _read(file, name)
     if top is not None:
         from kc_utils.circuits import top_n

@@ -19,6 +19,7 @@ from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.record import StudyFolder
 from kc_utils.facts.study import Inquiry, Say, check_checkpoint, circuits_of, each_part, scores_of
 from kc_utils.runs.exports import portable
+from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.runs.lock import locked
 from kc_utils.runs.record import provenance
 
@@ -48,8 +49,9 @@ def study_facts(request: Request, say: Say = lambda _: None) -> StudyFolder:
 
     Raises:
         KcError: bad lines, models that cannot be used, too few facts, or a folder that holds
-            something else or is being written by another process.
+            something else, lies in that of a run, or is being written by another process.
     """
+    refuse_inside_run(typed_path(request.out), "--out")
     facts = read_facts(request.facts, request.templates)
     sources = [Source.find(where) for where in (*request.checkpoints, request.model)]
     folder = StudyFolder(typed_path(request.out), _identity(request, sources))

@@ -13,6 +13,7 @@ import pandas as pd
 from kc_utils import ROOT, artifacts
 from kc_utils.errors import KcError, shown
 from kc_utils.runs.folder import resolve
+from kc_utils.runs.inside import refuse_inside_run
 
 #: Tables that are kept with the source may hold this much together.
 MOST_BYTES = 5_000_000
@@ -37,11 +38,12 @@ def replace_folder(out: Path, fill: Callable[[Path], None]) -> None:
 
 
 def check_place(out: Path) -> None:
-    """Refuse a folder that can be neither written nor made.
+    """Refuse a folder that can be neither written nor made, or that is not for this.
 
     Raises:
-        KcError: a part of its path is a file, or may not be written by this user.
+        KcError: a part of its path is a file, may not be written by this user, or holds a run.
     """
+    refuse_inside_run(out, "--out")
     there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     if not there.is_dir():
         raise KcError(

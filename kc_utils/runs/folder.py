@@ -27,6 +27,7 @@ import pandas as pd
 from kc_utils import ROOT, artifacts, config
 from kc_utils.config import Config, profiles
 from kc_utils.errors import KcError, typed_path
+from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.runs.lock import locked
 from kc_utils.runs.record import provenance, read_record, write_record
 
@@ -61,6 +62,7 @@ class Run:
     def draft(cls, run_dir: str | Path, settings: Config) -> Run:
         """The run that ``create`` makes, with its checks, before anything is written."""
         path = resolve(run_dir)
+        refuse_inside_run(path, "--run-dir")
         if (path / "run.json").is_file():
             record = read_record(path)  # its configuration may be one of an earlier version
             profile = record["config"].get("profile")

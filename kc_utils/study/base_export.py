@@ -13,6 +13,7 @@ from kc_utils.models.causal_lm import load_model, write_model
 from kc_utils.models.tokenizers import load_tokenizer
 from kc_utils.runs.exports import replace_folder
 from kc_utils.runs.folder import Run
+from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.study.given_base import FACTS, WEIGHTS, made_with
 from kc_utils.study.stages import STAGES
 from kc_utils.study.stages.knowledge import NEEDED, ask_facts, summary
@@ -33,9 +34,10 @@ def export_base(run: Run, out: Path, needed: float = NEEDED) -> dict[str, Any]:
         (what the commonest answer of each relation would score).
 
     Raises:
-        KcError: ``out`` exists, the run made no base model or has not finished, or the model does
-            not answer enough of its own facts.
+        KcError: ``out`` exists or lies in the folder of a run, the run made no base model or has
+            not finished, or the model does not answer enough of its own facts.
     """
+    refuse_inside_run(out, "--out")
     if out.exists():
         raise KcError(f"{str(out)!r} exists already and is not overwritten; choose a new folder.")
     made = run.config.model.source == "made" and run.config.base.given is None

@@ -20,6 +20,7 @@ from kc_utils.config import ATTRIBUTES, KINDS, Config
 from kc_utils.errors import KcError, typed_path
 from kc_utils.runs.exports import read_exported, replace_folder
 from kc_utils.runs.folder import resolve
+from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.world.clone import Published, read_clone
 from kc_utils.world.people import completed
 from kc_utils.world.templates import Templates, split_all
@@ -37,9 +38,11 @@ def import_world(clone: Path, out: Path) -> dict[str, Any]:
         none), asked, partners, and ``lines``, what was read from each file.
 
     Raises:
-        KcError: ``out`` exists, or the clone is not as described in :mod:`kc_utils.world.clone`.
+        KcError: ``out`` exists or lies in the folder of a run, or the clone is not as described in
+            :mod:`kc_utils.world.clone`.
     """
     out = resolve(out)
+    refuse_inside_run(out, "--out")
     if out.exists():
         raise KcError(f"{str(out)!r} exists already and is not overwritten; choose a new folder.")
     published = read_clone(typed_path(clone))

@@ -21,6 +21,7 @@ from kc_utils.runs.dataset import (
 )
 from kc_utils.runs.exports import check_size, portable, replace_folder
 from kc_utils.runs.folder import Run, resolve
+from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.study.stages import STAGES
 from kc_utils.sweep.plan import Member, as_in_sweeps
 
@@ -61,9 +62,10 @@ def check_target(out: Path) -> Path:
     """The absolute path of a folder that a data set may be written into.
 
     Raises:
-        KcError: it holds something else.
+        KcError: it holds something else, or lies in the folder of a run.
     """
     out = resolve(out)
+    refuse_inside_run(out, "--export")
     if out.exists() and not (out / PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
         raise KcError(f"{out} is not empty and holds no tables of a sweep; choose another folder.")
     return out
