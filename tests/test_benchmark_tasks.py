@@ -237,7 +237,7 @@ def test_the_command_judges_a_model_on_made_and_on_given_tasks(
         (["--model", "x", "--task", "ioi", "--counterfactual", "abc"], "is for rows of a file"),
         (["--method", "magic"], "is not one of eap"),
         (["--model", "x", "--task", "ioi", "--method", "exact"], "is not one of eap"),
-        (["--pairs", "0"], "need to be at least 1"),
+        (["--pairs", "0"], "--pairs 0 is not possible; allowed are whole numbers from 1"),
         (["--model", "x", "--task", "addition", "--seed", "-1"], "--seed -1 is not possible"),
     ],
 )

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, kc
 
+from kc_utils import artifacts
 from kc_utils.book.build import stored_notebooks
+from kc_utils.config import profiles
+from kc_utils.runs.folder import Run
+from kc_utils.study.stages import STAGES
 
 NOTEBOOKS = stored_notebooks(ROOT)
 
@@ -99,6 +103,24 @@ def test_status_of_a_finished_run(smoke_run: Path) -> None:
     assert text.count("done") >= 11
     assert "missing" not in text
     assert "out of date" not in text
+
+
+def test_status_names_files_of_a_finished_stage_that_are_gone(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", profiles.load("smoke"))
+    files = [run.path / "data" / name for name in ("people.parquet", "texts.parquet")]
+    for path in files:
+        artifacts.write_json(path, "a table")
+    run.record_stage("world", STAGES.key(run.config, "world"), 1.0, [run.path / "data"])
+    text = kc("status", run.path).stdout
+    assert "done" in text and "gone" not in text
+    files[0].unlink()
+    text = kc("status", run.path).stdout
+    assert "files are gone" in text and "done" not in text
+    assert "data/people.parquet of stage world is gone; 'kc run --profile smoke" in text
+    files[1].unlink()
+    text = kc("status", run.path).stdout
+    assert "data/people.parquet and 1 more of stage world are gone" in text
+    assert f"--run-dir {run.path} --from world' computes them again." in text
 
 
 @pytest.mark.slow

@@ -38,6 +38,38 @@ def test_a_mistake_of_usage_is_one_sentence(words: list[str], said: str, capsys)
     assert err.startswith(f"kc: {said}") and err.endswith(".\n")
 
 
+MUCH = "99999999999"
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        *((["benchmark", option, MUCH], option) for option in (
+            "--pairs", "--steps", "--seeds", "--batch-size")),
+        (["benchmark", "--model", "x", "--polish", MUCH], "--polish"),
+        (["benchmark", "--seed", MUCH + MUCH], "--seed"),
+        (["benchmark", "--model", "x", "--polish", "0"], "--polish"),
+        (["draw", "x.json", "--top", MUCH], "--top"),
+        (["parity", "x", "--steps", MUCH], "--steps"),
+        (["run", "--patience", "inf"], "--patience"),
+        (["run", "--patience", MUCH], "--patience"),
+        (["sweep", "--no-compute", "--seeds", MUCH], "--seeds"),
+        (["sweep", "--workers", MUCH], "--workers"),
+        *((["sweep", "--no-compute", "--seed-list", seeds], "--seed-list") for seeds in (
+            "²", "010", "٣", ",".join(map(str, range(10_001))))),
+        *((["facts", "--model", "x", "--facts", "y", option, MUCH + MUCH], option) for option in (
+            "--pairs", "--steps", "--seed", "--batch-size")),
+        (["facts", "--model", "x", "--facts", "y", "--top-share", "nan"], "--top-share"),
+    ],
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
+)  # fmt: skip
+def test_no_number_is_without_bounds(words: list[str], option: str, capsys) -> None:
+    assert outcome(lambda: app(words)) == 2
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert err.startswith(f"kc: {option} ") and " allowed" in err and len(err) < 500
+
+
 def test_without_words_the_help_is_shown(capsys) -> None:
     outcome(lambda: app([]))
     said = "".join(capsys.readouterr())

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kc_utils.cli.given import refuse_idle
+from kc_utils.cli.given import refuse_idle, refuse_outside
+from kc_utils.config.sections import MOST as MOST_AT_ONCE
+from kc_utils.config.sections import MOST_SEED, MOST_TIMES
 from kc_utils.errors import KcError, shown
 
 if TYPE_CHECKING:
@@ -66,10 +68,9 @@ def benchmark(
     Without --model, circuits put into small models by hand are looked for. With --model and
     --task, circuits of all sizes are judged by the areas of MIB.
     """
-    if min(pairs, steps, seeds, batch_size) < 1:
-        raise KcError("--pairs, --steps, --seeds and --batch-size need to be at least 1.")
-    if seed < 0:
-        raise KcError(f"--seed {seed} is not possible; allowed are whole numbers from 0 on.")
+    refuse_outside(1, MOST_AT_ONCE, pairs=pairs, batch_size=batch_size)
+    refuse_outside(1, MOST_TIMES, steps=steps, seeds=seeds)
+    refuse_outside(0, MOST_SEED, seed=seed)
     if model is None:
         refuse_idle("without --model", "task", "counterfactual", "polish", "seed", "pairs",
                     "batch_size")  # fmt: skip
@@ -78,6 +79,7 @@ def benchmark(
         _known_circuits(method, seeds, steps, out)
         return
     refuse_idle("with --model", "seeds")
+    refuse_outside(1, MOST_AT_ONCE, polish=polish)
     if not task:
         raise KcError("--model needs a --task: ioi, addition, or a file.")
     if counterfactual and all(_is_made(name) for name in task):
@@ -127,6 +129,7 @@ def _on_tasks(
     from kc_utils.benchmark import areas_by_method
     from kc_utils.benchmark import tasks as benchmark_tasks
     from kc_utils.book.benchmark_tables import TABLES, check_target, store_benchmark
+    from kc_utils.circuits import graph_of
     from kc_utils.circuits.evaluation import BatchEvaluation
     from kc_utils.facts.asking import Source, bridge_of
 
@@ -139,6 +142,7 @@ def _on_tasks(
     found: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     with console.status("loading the model") as status:
         bridge = bridge_of(source, *source.load())
+        refuse_outside(1, graph_of(bridge).n_edges, polish=settings["polish"])  # before hours
         for name, parts in rows.items():
             label = name if _is_made(name) else Path(name).stem
             batches, left_out = [], 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from kc_utils.cli.given import refuse_outside
 from kc_utils.errors import KcError, shown
 from kc_utils.runs.inside import refuse_inside_run
 
@@ -52,6 +53,7 @@ def draw(
     if out.suffix not in WRITTEN:
         raise KcError(f"--out {shown(str(out))} ends in none of {', '.join(WRITTEN)}.")
     refuse_inside_run(out, "--out")
+    refuse_outside(1, 10**9, top=top)  # the file's own edges are counted when it is read
     scores, circuit, width = _read(file, name)
     if top is not None:
         from kc_utils.circuits import top_n

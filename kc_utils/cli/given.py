@@ -1,4 +1,4 @@
-"""Options that were typed but would change nothing: refused, because somebody expects an effect."""
+"""Options that were typed but would change nothing, or that no machine could do: refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from kc_utils.cli.usage import in_a_sentence
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 
 #: Parameter -> option, of those that were typed in the command that is called now.
 _TYPED: ContextVar[dict[str, str] | None] = ContextVar("typed", default=None)
@@ -45,3 +45,22 @@ def refuse_idle(where: str, *names: str) -> None:
     for name in names:
         if name in typed:
             raise KcError(f"{typed[name]} has no effect {where}; leave it out.")
+
+
+def refuse_outside(least: int, most: int, **given: int | None) -> None:
+    """Refuse the first of these numbers that is out of bounds; None was not given.
+
+    Args:
+        least: smallest number that is possible.
+        most: largest one.
+        given: parameters of the command's function.
+
+    Raises:
+        KcError: naming the option, the number and the bounds.
+    """
+    for name, value in given.items():
+        if value is not None and not least <= value <= most:
+            raise KcError(
+                f"--{name.replace('_', '-')} {shown(value)} is not possible; allowed are whole "
+                f"numbers from {least} to {most:,}."
+            )

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kc_utils.cli.given import refuse_idle
+from kc_utils.cli.given import refuse_idle, refuse_outside
+from kc_utils.config.sections import MOST_TIMES
 from kc_utils.errors import KcError, shown
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ def parity(
     from kc_utils.cli import foreign_scores
     from kc_utils.cli.parity import check_parity
 
+    refuse_outside(1, MOST_TIMES, steps=steps)
     given = {"--model": model, "--pairs": pairs, "--counterfactual": counterfactual,
              "--method": method, "--path": path, "--steps": steps}  # fmt: skip
     if foreign_scores.is_graph_file(where):

@@ -45,6 +45,7 @@ def run(
         typer.Option(
             "--patience",
             min=0.01,
+            max=1_000_000,
             help="Minutes after which a stage or notebook that hangs is given up.",
         ),
     ] = None,
@@ -115,7 +116,10 @@ def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
 def status(
     run_dir: Annotated[Path, typer.Argument(help="Run folder.")] = Path("runs/tiny"),
 ) -> None:
-    """Say which stages of a run are done, what they wrote, and what would be computed next."""
+    """Say which stages of a run are done, what they wrote, and which of their files are gone.
+
+    Whether a file holds what was written is checked when it is read, and by 'kc run'.
+    """
     from kc_utils.runs.folder import Run
     from kc_utils.study.stages import STAGES
 
@@ -123,15 +127,26 @@ def status(
     table = Table(
         "stage", "notebook", "state", "seconds", "wrote", title=f"run {escape(run_.name)}"
     )
+    gone = {name: files for name in run_.record["stages"] if (files := run_.gone(name))}
     for stage in STAGES:
         record = run_.record["stages"].get(stage.name)
         if stage.group == "experiment" and record is None:
             continue  # only a sweep computes them
         state = "done" if STAGES.done(run_, stage.name) else "out of date" if record else "missing"
+        state = "files are gone" if state == "done" and stage.name in gone else state
         seconds = f"{record['seconds']:.1f}" if record else ""
         wrote = _shorten(record["wrote"]) if record else ""
         table.add_row(stage.name, stage.notebook, state, seconds, escape(wrote))
     console.print(table)
+    for name, files in gone.items():
+        more, (are, them) = "", ("is", "it")
+        if len(files) > 1:
+            more, (are, them) = f" and {len(files) - 1} more", ("are", "them")
+        command = f"kc run --profile {run_.config.profile} --run-dir {run_dir} --from {name}"
+        console.print(
+            f"{files[0]}{more} of stage {name} {are} gone; '{command}' computes {them} again.",
+            soft_wrap=True, markup=False, highlight=False,
+        )  # fmt: skip
     console.print(f"profile {escape(run_.config.profile)}, seed {run_.config.seed}")
 
 

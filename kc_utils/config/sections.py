@@ -10,16 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MOST = 10**6
 #: Most texts that are written for one training: with more, a training takes weeks on any machine.
 MOST_TEXTS = 10**7
+#: Most often that something is done as a whole, or held in memory as a whole.
+MOST_TIMES = 10_000
+#: Tables hold seeds as signed numbers of 64 bits.
+MOST_SEED = 2**63 - 1
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=MOST)]
-#: How often something is done as a whole, or held in memory as a whole.
-Times = Annotated[int, Field(ge=1, le=10_000)]
+Times = Annotated[int, Field(ge=1, le=MOST_TIMES)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 #: A learning rate. A step of AdamW moves every weight by about as much.
 Rate = Annotated[float, Field(gt=0, le=1)]
-#: Tables hold seeds as signed numbers of 64 bits.
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 
 
 class Section(BaseModel):
@@ -94,7 +96,7 @@ class ExposureConfig(Section):
     """Experiment: what one more exposure gives, how it decays, and whether wording matters."""
 
     people: Annotated[int, Field(ge=4, le=MOST)] = Field(40, description="people in each group")
-    exposures: Annotated[int, Field(ge=2, le=10_000)] = Field(
+    exposures: Annotated[int, Field(ge=2, le=MOST_TIMES)] = Field(
         5, description="exposures of the repeated and varied groups"
     )
     spacing: Count = Field(

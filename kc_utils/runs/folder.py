@@ -147,6 +147,11 @@ class Run:
         for file, digest in self.record["stages"][name]["wrote"].items():
             _check(self.path / file, digest, name, self.name)
 
+    def gone(self, name: str) -> list[str]:
+        """The files that a stage wrote and that are not there any more, relative to the run."""
+        wrote = self.record["stages"][name]["wrote"]
+        return [file for file in wrote if not (self.path / file).is_file()]
+
     def record_stage(
         self,
         name: str,

@@ -26,6 +26,11 @@ from kc_utils.study.stages import STAGES
 LEFT_OUT = ("methods",)
 #: Environment of a worker process: results do not depend on the number of cores.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+#: Of one profile, each with a folder.
+MOST_RUNS = 10_000
+#: Processes on one machine, each with libraries of its own in memory.
+MOST_WORKERS = 1_024
+_SEED = re.compile(r"0|[1-9][0-9]{0,19}")
 _ADDRESS = re.compile(r"(tcp|tls)://([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 
 
@@ -175,16 +180,23 @@ def seeds_of(count: int, chosen: str | None) -> list[int]:
     """Seeds 0 to ``count`` - 1, or those of a comma list.
 
     Raises:
-        KcError: there would be none, or one is no whole number from 0 on.
+        KcError: there would be none or more than ``MOST_RUNS``, or one is no whole number from 0
+            on, written without leading zeros.
     """
     if chosen is None:
-        if count < 1:
-            raise KcError(f"--seeds {count} is not possible; allowed are numbers from 1 on.")
+        if not 1 <= count <= MOST_RUNS:
+            raise KcError(
+                f"--seeds {shown(count)} is not possible; allowed are numbers from 1 to "
+                f"{MOST_RUNS:,}."
+            )
         return list(range(count))
-    wrong = [part for part in listed(chosen) if not part.isdigit()]
-    if wrong or not listed(chosen):
+    wrong = [part for part in listed(chosen) if not _SEED.fullmatch(part)]
+    if wrong or not 1 <= len(listed(chosen)) <= MOST_RUNS:
         given = shown(wrong[0] if wrong else chosen)
-        raise KcError(f"--seed-list {given} is not possible; allowed are whole numbers like 0,3,4.")
+        raise KcError(
+            f"--seed-list {given} is not possible; allowed are up to {MOST_RUNS:,} whole numbers "
+            "like 0,3,4."
+        )
     return list(dict.fromkeys(int(part) for part in listed(chosen)))
 
 
@@ -206,10 +218,13 @@ def number_of_workers(asked: int | None, gpus: Sequence[str]) -> int:
     """As many as asked for, else one per GPU, else one per core.
 
     Raises:
-        KcError: fewer than one is asked for.
+        KcError: fewer than one is asked for, or more than ``MOST_WORKERS``.
     """
-    if asked is not None and asked < 1:
-        raise KcError(f"--workers {asked} is not possible; allowed are numbers from 1 on.")
+    if asked is not None and not 1 <= asked <= MOST_WORKERS:
+        raise KcError(
+            f"--workers {shown(asked)} is not possible; allowed are numbers from 1 to "
+            f"{MOST_WORKERS:,}."
+        )
     return asked or len(gpus) or len(os.sched_getaffinity(0))
 
 
