@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
 import sys
 import time
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
-from campaign import kills
+from campaign import command_lines as words_tried
+from campaign import damage, kills
 from campaign import outcome as outcomes
 from campaign.__main__ import merged
 from campaign.clocks import jumping, suspend
+from campaign.command_lines import COMMANDS, command_lines, nothing_computed, try_words
 from campaign.commands import Command, Unbroken
+from campaign.damage import damage_files
 from campaign.kills import kill
 from campaign.outcome import Outcome, digests, whole
+from hypothesis import Phase, given, settings
 
 from kc_utils import artifacts
 from kc_utils.book import campaign_table
+from kc_utils.config import profiles
+from kc_utils.errors import KcError
+from kc_utils.runs.folder import Run
 
 #: A command that is quick the first time, then never ends twice, then is quick again. It counts by
 #: appending: a file that is written anew is empty for a moment, and could be seen or killed then.
@@ -84,6 +93,65 @@ def test_a_table_that_differs_and_a_file_that_is_left_are_failures(tmp_path: Pat
     assert [failure.split(",")[0] for failure in outcome.failures] == [
         "it: 1 tables differ", "it: left behind ['.run.lock']"
     ]  # fmt: skip
+
+
+def test_words_are_tried_behind_every_command_and_nothing_is_computed(tmp_path: Path) -> None:
+    seen = set()
+
+    @settings(max_examples=300, phases=[Phase.generate])
+    @given(command_lines())
+    def look(words: list[str]) -> None:
+        seen.add(words[0])
+
+    look()
+    assert seen == {*COMMANDS, "nosuch"} and len(COMMANDS) == 17
+    place = tmp_path / "words"
+    for words in (
+        ["run", "--profile", "smoke"], ["book", "--run-dir", "run"], ["claims"], ["benchmark"],
+        ["sweep", "--profile", "smoke", "--seeds", "1", "--no-experiments"], ["doctor"],
+    ):  # fmt: skip
+        with nothing_computed(), chdir(tmp_path):
+            try_words(words, place)
+
+
+def test_what_is_more_than_a_sentence_or_left_behind_fails(tmp_path: Path, monkeypatch) -> None:
+    def ends(error: Exception | None, leaves: str = "") -> None:
+        def command(words: list[str]) -> None:
+            Path(leaves or "new").touch()
+            if error is not None:
+                raise error
+
+        monkeypatch.setattr(words_tried, "app", command)
+        try_words(["run"], tmp_path / "words")
+
+    ends(None)
+    ends(KcError("No such thing."))
+    for error, said in ((KcError("A\n  b."), "several"), (KcError("No end"), "No end"),
+                        (ValueError("x"), "exit code 1")):  # fmt: skip
+        with pytest.raises(AssertionError, match=said):
+            ends(error)
+    with pytest.raises(AssertionError, match=r"left behind \['.x.partial'\]"):
+        ends(None, ".x.partial")
+
+
+def test_a_damaged_notebook_has_to_be_refused(tmp_path: Path, monkeypatch) -> None:
+    run = Run.create(tmp_path / "run", profiles.load("smoke"))
+    notebook = run.path / "notebooks" / "exercises" / "e1_worlds_and_chance.ipynb"
+    notebook.parent.mkdir(parents=True)
+    notebook.write_text(json.dumps({"cells": []}))
+    known = {"key": "k", "seconds": 1.0, "digest": artifacts.sha256(notebook)}
+    run.record["notebooks"]["exercises/e1_worlds_and_chance"] = known
+    run.save()
+    outcome = Outcome("damage")
+    damage_files(run.path, 20, random.Random(0), outcome)
+    assert outcome.failures == [] and {"notebooks/*.ipynb: bit", "run.json: bit"} <= {
+        *outcome.tried
+    }
+    monkeypatch.setattr(damage, "check_executed", lambda run, names: None)
+    damage_files(run.path, 2, random.Random(0), outcome)
+    assert [failure.split(": ")[1] for failure in outcome.failures] == [
+        "an executed notebook would be shown as it is"
+    ]
 
 
 def test_no_attempt_begins_when_the_time_is_over_and_the_report_says_so(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -35,6 +36,13 @@ def full() -> None:
         file.write("x" * 100_000)
 
 
+def loop() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "loop")
+        path.symlink_to(path)
+        path.resolve()
+
+
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
@@ -48,6 +56,7 @@ def full() -> None:
         (lambda: Path("/proc/none/run").mkdir(), 2, "'/proc/none/run' cannot be used: No such"),
         (lambda: Path("/proc/none").mkdir(), 2, "'/proc/none' cannot be used"),
         (full, 2, "No space left on device"),
+        (loop, 2, "/loop' cannot be used: Too many levels of symbolic links."),
         (raising(ValueError("I/O error: No space left on device (os error 28)")), 2, "No space"),
         (raising(PermissionError(errno.EACCES, "", "x")), 2, "'x' cannot be used: Permission"),
         (raising(MemoryError()), 2, "not enough memory"),
@@ -90,9 +99,15 @@ def test_other_ends_of_the_process_are_not_swallowed() -> None:
 
 
 def test_endless_lines_of_a_message_are_cut_and_its_lines_are_kept(capsys) -> None:
-    assert outcome(raising(KcError("a\n" + "b" * 10**7 + "\nc"))) == 2
+    assert outcome(raising(KcError("a\n  " + "b" * 10**7 + "\n  c"))) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "kc: a" and lines[2] == "c" and 1000 < len(lines[1]) < 3000
+    assert lines[0] == "kc: a" and lines[2] == "  c" and 1000 < len(lines[1]) < 3000
+
+
+def test_names_of_files_give_no_orders_to_the_terminal_and_begin_no_line(capsys) -> None:
+    assert outcome(raising(KcError("a\nb\x1b[2J\x85c\u2028d\u202ee\udcffö 漢 is missing."))) == 2
+    said = capsys.readouterr().err
+    assert said == "kc: a\\nb\\x1b[2J\\x85c\\u2028d\\u202ee\\udcffö 漢 is missing.\n"
 
 
 def run(stdout, **more) -> tuple[int, str]:

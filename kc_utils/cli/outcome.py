@@ -35,6 +35,8 @@ EXTRAS = (
     "in a checkout 'make install' brings it, elsewhere pip install 'kc-utils[book,lab,sweep]', of "
     "which the engine needs none."
 )
+_NEXT_LINE = re.compile(r"\n(?=  )")
+_LOOP = re.compile(r"Symlink loop from '(.*)'")  # Python 3.13 says it as other programs do
 _OF_RUST = re.compile(r"\(os error (\d+)\)")  # how libraries in Rust write an errno
 
 
@@ -56,12 +58,23 @@ def outcome(command: Callable[[], object]) -> int:
 
 
 def say(sentence: str) -> None:
-    """One message on standard error, if there is one; its lines are cut where they are endless."""
+    """One message on standard error, if there is one; its lines are cut where they are endless.
+
+    Only indented lines begin a new one. Names of files may hold line breaks and orders to the
+    terminal: these are written out.
+    """
     if sys.stderr is None:
         return
-    lines = "\n".join(cut(line, MOST_OF_A_LINE) for line in sentence.split("\n"))
+    lines = "\n".join(cut(_visible(line), MOST_OF_A_LINE) for line in _NEXT_LINE.split(sentence))
     with contextlib.suppress(OSError, ValueError):
         print(f"kc: {lines}", file=sys.stderr, flush=True)
+
+
+def _visible(text: str) -> str:
+    """``text`` with escapes in place of characters that are not drawn."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _called(command: Callable[[], object]) -> int:
@@ -96,7 +109,8 @@ def _failed(error: Exception) -> int:
         return _unexpected(error)
     if code == errno.EPIPE or _output_error():  # said once, when the output is flushed
         return UNEXPECTED if code == errno.EPIPE else REFUSED
-    file = getattr(error, "filename", None)
+    loop = _LOOP.match(str(error))
+    file = loop.group(1) if loop else getattr(error, "filename", None)
     named = isinstance(file, str | bytes | os.PathLike)
     what = cut(repr(os.fsdecode(file))) if named else "A file or the standard output"
     say(f"{what} cannot be used: {os.strerror(code)}.")
@@ -107,6 +121,8 @@ def _machine_error(error: Exception) -> int | None:
     """The errno of an error that is the machine's, also where a library wrote it into a text."""
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         return error.errno
+    if isinstance(error, RuntimeError) and _LOOP.match(str(error)):
+        return errno.ELOOP
     found = _OF_RUST.search(str(error))
     code = int(found.group(1)) if found else None
     return code if code in _OF_THE_MACHINE else None

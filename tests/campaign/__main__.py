@@ -121,6 +121,7 @@ def _parts(
 
     def damage(outcome: Outcome) -> None:
         references.of(run)
+        references.execute_first_notebook()
         damage_files(references.path("run"), times(DAMAGES), rng, outcome)
 
     def together(outcome: Outcome) -> None:

@@ -9,16 +9,21 @@ import pandas as pd
 
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
+from kc_utils.study.pipeline import check_executed
 from kc_utils.study.stages import STAGES
 
 from .outcome import Outcome
+
+#: Nothing is computed from these: the record is checked when it is opened, and the book and the
+#: figures are made from what is verified.
+HARMLESS = ("book", "figures", "run.json")
 
 
 def damage_files(run_dir: Path, n: int, rng: random.Random, outcome: Outcome) -> None:
     """Damage one file at a time; it is named, computed again or makes no difference.
 
-    A file that a stage recorded is refused when it is read. ``run.json`` is refused or reads as
-    before. What no stage recorded (executed notebooks, the book) has to be out of date then.
+    A file that a stage recorded is refused when it is read, and an executed notebook when a page or
+    slides are made of it. ``run.json`` is refused or reads as before.
     """
     files = [p for p in sorted(run_dir.rglob("*")) if p.is_file() and p.stat().st_size]
     kinds: dict[str, list[Path]] = {}
@@ -66,16 +71,14 @@ def _used_silently(whole: Run, file: Path) -> str | None:
             if file.relative_to(run.path).as_posix() in run.record["stages"].get(
                 stage.name, {"wrote": {}})["wrote"]
         ]  # fmt: skip
+        inside = file.relative_to(run.path)
+        if not recorded and inside.parts[0] == "notebooks":
+            check_executed(run, [inside.relative_to("notebooks").with_suffix("").as_posix()])
+            return "an executed notebook would be shown as it is"
         if not recorded:
-            return None if _harmless(run, file) else "no stage knows this file"
+            return None if inside.parts[0] in HARMLESS else "no stage knows this file"
         run.verify_stage(recorded[0])
         before = pd.read_parquet(file) if file.suffix == ".parquet" else None
         return "used as it is" if before is None else "a table was read as if it were whole"
     except KcError as error:
         return None if file.name in str(error) else f"refused without its name: {error}"
-
-
-def _harmless(run: Run, file: Path) -> bool:
-    """Files that nothing is computed from: notebooks are compared with their digest, and the book
-    and the figures are made from what is verified."""
-    return file.relative_to(run.path).parts[0] in ("book", "figures", "run.json", "notebooks")
