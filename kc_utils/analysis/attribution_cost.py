@@ -12,8 +12,8 @@ def per_token_and_layer(width: int, graph: Graph, steps: int) -> dict[str, float
 
     "copies" gives every head a copy of the stream for each of q, k and v; "factored" is the form of
     :mod:`kc_utils.circuits.gradients`. ``width`` is that of the stream, ``steps`` the number of
-    backward passes. Writers before a layer are averaged over layers. The plain model multiplies with
-    about 12 width^2 weights, once in the forward and once in the backward pass of each step.
+    backward passes. Writers before a layer are averaged over layers. The plain model multiplies
+    with about 12 width^2 weights, once in the forward and once in the backward pass of each step.
     """
     readers, layers = 3 * graph.n_heads, range(graph.n_layers)
     writers = float(np.mean([graph.before_attention(layer) for layer in layers]))

@@ -18,7 +18,7 @@ from kc_utils.errors import KcError, shown
 _NO_VALUE = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
 _INT, _FLOAT, _TIME = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)$")
-_BROKEN = re.compile(
+_DECIMAL = re.compile(
     r"[-+]?(((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)(e[-+]?[0-9]+)?|\.inf|\.nan)$", re.IGNORECASE
 )
 #: Numbers with leading zeros, of another base, with underscores, colons or foreign digits.
@@ -34,7 +34,7 @@ class _Decimal(yaml.SafeLoader):
     }
 
 
-for _tag, _form in ((_INT, _WHOLE), (_FLOAT, _BROKEN)):
+for _tag, _form in ((_INT, _WHOLE), (_FLOAT, _DECIMAL)):
     _Decimal.add_implicit_resolver(_tag, _form, list("+-.0123456789"))
 
 
@@ -81,7 +81,7 @@ def _refuse_odd_numbers(key: str, value: Any) -> None:
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, bool):
             why = "a number is needed, not true or false"
-        elif isinstance(item, str) and _OTHER.fullmatch(item) and not _BROKEN.match(item):
+        elif isinstance(item, str) and _OTHER.fullmatch(item) and not _DECIMAL.match(item):
             why = (
                 "numbers are written in decimal digits, without leading zeros, underscores or "
                 "colons, like 10 or 1e-4"
