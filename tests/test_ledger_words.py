@@ -202,7 +202,7 @@ def test_profiles_agree_contradict_or_leave_open() -> None:
 
 def test_the_runs_of_a_data_set_are_counted_by_profile() -> None:
     runs = pd.DataFrame({"profile": ["tiny", "tiny", "tiny", "llama"], "seed": [0, 0, 1, 0]})
-    assert seeds_of(runs) == "**2** seeds of `tiny` and **1** seed of `llama`"
+    assert seeds_of(runs) == "**2** seeds of `tiny` and **1** seed of `llama` (0)"
 
 
 def test_a_strategy_helps_fails_or_stays_open() -> None:

@@ -184,12 +184,15 @@ def _wrapped(shown: pd.DataFrame) -> Styler:
 
 
 def seeds_of(runs: pd.DataFrame) -> str:
-    """Which runs a data set holds: ``**5** seeds of `tiny` and **3** seeds of `tiny-llama```.
+    """Which runs a data set holds: ``**5** seeds of `tiny` and **1** seed of `tiny-llama` (3)``.
 
-    ``runs`` has the columns profile and seed, any number of rows for each.
+    ``runs`` has the columns profile and seed, any number of rows for each. One seed is named.
     """
-    seeds = runs.groupby("profile", sort=False)["seed"].nunique()
-    words = [f"**{n}** seed{'s' if n > 1 else ''} of `{name}`" for name, n in seeds.items()]
+    seeds = runs.groupby("profile", sort=False)["seed"].unique()
+    words = [
+        f"**{len(s)}** seeds of `{name}`" if len(s) > 1 else f"**1** seed of `{name}` ({s[0]})"
+        for name, s in seeds.items()
+    ]
     return enumeration(words)
 
 
