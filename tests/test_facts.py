@@ -24,10 +24,10 @@ from kc_utils.circuits.score_files import read_scores
 from kc_utils.cli.main import app
 from kc_utils.errors import KcError
 from kc_utils.facts import study
-from kc_utils.facts.figures import write_figures
+from kc_utils.facts.compute_study import Request, study_facts
 from kc_utils.facts.pairing import FactSettings
-from kc_utils.facts.record import Study, StudyFolder
-from kc_utils.facts.run import Request, study_facts
+from kc_utils.facts.study_figures import write_figures
+from kc_utils.facts.study_folder import Study, StudyFolder
 from kc_utils.models.causal_lm import load_model, load_tokenizer
 
 # Circuits of this size and ten random ones leave a wide gap, whatever the model became.
@@ -166,7 +166,7 @@ def test_a_circuit_without_edges_has_no_drawing_and_all_other_figures(done, tmp_
 
 def test_a_second_start_computes_nothing(done, request_, monkeypatch) -> None:
     before = {p: p.stat().st_mtime_ns for p in artifacts.files_below(done.path)}
-    monkeypatch.setattr("kc_utils.facts.run.Inquiry", None)
+    monkeypatch.setattr("kc_utils.facts.compute_study.Inquiry", None)
     study_facts(request_)
     assert before == {p: p.stat().st_mtime_ns for p in artifacts.files_below(done.path)}
 

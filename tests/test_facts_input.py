@@ -14,9 +14,9 @@ from transformers import BloomConfig, BloomForCausalLM, PreTrainedTokenizerFast
 from kc_utils.circuits.adapter import graph_of
 from kc_utils.errors import KcError
 from kc_utils.facts.asking import Source, bridge_of
+from kc_utils.facts.compute_study import Request, study_facts
 from kc_utils.facts.lines import read_facts
 from kc_utils.facts.pairing import FactSettings
-from kc_utils.facts.run import Request, study_facts
 from kc_utils.models.causal_lm import write_model
 
 GOOD = {"relation": "capital", "subject": "France", "prompt": "The capital of France is",

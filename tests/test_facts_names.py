@@ -18,9 +18,9 @@ from kc_utils import plots
 from kc_utils.cli import model_commands
 from kc_utils.cli.main import app
 from kc_utils.errors import KcError
-from kc_utils.facts.figures import file_name, labels
 from kc_utils.facts.lines import read_facts
-from kc_utils.facts.record import Study, StudyFolder
+from kc_utils.facts.study_figures import file_name, labels
+from kc_utils.facts.study_folder import Study, StudyFolder
 from kc_utils.plots.style import svg_bytes
 from kc_utils.world.prompts import Query, pair_queries, with_partner
 

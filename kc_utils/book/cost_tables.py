@@ -12,7 +12,7 @@ from kc_utils.book.markdown import code, minutes, peak_memory, table, text
 from kc_utils.book.run_tables import study_and_experiments
 from kc_utils.book.stored_results import stored_references
 from kc_utils.errors import KcError
-from kc_utils.facts.record import RECORD, Study
+from kc_utils.facts.study_folder import RECORD, Study
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.runs.folder import Run
 from kc_utils.study import recompute

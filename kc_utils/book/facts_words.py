@@ -9,7 +9,7 @@ import pandas as pd
 
 from kc_utils.book.markdown import text as plain
 from kc_utils.book.verdict_marks import first_up
-from kc_utils.facts.figures import of
+from kc_utils.facts.study_figures import of
 
 Tables = dict[str, pd.DataFrame]
 

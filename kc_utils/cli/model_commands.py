@@ -17,7 +17,7 @@ from kc_utils.errors import KcError, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kc_utils.facts.record import StudyFolder
+    from kc_utils.facts.study_folder import StudyFolder
 
 console = Console()
 STORED_EXAMPLE = Path("book/reference/capitals")
@@ -69,8 +69,8 @@ def facts(
     on where it was.
     """
     from kc_utils.facts import capitals
+    from kc_utils.facts.compute_study import Request, study_facts
     from kc_utils.facts.pairing import checked
-    from kc_utils.facts.run import Request, study_facts
 
     if keep and not example:
         raise KcError("--keep stores the book's example; it goes with --example only.")

@@ -14,9 +14,9 @@ from typing import Any
 import ipywidgets as widgets
 
 from kc_utils.errors import KcError
-from kc_utils.explorer.controls import Controls
 from kc_utils.explorer.curve import missing_sizes
 from kc_utils.explorer.html import MESSAGE, STYLE, library, message, to_html
+from kc_utils.explorer.input_widgets import Controls
 from kc_utils.explorer.state import State
 from kc_utils.explorer.views import VIEWS
 

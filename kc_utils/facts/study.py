@@ -45,7 +45,7 @@ from kc_utils.facts.pairing import (
     relation_counts,
     with_groups,
 )
-from kc_utils.facts.record import StudyFolder
+from kc_utils.facts.study_folder import StudyFolder
 
 Say = Callable[[str], None]
 SHAPE = ("model_type", "num_hidden_layers", "num_attention_heads", "hidden_size")

@@ -18,7 +18,7 @@ import numpy as np
 from kc_utils.errors import KcError
 from kc_utils.plots.interactive.axes import cells, cells_key, line_key, title
 from kc_utils.plots.interactive.figure import Drawing, as_json
-from kc_utils.plots.interactive.slides import Slides
+from kc_utils.plots.interactive.frames import Slides
 from kc_utils.plots.markup import escape
 
 CIRCUITSVIS = "circuitsvis.js"  # below _static

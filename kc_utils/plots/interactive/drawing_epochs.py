@@ -12,7 +12,7 @@ from kc_utils.plots.interactive.drawing import assembled, digits_of, edge_name, 
 from kc_utils.plots.interactive.drawing_plan import Plan
 from kc_utils.plots.interactive.drawing_svg import Edge, Panel, key
 from kc_utils.plots.interactive.figure import Drawing, sample
-from kc_utils.plots.interactive.slides import controls, embedded, readout
+from kc_utils.plots.interactive.frames import controls, embedded, readout
 from kc_utils.plots.tables import check
 
 _NAME = "circuit_drawing_epochs"

@@ -17,7 +17,7 @@ from kc_utils.plots.interactive.drawing import assembled
 from kc_utils.plots.interactive.drawing_epochs import change_keys, drawn_epochs
 from kc_utils.plots.interactive.drawing_plan import Plan
 from kc_utils.plots.interactive.figure import Drawing
-from kc_utils.plots.interactive.slides import Slides, controls, embedded, readout
+from kc_utils.plots.interactive.frames import Slides, controls, embedded, readout
 from kc_utils.plots.style import LOOKS
 from kc_utils.plots.tables import check, check_known
 

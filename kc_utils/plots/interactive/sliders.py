@@ -23,7 +23,7 @@ from kc_utils.plots.interactive.axes import (
     title,
 )
 from kc_utils.plots.interactive.figure import Drawing, sample
-from kc_utils.plots.interactive.slides import Slides, by_epoch, look_of
+from kc_utils.plots.interactive.frames import Slides, by_epoch, look_of
 from kc_utils.plots.style import LOOKS, label_of
 from kc_utils.plots.tables import check, groups
 from kc_utils.plots.topology import BENDS, bends_of, checked_bends

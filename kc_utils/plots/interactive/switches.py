@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from kc_utils.errors import KcError
 from kc_utils.plots.interactive.figure import Drawing, assemble
-from kc_utils.plots.interactive.slides import embedded
+from kc_utils.plots.interactive.frames import embedded
 
 _WHOSE = {"right": " <small>right</small>", "wrong": " <small>the other person’s</small>"}
 

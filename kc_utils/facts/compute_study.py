@@ -11,13 +11,13 @@ import pandas as pd
 
 from kc_utils import artifacts
 from kc_utils.errors import typed_path
-from kc_utils.facts import tables
+from kc_utils.facts import study_tables
 from kc_utils.facts.asking import Source, ask, bridge_of
-from kc_utils.facts.figures import write_figures
 from kc_utils.facts.lines import read_facts
 from kc_utils.facts.pairing import FactSettings
-from kc_utils.facts.record import StudyFolder
 from kc_utils.facts.study import Inquiry, Say, check_checkpoint, circuits_of, each_part, scores_of
+from kc_utils.facts.study_figures import write_figures
+from kc_utils.facts.study_folder import StudyFolder
 from kc_utils.runs.exports import portable
 from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.runs.lock import locked
@@ -103,24 +103,24 @@ def _tables(
     seed = inquiry.settings.seed
     circuits = [circuits_of(inquiry, scores) for scores in found]
     sizes, transfer = rows["sizes"], rows["transfer"]
-    keys = [*tables.AT, "split", "circuit", "ablation", "share", "n_edges"]
-    curve = tables.hits_and_faithfulness(sizes, keys, seed)
-    keys = ["source_relation", "source_group", *tables.AT, "circuit", "ablation"]
+    keys = [*study_tables.AT, "split", "circuit", "ablation", "share", "n_edges"]
+    curve = study_tables.hits_and_faithfulness(sizes, keys, seed)
+    keys = ["source_relation", "source_group", *study_tables.AT, "circuit", "ablation"]
     return {
         "facts": inquiry.facts,
         "relations": inquiry.counts,
         "pairs": inquiry.pairs,
-        "graph": tables.graph_table(inquiry.graph, inquiry.n),
+        "graph": study_tables.graph_table(inquiry.graph, inquiry.n),
         "sizes": curve,
-        "areas": tables.areas_of(curve),
-        "transfer": tables.hits_and_faithfulness(transfer, keys, seed),
-        "topology": tables.evolution(found, circuits, names, seed),
-        "answers": tables.answers(inquiry.facts, right, names),
-        "overlap": tables.overlap(circuits[-1]),
+        "areas": study_tables.areas_of(curve),
+        "transfer": study_tables.hits_and_faithfulness(transfer, keys, seed),
+        "topology": study_tables.evolution(found, circuits, names, seed),
+        "answers": study_tables.answers(inquiry.facts, right, names),
+        "overlap": study_tables.overlap(circuits[-1]),
         "heads": rows["heads"],
-        "role_shares": tables.roles_of(rows["heads"]),
+        "role_shares": study_tables.roles_of(rows["heads"]),
         "logit_lens": rows["lens"],
-        "strongest_edges": tables.circuit_edges(found[-1], circuits[-1]),
+        "strongest_edges": study_tables.circuit_edges(found[-1], circuits[-1]),
         "size_pairs": sizes,
         "transfer_pairs": transfer,
     }
