@@ -18,7 +18,8 @@ import threading
 IMPORTED = (
     "kc_utils.cli.main", "kc_utils.study.pipeline", "kc_utils.study.claims.entries",
     "kc_utils.circuits.bridge", "kc_utils.models.causal_lm", "kc_utils.benchmark.tasks",
-    "kc_utils.facts.compute_study", "kc_utils.book.build", "kc_utils.book.student", "kc_utils.sweep.export",
+    "kc_utils.facts.compute_study", "kc_utils.book.build", "kc_utils.book.student",
+    "kc_utils.sweep.export",
     "transformers.models.gpt2.modeling_gpt2",
 )  # fmt: skip
 
