@@ -196,3 +196,20 @@ def test_circuit_size_does_not_retrain_and_epochs_do() -> None:
     assert STAGES.key(base, "base") == STAGES.key(epochs, "base")
     for name in ("training", "attribution", "claims"):
         assert STAGES.key(base, name) != STAGES.key(epochs, name)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ([], "run.json is damaged: it holds no record of a run."),
+        ({"config": {"nonsense": 1}, "stages": {}}, "run.json holds what this version refuses:"),
+        ({"config": {}, "stages": {"world": {"key": "k", "seconds": float("nan"), "wrote": {}}}},
+         "run.json is damaged: stages.world.seconds: Input should be a finite number."),
+    ],
+    ids=["list", "configuration", "seconds"],
+)  # fmt: skip
+def test_a_record_of_another_shape_is_refused_with_its_file(tmp_path: Path, record, said) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(KcError) as caught:
+        Run.open(tmp_path)
+    assert f"{tmp_path / said}" in str(caught.value)

@@ -26,7 +26,11 @@ from kc_utils.cli.outcome import outcome
         (["facts", "--pairs", "x"], "--pairs 'x' is not possible; allowed are whole numbers."),
         (["facts", "--pairs", "1.5"], "--pairs '1.5' is not possible; allowed are whole numbers."),
         (["run", "--patience", "soon"], "--patience 'soon' is not possible; allowed are numbers."),
-        (["run", "--patience", "0"], "--patience '0' is not possible; allowed are numbers from 0"),
+        (["run", "--patience", "0"], "--patience '0' is not possible; allowed are numbers from 0."),
+        (
+            ["run", "--patience", "1e9"],
+            "--patience '1e9' is not possible; allowed are numbers up to 1,000,000.",
+        ),
         (["facts", "--steps", "9" * 5000], "--steps '9999"),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",

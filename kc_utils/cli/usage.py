@@ -75,7 +75,9 @@ def _sentence(error: Any, command: Any, name: str) -> str:
     if param is not None and hasattr(error, "param_type"):
         return f"'{name}' needs {_called(param)}; '{name} --help' says what that is."
     if param is not None and (details := _details(error)):
-        allowed = _ALLOWED.get(details["type"], "").format(**details.get("ctx", {}))
+        bounds = {name: f"{bound:,.10g}" for name, bound in details.get("ctx", {}).items()
+                  if name in ("ge", "le")}  # fmt: skip
+        allowed = _ALLOWED.get(details["type"], "").format(**bounds)
         reason = f"; allowed are {allowed}" if allowed else f": {details['msg']}"
         return f"{_called(param)} {shown(details['input'])} is not possible{reason}."
     words = cut(" ".join(error.format_message().split())).rstrip(".")

@@ -38,7 +38,10 @@ class Run:
     def __init__(self, path: Path, record: dict[str, Any]) -> None:
         self.path = path
         self.record = record
-        self.config: Config = config.build(record["config"])
+        try:
+            self.config: Config = config.build(record["config"])
+        except KcError as error:
+            raise KcError(f"{path / 'run.json'} holds what this version refuses: {error}") from None
 
     @classmethod
     def open(cls, run_dir: str | Path) -> Run:

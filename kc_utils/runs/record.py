@@ -23,7 +23,7 @@ PACKAGES = ("torch", "transformers", "transformer-lens", "numpy", "pandas", "pya
 
 
 class _Cost(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     key: str
     seconds: float
@@ -60,6 +60,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     path = folder / FILE
     record = artifacts.read_json(path)
+    if not isinstance(record, dict):
+        raise KcError(f"{path} is damaged: it holds no record of a run.")
     try:
         _Record.model_validate(record)
     except ValidationError as error:
