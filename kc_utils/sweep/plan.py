@@ -185,10 +185,7 @@ def seeds_of(count: int, chosen: str | None) -> list[int]:
     """
     if chosen is None:
         if not 1 <= count <= MOST_RUNS:
-            raise KcError(
-                f"--seeds {shown(count)} is not possible; allowed are numbers from 1 to "
-                f"{MOST_RUNS:,}."
-            )
+            raise KcError(f"--seeds {shown(count)} is impossible; allowed are 1 to {MOST_RUNS:,}.")
         return list(range(count))
     wrong = [part for part in listed(chosen) if not _SEED.fullmatch(part)]
     if wrong or not 1 <= len(listed(chosen)) <= MOST_RUNS:
@@ -233,9 +230,7 @@ def worker_environments(n_workers: int, gpus: Sequence[str]) -> list[dict[str, s
     common = ONE_THREAD | {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
     if not gpus:
         return [dict(common) for _ in range(n_workers)]
-    return [
-        common | {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} for i in range(n_workers)
-    ]  # fmt: skip
+    return [common | {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} for i in range(n_workers)]
 
 
 #: What a shared base model decides, so that ``--set`` cannot.
