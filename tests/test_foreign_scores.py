@@ -122,7 +122,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path, scores: torch.Tensor, parity)
         ((file, *model, *pairs, "--path", "0..m"), "path='0..m' is not one of"),
         ((file, *model, *pairs, "--steps", 0), "steps=0 is not an integer"),
         ((file, "--model", tmp_path / "none", *pairs), "none"),
-        ((other, *model, *pairs), "3 layers of 2 heads, and the model"),
+        ((other, *model, *pairs), "a graph of 3 layers and 2 heads, and the model"),
         ((tmp_path / "none.json", *model, *pairs), "none.json is missing"),
         ((text, *model, *pairs), "A graph file ends in"),
         ((FOLDER, *model), "--model is for one graph file"),

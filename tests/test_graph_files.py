@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from kc_utils.circuits import GraphFile, read_graph, top_n, write_graph
 from kc_utils.circuits.graph import Graph
-from kc_utils.circuits.graph_files import network, submission_path
+from kc_utils.circuits.graph_files import submission_path
+from kc_utils.circuits.networks import network
 from kc_utils.circuits.score_files import write_scores
 from kc_utils.cli.main import app
 from kc_utils.cli.parity import check_parity
@@ -271,7 +272,7 @@ def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     assert names["larger"].n == 2 * names["circuit"].n_edges > 0
 
 
-def test_parity_takes_graphs_in_the_place_of_arrays(tmp_path: Path) -> None:
+def test_parity_takes_graphs_instead_of_arrays(tmp_path: Path) -> None:
     folder = shutil.copytree(GOLDEN, tmp_path / "set")
     graph = Graph(4, 4)
     for stored in sorted(folder.glob("scores_*.npz")):

@@ -16,10 +16,10 @@ from kc_utils.circuits.ablation import ABLATIONS
 from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.circuit import circuit_of_nodes
 from kc_utils.circuits.neurons import (
     attribute_neurons,
     attribute_nodes,
-    circuit_of_nodes,
     evaluate_neurons,
     strongest,
 )

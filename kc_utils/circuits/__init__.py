@@ -23,7 +23,7 @@ From a model folder to a faithfulness, and to a file that others read, in six st
    :data:`METRICS` or by a function. :class:`BatchEvaluation` is for many circuits, and for
    f over size: :func:`curve_circuits`, :func:`size_curve`, :func:`areas`, :func:`minimal_size`.
 6. :func:`read_graph` and :func:`write_graph` exchange a :class:`GraphFile` with the EAP-IG library;
-   the module ``graph_files`` also has what MIB's circuit track and NetworkX need.
+   the modules ``graph_files`` and ``networks`` have what MIB's circuit track and NetworkX need.
 
 Tensors and arrays have the shapes that their annotations name. What cannot be computed raises
 :class:`kc_utils.errors.KcError`, in one sentence. Nothing here knows of runs, worlds or figures:
@@ -43,7 +43,8 @@ _MODULES = {
     "circuit_size": ("areas", "curve_circuits", "minimal_size", "size_curve"),
     "evaluation": ("BatchEvaluation", "EvaluationResult", "evaluate_circuit", "faithfulness"),
     "graph": ("Graph",),
-    "graph_files": ("GraphFile", "read_graph", "write_graph"),
+    "graph_content": ("GraphFile",),
+    "graph_files": ("read_graph", "write_graph"),
     "metrics": ("METRICS",),
     "pair_batch": ("PairBatch",),
     "random_circuits": ("random_circuit", "random_circuit_per_layer"),

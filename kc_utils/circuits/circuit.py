@@ -177,6 +177,18 @@ def circuit_from_names(graph: Graph, names: Iterable[str]) -> Circuit:
     return circuit_from_edges(graph, graph.edges_from_names(names))
 
 
+def circuit_of_nodes(graph: Graph, nodes: Bool[np.ndarray, " n_forward"]) -> Circuit:
+    """All edges between the writers ``nodes``, and from them to ``logits``, pruned.
+
+    Raises:
+        KcError: another number of nodes than the graph has.
+    """
+    if nodes.shape != (graph.n_forward,):
+        raise KcError(f"Nodes have shape {nodes.shape}; the graph needs ({graph.n_forward},).")
+    reads = np.append(nodes, True)[graph.column_row]  # logits, whose row is -1, always reads
+    return circuit_from_edges(graph, graph.real_edges & nodes[:, None] & reads[None, :])
+
+
 def full_circuit(graph: Graph) -> Circuit:
     """All possible edges: the model itself."""
     return Circuit(graph, graph.real_edges, graph.n_edges)

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Int
 from kc_utils.errors import KcError
 
 QKV = ("q", "k", "v")
+LOGITS = "logits"  # the one node that writes nothing
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Graph:
         for layer in range(self.n_layers):
             names += [f"a{layer}.h{head}<{x}>" for x in QKV for head in range(self.n_heads)]
             names.append(f"m{layer}")
-        return (*names, "logits")
+        return (*names, LOGITS)
 
     @cached_property
     def row_layer(self) -> Int[np.ndarray, " n_forward"]:
@@ -129,7 +130,7 @@ class Graph:
     def column_kind(self) -> tuple[str, ...]:
         """Kind of each reader, ``q``, ``k``, ``v``, ``mlp`` or ``logits``."""
         layer = (*(x for x in QKV for _ in range(self.n_heads)), "mlp")
-        return (*layer * self.n_layers, "logits")
+        return (*layer * self.n_layers, LOGITS)
 
     @cached_property
     def column_row(self) -> Int[np.ndarray, " n_backward"]:
@@ -181,8 +182,8 @@ class Graph:
             u, v = self._row_index.get(writer), self._column_index.get(reader)
             if u is None or v is None or not self.real_edges[u, v]:
                 raise KcError(
-                    f"{name!r} is not an edge of a graph of {self.n_layers} layers and "
-                    f"{self.n_heads} heads (edges look like 'a0.h1->m2' or 'm0->a1.h0<q>')."
+                    f"{name!r} is not an edge of {self.words} (edges look like 'a0.h1->m2' or "
+                    "'m0->a1.h0<q>')."
                 )
             edges[u, v] = True
         return edges

@@ -37,10 +37,9 @@ from kc_utils.circuits.attribution import (
 )
 from kc_utils.circuits.batch_sizes import pairs_per_block
 from kc_utils.circuits.checks import check_ids
-from kc_utils.circuits.circuit import Circuit, as_array, circuit_from_edges
+from kc_utils.circuits.circuit import as_array
 from kc_utils.circuits.evaluation import EvaluationResult
 from kc_utils.circuits.gradients import Leaf, Loss, give
-from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.metrics import answer_scores, finite
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.relp import apply_relp_rules
@@ -85,18 +84,6 @@ def attribute_nodes(
         KcError: as :func:`attribute_neurons`.
     """
     return attribute_neurons(bridge, batch, settings).sum(-1)
-
-
-def circuit_of_nodes(graph: Graph, nodes: Bool[np.ndarray, " n_forward"]) -> Circuit:
-    """All edges between the writers ``nodes``, and from them to ``logits``, pruned.
-
-    Raises:
-        KcError: another number of nodes than the graph has.
-    """
-    if nodes.shape != (graph.n_forward,):
-        raise KcError(f"Nodes have shape {nodes.shape}; the graph needs ({graph.n_forward},).")
-    reads = np.append(nodes, True)[graph.column_row]  # logits, whose row is -1, always reads
-    return circuit_from_edges(graph, graph.real_edges & nodes[:, None] & reads[None, :])
 
 
 def strongest(

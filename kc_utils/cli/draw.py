@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,7 @@ from kc_utils.errors import KcError, shown
 from kc_utils.runs.inside import refuse_inside_run
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from kc_utils.circuits.circuit import Circuit
+    from kc_utils.circuits.graph_content import GraphFile
 
 console = Console()
 SCORES = ".safetensors"
@@ -52,61 +51,63 @@ def draw(
     out = file.with_suffix(".html") if out is None else out
     if out.suffix not in WRITTEN:
         raise KcError(f"--out {shown(str(out))} ends in none of {', '.join(WRITTEN)}.")
-    refuse_inside_run(out, "--out")
-    refuse_outside(1, 10**9, top=top)  # the file's own edges are counted when it is read
-    scores, circuit, width = _read(file, name)
+    found = _read(file, name)
     if top is not None:
         from kc_utils.circuits import top_n
 
-        circuit = top_n(scores, circuit.graph, top)
-    if not circuit.n_edges:
+        if not found.scores.any():
+            raise KcError(f"{file} has no scores of edges, which --top {top} would cut by.")
+        found = replace(found, circuit=top_n(found.scores, found.graph, top))
+    if not found.circuit.n_edges:
         raise KcError(f"{file} marks no edge as its circuit's; --top N cuts one from the scores.")
-    _write(out, scores, circuit, width)
-    console.print(f"{out}: {circuit.n_edges} of {circuit.graph.n_edges} edges", soft_wrap=True,
+    _write(out, found)
+    console.print(f"{out}: {found.circuit.n_edges} of {found.graph.n_edges} edges", soft_wrap=True,
                   markup=False, highlight=False)  # fmt: skip
 
 
-def _read(file: Path, name: str | None) -> tuple[Tensor, Circuit, int]:
-    """Scores, marked circuit (an empty one for a score file) and width (0: not known)."""
+def _read(file: Path, name: str | None) -> GraphFile:
+    """What the file holds; a score file has no circuit, and no width (0)."""
     from kc_utils.circuits.circuit import Circuit
+    from kc_utils.circuits.graph_content import GraphFile
     from kc_utils.circuits.graph_files import SUFFIXES, read_graph
     from kc_utils.circuits.score_files import read_scores_with_graph
 
     if file.suffix in SUFFIXES:
         if name is not None:
             raise KcError(f"--name {shown(name)} has no effect: {file} holds one graph.")
-        found = read_graph(file)
-        return found.scores, found.circuit, found.d_model
+        return read_graph(file)
     scores, graph = read_scores_with_graph(file)
     if name is None and len(scores) > 1:
         raise KcError(f"{file} holds several scores; choose with --name: {_some(scores)}.")
     if name is not None and name not in scores:
         raise KcError(f"{file} holds no scores {shown(name)}; there are: {_some(scores)}.")
     chosen = next(iter(scores.values())) if name is None else scores[name]
-    nothing = graph.real_edges & False
-    return chosen.double(), Circuit(graph, nothing, 0), 0
+    return GraphFile(chosen.double(), Circuit(graph, graph.real_edges & False, 0), 0)
 
 
 def _some(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)[:20])
 
 
-def _write(out: Path, scores: Tensor, circuit: Circuit, width: int) -> None:
+def _write(out: Path, found: GraphFile) -> None:
     from kc_utils import artifacts
     from kc_utils.circuits import strongest_edges
-    from kc_utils.circuits.graph_files import SUFFIXES, GraphFile, network, write_graph
+    from kc_utils.circuits.graph_files import SUFFIXES, write_graph
+    from kc_utils.circuits.networks import network
 
+    graph, circuit = found.graph, found.circuit
     if out.suffix in SUFFIXES:
-        if not width:
+        if not found.d_model:
             raise KcError(f"{out} stores the width of the model, which a file of edge scores does "
                           "not give; write .html or .graphml.")  # fmt: skip
-        write_graph(out, GraphFile(scores, circuit, width))
+        write_graph(out, found)
     elif out.suffix == ".graphml":
         import networkx as nx
 
-        artifacts.write_atomically(out, lambda p: nx.write_graphml(network(circuit, scores), p))
+        drawn = network(circuit, found.scores)
+        artifacts.write_atomically(out, lambda p: nx.write_graphml(drawn, p))
     else:
         from kc_utils.plots.interactive.drawing import circuit_drawing
 
-        graph = circuit.graph
-        circuit_drawing(strongest_edges(scores, circuit), graph.n_layers, graph.n_heads).save(out)
+        table = strongest_edges(found.scores, circuit)
+        circuit_drawing(table, graph.n_layers, graph.n_heads).save(out)

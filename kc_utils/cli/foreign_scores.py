@@ -1,24 +1,28 @@
-"""Does a graph file of other code hold the edge scores that this code gives?
+"""Does a graph file of other code hold the scores that this code gives?
 
-``kc parity FILE --model DIR --pairs FILE`` scores the edges of the model on the pairs, and compares
-every score with the one in the file.
+``kc parity FILE --model DIR --pairs FILE`` scores the edges, nodes or neurons of the model on the
+pairs, whichever the file holds, and compares every score with the one in the file.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from kc_utils.benchmark import tasks
 from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.graph_content import GraphFile
 from kc_utils.circuits.graph_files import SUFFIXES, read_graph
+from kc_utils.circuits.neurons import attribute_neurons, attribute_nodes
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.cli.golden import PAIR_FIELDS, read_pairs, relative_error
 from kc_utils.cli.parity import Agreement, check_vocabulary, tolerance_of
@@ -49,11 +53,12 @@ def is_graph_file(path: Path) -> bool:
     return not path.is_dir() and (path.is_file() or path.suffix in SUFFIXES)
 
 
-def check_file(path: Path, asked: Scoring, settings: AttributionSettings) -> Agreement:
+def check_file(path: Path, asked: Scoring, settings: AttributionSettings) -> list[Agreement]:
     """Compare all scores of the graph file ``path`` with those that this code gives.
 
-    The error is the largest difference, relative to the largest score of the file; where it is too
-    large, the quantity names the edge that it is at.
+    Edges are left out where a file that scores nodes or neurons has 0 for all of them, and nodes
+    and neurons that were not scored. The error is the largest difference, relative to the largest
+    score of the file; where it is too large, the quantity names what it is at.
 
     Raises:
         KcError: a file is missing or damaged, the graph is not the model's, or pairs that the
@@ -72,23 +77,50 @@ def check_file(path: Path, asked: Scoring, settings: AttributionSettings) -> Agr
     graph = graph_of(bridge)
     if theirs.graph != graph:
         raise KcError(
-            f"{path} is of {_words(theirs.graph)}, and the model {shown(asked.model)} has "
-            f"{_words(graph)}; both have to be the same."
+            f"{path} holds scores of {theirs.graph.words}, and the model {shown(asked.model)} has "
+            f"{graph.words}; both have to be the same."
+        )
+    width = bridge.original_model.config.hidden_size
+    if theirs.neuron_scores is not None and theirs.d_model != width:
+        raise KcError(
+            f"{path} holds scores of {theirs.d_model} neurons for each node, and the model "
+            f"{shown(asked.model)} has {width}; both have to be the same."
         )
     log.info("scoring %d pairs", len(batch))
-    ours = attribute(bridge, batch, settings).double().numpy()
-    error = relative_error(ours, theirs.scores.numpy())
-    ok = error <= tolerance_of(adapter_of(bridge), asked.double)
-    quantity = f"{graph.n_edges} edge scores on {len(batch)} pairs"
-    if left_out:
-        quantity += f" ({left_out} of the file left out: they make no pair of this model)"
-    if not ok:
-        apart = np.abs(ours - theirs.scores.numpy())
-        worst = apart == apart.max()
-        at = graph.edge_names(worst & graph.real_edges)
-        if at:
-            quantity += f", the largest difference at {at[0]}"
-    return Agreement(quantity, error, ok)
+    results = []
+    for what, stored, score in (
+        ("edge", _edge_scores(theirs), attribute),
+        ("node", theirs.node_scores, attribute_nodes),
+        ("neuron", theirs.neuron_scores, attribute_neurons),
+    ):
+        if stored is None:
+            continue
+        stored = stored.numpy()
+        ours = np.where(np.isnan(stored), np.nan, score(bridge, batch, settings).double().numpy())
+        scored = graph.real_edges if what == "edge" else ~np.isnan(stored)
+        error = relative_error(ours[scored], stored[scored])
+        ok = error <= tolerance_of(adapter_of(bridge), asked.double)
+        quantity = f"{scored.sum()} {what} scores on {len(batch)} pairs"
+        if left_out:
+            quantity += f" ({left_out} of the file left out: they make no pair of this model)"
+        if not ok:
+            worst = np.unravel_index(int(np.nanargmax(np.abs(ours - stored))), stored.shape)
+            quantity += f", the largest difference at {_name(graph, what, [*map(int, worst)])}"
+        results.append(Agreement(quantity, error, ok))
+    return results
+
+
+def _edge_scores(file: GraphFile) -> Tensor | None:
+    others = file.node_scores is not None or file.neuron_scores is not None
+    return None if others and not file.scores.any() else file.scores
+
+
+def _name(graph: Graph, what: str, at: Sequence[int]) -> str:
+    """The edge, node or neuron at these indices."""
+    writer = graph.rows[at[0]]
+    if what == "node":
+        return writer
+    return f"{writer}->{graph.columns[at[1]]}" if what == "edge" else f"neuron {at[1]} of {writer}"
 
 
 def _rows(asked: Scoring) -> list[tasks.Row] | None:
@@ -124,8 +156,3 @@ def _batch(
     if rows is None:
         return read_pairs(asked.pairs), 0
     return tasks.pairs_of(rows, tokenizer, asked.counterfactual)
-
-
-def _words(graph: Graph) -> str:
-    beside = ", attention and MLP in parallel" if graph.parallel else ""
-    return f"{graph.n_layers} layers of {graph.n_heads} heads{beside}"

@@ -213,7 +213,7 @@ def parity(
             "0..m-1" if path is None else path,
         )
         asked = foreign_scores.Scoring(model, pairs, counterfactual, double)
-        results = [foreign_scores.check_file(where, asked, settings)]
+        results = foreign_scores.check_file(where, asked, settings)
     else:
         if without := [name for name, value in given.items() if value is not None]:
             raise KcError(f"{without[0]} is for one graph file and has no effect on a folder.")
