@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -180,6 +182,46 @@ def test_tensors_say_what_is_kept_as_arrays_do() -> None:
     assert (result.logit_diff == evaluate_neurons(bridge, batch, kept).logit_diff).all()
     with pytest.raises(KcError, match="Kept neurons have shape"):
         evaluate_neurons(bridge, batch, torch.from_numpy(kept[:3]))
+
+
+@pytest.mark.parametrize("metric", ["prob_diff", "kl", "a function"])
+def test_neurons_are_judged_by_any_metric_as_circuits_are(metric: str) -> None:
+    asked = (lambda last, batch: last.logsumexp(-1)) if metric == "a function" else metric
+    bridge, batch = bridge_of("gpt2"), tiny_batch(4)
+    graph = graph_of(bridge)
+    nodes = np.random.default_rng(1).random(graph.n_forward) < 0.6
+    nodes[0] = True
+    rows = np.repeat(nodes[:, None], 32, axis=1)
+    edges = evaluate_circuit(bridge, batch, circuit_of_nodes(graph, nodes), metric=asked)
+    found = evaluate_neurons(bridge, batch, rows, metric=asked, batch_size=3)
+    for name in ("logit_diff", "clean_logit_diff", "corrupted_logit_diff", "rank"):
+        ours, theirs = getattr(found, name), getattr(edges, name)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+    logits = evaluate_neurons(bridge, batch, rows)
+    assert not np.allclose(found.logit_diff, logits.logit_diff, atol=1e-3), "control"
+    assert (found.rank == logits.rank).all(), "the rank is that of the answer, by any metric"
+
+
+def test_a_metric_that_does_not_fit_is_refused() -> None:
+    bridge, batch = family_bridge("gpt2"), tiny_batch(2)
+    kept = np.ones((graph_of(bridge).n_forward, 32), dtype=bool)
+    with pytest.raises(KcError, match="metric='accuracy' is neither"):
+        evaluate_neurons(bridge, batch, kept, metric="accuracy")
+    with pytest.raises(KcError, match="needs whole answers"):
+        evaluate_neurons(bridge, batch, kept, metric="answer_log_prob")
+    with pytest.raises(KcError, match="for 2 pairs; it has to give"):
+        evaluate_neurons(bridge, batch, kept, metric=lambda last, batch: last.sum())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
+def test_masks_that_are_not_boolean_are_refused(dtype: torch.dtype) -> None:
+    bridge, batch = family_bridge("gpt2"), tiny_batch(2)
+    mask = torch.ones(graph_of(bridge).n_forward, 32, dtype=dtype)
+    unchecked = inspect.unwrap(evaluate_neurons)  # tests check shapes and dtypes before it can
+    for kept in (mask, mask.numpy()):
+        with pytest.raises(KcError, match=f"{dtype}; the model needs .* and torch.bool"):
+            unchecked(bridge, batch, kept)
+    unchecked(bridge, batch, mask.bool())  # control
 
 
 def test_what_cannot_be_computed_is_refused() -> None:

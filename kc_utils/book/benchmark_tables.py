@@ -12,7 +12,7 @@ from kc_utils import artifacts
 from kc_utils.errors import KcError, shown
 from kc_utils.runs.exports import StoredTables, check_place, check_size, replace_folder
 
-TABLES = ("curves", "areas", "pairs", "polish")
+TABLES = ("curves", "areas", "pairs", "polish")  # and "draws": the areas of each draw of pairs
 
 
 class BenchmarkTables(StoredTables):

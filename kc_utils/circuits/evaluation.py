@@ -6,7 +6,7 @@ answer, in logits), the rank of the right answer, and the faithfulness of Hanna 
 
     faithfulness = (circuit - corrupted) / (clean - corrupted)
 
-Any metric that edges can be scored by (:mod:`kc_utils.circuits.metrics`) may take the place of the
+Any metric that edges can be scored by (:mod:`kc_utils.circuits.metrics`) may be used instead of the
 logit difference, for several right answers for instance. With ``kl``, minus KL(clean || run), the
 clean run has 0, and the faithfulness is 1 - KL(clean || circuit) / KL(clean || corrupted): it is
 never above 1, and below 0 where the circuit is farther from the model than the corrupted run is.
@@ -207,11 +207,14 @@ class BatchEvaluation:
                 self.bridge, self.batch, edges, missing, self.means, self.batch_size,
                 self.references,
             )  # fmt: skip
-            clean, corrupted = self._plain
             for ablation in missing:
-                result = EvaluationResult(*self._scores(logits[ablation]), *clean, *corrupted)
-                self._results[ablation, digest] = result
+                self._results[ablation, digest] = self.result_of(logits[ablation])
         return {ablation: self._results[ablation, digest] for ablation in ablations}
+
+    def result_of(self, logits: Float[Tensor, "n k vocab"]) -> EvaluationResult:
+        """The result of a run that gave these logits, whatever was changed in it."""
+        clean, corrupted = self._plain
+        return EvaluationResult(*self._scores(logits), *clean, *corrupted)
 
     def empty_logit_diff(self, circuit: Edges, ablation: str) -> Float[np.ndarray, " n"]:
         """Logit difference per pair when no edge is kept; ``circuit`` only gives the shape.

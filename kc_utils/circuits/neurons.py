@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.circuits.ablation import MeanOutputs, References, check_ablations, references
+from kc_utils.circuits.ablation import MeanOutputs, References, check_ablations
 from kc_utils.circuits.adapter import Adapter, frozen, require_eval
 from kc_utils.circuits.attribution import (
     AttributionSettings,
@@ -38,9 +38,9 @@ from kc_utils.circuits.attribution import (
 from kc_utils.circuits.batch_sizes import pairs_per_block
 from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.circuit import as_array
-from kc_utils.circuits.evaluation import EvaluationResult
+from kc_utils.circuits.evaluation import BatchEvaluation, EvaluationResult
 from kc_utils.circuits.gradients import Leaf, Loss, give
-from kc_utils.circuits.metrics import answer_scores, finite
+from kc_utils.circuits.metrics import Metric, finite
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.relp import apply_relp_rules
 from kc_utils.circuits.written import Written, record, write_heads
@@ -112,8 +112,10 @@ def evaluate_neurons(
     means: MeanOutputs | None = None,
     batch_size: int = 64,
     refs: References | None = None,
+    metric: str | Metric = "logit_diff",
 ) -> EvaluationResult:
-    """Logit difference and rank per pair when only the ``kept`` neurons carry their own values.
+    """Logit difference, or another metric, and rank per pair when only the ``kept`` neurons carry
+    their own values.
 
     The other arguments and the result are those of
     :func:`kc_utils.circuits.evaluation.evaluate_circuit`.
@@ -131,17 +133,17 @@ def evaluate_neurons(
         )
     check_ablations((ablation,), means, refs, batch)
     check_ids(adapter, batch)
-    refs = references(bridge, batch, batch_size) if refs is None else refs.of_answers(batch)
-    batch = batch.to(adapter.device)
+    # the checks of the metric, its plain runs and how it is taken are those of circuits of edges
+    judge = BatchEvaluation(bridge, batch, means, batch_size, refs, metric)
+    corrupted = judge.references.written
+    device_batch = batch.to(adapter.device)
     logits = []
     for start in range(0, len(batch), batch_size):
-        block = batch.slice(start, start + batch_size)
-        width = block.clean_ids.shape[1]
-        written = refs.written.slice(start, start + batch_size, width)
+        block = device_batch.slice(start, start + batch_size)
+        written = corrupted.slice(start, start + batch_size, block.clean_ids.shape[1])
         replaced = partial(_replacement, adapter, ablation, means, written)
         logits.append(_logits(adapter, block, mask, replaced))
-    scores = answer_scores(torch.cat(logits)[:, -1], batch.right_ids, batch.wrong_ids)
-    return EvaluationResult(*scores, *refs.clean, *refs.corrupted)
+    return judge.result_of(torch.cat(logits))
 
 
 def _add_block(

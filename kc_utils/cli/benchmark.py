@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,11 +18,15 @@ from kc_utils.errors import KcError, shown
 
 if TYPE_CHECKING:
     import pandas as pd
-    from transformer_lens.model_bridge import TransformerBridge
+
+    from kc_utils.cli.judged_tasks import Asked
 
 console = Console()
 KEPT = Path("book/reference/benchmark")
-_HELD_OUT = 1  # added to the seed of a task made here: other rows than those of the discovery
+#: Metrics of the last token, which is what tasks ask for.
+METRICS = ("logit_diff", "prob_diff", "kl")
+#: Methods whose only gradient is that of the clean run, where KL has none.
+FLAT_IN_KL = ("eap", "relp")
 
 
 def benchmark(
@@ -46,10 +49,16 @@ def benchmark(
         list[str] | None, typer.Option(help="Attribution method; all are tried when left out.")
     ] = None,
     pairs: Annotated[int, typer.Option(help="Pairs that scores are taken on, and as many "
-                                            "that circuits run on.")] = 24,
+                                            "that circuits run on.")] = 50,
+    draws: Annotated[int, typer.Option(help="Draws of pairs, of which means and intervals are "
+                                            "taken.")] = 3,
     steps: Annotated[int, typer.Option(help="Steps of integrated gradients.")] = 5,
     seeds: Annotated[int, typer.Option(help="Known circuits: models of random weights.")] = 3,
     seed: Annotated[int, typer.Option(help="Of the rows and of the random circuits.")] = 0,
+    metric: Annotated[
+        str,
+        typer.Option(help="logit_diff, prob_diff or kl: scores edges and judges circuits."),
+    ] = "logit_diff",
     polish: Annotated[
         int | None,
         typer.Option(help="Polish the circuit of this many edges by EAP-IG, or the first method."),
@@ -68,12 +77,15 @@ def benchmark(
     Without --model, circuits put into small models by hand are looked for. With --model and
     --task, circuits of all sizes are judged by the areas of MIB.
     """
-    refuse_outside(1, MOST_AT_ONCE, pairs=pairs, batch_size=batch_size)
-    refuse_outside(1, MOST_TIMES, steps=steps, seeds=seeds)
-    refuse_outside(0, MOST_SEED, seed=seed)
+    if min(pairs, draws, steps, seeds, batch_size) < 1:
+        raise KcError("--pairs, --draws, --steps, --seeds and --batch-size need to be at least 1.")
+    if seed < 0:
+        raise KcError(f"--seed {seed} is not possible; allowed are whole numbers from 0 on.")
+    if metric not in METRICS:
+        raise KcError(f"--metric {shown(metric)} is not one of {', '.join(METRICS)}.")
     if model is None:
         refuse_idle("without --model", "task", "counterfactual", "polish", "seed", "pairs",
-                    "batch_size")  # fmt: skip
+                    "draws", "metric", "batch_size")  # fmt: skip
         if keep:
             raise KcError("--keep stores what takes long, which is --model; it has no effect here.")
         _known_circuits(method, seeds, steps, out)
@@ -82,11 +94,15 @@ def benchmark(
     refuse_outside(1, MOST_AT_ONCE, polish=polish)
     if not task:
         raise KcError("--model needs a --task: ioi, addition, or a file.")
-    if counterfactual and all(_is_made(name) for name in task):
+    if counterfactual and not any(name.endswith(".jsonl") for name in task):
         raise KcError("--counterfactual is for rows of a file; the tasks made here have theirs.")
-    settings = {"pairs": pairs, "steps": steps, "seed": seed, "polish": polish,
-                "counterfactual": counterfactual}  # fmt: skip
-    _on_tasks(model, task, method, settings, batch_size, out, keep)
+    methods = _gradient_methods(method, metric)
+    targets = [folder for folder in (out, KEPT if keep else None) if folder is not None]
+
+    from kc_utils.cli.judged_tasks import Asked
+
+    asked = Asked(pairs, draws, steps, seed, metric, polish, counterfactual)
+    _on_tasks(model, task, methods, asked, batch_size, out, targets)
 
 
 def _known_circuits(
@@ -118,103 +134,53 @@ def _known_circuits(
 def _on_tasks(
     model: str,
     tasks: Sequence[str],
-    methods: Sequence[str] | None,
-    settings: dict[str, Any],
+    methods: Sequence[str],
+    asked: Asked,
     batch_size: int,
     out: Path | None,
-    keep: bool,
+    targets: Sequence[Path],
 ) -> None:
-    import pandas as pd
+    from kc_utils.benchmark.tasks import write_rows
+    from kc_utils.book.benchmark_tables import check_target, store_benchmark
+    from kc_utils.cli import judged_tasks
+    from kc_utils.facts.asking import Source
 
-    from kc_utils.benchmark import areas_by_method
-    from kc_utils.benchmark import tasks as benchmark_tasks
-    from kc_utils.book.benchmark_tables import TABLES, check_target, store_benchmark
-    from kc_utils.circuits import graph_of
-    from kc_utils.circuits.evaluation import BatchEvaluation
-    from kc_utils.facts.asking import Source, bridge_of
-
-    methods = _known(methods, gradients=True)
-    targets = [folder for folder in (out, KEPT if keep else None) if folder is not None]
     for folder in targets:  # it takes hours to find out afterwards
         check_target(folder)
-    rows = {name: _rows(name, settings) for name in tasks}
+    draws = {name: judged_tasks.draws_of(name, asked) for name in tasks}
     source = Source.find(model)
-    found: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     with console.status("loading the model") as status:
-        bridge = bridge_of(source, *source.load())
-        refuse_outside(1, graph_of(bridge).n_edges, polish=settings["polish"])  # before hours
-        for name, parts in rows.items():
-            label = name if _is_made(name) else Path(name).stem
-            batches, left_out = [], 0
-            for part in parts:
-                batch, without = benchmark_tasks.pairs_of(
-                    part, bridge.tokenizer, None if _is_made(name) else settings["counterfactual"]
-                )
-                batches.append(batch)
-                left_out += without
-            evaluation = BatchEvaluation(bridge, batches[1], batch_size=batch_size)
-            right = evaluation.references.clean[0] > 0
-            found["pairs"].append(
-                pd.DataFrame(
-                    {"task": [label], "discovery": [len(batches[0])], "held_out": [len(right)],
-                     "left_out": [left_out], "right": [float(right.mean())]}
-                )
-            )  # fmt: skip
-            curves = areas_by_method.faithfulness_by_size(
-                evaluation, batches[0], methods, settings["steps"], (True, False),
-                settings["seed"],
-                lambda what, label=label: status.update(escape(f"{label}: {what}")),
-            )  # fmt: skip
-            found["curves"].append(curves.assign(task=label))
-            found["areas"].append(areas_by_method.areas_by_method(curves).assign(task=label))
-            if settings["polish"]:
-                status.update(escape(f"{label}: polish"))
-                table = _polish(bridge, batches, evaluation, methods, settings, batch_size)
-                found["polish"].append(table.assign(task=label))
-    tables = {name: pd.concat(t, ignore_index=True) for name, t in found.items() if t}
-    record = {"model": {"name": source.name, "digest": source.digest},
-              "settings": settings | {"methods": list(methods)},
-              "date": datetime.now(UTC).date().isoformat()}  # fmt: skip
+        tables, record = judged_tasks.judge(
+            source, draws, methods, asked, batch_size, lambda what: status.update(escape(what))
+        )
     for folder in targets:
         store_benchmark(folder, tables, record)
         console.print(str(folder), soft_wrap=True, markup=False, highlight=False)
     if out is not None:
-        for name, parts in rows.items():
-            if _is_made(name):
-                benchmark_tasks.write_rows(out / f"{name}.jsonl", [*parts[0], *parts[1]])
-    for name in ("pairs", "areas", "polish"):
-        if name in tables:
-            _print(tables[name], name)
+        for name, parts in draws.items():
+            if judged_tasks.is_made(name):
+                write_rows(out / f"{name}.jsonl", [row for a, b in parts for row in (*a, *b)])
+    _print(tables["pairs"], "pairs")
+    _print(
+        tables["areas"],
+        f"areas: means over draws ({asked.draws}), with 95 % intervals of three or more",
+    )
+    if "polish" in tables:
+        _print(tables["polish"], "polish")
 
 
-def _polish(
-    bridge: TransformerBridge, batches: list, evaluation: Any, methods: Sequence[str],
-    settings: dict[str, Any], batch_size: int,
-) -> pd.DataFrame:  # fmt: skip
-    import pandas as pd
-
-    from kc_utils.circuits import AttributionSettings, attribute, graph_of, top_n
-    from kc_utils.circuits.evaluation import BatchEvaluation
-    from kc_utils.circuits.polish import polish
-
-    method = "eap-ig" if "eap-ig" in methods else methods[0]
-    asked = AttributionSettings(method, settings["steps"], batch_size=batch_size)
-    scores = attribute(bridge, batches[0], asked)
-    circuit = top_n(scores, graph_of(bridge), settings["polish"])
-    discovery = BatchEvaluation(bridge, batches[0], batch_size=batch_size)
-    done = polish(discovery, circuit, scores)
-    smaller = top_n(scores, graph_of(bridge), done.circuit.n_edges)
-    rows = [("cut", circuit, 0), ("polished", done.circuit, done.n_runs),
-            ("cut to the same size", smaller, 0)]  # fmt: skip
-    return pd.DataFrame(
-        [
-            (what, method, c.n_edges, runs, discovery.result(c).faithfulness,
-             evaluation.result(c).faithfulness)
-            for what, c, runs in rows
-        ],
-        columns=["circuit", "method", "n_edges", "runs", "faithfulness_discovery",
-                 "faithfulness_held_out"],
-    )  # fmt: skip
+def _gradient_methods(methods: Sequence[str] | None, metric: str) -> Sequence[str]:
+    """The methods asked for, or all that ``metric`` has a gradient for; KcError for another."""
+    known = _known(methods, gradients=True)
+    if metric != "kl":
+        return known
+    sloping = [name for name in _known(None, gradients=True) if name not in FLAT_IN_KL]
+    if methods and (useless := [name for name in known if name not in sloping]):
+        raise KcError(
+            f"--method {useless[0]} scores every edge 0 by --metric kl, which has no gradient at "
+            f"the clean run; allowed are {', '.join(sloping)}."
+        )
+    return sloping if methods is None else known
 
 
 def _known(methods: Sequence[str] | None, gradients: bool = False) -> Sequence[str]:
@@ -228,28 +194,8 @@ def _known(methods: Sequence[str] | None, gradients: bool = False) -> Sequence[s
     return methods or allowed
 
 
-def _is_made(task: str) -> bool:
-    return not task.endswith(".jsonl")
-
-
-def _rows(task: str, settings: dict[str, Any]) -> tuple[list, list]:
-    """Rows of the discovery and held-out rows: two draws, or the two halves of a file."""
-    from kc_utils.benchmark import tasks as benchmark_tasks
-
-    n, seed = settings["pairs"], settings["seed"]
-    if _is_made(task):
-        first, second = (
-            benchmark_tasks.task_rows(task, n, 2 * seed + part) for part in (0, _HELD_OUT)
-        )
-        return first, second
-    rows = benchmark_tasks.read_rows(Path(task))
-    if len(rows) < 2:
-        raise KcError(f"{task} holds {len(rows)} row; two halves need at least 2.")
-    half = min(n, len(rows) // 2)
-    return rows[:half], rows[half : 2 * half]
-
-
 def _print(table: pd.DataFrame, title: str) -> None:
+    table = table.dropna(axis="columns", how="all")  # there is no interval of few draws
     shown_table = Table(*map(str, table.columns), title=escape(title))
     for row in table.itertuples(index=False):
         shown_table.add_row(*(escape(f"{x:.3f}" if isinstance(x, float) else str(x)) for x in row))
