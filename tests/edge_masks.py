@@ -87,7 +87,7 @@ def mlp_out(bridge: TransformerBridge, layer: int) -> str:
 def circuit_by_hooks(
     bridge: TransformerBridge, ids: Tensor, edges: Tensor, replaced: Tensor
 ) -> Tensor:
-    """Last logits of a run in which reader v reads ``replaced[u]`` in the place of what u writes,
+    """Last logits of a run in which reader v reads ``replaced[u]`` in place of what u writes,
     for every edge (u, v) that is not in ``edges``; ids [1, pos], rows [n_forward, 1, pos, d].
     """
     graph = graph_of(bridge)

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from kc_utils.circuits.ablation import mean_outputs, references
 from kc_utils.circuits.adapter import adapter_of, graph_of
-from kc_utils.circuits.attribution import METHODS, AttributionSettings, attribute
+from kc_utils.circuits.attribution import attribute
 from kc_utils.circuits.batch_sizes import bytes_per_pair, product_bytes_per_pair
 from kc_utils.circuits.bridge import boot_bridge, ungroup
 from kc_utils.circuits.circuit import full_circuit
@@ -26,6 +26,7 @@ from kc_utils.circuits.evaluation import evaluate_circuit
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.neurons import attribute_nodes, evaluate_neurons
 from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.settings import METHODS, AttributionSettings
 from kc_utils.cli.golden import SCORE_FILES
 from kc_utils.errors import KcError
 

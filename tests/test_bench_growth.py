@@ -156,7 +156,7 @@ def test_the_clock_is_read_when_a_gpu_is_done(
 
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The committed benchmark as one of this machine, in the place of the book's."""
+    """The committed benchmark as one of this machine, instead of the book's."""
     result = artifacts.read_json(stored_results.BENCHMARK)
     result.pop("section_dates", None)
     result["machine"] = report.machine() | {"cores": 1}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kc_utils import artifacts
 from kc_utils.book import build, parity_table
-from kc_utils.circuits.attribution import METHODS
+from kc_utils.circuits.settings import METHODS
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 

@@ -23,17 +23,14 @@ from transformer_lens.tools.analysis.attribution_patching import (
 from kc_utils.circuits import evaluate_circuit
 from kc_utils.circuits.ablation import references
 from kc_utils.circuits.adapter import adapter_of, graph_of
-from kc_utils.circuits.attribution import (
-    METHODS,
-    AttributionSettings,
-    attribute,
-)
+from kc_utils.circuits.attribution import attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.by_position import attribute_by_position, attribute_by_token
 from kc_utils.circuits.circuit import top_edges
 from kc_utils.circuits.metrics import evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.relp import apply_relp_rules
+from kc_utils.circuits.settings import METHODS, AttributionSettings
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 

@@ -13,11 +13,12 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.benchmark.linear import CIRCUIT, VOCAB, linear_model, wired_batch, wired_model
 from kc_utils.circuits.adapter import graph_of
-from kc_utils.circuits.attribution import METHODS, AttributionSettings, attribute
+from kc_utils.circuits.attribution import attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import top_n
 from kc_utils.circuits.evaluation import evaluate_circuit
 from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.settings import METHODS, AttributionSettings
 
 
 def settings(method: str) -> AttributionSettings:

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from kc_utils.benchmark.known_circuits import KNOWN_CIRCUITS, KnownCircuit
 from kc_utils.circuits.adapter import graph_of
-from kc_utils.circuits.attribution import METHODS, AttributionSettings, attribute
+from kc_utils.circuits.attribution import attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import circuit_from_names, strongest_first, top_n
 from kc_utils.circuits.evaluation import evaluate_circuit
 from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.settings import METHODS, AttributionSettings
 from kc_utils.errors import KcError
 from kc_utils.models.tokenizers import train_bpe
 

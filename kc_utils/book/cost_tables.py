@@ -38,7 +38,7 @@ class Growth:
     """How a parameter's cost scales, in words, and the stages whose seconds are in proportion.
 
     ``halves`` says that a larger value is cheaper. Where the stored record of costs has a measured
-    ratio for the parameter, it takes the place of twice as much.
+    ratio for the parameter, it replaces twice as much.
     """
 
     words: str

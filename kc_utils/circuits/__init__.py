@@ -36,7 +36,7 @@ from typing import Any
 _MODULES = {
     "ablation": ("ABLATIONS", "mean_outputs"),
     "adapter": ("graph_of",),
-    "attribution": ("AttributionSettings", "attribute"),
+    "attribution": ("attribute",),
     "bridge": ("boot_bridge",),
     "by_position": ("attribute_by_position", "attribute_by_token"),
     "circuit": ("Circuit", "circuit_from_edges", "strongest_edges", "top_n"),
@@ -49,6 +49,7 @@ _MODULES = {
     "pair_batch": ("PairBatch",),
     "random_circuits": ("random_circuit", "random_circuit_per_layer"),
     "score_files": ("read_scores", "write_scores"),
+    "settings": ("AttributionSettings",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""What takes the place of edges that are not kept: another run, nothing, or a mean output.
+"""What stands in for edges that are not kept: another run, nothing, or a mean output.
 
 The input of each reader v is::
 
@@ -34,7 +34,7 @@ from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import Written, record
 from kc_utils.errors import KcError
 
-#: What can take the place of edges that are not kept.
+#: What can stand in for edges that are not kept.
 ABLATIONS = ("corrupted", "zero", "mean")
 
 

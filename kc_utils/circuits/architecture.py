@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel
 
-from kc_utils.circuits.adapter import LAYOUTS, Adapter, Block, weight_of
+from kc_utils.circuits.adapter import Adapter
+from kc_utils.circuits.block import LAYOUTS, Block, weight_of
 from kc_utils.circuits.graph import QKV, Graph
 from kc_utils.circuits.norms import NoNorm, Norm, read_norm
 from kc_utils.errors import KcError

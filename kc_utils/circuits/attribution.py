@@ -31,101 +31,36 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.circuits.adapter import Adapter, bias_of, frozen, require_eval, weight_of
+from kc_utils.circuits.adapter import Adapter, frozen, require_eval
 from kc_utils.circuits.batch_sizes import pairs_per_block, pairs_per_product, steps_per_run
+from kc_utils.circuits.block import bias_of, weight_of
 from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.exact import exact_scores
 from kc_utils.circuits.gradients import Backward, Gradients, Leaf, Loss, run_backward
 from kc_utils.circuits.metrics import (
     Metric,
     check_batch,
-    check_metric,
     evaluate_metric,
     finite,
     named,
 )
 from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.settings import AttributionSettings
 from kc_utils.circuits.written import Recording, Written, record
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 
 log = logging.getLogger(__name__)
-#: Names of the methods.
-METHODS = ("eap", "eap-ig", "eap-ig-activations", "clean-corrupted", "relp", "exact")
-#: Values of k on the path from the corrupted run, k = 0, to the clean one, k = m.
-PATHS = ("1..m", "0..m-1")
 #: Groups of tokens (pair * pos + position) that are scored apart, of pairs with pos positions.
 Split = Callable[[PairBatch, int], list[Int[Tensor, " _"]]]
-
-
-@dataclass(frozen=True)
-class AttributionSettings:
-    """How to score edges.
-
-    Args:
-        method: one of :data:`METHODS`, which :mod:`kc_utils.circuits.attribution` describes.
-        steps: number m of steps of the two integrated gradients.
-        path: which k of the path, one of :data:`PATHS`.
-        metric: one of :data:`kc_utils.circuits.metrics.METRICS`, or a function of last-token logits
-            [n, vocab] and batch.
-        batch_size: most pairs in a run. Like ``max_bytes`` it changes memory and speed only.
-        max_bytes: most memory to use beside the model (an estimate; runs are made smaller to stay
-            below).
-
-    Raises:
-        KcError: names a value that is not allowed.
-    """
-
-    method: str = "eap-ig"
-    steps: int | np.integer = 5
-    path: str = "1..m"
-    metric: str | Metric = "logit_diff"
-    batch_size: int | np.integer = 64
-    max_bytes: int | np.integer = 2**31
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("method", METHODS), ("path", PATHS)):
-            if getattr(self, name) not in allowed:
-                raise KcError(
-                    f"{name}={getattr(self, name)!r} is not one of {', '.join(map(repr, allowed))}."
-                )
-        for name in ("steps", "batch_size", "max_bytes"):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-                raise KcError(f"{name}={value!r} is not an integer of at least 1.")
-            object.__setattr__(self, name, int(value))  # NumPy's have few bits and other names
-        check_metric(self.metric)
-
-    @property
-    def shares_of_clean(self) -> tuple[float, ...]:
-        """Share of the clean output at each step, k/m."""
-        if self.method in ("eap", "relp"):
-            return (1.0,)
-        if self.method == "clean-corrupted":
-            return (1.0, 0.0)
-        first = 1 if self.path == "1..m" else 0
-        return tuple((first + k) / self.steps for k in range(self.steps))
-
-    @property
-    def starts_clean(self) -> bool:
-        """Whether a step is the plain clean run itself, which then need not run twice.
-
-        KL needs that run's logits before its own loss; RelP changes the backward pass, and the
-        activation path takes it for each writer anew.
-        """
-        plain = self.method not in ("relp", "eap-ig-activations", "exact")
-        return plain and self.metric != "kl" and 1.0 in self.shares_of_clean
 
 
 def attribute(
@@ -273,7 +208,7 @@ class _Block:
 
 
 def output_of(written: Written, kind: str, layer: int) -> Tensor:
-    """What a :class:`~kc_utils.circuits.gradients.Leaf` of this kind takes the place of."""
+    """What a :class:`~kc_utils.circuits.gradients.Leaf` of this kind stands in for."""
     if kind == "embed":
         return written.embed
     return written.z[layer].flatten(-2) if kind == "heads" else written.mlp[layer]

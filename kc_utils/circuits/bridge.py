@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Int
-from torch import nn
+from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import (
     AutoModelForCausalLM,

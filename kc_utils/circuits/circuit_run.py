@@ -31,7 +31,8 @@ from kc_utils.circuits.ablation import (
     baseline_of,
     check_ablations,
 )
-from kc_utils.circuits.adapter import Adapter, require_eval, zero_input
+from kc_utils.circuits.adapter import Adapter, require_eval
+from kc_utils.circuits.block import zero_input
 from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.norms import Norm
 from kc_utils.circuits.pair_batch import PairBatch

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kc_utils.circuits.adapter import Adapter, Block
+from kc_utils.circuits.adapter import Adapter
+from kc_utils.circuits.block import Block
 from kc_utils.circuits.metrics import Metric, evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import record

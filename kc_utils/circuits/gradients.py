@@ -28,7 +28,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kc_utils.circuits.adapter import Adapter, Block, zero_input
+from kc_utils.circuits.adapter import Adapter
+from kc_utils.circuits.block import Block, zero_input
 from kc_utils.circuits.norms import Norm
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.relp import apply_relp_rules
@@ -200,7 +201,7 @@ Loss = Callable[[Tensor, PairBatch], Tensor]
 class Leaf:
     """What a run takes as given, and from where gradients are wanted.
 
-    ``value`` takes the place of the token embedding [batch, pos, d_model], of the heads' z of
+    ``value`` replaces the token embedding [batch, pos, d_model], of the heads' z of
     ``layer`` as in ``Written`` [batch, pos, n_heads * d_head], or of what its MLP writes [batch,
     pos, d_model].
     """

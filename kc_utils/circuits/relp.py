@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from kc_utils.circuits.adapter import Adapter, Block, weight_of
+from kc_utils.circuits.adapter import Adapter
+from kc_utils.circuits.block import Block, weight_of
 from kc_utils.circuits.norms import Norm
 from kc_utils.errors import KcError
 from kc_utils.kernels.activation import SigmoidGelu

@@ -18,7 +18,7 @@ from kc_utils.kernels.hooks import Hooks
 class Written:
     """Outputs of the writers of one run, heads still in head space.
 
-    ``z`` is as :meth:`~kc_utils.circuits.adapter.Block.passed` gives it: over the scale of the
+    ``z`` is as :meth:`~kc_utils.circuits.block.Block.passed` gives it: over the scale of the
     normalisation behind the heads, where there is one, so times ``w_out`` it is what they write.
     ``mlp`` is what MLPs write, behind their normalisation.
     ``streams``, if recorded: the residual stream that each block's attention and MLP read, in turn,

@@ -186,7 +186,7 @@ def _gradient_methods(methods: Sequence[str] | None, metric: str) -> Sequence[st
 def _known(methods: Sequence[str] | None, gradients: bool = False) -> Sequence[str]:
     """The methods asked for, or all that are quick enough; KcError names one that is unknown."""
     from kc_utils.benchmark.areas_by_method import GRADIENT_METHODS
-    from kc_utils.circuits.attribution import METHODS
+    from kc_utils.circuits.settings import METHODS
 
     allowed = GRADIENT_METHODS if gradients else METHODS
     if unknown := [name for name in methods or () if name not in allowed]:

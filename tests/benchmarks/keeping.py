@@ -35,7 +35,7 @@ def to_add_to(path: Path, machine: dict[str, Any]) -> dict[str, Any]:
 
 
 def merged(kept: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """``kept`` with the sections of ``new`` in the place of its own; each keeps its date."""
+    """``kept`` with the sections of ``new`` in place of its own; each keeps its date."""
     dates = kept.get("section_dates") or dict.fromkeys(kept["section_seconds"], kept["date"])
     seconds = kept["section_seconds"] | new["section_seconds"]
     return (

@@ -17,10 +17,10 @@ import torch
 
 from kc_utils.circuits import evaluate_circuit
 from kc_utils.circuits.ablation import references
-from kc_utils.circuits.attribution import METHODS
 from kc_utils.circuits.circuit import top_sizes
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.score_files import write_scores
+from kc_utils.circuits.settings import METHODS
 from kc_utils.cli.doctor import shapes
 from kc_utils.cli.doctor.timing import Rounds, compare, timed
 from kc_utils.models.devices import has_bfloat16

@@ -13,7 +13,7 @@ _PARTS = ("notebooks", "exercises", "commands")
 
 
 def added(stored: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
-    """``stored`` with the parts of ``report`` in the place of its own.
+    """``stored`` with the parts of ``report`` instead of its own.
 
     The load beforehand is the larger of both, so that a busy machine stays named.
 

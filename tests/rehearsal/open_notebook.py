@@ -52,7 +52,7 @@ class OpenNotebook:
         return time.perf_counter() - started
 
     def write(self, cell: int, text: str) -> None:
-        """Put ``text`` in the place of what a code cell holds."""
+        """Put ``text`` in place of what a code cell holds."""
         self._cell(cell).locator(".cm-content").click()
         self.page.keyboard.press("Control+a")
         self.page.keyboard.press("Delete")

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.pytorch_utils import Conv1D
 
-from kc_utils.circuits.adapter import Adapter, Block
+from kc_utils.circuits.adapter import Adapter
+from kc_utils.circuits.block import Block
 from kc_utils.circuits.graph import Graph
 
 
