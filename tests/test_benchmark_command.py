@@ -64,7 +64,7 @@ def test_areas_are_means_over_draws_with_an_interval(tmp_path: Path, stored_mode
     for row in areas.itertuples():
         own = each[(each["method"] == row.method) & (each["cut"] == row.cut)]["cmd"]
         assert row.cmd == pytest.approx(own.mean())
-        half = 4.3027 * own.std() / 3**0.5  # Student's t for two degrees of freedom
+        half = 4.3026527 * own.std() / 3**0.5  # Student's t for two degrees of freedom
         assert (row.cmd_low, row.cmd_high) == pytest.approx((own.mean() - half, own.mean() + half))
     curves = stored.table("curves")
     assert len(curves) == len(areas) * len(SHARES)

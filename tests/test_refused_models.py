@@ -134,9 +134,6 @@ def scaled_embedding() -> PreTrainedModel:
 
 def rotated_by_length(kind: str) -> Callable[[], PreTrainedModel]:
     rope = {"rope_type": kind, "rope_theta": 500.0, "factor": 4.0}
-    if kind == "longrope":
-        rope |= {"short_factor": [1.0] * 5, "long_factor": [2.0] * 5}
-        rope |= {"original_max_position_embeddings": 8}
     return lambda: family_model("llama3", torch.float32, rope_parameters=rope)
 
 
@@ -169,7 +166,6 @@ REFUSED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
     ),
     "unknown to TransformerLens": (unknown, "TransformerLens cannot wrap"),
     "dynamic rope": (rotated_by_length("dynamic"), "'dynamic', with which the length of a run"),
-    "longrope": (rotated_by_length("longrope"), "'longrope', with which the length of a run"),
     "dynamic rope in some layers": (rotated_by_length_in_some_layers, "rope_type='dynamic'"),
     "no heads": (without_heads, "MambaForCausalLM names no num_attention_heads"),
     "silent cap": (silent_cap, "other logits"),

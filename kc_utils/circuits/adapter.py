@@ -26,6 +26,7 @@ from kc_utils.circuits.block import Block
 from kc_utils.circuits.copies import RepeatedRows
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.norms import Norm
+from kc_utils.circuits.rope import longest_short_run
 from kc_utils.circuits.soft_cap import soft_cap
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
@@ -54,6 +55,11 @@ class Adapter:
         if all(table is self.embed for table in tables):
             return None
         return getattr(self.model.config, "max_position_embeddings", None)
+
+    @cached_property
+    def n_alike(self) -> int | None:
+        """Most tokens of a prompt whose positions are rotated as those of shorter ones."""
+        return longest_short_run(self.model.config)
 
     @property
     def device(self) -> torch.device:

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from kc_utils.circuits.adapter import Adapter
 from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.rope import growing_type
 from kc_utils.circuits.written import Recording
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
@@ -25,7 +26,6 @@ from kc_utils.kernels.hooks import Hooks
 TOLERANCE = 1e-4  # largest error of what is compared, over the largest number there
 LOOSE = 0.05  # the same in float16 and bfloat16
 LOUD = 1e3  # largest logit of the run that looks for caps
-MOVING_ROPE = ("dynamic", "longrope")  # rope types that depend on the longest prompt of a run
 LARGEST = 1e4  # largest hidden state there: float16 ends at 65504
 
 
@@ -50,19 +50,12 @@ def check_kind(model: PreTrainedModel) -> None:
             f"The configuration of {name} names no num_attention_heads; without attention heads "
             "there is no graph of heads and MLPs."
         )
-    if kinds := [kind for kind in _rope_types(config) if any(x in kind for x in MOVING_ROPE)]:
+    if kind := growing_type(config):
         raise KcError(
-            f"{name} has rope_type={kinds[0]!r}, with which the length of a run changes how "
+            f"{name} has rope_type={kind!r}, with which the length of a run changes how "
             "positions are rotated, so one pair's scores would depend on the others in its run; "
             "allowed are types of one rotation for all lengths, such as 'default' or 'yarn'."
         )
-
-
-def _rope_types(config: PreTrainedConfig) -> list[str]:
-    """Names of the rotations of positions: one for all layers, or one per kind of layer."""
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    tables = [x for x in (rope, *rope.values()) if isinstance(x, dict)]
-    return [str(x.get("rope_type", x.get("type", "default"))) for x in tables]
 
 
 @torch.no_grad()
@@ -145,8 +138,8 @@ def check_logits_of(
 
 
 def check_ids(adapter: Adapter, batch: PairBatch) -> None:
-    """KcError for a pair with a token outside of the vocabulary, or more tokens than a table of
-    positions has."""
+    """KcError for a pair with a token outside of the vocabulary, or more tokens than the model has
+    positions for, or rotates alike."""
     n_read, n_predicted = len(adapter.embed.weight), len(adapter.unembed.weight)
     whole = batch.answer_ids is not None  # a row then has one answer, and -1 where it is shorter
     bounds = {
@@ -163,13 +156,16 @@ def check_ids(adapter: Adapter, batch: PairBatch) -> None:
                 f"Pair {pair}: the {name} has token {int(ids[outside][0])}; the vocabulary of "
                 f"{type(adapter.model).__name__} has the tokens 0 to {high - 1}."
             )
-    n_positions = adapter.n_positions
-    too_long = (batch.last >= n_positions).nonzero().flatten().tolist() if n_positions else ()
-    if too_long:
-        raise KcError(
-            f"Pair {too_long[0]}: the prompt has {int(batch.last[too_long[0]]) + 1} tokens; "
-            f"{type(adapter.model).__name__} has {n_positions} positions."
-        )
+    for most, why in (
+        (adapter.n_positions, "has {} positions"),
+        (adapter.n_alike, "rotates those of more than {} tokens otherwise ('longrope'), so one "
+         "pair's scores would depend on the others in its run"),
+    ):  # fmt: skip
+        if most is not None and (too_long := (batch.last >= most).nonzero().flatten().tolist()):
+            raise KcError(
+                f"Pair {too_long[0]}: the prompt has {int(batch.last[too_long[0]]) + 1} tokens; "
+                f"{type(adapter.model).__name__} {why.format(most)}."
+            )
 
 
 def check_logits(model: PreTrainedModel, actual: Tensor, expected: Tensor) -> None:
