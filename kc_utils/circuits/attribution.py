@@ -31,7 +31,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
+from functools import partial as bound
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
@@ -53,6 +54,7 @@ from kc_utils.circuits.metrics import (
     named,
 )
 from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.partial_scores import PartialScores
 from kc_utils.circuits.settings import AttributionSettings
 from kc_utils.circuits.written import Recording, Written, record
 from kc_utils.errors import KcError
@@ -68,6 +70,7 @@ def attribute(
     batch: PairBatch,
     settings: AttributionSettings,
     progress: bool = False,
+    partial: str | Path | None = None,
 ) -> Float[Tensor, "n_forward n_backward"]:
     """Score every edge of ``bridge`` on ``batch``, in units of the metric (logits, by default).
 
@@ -78,13 +81,19 @@ def attribute(
     ``torch.no_grad`` nor ``torch.inference_mode`` around the call changes anything. ``progress``
     shows a bar over blocks of pairs on stderr (of no use to ``exact``, which has none).
 
+    ``partial`` names a file that keeps the sums over finished blocks. A call that was stopped and
+    is made again with it goes on behind the last of them; a finished one removes it. The file is as
+    large as the scores, and a block has at most ``batch_size`` pairs.
+
     Raises:
         KcError: a model in training mode, an empty batch, prompts of unequal shape, pairs that the
             metric cannot tell apart, tokens outside of the vocabulary, prompts longer than a table
             of positions, a memory bound below what one pair needs, a metric without a gradient
-            (but for ``exact``), and scores that are not finite.
+            (but for ``exact``), and scores that are not finite. With ``partial``: the method
+            ``exact``, a metric that is a function, and a file that is damaged, cannot be written,
+            or is of another model, other pairs or other settings.
     """
-    return scores_of_parts(bridge, batch, settings, progress=progress)[0]
+    return scores_of_parts(bridge, batch, settings, progress=progress, partial=partial)[0]
 
 
 def check_pairs(adapter: Adapter, batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
@@ -109,6 +118,7 @@ def scores_of_parts(
     split: Split | None = None,
     n_parts: int = 1,
     progress: bool = False,
+    partial: str | Path | None = None,
 ) -> Float[Tensor, "parts n_forward n_backward"]:
     """:func:`attribute` with ``n_parts`` groups of tokens kept apart (None: all together).
 
@@ -118,6 +128,7 @@ def scores_of_parts(
         raise KcError("method='exact' patches an edge at all positions at once.")
     adapter = require_eval(bridge)
     check_pairs(adapter, batch, settings.metric)
+    kept = None if partial is None else PartialScores(partial, adapter, batch, settings)
     batch = batch.to(adapter.device)
     if settings.method == "exact":
         exact = exact_scores(adapter, batch, settings.metric, settings.batch_size)
@@ -126,12 +137,17 @@ def scores_of_parts(
     scores = torch.zeros(shape, dtype=adapter.score_dtype, device=adapter.device)
     steps = len(settings.shares_of_clean)
     size = pairs_per_block(adapter, batch, steps, settings.max_bytes, settings.batch_size)
+    scores, done = (scores, 0) if kept is None else kept.start(scores)
     with frozen(adapter.model):
-        blocks = range(0, len(batch), size)
+        blocks = range(done, len(batch), size)
         for start in tqdm(blocks, settings.method, unit="block", disable=not progress):
             block = batch.slice(start, start + size)
             log.debug("attribution of pairs %d-%d of %d", start, start + len(block), len(batch))
             _Block(adapter, block, settings, split, scores).add()
+            if kept is not None:
+                kept.store(scores, start + len(block))
+    if kept is not None:
+        kept.remove()
     return finite((scores / (len(batch) * steps)).cpu(), settings.metric)
 
 
@@ -151,13 +167,13 @@ class _Block:
         _, self.corrupted = record(adapter, batch.corrupted_ids, at=batch.read_at)
         self.clean_run: Backward | None = None
         if settings.starts_clean:
-            self.loss: Loss = partial(loss_of_read, adapter, settings, None)
+            self.loss: Loss = bound(loss_of_read, adapter, settings, None)
             self.clean = self._run_clean()
         else:
             hidden, self.clean = record(adapter, batch.clean_ids, at=batch.read_at)
             with torch.no_grad():
                 known = adapter.logits(hidden, batch.read_at) if settings.metric == "kl" else None
-            self.loss = partial(loss_of_read, adapter, settings, known)
+            self.loss = bound(loss_of_read, adapter, settings, known)
         self.difference = self.corrupted.minus(self.clean)
 
     def _run_clean(self) -> Written:
