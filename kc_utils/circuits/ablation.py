@@ -28,6 +28,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.adapter import Adapter, require_eval
+from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.metrics import AnswerScores, answer_scores
 from kc_utils.circuits.pair_batch import PairBatch
@@ -85,13 +86,12 @@ def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64
     """Run the clean and the corrupted prompts of ``batch`` plainly, ``batch_size`` pairs at once.
 
     Raises:
-        KcError: a model in training mode, or tokens or positions that it does not have.
+        KcError: a model in training mode, tokens or positions that it lacks, a batch size below 1.
     """
-    adapter = require_eval(bridge)
+    adapter, batch_size = require_eval(bridge), whole(batch_size, "batch_size", 1)
     check_ids(adapter, batch)
     batch = batch.to(adapter.device)
     clean, corrupted, written = [], [], []
-    width = batch.clean_ids.shape[1]
     with torch.no_grad():
         for start in range(0, len(batch), batch_size):
             block = batch.slice(start, start + batch_size)
@@ -100,7 +100,7 @@ def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64
             )
             hidden, outputs = record(adapter, block.corrupted_ids, True, block.read_at)
             corrupted.append(adapter.logits(hidden, block.read_at))
-            written.append(outputs.padded(width))
+            written.append(outputs.padded(batch.clean_ids.shape[1]))
     return References(
         torch.cat(clean), torch.cat(corrupted), Written.joined(written),
         batch.right_ids, batch.wrong_ids,
@@ -114,18 +114,17 @@ def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 
     ``batch_size`` prompts are run at once.
 
     Raises:
-        KcError: a model in training mode, or tokens or positions that it does not have.
+        KcError: a model in training mode, tokens or positions that it lacks, a batch size below 1.
     """
-    adapter = require_eval(bridge)
+    adapter, batch_size = require_eval(bridge), whole(batch_size, "batch_size", 1)
     check_ids(adapter, batch)
     batch = batch.to(adapter.device)
     total, count = 0.0, 0
     for start in range(0, len(batch), batch_size):
         block = batch.slice(start, start + batch_size)
-        _, written = record(adapter, block.clean_ids)
+        outputs = record(adapter, block.clean_ids)[1].outputs(adapter)
         position = torch.arange(block.clean_ids.shape[1], device=block.last.device)
         real = position <= block.last[:, None]
-        outputs = written.outputs(adapter)
         total = total + torch.einsum("ubpd,bp->ud", outputs, real.to(outputs.dtype))
         count += int(real.sum())
     return MeanOutputs(total / count)
@@ -141,7 +140,7 @@ def check_ablations(
     for ablation in ablations:
         if ablation not in ABLATIONS:
             raise KcError(f"ablation={ablation!r} is not one of {', '.join(ABLATIONS)}.")
-    if "mean" in ablations and means is None:
+    if "mean" in ablations and not isinstance(means, MeanOutputs):
         raise KcError("ablation='mean' needs means, as mean_outputs gives them.")
     if refs is not None and len(refs.clean_logits) != len(batch):
         raise KcError(

@@ -55,7 +55,7 @@ from kc_utils.circuits.metrics import (
 )
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.partial_scores import PartialScores
-from kc_utils.circuits.settings import AttributionSettings
+from kc_utils.circuits.settings import AttributionSettings, check_settings
 from kc_utils.circuits.written import Recording, Written, record
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
@@ -124,6 +124,7 @@ def scores_of_parts(
 
     The errors are the same, and a KcError for parts of the method ``exact``.
     """
+    check_settings(settings)
     if split and settings.method == "exact":
         raise KcError("method='exact' patches an edge at all positions at once.")
     adapter = require_eval(bridge)

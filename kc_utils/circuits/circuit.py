@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kc_utils.circuits.graph import Graph
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,14 +178,20 @@ def circuit_from_names(graph: Graph, names: Iterable[str]) -> Circuit:
     return circuit_from_edges(graph, graph.edges_from_names(names))
 
 
-def circuit_of_nodes(graph: Graph, nodes: Bool[np.ndarray, " n_forward"]) -> Circuit:
+def circuit_of_nodes(
+    graph: Graph, nodes: Bool[np.ndarray, " n_forward"] | Bool[Tensor, " n_forward"]
+) -> Circuit:
     """All edges between the writers ``nodes``, and from them to ``logits``, pruned.
 
     Raises:
-        KcError: another number of nodes than the graph has.
+        KcError: another number of nodes than the graph has, or no boolean vector.
     """
-    if nodes.shape != (graph.n_forward,):
-        raise KcError(f"Nodes have shape {nodes.shape}; the graph needs ({graph.n_forward},).")
+    nodes = nodes.detach().cpu().numpy() if isinstance(nodes, Tensor) else np.asarray(nodes)
+    if nodes.shape != (graph.n_forward,) or nodes.dtype != bool:
+        raise KcError(
+            f"Nodes have shape {nodes.shape} and {nodes.dtype}; the graph needs "
+            f"({graph.n_forward},) and bool."
+        )
     reads = np.append(nodes, True)[graph.column_row]  # logits, whose row is -1, always reads
     return circuit_from_edges(graph, graph.real_edges & nodes[:, None] & reads[None, :])
 
@@ -241,6 +248,10 @@ def strongest_edges(
 
 def check_size(graph: Graph, n: int, name: str) -> None:
     """KcError unless the graph has ``n`` edges; ``name`` is what the caller calls them."""
+    if not isinstance(n, Integral) or isinstance(n, bool):
+        raise KcError(
+            f"{name}={shown(n)} is not an integer; the graph allows 0 to {graph.n_edges}."
+        )
     if not 0 <= n <= graph.n_edges:
         asked = "edges were" if name == "n" else "was"
         raise KcError(f"{name}={n} {asked} asked for; the graph allows 0 to {graph.n_edges}.")

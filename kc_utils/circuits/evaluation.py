@@ -30,6 +30,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.ablation import ABLATIONS, MeanOutputs, References, references
 from kc_utils.circuits.adapter import graph_of
+from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.circuit import Circuit
 from kc_utils.circuits.circuit_run import run_ablations
 from kc_utils.circuits.metrics import (
@@ -43,7 +44,7 @@ from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
 
 #: A circuit, or edges [n_forward, n_backward] in a boolean array, which are not pruned.
-Edges = Circuit | Bool[np.ndarray, "n_forward n_backward"]
+Edges = Circuit | Bool[np.ndarray, "n_forward n_backward"] | Bool[Tensor, "n_forward n_backward"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ def hit(ranks: Float[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
     Raises:
         KcError: ``k`` below 1.
     """
-    if k < 1:
+    if whole(k, "k", 0) < 1:
         raise KcError(f"Hit@k needs k of at least 1, not {k}.")
     return ranks <= k - 1
 
@@ -148,7 +149,8 @@ class BatchEvaluation:
     of the logit difference.
 
     Raises:
-        KcError: here for the metric, in the methods for the rest, as :func:`evaluate_circuit`.
+        KcError: here for metric and batch size, in the methods for the rest, as
+            :func:`evaluate_circuit`.
     """
 
     def __init__(
@@ -163,7 +165,8 @@ class BatchEvaluation:
         check_metric(metric)
         if metric != "logit_diff" or batch.answer_ids is not None:
             check_batch(metric, batch)
-        self.bridge, self.batch, self.means, self.batch_size = bridge, batch, means, batch_size
+        self.bridge, self.batch, self.means = bridge, batch, means
+        self.batch_size = whole(batch_size, "batch_size", 1)
         self.metric = metric
         self._refs = refs
         self._results: dict[tuple[str, bytes], EvaluationResult] = {}
@@ -269,8 +272,14 @@ class BatchEvaluation:
 
     def edges_of(self, circuit: Edges) -> Bool[np.ndarray, "n_forward n_backward"]:
         """The edges; KcError for a circuit of another graph, which may have the same shape."""
-        if not isinstance(circuit, Circuit):
+        if isinstance(circuit, Tensor):
+            circuit = circuit.detach().cpu().numpy()
+        if isinstance(circuit, np.ndarray):
             return circuit
+        if not isinstance(circuit, Circuit):
+            raise KcError(
+                f"A circuit is a Circuit or a boolean matrix, not {type(circuit).__name__}."
+            )
         if circuit.graph != (own := graph_of(self.bridge)):
             raise KcError(f"The circuit is of {circuit.graph.words}; the model has {own.words}.")
         return circuit.edges

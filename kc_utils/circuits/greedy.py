@@ -15,9 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from kc_utils.circuits.circuit import Circuit, circuit_from_edges, strongest_first
+from kc_utils.circuits.circuit import Circuit, check_size, circuit_from_edges, strongest_first
 from kc_utils.circuits.graph import Graph
-from kc_utils.errors import KcError
 
 
 def greedy(
@@ -38,8 +37,7 @@ def greedy(
         KcError: as :func:`kc_utils.circuits.circuit.top_n`.
     """
     order = strongest_first(scores, graph, absolute)
-    if not 0 <= n <= graph.n_edges:
-        raise KcError(f"n={n} edges were asked for; the graph allows 0 to {graph.n_edges}.")
+    check_size(graph, n, "n")
     place = np.full(graph.real_edges.size, -1)
     place[order] = np.arange(len(order))
     place = place.reshape(graph.real_edges.shape)

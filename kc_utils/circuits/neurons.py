@@ -29,6 +29,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.ablation import MeanOutputs, References, check_ablations
 from kc_utils.circuits.adapter import Adapter, frozen, require_eval
+from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.attribution import (
     AttributionSettings,
     check_pairs,
@@ -43,6 +44,7 @@ from kc_utils.circuits.gradients import Leaf, Loss, give
 from kc_utils.circuits.metrics import Metric, finite
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.relp import apply_relp_rules
+from kc_utils.circuits.settings import check_settings
 from kc_utils.circuits.written import Written, record, write_heads
 from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
@@ -59,6 +61,7 @@ def attribute_neurons(
     Raises:
         KcError: the method ``exact``, which patches edges; otherwise as ``attribute``.
     """
+    check_settings(settings)
     if settings.method == "exact":
         raise KcError("method='exact' patches edges; nodes and neurons have no such scores.")
     adapter = require_eval(bridge)
@@ -95,7 +98,7 @@ def strongest(
         KcError: there are not so many, or a score is not a finite number.
     """
     values = np.abs(as_array(scores)).ravel()
-    if not 0 <= n <= values.size:
+    if whole(n, "n", 0) > values.size:
         raise KcError(f"n={n} were asked for; there are {values.size}.")
     if not np.isfinite(values).all():
         raise KcError(f"{int((~np.isfinite(values)).sum())} scores are not finite numbers.")
@@ -125,6 +128,10 @@ def evaluate_neurons(
     """
     adapter = require_eval(bridge)
     shape = (adapter.graph.n_forward, adapter.model.config.hidden_size)
+    if not isinstance(kept, Tensor | np.ndarray):
+        raise KcError(
+            f"Kept neurons are a boolean matrix of shape {shape}, not {type(kept).__name__}."
+        )
     mask = torch.as_tensor(kept, device=adapter.device)
     if tuple(mask.shape) != shape or mask.dtype != torch.bool:
         raise KcError(

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 
 #: Ids of the tokens of one text in a list or an array, without padding.
 TokenIds = Sequence[int] | np.ndarray
@@ -119,6 +119,8 @@ class PairBatch:
                 f"not {[len(column) for column in columns]} of them."
             )
         for i, (a, b, r, w) in enumerate(zip(clean, corrupted, right, wrong, strict=True)):
+            if text := [x for x in (a, b, r, w) if isinstance(x, str)]:
+                raise KcError(f"Pair {i}: {shown(text[0])} is text; from_texts takes that.")
             if len(a) != len(b) or len(a) == 0:
                 raise KcError(
                     f"Pair {i}: the clean prompt has {len(a)} tokens and the corrupted one has "
@@ -165,6 +167,9 @@ class PairBatch:
                 numbers of tokens, whose answers share their first token, or whose answer the
                 tokenizer joins with the end of its prompt.
         """
+        for texts in (clean, corrupted, right, wrong):
+            if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+                raise KcError(f"{shown(texts)} is not a list of texts.")
         split: list[list[tuple[list[int], list[int]]]] = []
         for prompts, answers in ((clean, right), (corrupted, wrong)):
             if len(prompts) != len(answers):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Int
 
+from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.circuit import Circuit, check_size, from_flat, prune
 from kc_utils.circuits.graph import Graph
 
@@ -30,10 +31,10 @@ def random_circuit(graph: Graph, n_edges: int, seed: int) -> Circuit:
     gives the same circuit.
 
     Raises:
-        KcError: ``n_edges`` is not in 0 to ``graph.n_edges``.
+        KcError: ``n_edges`` is not in 0 to ``graph.n_edges``, or ``seed`` is no integer from 0 on.
     """
     check_size(graph, n_edges, "n_edges")
-    rng = np.random.default_rng([seed, RANDOM_CIRCUIT])
+    rng = np.random.default_rng([whole(seed, "seed", 0), RANDOM_CIRCUIT])
     order = rng.permutation(np.flatnonzero(graph.real_edges))
 
     def first(m: int) -> np.ndarray:
@@ -69,10 +70,13 @@ def random_circuit_per_layer(circuit: Circuit, seed: int) -> Circuit:
     ``circuit`` has none; the same ``seed`` gives the same circuit. The numbers per layer are equal
     unless no attempt found a way (seen only for circuits with fewer edges than the model has
     nodes); then the sum of absolute differences is the smallest that was met.
+
+    Raises:
+        KcError: ``seed`` is no integer from 0 on.
     """
     graph = circuit.graph
     wanted = edges_per_layer(circuit.edges, graph)
-    rng = np.random.default_rng([seed, RANDOM_PER_LAYER])
+    rng = np.random.default_rng([whole(seed, "seed", 0), RANDOM_PER_LAYER])
     best, distance = np.zeros_like(circuit.edges), circuit.n_edges
     for _ in range(ATTEMPTS):
         if distance == 0:

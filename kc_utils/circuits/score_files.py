@@ -36,6 +36,10 @@ def write_scores(path: str | Path, scores: Mapping[str, Tensor], graph: Graph) -
     Raises:
         KcError: a matrix of another shape, or with a score where the graph has no edge.
     """
+    if not isinstance(scores, Mapping):
+        raise KcError(
+            f"Scores are written by name, as {{'mine': scores}}, not as {type(scores).__name__}."
+        )
     path, real = Path(path), torch.from_numpy(graph.real_edges.copy())
     vectors = {}
     for name, matrix in scores.items():

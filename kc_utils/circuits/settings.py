@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 
+from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.metrics import Metric, check_metric
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 
 #: Names of the methods.
 METHODS = ("eap", "eap-ig", "eap-ig-activations", "clean-corrupted", "relp", "exact")
@@ -48,10 +48,7 @@ class AttributionSettings:
                     f"{name}={getattr(self, name)!r} is not one of {', '.join(map(repr, allowed))}."
                 )
         for name in ("steps", "batch_size", "max_bytes"):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-                raise KcError(f"{name}={value!r} is not an integer of at least 1.")
-            object.__setattr__(self, name, int(value))  # NumPy's have few bits and other names
+            object.__setattr__(self, name, whole(getattr(self, name), name, 1))
         check_metric(self.metric)
 
     @property
@@ -73,3 +70,12 @@ class AttributionSettings:
         """
         plain = self.method not in ("relp", "eap-ig-activations", "exact")
         return plain and self.metric != "kl" and 1.0 in self.shares_of_clean
+
+
+def check_settings(settings: AttributionSettings) -> None:
+    """KcError for something else, such as the name of a method."""
+    if not isinstance(settings, AttributionSettings):
+        raise KcError(
+            f"settings={shown(settings)} are no AttributionSettings; one of a method is "
+            "AttributionSettings(method='eap')."
+        )
