@@ -75,6 +75,15 @@ def test_areas_are_means_over_draws_with_an_interval(tmp_path: Path, stored_mode
     assert each[each["draw"] == 0]["cmd"].to_numpy() != pytest.approx(second.to_numpy())
 
 
+def test_a_circuit_larger_than_the_graph_is_refused_before_it_is_looked_for(
+    stored_model: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(judged_tasks.areas_by_method, "faithfulness_by_size",
+                        lambda *_: pytest.fail("it computes"))  # fmt: skip
+    words = ["--model", stored_model, "--task", "ioi", "--pairs", 4, "--method", "eap"]
+    assert "--polish=9999 was asked for; the graph allows 0 to" in kc(*words, "--polish", 9999)
+
+
 def test_draws_of_a_file_share_no_row(tmp_path: Path) -> None:
     path, rows = tmp_path / "mine.jsonl", tasks.addition(13, 3)
     tasks.write_rows(path, rows)
@@ -124,6 +133,9 @@ def test_another_metric_judges_and_scores(tmp_path: Path, stored_model: Path) ->
         (["--method", "magic"], "is not one of eap"),
         (["--model", "x", "--task", "ioi", "--method", "exact"], "is not one of eap"),
         (["--pairs", "0"], "need to be at least 1"),
+        (["--model", "x", "--task", "ioi", "--polish", "0"], "--polish 0 is not possible"),
+        (["--model", "x", "--task", "ioi", "--task", "ioi"], "Two of --task are called 'ioi'"),
+        (["--model", "x", "--task", "a/t.jsonl", "--task", "b/t.jsonl"], "are called 't'"),
         (["--model", "x", "--task", "addition", "--seed", "-1"], "--seed -1 is not possible"),
     ],
 )

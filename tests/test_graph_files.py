@@ -260,6 +260,12 @@ def test_draw_cuts_a_circuit_from_scores(tmp_path: Path) -> None:
     assert "ends in none of" in run(path, "--out", tmp_path / "a.png")
     assert "ends in none of" in run("") and "ends in none of" in run(tmp_path / "a.txt")
     assert "no effect" in run(by_hand(tmp_path), "--name", "a")
+    assert "--top 0 is not possible" in run(path, "--name", "a", "--top", "0")
+    assert "no folder" in run(path, "--out", path / "a.html")
+    alone = torch.zeros_like(file.scores)
+    alone[file.graph.mlp(0), file.graph.mlp_column(1)] = 1.0  # no edge into m0, none out of m1
+    write_scores(path, {"a": alone}, file.graph)
+    assert "--top 1 keeps no path from the input" in run(path, "--top", "1")
 
 
 def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,11 @@ def benchmark(
         raise KcError("--model needs a --task: ioi, addition, or a file.")
     if counterfactual and not any(name.endswith(".jsonl") for name in task):
         raise KcError("--counterfactual is for rows of a file; the tasks made here have theirs.")
+    if polish is not None and polish < 1:
+        raise KcError(f"--polish {polish} is not possible; allowed are whole numbers from 1 on.")
+    names = [Path(name).stem if name.endswith(".jsonl") else name for name in task]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise KcError(f"Two of --task are called {shown(twice[0])}; each needs a name of its own.")
     methods = _gradient_methods(method, metric)
     targets = [folder for folder in (out, KEPT if keep else None) if folder is not None]
 

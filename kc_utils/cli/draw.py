@@ -48,9 +48,14 @@ def draw(
     """Draw the circuit of FILE on a page of its own, or write it for another program."""
     if file.suffix not in READ:
         raise KcError(f"{shown(str(file))} ends in none of {', '.join(READ)}.")
+    from kc_utils.runs.exports import check_place
+
     out = file.with_suffix(".html") if out is None else out
     if out.suffix not in WRITTEN:
         raise KcError(f"--out {shown(str(out))} ends in none of {', '.join(WRITTEN)}.")
+    if top is not None and top < 1:
+        raise KcError(f"--top {top} is not possible; allowed are whole numbers from 1 on.")
+    check_place(out.absolute().parent)
     found = _read(file, name)
     if top is not None:
         from kc_utils.circuits import top_n
@@ -58,6 +63,11 @@ def draw(
         if not found.scores.any():
             raise KcError(f"{file} has no scores of edges, which --top {top} would cut by.")
         found = replace(found, circuit=top_n(found.scores, found.graph, top))
+        if not found.circuit.n_edges:
+            raise KcError(
+                f"--top {top} keeps no path from the input to the logits of {file}, so nothing is "
+                "left to draw; a larger number keeps more."
+            )
     if not found.circuit.n_edges:
         raise KcError(f"{file} marks no edge as its circuit's; --top N cuts one from the scores.")
     _write(out, found)
