@@ -81,7 +81,9 @@ def test_a_circuit_larger_than_the_graph_is_refused_before_it_is_looked_for(
     monkeypatch.setattr(judged_tasks.areas_by_method, "faithfulness_by_size",
                         lambda *_: pytest.fail("it computes"))  # fmt: skip
     words = ["--model", stored_model, "--task", "ioi", "--pairs", 4, "--method", "eap"]
-    assert "--polish=9999 was asked for; the graph allows 0 to" in kc(*words, "--polish", 9999)
+    assert "--polish 9999 is not possible; allowed are whole numbers from 1 to" in kc(
+        *words, "--polish", 9999
+    )
 
 
 def test_draws_of_a_file_share_no_row(tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_another_metric_judges_and_scores(tmp_path: Path, stored_model: Path) ->
         (["--draws", "3"], "--draws has no effect without --model"),
         (["--metric", "logit_diff"], "--metric has no effect without --model"),
         (["--metric", "accuracy"], "--metric 'accuracy' is not one of logit_diff, prob_diff, kl"),
-        (["--draws", "0"], "need to be at least 1"),
+        (["--draws", "0"], "--draws 0 is not possible; allowed are whole numbers from 1"),
         (["--batch-size", "2"], "--batch-size has no effect without --model"),
         (["--model", "x", "--task", "ioi", "--seeds", "3"], "--seeds has no effect with --model"),
         (["--keep"], "--keep stores what takes long"),
@@ -132,7 +134,7 @@ def test_another_metric_judges_and_scores(tmp_path: Path, stored_model: Path) ->
         (["--model", "x", "--task", "ioi", "--counterfactual", "abc"], "is for rows of a file"),
         (["--method", "magic"], "is not one of eap"),
         (["--model", "x", "--task", "ioi", "--method", "exact"], "is not one of eap"),
-        (["--pairs", "0"], "need to be at least 1"),
+        (["--pairs", "0"], "--pairs 0 is not possible; allowed are whole numbers from 1"),
         (["--model", "x", "--task", "ioi", "--polish", "0"], "--polish 0 is not possible"),
         (["--model", "x", "--task", "ioi", "--task", "ioi"], "Two of --task are called 'ioi'"),
         (["--model", "x", "--task", "a/t.jsonl", "--task", "b/t.jsonl"], "are called 't'"),

@@ -77,10 +77,9 @@ def benchmark(
     Without --model, circuits put into small models by hand are looked for. With --model and
     --task, circuits of all sizes are judged by the areas of MIB.
     """
-    if min(pairs, draws, steps, seeds, batch_size) < 1:
-        raise KcError("--pairs, --draws, --steps, --seeds and --batch-size need to be at least 1.")
-    if seed < 0:
-        raise KcError(f"--seed {seed} is not possible; allowed are whole numbers from 0 on.")
+    refuse_outside(1, MOST_AT_ONCE, pairs=pairs, batch_size=batch_size)
+    refuse_outside(1, MOST_TIMES, steps=steps, seeds=seeds, draws=draws)
+    refuse_outside(0, MOST_SEED, seed=seed)
     if metric not in METRICS:
         raise KcError(f"--metric {shown(metric)} is not one of {', '.join(METRICS)}.")
     if model is None:
@@ -96,8 +95,6 @@ def benchmark(
         raise KcError("--model needs a --task: ioi, addition, or a file.")
     if counterfactual and not any(name.endswith(".jsonl") for name in task):
         raise KcError("--counterfactual is for rows of a file; the tasks made here have theirs.")
-    if polish is not None and polish < 1:
-        raise KcError(f"--polish {polish} is not possible; allowed are whole numbers from 1 on.")
     names = [Path(name).stem if name.endswith(".jsonl") else name for name in task]
     if twice := [name for name in names if names.count(name) > 1]:
         raise KcError(f"Two of --task are called {shown(twice[0])}; each needs a name of its own.")

@@ -53,9 +53,9 @@ def draw(
     out = file.with_suffix(".html") if out is None else out
     if out.suffix not in WRITTEN:
         raise KcError(f"--out {shown(str(out))} ends in none of {', '.join(WRITTEN)}.")
-    if top is not None and top < 1:
-        raise KcError(f"--top {top} is not possible; allowed are whole numbers from 1 on.")
     check_place(out.absolute().parent)
+    refuse_inside_run(out, "--out")
+    refuse_outside(1, 10**9, top=top)  # the file's own edges are counted when it is read
     found = _read(file, name)
     if top is not None:
         from kc_utils.circuits import top_n

@@ -20,10 +20,10 @@ from kc_utils.benchmark import areas_by_method
 from kc_utils.benchmark import tasks as benchmark_tasks
 from kc_utils.book.benchmark_tables import TABLES
 from kc_utils.circuits import AttributionSettings, attribute, graph_of, top_n
-from kc_utils.circuits.circuit import check_size
 from kc_utils.circuits.evaluation import BatchEvaluation
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.polish import polish
+from kc_utils.cli.given import refuse_outside
 from kc_utils.errors import KcError
 from kc_utils.facts.asking import Source, bridge_of
 
@@ -102,8 +102,7 @@ def judge(
         progress: is told what begins.
     """
     bridge = bridge_of(source, *source.load())
-    if asked.polish:  # it takes long to find out afterwards
-        check_size(graph_of(bridge), asked.polish, "--polish")
+    refuse_outside(1, graph_of(bridge).n_edges, polish=asked.polish)  # before hours
     found: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for name, draws in tasks.items():
         task = name if is_made(name) else Path(name).stem
