@@ -78,6 +78,16 @@ def test_profiles_that_disagree_stand_in_one_sentence_and_one_card() -> None:
     assert f"`tiny`: [{HOLDS}]" in card and f"`tiny-llama`: [{OPPOSITE}]" in card
 
 
+def test_what_is_open_in_one_model_is_not_told_twice() -> None:
+    answer, unclear = front_answers.ANSWERS[0], main_ledgers(0, profile="smollm2")
+    unclear["value"] += np.tile([3.0, -3.0, 3.0, -3.0], len(unclear) // 4)
+    for frames in ((main_ledgers(3), unclear), (unclear, main_ledgers(3))):
+        said = front_answers.sentence(answer, judged(*frames))
+        assert said.startswith(f"**In `tiny`, {answer.clause(HOLDS)}; in `smollm2` this is open** ")
+    alone = front_answers.sentence(answer, judged(unclear))
+    assert alone.startswith(f"**It is open whether {answer.question}**")
+
+
 def test_a_finding_that_needs_no_knowledge_says_so() -> None:
     real, shuffled = main_ledgers(3), main_ledgers(3, profile="tiny-shuffled")
     table = judged(real, shuffled)

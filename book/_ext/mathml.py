@@ -20,6 +20,11 @@ from sphinx.writers.html5 import HTML5Translator
 
 logger = logging.getLogger(__name__)
 _UNREAD = re.compile(r"<m[a-z]+[^>]*>(?:[^<]*\\[A-Za-z]+|&</)")
+#: A function's name without parentheses behind it: browsers set "ln n" without a space.
+_BARE = re.compile(
+    r"(<mi>(?:ln|log|exp)</mi>|<msub><mi>log</mi><m[ni]>[^<]*</m[ni]></msub>)"
+    r"(?=<m(?:i|n|sub|sup|frac)\b|<mo[^>]*>(?:&#x0007C;|\|))"
+)
 
 
 def to_mathml(latex: str, display: str, location: nodes.Node | None = None) -> str:
@@ -35,6 +40,7 @@ def to_mathml(latex: str, display: str, location: nodes.Node | None = None) -> s
         return f"<code>{html.escape(source)}</code>"
     if found := _UNREAD.search(markup):
         logger.warning("formula %r: %s", source, found[0], location=location, type="mathml")
+    markup = _BARE.sub(r'\1<mspace width="0.167em" />', markup)
     return markup.replace("<math ", f'<math alttext="{html.escape(source)}" ', 1)
 
 

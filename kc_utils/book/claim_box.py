@@ -13,9 +13,9 @@ import pandas as pd
 
 from kc_utils.book.evidence_words import settled
 from kc_utils.book.front_answers import ANSWERS, findings
-from kc_utils.book.verdict_marks import BUILT, bar, first_up, interval, marked, models, short
+from kc_utils.book.verdict_marks import BUILT, GIVEN, bar, first_up, interval, marked, models, short
 
-#: The one chapter whose box tells of models with too few seeds too.
+#: The chapter about models that exist already.
 REAL = "09_real_model"
 #: The chapter of all claims, whose box has the answers of the front page.
 LEDGER = "12_evidence"
@@ -66,15 +66,18 @@ def _claims(chapter: str) -> tuple[str, ...]:
 def box(chapter: str, ledger: pd.DataFrame) -> str:
     """The box of a chapter in :data:`CHAPTERS` or of the ledger's own, as MyST Markdown.
 
-    Profiles with too few seeds to decide are told in the chapter about them only.
+    Profiles with too few seeds to decide are left out; the chapter about the real model has its
+    own all the same.
     """
     if chapter == LEDGER:
         return _framed("", [findings(ledger).rstrip()])
-    ledger = ledger if chapter == REAL else settled(ledger)
+    told = set(settled(ledger)["profile"]) | (set(GIVEN) if chapter == REAL else set())
+    ledger = ledger[ledger["profile"].isin(told)]
     profiles = list(dict.fromkeys(ledger["profile"]))
     where = f" in models {BUILT[profiles[0]]}" if profiles in ([name] for name in BUILT) else ""
     found = [ledger[ledger["id"] == name].to_dict("records") for name in CHAPTERS[chapter]]
-    said = [_claim(rows, named=not where) for rows in found if rows]
+    runs = {} if where else ledger.groupby("profile")["n_seeds"].max().to_dict()
+    said = [_claim(rows, runs) for rows in found if rows]
     return _framed(
         where, [*said, "Every claim, with its control, is in [the ledger](12_evidence.ipynb)."]
     )
@@ -85,20 +88,23 @@ def _framed(where: str, paragraphs: list[str]) -> str:
     return "\n".join([*frame, "\n\n".join(paragraphs), ":::"])
 
 
-def _claim(rows: list[dict[str, Any]], named: bool) -> str:
+def _claim(rows: list[dict[str, Any]], runs: dict[str, int]) -> str:
     first = rows[0]
     published = f"*{_WHO[first['claimed_by']]}:* {first['paper']}."
-    found = [_found(row, named) for row in rows]
+    found = [_found(row, runs) for row in rows]
     return "\\\n".join([f"**{first['claim']}.**", *found, published])
 
 
-def _found(row: dict[str, Any], named: bool) -> str:
-    """Verdict and numbers of one profile, on a line."""
-    said = f"{models(row['n_seeds'], row['profile'])}: " if named else ""
+def _found(row: dict[str, Any], runs: dict[str, int]) -> str:
+    """Verdict and numbers of one profile, on a line; it is named where ``runs`` counts its runs."""
+    named = row["profile"] in runs
+    said = f"{models(runs[row['profile']], row['profile'])}: " if named else ""
     said += marked(row["verdict"])
     if math.isnan(row["difference"]):
         return f"{said} {first_up(row['note'].removeprefix('Not measured: '))}".rstrip()
     said += f" {first_up(row['quantity'])}: {_beside(row)}; margin {bar(row)}."
+    if row["note"].startswith("Not measured in"):
+        said += f" {row['note']}"
     if math.isnan(row["shuffled"]):
         return said
     return (

@@ -226,7 +226,15 @@ def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
     said: dict[str, list[str]] = {}
     for row in rows:
         said.setdefault(_clause(answer, row), []).append(f"`{row['profile']}`")
-    parts = [f"in {enumeration(names)}, {clause}" for clause, names in said.items()]
+    short_of = {answer.clause(OPEN): "this is open",
+                answer.clause(NOT_MEASURED): "this could not be measured"}  # fmt: skip
+    first = sorted(said, key=lambda clause: clause in short_of)
+    parts = [
+        f"in {enumeration(said[clause])}, {clause}"
+        if clause not in short_of or first[0] in short_of
+        else f"in {enumeration(said[clause])} {short_of[clause]}"
+        for clause in first
+    ]
     if len(parts) == 1:
         parts = list(said)
     text = "; ".join(parts)
