@@ -61,29 +61,33 @@ def test_a_profile_with_too_few_seeds_is_named_and_changes_no_answer() -> None:
     said, alone = front_answers.findings(both), front_answers.findings(enough)
     begun = "Too few so far to decide anything: 1 run of SmolLM2-135M ([chapter 9]("
     assert begun in said and "Too few" not in alone
-    assert said.splitlines()[1:] == alone.splitlines()[1:]
+    assert said.splitlines()[:-1] == alone.splitlines()[:-1]
     decided = judged(main_ledgers(3), main_ledgers(-3, seeds=3, profile="smollm2"))
     told = front_answers.findings(decided)
     assert "Trained further: 3 runs of SmolLM2-135M (`smollm2`)" in told
-    assert "Too few" not in told and "in `smollm2`" in told
+    assert "Too few" not in told and "in SmolLM2-135M" in told
 
 
 def test_profiles_that_disagree_stand_in_one_sentence_and_one_card() -> None:
     both = judged(main_ledgers(3), main_ledgers(-3, profile="tiny-llama"))
     said = front_answers.sentence(front_answers.ANSWERS[0], both)
     first, other = (front_answers.ANSWERS[0].clause(v) for v in (HOLDS, OPPOSITE))
-    assert said.startswith(f"**In `tiny`, {first}; in `tiny-llama`, {other}** (")
-    assert ": +0.3 in `tiny`, -0.3 in `tiny-llama`). The paper: " in said
+    one, two = "models built like GPT-2", "models built like Llama"
+    assert said.startswith(f"**In {one}, {first}; in {two}, {other}** (")
+    assert ": GPT-2-like +0.3, Llama-like -0.3). The paper: " in said
     card = front_page.cards(both).split(":::{grid-item-card}")[1]
     assert f"`tiny`: [{HOLDS}]" in card and f"`tiny-llama`: [{OPPOSITE}]" in card
 
 
 def test_what_is_open_in_one_model_is_not_told_twice() -> None:
     answer, unclear = front_answers.ANSWERS[0], main_ledgers(0, profile="smollm2")
+    clause = answer.clause(HOLDS)
     unclear["value"] += np.tile([3.0, -3.0, 3.0, -3.0], len(unclear) // 4)
     for frames in ((main_ledgers(3), unclear), (unclear, main_ledgers(3))):
         said = front_answers.sentence(answer, judged(*frames))
-        assert said.startswith(f"**In `tiny`, {answer.clause(HOLDS)}; in `smollm2` this is open** ")
+        assert said.startswith(
+            f"**In models built like GPT-2, {clause}; in SmolLM2-135M this is open** "
+        )
     alone = front_answers.sentence(answer, judged(unclear))
     assert alone.startswith(f"**It is open whether {answer.question}**")
 
@@ -116,12 +120,12 @@ def test_how_long_forgetting_was_followed_is_told() -> None:
     said = "Followed for 300 steps (accuracy on the new facts by then 0.30)."
     assert front_answers.of_steps(table) == said
     both = pd.concat([table, table.query("step < 200").assign(profile="smollm2")])
-    told = "and 150 steps in `smollm2` (accuracy on the new facts by then 0.15)."
+    told = "and 150 steps in SmolLM2-135M (accuracy on the new facts by then 0.15)."
     assert front_answers.of_steps(both).endswith(told)
     assert front_answers.of_steps(table.iloc[:0]) == ""
     ledger = judged(main_ledgers(3))
-    line = front_answers.findings(ledger, {"circuit-returns": said}).splitlines()[-1]
-    assert line.endswith(said) and said not in front_answers.findings(ledger)
+    lines = front_answers.findings(ledger, {"circuit-returns": said}).splitlines()
+    assert lines[len(ANSWERED) - 1].endswith(said) and said not in front_answers.findings(ledger)
 
 
 def test_a_card_for_every_main_claim_and_no_other() -> None:

@@ -18,7 +18,15 @@ from kc_utils.analysis.acquisition import leads
 from kc_utils.book.evidence_words import seeds_sentence, settled
 from kc_utils.book.sentences import either, enumeration, interval_of
 from kc_utils.book.sentences import sentence as sentence_of
-from kc_utils.book.verdict_marks import GIVEN, chapter_link, first_up, models, short
+from kc_utils.book.verdict_marks import (
+    GIVEN,
+    called,
+    called_shortly,
+    chapter_link,
+    first_up,
+    models,
+    short,
+)
 from kc_utils.config import STRANGE
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPEN, OPPOSITE, SMALLER
 
@@ -126,7 +134,7 @@ ANSWERS = (
 
 
 def findings(ledger: pd.DataFrame, behind: Mapping[str, str] | None = None) -> str:
-    """The answer: which models were trained, whether that is enough, and a sentence per claim.
+    """The answer: a sentence per claim, then which models were trained and if they are enough.
 
     Profiles with too few seeds are named, and their numbers are left to their chapters. ``behind``
     has sentences that follow the claim of their key.
@@ -138,7 +146,7 @@ def findings(ledger: pd.DataFrame, behind: Mapping[str, str] | None = None) -> s
         for answer in ANSWERS
         if (said := sentence(answer, told))
     ]
-    parts = [f"{trained(told)}{begun(ledger, told)}", few, "\n".join(found)]
+    parts = ["\n".join(found), f"{trained(told)}{begun(ledger, told)}", few]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -170,8 +178,9 @@ def of_names(times: pd.DataFrame) -> str:
         why = "" if lead.low > 0 else ", so the lead may be over names that are easily mixed up"
         said.append(
             sentence_of(
-                "In `{profile}`, known people {found} ({lead:+.2f} epochs){why}.",
-                profile=profile, found=found, lead=lead, why=why,
+                "In {models}, known people {found} ({lead.mean:+.2f} epochs, 95 %: {lead.low:+.2f} "
+                "to {lead.high:+.2f}){why}.",
+                models=called(profile), found=found, lead=lead, why=why,
             )
         )  # fmt: skip
     return " ".join(said)
@@ -189,11 +198,11 @@ def of_steps(forgetting: pd.DataFrame, ratio: float = 0.1) -> str:
     if rows.empty:
         return ""
     ends = rows.groupby("profile", sort=False)[["step", "accuracy_new"]].mean()
-    where = ends.index if len(ends) > 1 else [""]
+    named = {name: f" in {called(str(name))}" * (len(ends) > 1) for name in ends.index}
     said = enumeration(
-        f"{row.step:.0f} steps{f' in `{name}`' if name else ''} (accuracy on the new facts by then "
+        f"{row.step:.0f} steps{named[name]} (accuracy on the new facts by then "
         f"{row.accuracy_new:.2f})"
-        for name, row in zip(where, ends.itertuples(), strict=True)
+        for name, row in zip(ends.index, ends.itertuples(), strict=True)
     )
     return f"Followed for {said}."
 
@@ -225,7 +234,7 @@ def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
     rows = ledger[ledger["id"] == answer.id].to_dict("records")
     said: dict[str, list[str]] = {}
     for row in rows:
-        said.setdefault(_clause(answer, row), []).append(f"`{row['profile']}`")
+        said.setdefault(_clause(answer, row), []).append(called(row["profile"]))
     short_of = {answer.clause(OPEN): "this is open",
                 answer.clause(NOT_MEASURED): "this could not be measured"}  # fmt: skip
     first = sorted(said, key=lambda clause: clause in short_of)
@@ -239,8 +248,8 @@ def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
         parts = list(said)
     text = "; ".join(parts)
     measured = [r for r in rows if math.isfinite(r["difference"])]
-    where = {r["profile"]: f" in `{r['profile']}`" * (len(rows) > 1) for r in rows}
-    numbers = [f"{short(r['difference'], '+')}{where[r['profile']]}" for r in measured]
+    where = {r["profile"]: f"{called_shortly(r['profile'])} " * (len(rows) > 1) for r in rows}
+    numbers = [f"{where[r['profile']]}{short(r['difference'], '+')}" for r in measured]
     told = f" ({answer.number}: {', '.join(numbers)})" if numbers else ""
     if not rows:
         return ""

@@ -24,6 +24,18 @@ def models(n: int, profile: str) -> str:
     return f"{n} {'model' if n == 1 else 'models'} {BUILT.get(profile, 'of this profile')}"
 
 
+def called(profile: str) -> str:
+    """The models of a profile inside a sentence: ``models built like GPT-2``."""
+    return f"models {BUILT[profile]}" if profile in BUILT else GIVEN.get(profile, f"`{profile}`")
+
+
+def called_shortly(profile: str) -> str:
+    """The same in front of a number: ``GPT-2-like``."""
+    if profile in BUILT:
+        return f"{BUILT[profile].rpartition(' ')[2]}-like"
+    return GIVEN[profile].partition("-")[0] if profile in GIVEN else f"`{profile}`"
+
+
 def interval(row: dict[str, Any], name: str, n: str) -> str:
     """``+0.055 (95 %: 0.007 to 0.1; 3 seeds)`` from a row of the ledger over seeds.
 
