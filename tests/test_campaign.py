@@ -199,3 +199,24 @@ def test_parts_that_were_not_run_again_keep_their_report(tmp_path: Path) -> None
     page = campaign_table.pages(tmp_path)["campaign.md"]
     assert page.count("| 3 | 0 |") == 2 and "| 2 | 1234567 |" in page
     assert "No report" in campaign_table.pages(tmp_path / "none")["campaign.md"]
+
+
+def test_attempts_of_another_seed_are_counted_with_the_stored_ones(tmp_path: Path) -> None:
+    report = tmp_path / "campaign.json"
+    made = {"part": "kills", "failures": [], "seconds": 60, "git": "1234567890ab", "seed": 0}
+    artifacts.write_json(report, merged(report, [made | {"tried": {"a": 3, "b": 1}}], add=True))
+    more = made | {"tried": {"b": 2, "c": 1}, "failures": ["c"], "seed": 1, "git": "fedcba987654"}
+    both = merged(report, [more], add=True)
+    (part,) = both["parts"]
+    assert part["tried"] == {"a": 3, "b": 3, "c": 1} and part["failures"] == ["c"]
+    assert part["seed"] == [0, 1] and part["seconds"] == 120
+    assert merged(report, [more])["parts"][0]["tried"] == more["tried"], "the control: not added"
+    artifacts.write_json(report, both)
+    page = campaign_table.pages(tmp_path)["campaign.md"]
+    assert "| 7 | 1 | 2 | 1234567, fedcba9 |" in page
+    command = [sys.executable, "-m", "tests.campaign", "--only", "kills", "--add", "--seed", "1"]
+    root = Path(__file__).resolve().parent.parent
+    again = subprocess.run(
+        [*command, "--out", str(report)], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 2 and "kills of --seed 1 is stored" in again.stderr

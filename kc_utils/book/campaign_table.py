@@ -30,9 +30,15 @@ def pages(reference: Path) -> dict[str, str]:
             f"{sum(n for kind, n in part['tried'].items() if not kind.startswith('not tried')):,}",
             f"{len(part['failures'])}",
             f"{part['seconds'] / 60:.0f}",
-            (part["git"] or "not recorded")[:7],
+            _commits(part["git"]),
         )
         for part in report["parts"]
     ]
     header = ("what was done", "times", "not survived", "minutes", "commit")
     return {"campaign.md": table(header, rows)}
+
+
+def _commits(git: str | list[str | None] | None) -> str:
+    """One commit or several, shortly; a part may have been tried more than once."""
+    found = git if isinstance(git, list) else [git]
+    return ", ".join(dict.fromkeys(one[:7] if one else "not recorded" for one in found))

@@ -51,9 +51,16 @@ def main() -> int:
     parser.add_argument("--only", help=f"comma-separated parts of {', '.join(SHARES)}")
     parser.add_argument("--commands", help=f"what is killed: parts of {', '.join(KILLED)}")
     parser.add_argument("--out", type=Path, default=REPORT, help="where the report goes")
+    parser.add_argument(
+        "--add", action="store_true", help="count with what is stored; takes another --seed"
+    )
     chosen = parser.parse_args()
     names = _listed(parser, chosen.only, SHARES)
     commands = _listed(parser, chosen.commands, KILLED)
+    if chosen.add and chosen.out.is_file():
+        stored = {p["part"]: _list(p["seed"]) for p in artifacts.read_json(chosen.out)["parts"]}
+        if again := [name for name in names if chosen.seed in stored.get(name, [])]:
+            parser.error(f"{again[0]} of --seed {chosen.seed} is stored; --add needs another seed")
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
         parts = _parts(Path(folder), chosen.scale, random.Random(chosen.seed), commands)
@@ -63,15 +70,37 @@ def main() -> int:
             until = started + 60 * chosen.minutes * share
             outcomes.append(_timed(Outcome(name, until=until), parts[name]))
     made = {"seed": chosen.seed, "scale": chosen.scale, "git": commit()}
-    artifacts.write_json(chosen.out, merged(chosen.out, [part | made for part in outcomes]))
+    done = [part | made for part in outcomes]
+    artifacts.write_json(chosen.out, merged(chosen.out, done, chosen.add))
     return int(any(part["failures"] for part in outcomes))
 
 
-def merged(path: Path, parts: Sequence[dict]) -> dict:
-    """The report with these parts; those of an earlier one that were not run again stay in it."""
+def merged(path: Path, parts: Sequence[dict], add: bool = False) -> dict:
+    """The report with these parts; those of an earlier one that were not run again stay in it.
+
+    ``add`` counts the attempts of a part that was run again with those that are stored.
+    """
     stored = artifacts.read_json(path)["parts"] if path.is_file() else []
-    found = {part["part"]: part for part in [*stored, *parts]}
+    found = {part["part"]: part for part in stored}
+    for part in parts:
+        name = part["part"]
+        found[name] = _sum(found[name], part) if add and name in found else part
     return {"parts": [found[name] for name in SHARES if name in found]}
+
+
+def _sum(stored: dict, new: dict) -> dict:
+    """Both runs of a part as one, with the seeds and commits of both."""
+    tried = {kind: stored["tried"].get(kind, 0) for kind in stored["tried"] | new["tried"]}
+    several = {name: [*_list(stored[name]), *_list(new[name])] for name in ("seed", "git")}
+    return new | several | {
+        "tried": {kind: n + new["tried"].get(kind, 0) for kind, n in tried.items()},
+        "failures": [*stored["failures"], *new["failures"]],
+        "seconds": stored["seconds"] + new["seconds"],
+    }  # fmt: skip
+
+
+def _list(value: object) -> list:
+    return value if isinstance(value, list) else [value]
 
 
 def _listed(parser: argparse.ArgumentParser, given: str | None, allowed: Iterable[str]) -> list:
