@@ -94,11 +94,14 @@ def test_parameters_and_set_up_are_folded_and_nothing_else() -> None:
         code("from x import y\ny()", ({"output_type": "stream"},)),
         code("import z", (), "figure"),
         {"cell_type": "markdown", "metadata": {}, "source": "from here on"},
+        code("import w\nw.prepare()"),
+        {"cell_type": "markdown", "metadata": {}, "source": "## At a glance"},
+        code("from method import step\nscores = step()"),  # in the reader's sight
     ]
     text = json.dumps({"cells": cells, "metadata": {}})
     staged = json.loads(build.clean_notebook(text, {}))["cells"]
     folded = ["hide-input" in cell["metadata"].get("tags", []) for cell in staged]
-    assert folded == [True, True, False, False, False]
+    assert folded == [True, True, False, False, False, True, False, False]
 
 
 def test_staged_source_names_no_folder_of_the_machine(run: Run, root: Path) -> None:

@@ -190,6 +190,8 @@ def clean_notebook(
 ) -> bytes:
     """An executed notebook for publication: no record of the machine, parameters and set-up folded.
 
+    Set-up stands before the first section; later imports belong to a method, which stays in sight.
+
     Args:
         text: the notebook's JSON.
         folders: absolute folder -> what to show in its place, in the order of replacement.
@@ -201,7 +203,9 @@ def clean_notebook(
     notebook["metadata"].pop("papermill", None)
     first = notebook["cells"][0]
     first["source"] = opening("".join(first["source"]))
+    started = False  # whether the first section has begun
     for cell in notebook["cells"]:
+        started |= cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith("## ")
         cell["metadata"].pop("papermill", None)
         cell["metadata"].pop("execution", None)
         tags = cell["metadata"].get("tags", [])
@@ -209,7 +213,7 @@ def clean_notebook(
             _fold(cell, "Parameters and their defaults")
         elif "injected-parameters" in tags:
             _fold(cell, "Parameters of this run")
-        elif cell["cell_type"] == "code" and _imports(cell) and not tags:
+        elif cell["cell_type"] == "code" and _imports(cell) and not tags and not started:
             _fold(cell, "Set-up")
     return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
 
