@@ -120,7 +120,10 @@ def test_mistakes_are_one_sentence(tmp_path: Path, scores: torch.Tensor, parity)
         ((file, *model, *pairs, "--counterfactual", "x"), "--counterfactual has no effect"),
         ((file, *model, *pairs, "--method", "ig"), "method='ig' is not one of"),
         ((file, *model, *pairs, "--path", "0..m"), "path='0..m' is not one of"),
-        ((file, *model, *pairs, "--steps", 0), "steps=0 is not an integer"),
+        (
+            (file, *model, *pairs, "--steps", 0),
+            "--steps 0 is not possible; allowed are whole numbers from 1",
+        ),
         ((file, "--model", tmp_path / "none", *pairs), "none"),
         ((other, *model, *pairs), "a graph of 3 layers and 2 heads, and the model"),
         ((tmp_path / "none.json", *model, *pairs), "none.json is missing"),
