@@ -284,3 +284,19 @@ def test_a_run_that_fails_leaves_the_others_complete(killed, tmp_path) -> None:
         found = SweepTables.open(folder)
         assert found.runs["seed"].tolist() == [0]
         assert set(found.table("checkpoints")["seed"]) == {0}
+
+
+def test_what_nobody_expected_is_one_sentence_with_a_report(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    try:
+        raise AssertionError
+    except AssertionError as error:
+        said = drive.sentence(error)
+    (report,) = tmp_path.iterdir()
+    assert said == (
+        f"An unexpected AssertionError (no reason given); the full report is in {str(report)!r}."
+    )
+    assert "raise AssertionError" in report.read_text() and "Traceback" in report.read_text()
+    assert drive.sentence(KcError("No such thing.")) == "No such thing."
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    assert "no report could be written" in drive.sentence(ValueError("x"))

@@ -11,12 +11,11 @@ import errno
 import os
 import re
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 
 from kc_utils.errors import KcError, cut
+from kc_utils.runs.report import write_report
 
 DONE, UNEXPECTED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 MOST_OF_A_LINE = 2000  # characters of one line of a message
@@ -132,22 +131,11 @@ def _unexpected(error: BaseException) -> int:
     lines = str(error).strip().splitlines()
     reason = f" ({cut(lines[0])})" if lines else ""
     try:
-        where = f"the full report is in {_report(error)!r}."
+        where = f"the full report is in {write_report(error)!r}."
     except OSError as problem:
         where = f"no report could be written ({problem.strerror})."
     say(f"An unexpected {type(error).__name__} ended this command{reason}; {where}")
     return UNEXPECTED
-
-
-def _report(error: BaseException) -> str:
-    """Path of a new file of this user alone, with the traceback and the command."""
-    text = "".join(traceback.format_exception(error))
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="kc-report-", suffix=".txt", delete=False, encoding="utf-8",
-        errors="backslashreplace",
-    ) as file:  # fmt: skip
-        file.write(f"Python {sys.version}\ncommand: {sys.argv!r}\n\n{text}")
-    return file.name
 
 
 def _output_error() -> OSError | ValueError | None:

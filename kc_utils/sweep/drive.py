@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import logging
 import os
-import traceback
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -38,11 +37,10 @@ from kc_utils.errors import KcError
 from kc_utils.kernels import kept_memory
 from kc_utils.models.devices import visible_gpus
 from kc_utils.runs.folder import Run
+from kc_utils.runs.report import write_report
 from kc_utils.study.stages import STAGES
 from kc_utils.sweep.certificates import TLS, temporary_security
 from kc_utils.sweep.plan import ONE_THREAD, Member, worker_environments
-
-logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 SECONDS_TO_CONNECT = 30
@@ -223,8 +221,6 @@ class Drive:
         if future.status == "finished":
             return True
         error = future.exception() if future.status == "error" else None
-        if error is not None and not isinstance(error, KcError | KilledWorker):
-            logger.error("".join(traceback.format_exception(error)))
         self.failures.append(Failure(member.name, stage, sentence(error)))
         return False
 
@@ -243,5 +239,9 @@ def sentence(error: BaseException | None) -> str:
             f"{error.allowed_failures + 1} workers died while they computed it, most likely for "
             "want of memory; try fewer --workers."
         )
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0].rstrip('.')}."
+    lines = str(error).splitlines() or ["no reason given"]
+    try:
+        where = f"the full report is in {write_report(error)!r}"
+    except OSError as problem:
+        where = f"no report could be written ({problem.strerror})"
+    return f"An unexpected {type(error).__name__} ({lines[0].rstrip('.')}); {where}."
