@@ -15,7 +15,7 @@ import pytest
 from campaign import command_lines as words_tried
 from campaign import damage, kills
 from campaign import outcome as outcomes
-from campaign.__main__ import merged
+from campaign.__main__ import merged, timed
 from campaign.clocks import jumping, suspend
 from campaign.command_lines import COMMANDS, command_lines, nothing_computed, try_words
 from campaign.commands import Command, Unbroken
@@ -216,3 +216,14 @@ def test_attempts_of_another_seed_are_counted_with_the_stored_ones(tmp_path: Pat
         [*command, "--out", str(report)], cwd=root, capture_output=True, text=True, check=False
     )
     assert again.returncode == 2 and "kills of --seed 1 is stored" in again.stderr
+
+
+def test_what_was_tried_before_a_command_failed_undisturbed_is_told() -> None:
+    def part(outcome: Outcome) -> None:
+        outcome.count("a kill")
+        sys.exit("kc sweep fails undisturbed: why")
+
+    told = timed(Outcome("kills"), part)
+    assert told["tried"] == {"a kill": 1} and told["failures"] == [
+        "kc sweep fails undisturbed: why"
+    ]

@@ -68,7 +68,7 @@ def main() -> int:
         for name in names:
             share += SHARES[name] / sum(SHARES[n] for n in names)
             until = started + 60 * chosen.minutes * share
-            outcomes.append(_timed(Outcome(name, until=until), parts[name]))
+            outcomes.append(timed(Outcome(name, until=until), parts[name]))
     made = {"seed": chosen.seed, "scale": chosen.scale, "git": commit()}
     done = [part | made for part in outcomes]
     artifacts.write_json(chosen.out, merged(chosen.out, done, chosen.add))
@@ -110,9 +110,13 @@ def _listed(parser: argparse.ArgumentParser, given: str | None, allowed: Iterabl
     return names
 
 
-def _timed(outcome: Outcome, part: Callable[[Outcome], None]) -> dict:
+def timed(outcome: Outcome, part: Callable[[Outcome], None]) -> dict:
+    """The report of a part, with its seconds; failures are printed too."""
     started = time.monotonic()
-    part(outcome)
+    try:
+        part(outcome)
+    except SystemExit as end:  # a command failed undisturbed: what was tried until then counts
+        outcome.failures.append(str(end))
     seconds = round(time.monotonic() - started)
     tried = sum(n for kind, n in outcome.tried.items() if not kind.startswith("not tried"))
     failed = len(outcome.failures)
