@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import distributed
 import psutil
 import pytest
 import torch
@@ -300,3 +301,29 @@ def test_what_nobody_expected_is_one_sentence_with_a_report(monkeypatch, tmp_pat
     assert drive.sentence(KcError("No such thing.")) == "No such thing."
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     assert "no report could be written" in drive.sentence(ValueError("x"))
+
+
+def test_a_stage_is_tried_again_where_dask_itself_failed(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    place, calls = Path(distributed.__file__).with_name("worker.py"), []
+
+    def compute(path: Path, settings: object, stage: str) -> None:
+        calls.append(stage)
+        if stage == "ours" or (stage == "once" and calls.count(stage) == 1) or stage == "always":
+            where = __file__ if stage == "ours" else str(place)
+            exec(compile("raise AssertionError", where, "exec"))
+
+    monkeypatch.setattr(drive, "compute_stage", compute)
+    settings = [profiles.load("smoke", [f"seed={seed}"]) for seed in range(3)]
+    runs = [plan.Member(each, tmp_path, ()) for each in settings]
+    work = list(zip(runs, (["once", "next"], ["ours", "next"], ["always", "next"]), strict=True))
+    with (
+        LocalCluster(1, processes=False, dashboard_address=None) as cluster,
+        cluster.get_client() as c,
+    ):
+        failed = drive.Drive(c, lambda: 1, lambda *_: None).compute(work)
+    assert [(failure.run, failure.stage) for failure in failed] == [
+        ("smoke/seed-1", "ours"), ("smoke/seed-2", "always"),
+    ]  # fmt: skip
+    assert calls.count("once") == 2 and calls.count("ours") == 1, "the control: not tried again"
+    assert calls.count("always") == 1 + drive.ALLOWED_FAILURES and calls.count("next") == 1

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 import os
+import traceback
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import distributed
 import torch
 from distributed import Client, Future, KilledWorker, Nanny, Scheduler, SpecCluster, as_completed
 from distributed.comm.core import FatalCommClosedError
@@ -46,6 +48,7 @@ HOST = "127.0.0.1"
 SECONDS_TO_CONNECT = 30
 #: A job whose workers died this often and once more has failed: it probably needs more memory.
 ALLOWED_FAILURES = 3
+_DASK = Path(distributed.__file__).parent
 _SETTINGS: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
     "distributed.scheduler.worker-saturation": 1.0,  # the rest waits, sorted by priority
@@ -187,6 +190,7 @@ class Drive:
     _token: str = field(default_factory=lambda: uuid.uuid4().hex[:6])
     _todo: dict[str, deque[str]] = field(default_factory=dict)
     _running: dict[Future, tuple[int, Member, str]] = field(default_factory=dict)
+    _tries: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def compute(self, work: Sequence[tuple[Member, list[str]]]) -> list[Failure]:
         """Compute the given stages of every run; returns the runs that stopped."""
@@ -210,9 +214,10 @@ class Drive:
 
     def _submit(self, rank: int, member: Member) -> Future:
         stage = self._todo[member.name].popleft()
+        tries = self._tries.get((member.name, stage), 0)
         future = self.client.submit(
             compute_stage, member.path, member.settings, stage, priority=-rank, pure=False,
-            key=f"{member.name}/{stage}-{self._token}",
+            key=f"{member.name}/{stage}-{self._token}-{tries}",
         )  # fmt: skip
         self._running[future] = (rank, member, stage)
         return future
@@ -221,11 +226,27 @@ class Drive:
         if future.status == "finished":
             return True
         error = future.exception() if future.status == "error" else None
+        if error is not None:
+            error = error.with_traceback(future.traceback())
+        tries = self._tries[member.name, stage] = self._tries.get((member.name, stage), 0) + 1
+        if of_dask(error) and tries <= ALLOWED_FAILURES:
+            self._todo[member.name].appendleft(stage)
+            return True
         self.failures.append(Failure(member.name, stage, sentence(error)))
         return False
 
     def _report(self, ended: tuple[str, str] | None) -> None:
         self.watch([(member.name, stage) for _, member, stage in self._running.values()], ended)
+
+
+def of_dask(error: BaseException | None) -> bool:
+    """Whether Dask itself failed, not what it computes: then the stage is worth another try.
+
+    On a machine that is busy with other things, a worker can be handed a task that is taken from
+    it at the same moment, and fails one of its own assertions (dask/distributed, issue 7523).
+    """
+    frames = list(traceback.walk_tb(error.__traceback__)) if error is not None else []
+    return bool(frames) and Path(frames[-1][0].f_code.co_filename).parent == _DASK
 
 
 def sentence(error: BaseException | None) -> str:
