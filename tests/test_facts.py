@@ -29,6 +29,7 @@ from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.study_figures import write_figures
 from kc_utils.facts.study_folder import Study, StudyFolder
 from kc_utils.models.causal_lm import load_model, load_tokenizer
+from kc_utils.runs.lock import lock_file, locked
 
 # Circuits of this size and ten random ones leave a wide gap, whatever the model became.
 SETTINGS = FactSettings(pairs=16, top_share=0.3, shares=(0.01, 0.3, 1.0), steps=3,
@@ -196,6 +197,28 @@ def test_a_stopped_study_goes_on_and_ends_the_same(
     cost = finished.record["cost"]
     assert all(cost["parts"][part] >= spent for part, spent in before.items())
     assert scored == {p: p.stat().st_mtime_ns for p in scored}, "scores were computed again"
+
+
+def test_what_a_kill_after_the_record_left_behind_goes(done, request_, tmp_path) -> None:
+    place = tmp_path / "study"
+    shutil.copytree(done.path, place)
+    whole = sorted(p.relative_to(place) for p in place.rglob("*"))
+    finished = Request(**vars(request_) | {"out": place})
+
+    def litter() -> None:
+        (place / "parts").mkdir()
+        (place / "parts" / "heads-000.parquet").touch()
+        (place / "scores" / "a.safetensors.sha256").touch()
+        lock_file(place).touch()
+
+    litter()
+    assert study_facts(finished).record["tables"] == done.record["tables"]
+    assert sorted(p.relative_to(place) for p in place.rglob("*")) == whole
+    assert not lock_file(place).exists()
+    litter()
+    with locked(place):  # the control: its holder is still there, and tidies up itself
+        assert study_facts(finished).done
+        assert (place / "parts").exists()
 
 
 def test_another_file_or_setting_is_not_mixed_in(done, request_, tmp_path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from kc_utils import artifacts
-from kc_utils.errors import typed_path
+from kc_utils.errors import KcError, typed_path
 from kc_utils.facts import study_tables
 from kc_utils.facts.asking import Source, ask, bridge_of
 from kc_utils.facts.lines import read_facts
@@ -56,6 +57,9 @@ def study_facts(request: Request, say: Say = lambda _: None) -> StudyFolder:
     sources = [Source.find(where) for where in (*request.checkpoints, request.model)]
     folder = StudyFolder(typed_path(request.out), _identity(request, sources))
     if folder.done:
+        if folder.untidy:
+            with suppress(KcError), locked(folder.path):  # whoever holds the lock tidies up itself
+                folder.tidy()
         return folder
     say("the model's own answers")
     inquiry = Inquiry(request.facts, facts, sources[-1], request.settings)

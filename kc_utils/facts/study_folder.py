@@ -16,6 +16,7 @@ from kc_utils import artifacts
 from kc_utils.errors import KcError, cut
 from kc_utils.runs.exports import StoredTables
 from kc_utils.runs.folder import key_of
+from kc_utils.runs.lock import lock_file
 
 RECORD = "study.json"
 
@@ -135,8 +136,18 @@ class StudyFolder:
         digests = {name: artifacts.sha256(self.table_path(name)) for name in tables}
         self.record |= provenance | {"tables": digests}
         self.note_cost("tables")
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what a finished study does not need: parts, and the digests of scores."""
         artifacts.unseal(self.path / "scores")
         artifacts.remove(self.path / "parts")
+
+    @property
+    def untidy(self) -> bool:
+        """Whether a start that was killed after the record was written left its parts or lock."""
+        sealed = any((self.path / "scores").glob("*.sha256"))
+        return sealed or (self.path / "parts").exists() or lock_file(self.path).exists()
 
 
 def _read(path: Path) -> dict[str, Any]:
