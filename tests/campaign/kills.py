@@ -67,7 +67,7 @@ def _ended(command: Command, process, target: int, how: signal.Signals, unbroken
     if alone and command.goes_on:
         outcome.check(code == 0, f"{kind}: exit code {code}: {_tail(said)}")
     if not alone and how is signal.SIGINT:
-        outcome.check(code in (0, 130), f"{kind}: exit code {code}")
+        outcome.check(code in (0, 130), f"{kind}: exit code {code}: {_tail(said)}")
     outcome.check(gone(process.pid), f"{kind}: processes left")
 
 
