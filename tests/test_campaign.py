@@ -209,7 +209,7 @@ def test_attempts_of_another_seed_are_counted_with_the_stored_ones(tmp_path: Pat
     assert merged(report, [more])["parts"][0]["tried"] == more["tried"], "the control: not added"
     artifacts.write_json(report, both)
     page = campaign_table.pages(tmp_path)["campaign.md"]
-    assert "| 7 | 1 | 2 | 1234567, fedcba9 |" in page
+    assert "| 7 | 1 | 2 | 1234567, fedcba9 |" in page and page.endswith("\n- kills: c\n")
     command = [sys.executable, "-m", "tests.campaign", "--only", "kills", "--add", "--seed", "1"]
     root = Path(__file__).resolve().parent.parent
     again = subprocess.run(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from kc_utils import artifacts
-from kc_utils.book.markdown import table
+from kc_utils.book.markdown import table, text
+from kc_utils.errors import cut
 
 REPORT = "campaign.json"
 _PARTS = {
@@ -35,7 +36,15 @@ def pages(reference: Path) -> dict[str, str]:
         for part in report["parts"]
     ]
     header = ("what was done", "times", "not survived", "minutes", "commit")
-    return {"campaign.md": table(header, rows)}
+    wrong = [
+        f"- {text(part['part'])}: {text(cut(failure.strip()))}"
+        for part in report["parts"]
+        for failure in part["failures"]
+    ]
+    told = (
+        ["What was not survived, in the campaign's own words:", "\n".join(wrong)] if wrong else []
+    )
+    return {"campaign.md": "\n\n".join([table(header, rows).rstrip(), *told]) + "\n"}
 
 
 def _commits(git: str | list[str | None] | None) -> str:

@@ -14,6 +14,7 @@ try:
     from kc_utils.cli.draw import draw
     from kc_utils.cli.given import Command
     from kc_utils.cli.model_commands import base, facts, parity
+    from kc_utils.cli.outcome import outcome
     from kc_utils.cli.run_commands import book, list_profiles, run, status, train
     from kc_utils.cli.sweep_commands import claims, reference, sweep
     from kc_utils.cli.usage import Group
@@ -25,8 +26,6 @@ except ImportError as error:
 except KeyboardInterrupt:
     print("kc: interrupted.", file=sys.stderr)
     sys.exit(130)
-
-from kc_utils.cli.outcome import outcome
 
 app = typer.Typer(
     cls=Group,
