@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -85,4 +86,10 @@ def _sent(target: int, how: signal.Signals) -> bool:
 
 
 def _tail(said: str) -> str:
-    return " / ".join(said.strip().splitlines()[-3:])[-300:]
+    return plain(" / ".join(said.strip().splitlines()[-3:])[-300:])
+
+
+def plain(said: str) -> str:
+    """Words of a command without frames of tables and without folders of the machine."""
+    said = re.sub(r"[\u2500-\u257f]+", " ", said)
+    return " ".join(re.sub(r"/(?:[^\s/:'\"]+/)+", "", said).split())
