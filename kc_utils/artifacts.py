@@ -117,9 +117,14 @@ def _intact(path: Path) -> bool:
     return False
 
 
+def seals(folder: Path) -> list[Path]:
+    """The digests of sealed files in ``folder``, however deep."""
+    return list(folder.rglob(f"*{_SEAL}"))
+
+
 def unseal(folder: Path) -> None:
     """Remove the digests of sealed files: what lies there has been recorded."""
-    for path in folder.rglob(f"*{_SEAL}"):
+    for path in seals(folder):
         remove(path)
 
 

@@ -230,5 +230,5 @@ def test_what_was_tried_before_a_command_failed_undisturbed_is_told() -> None:
 
 
 def test_last_words_name_no_folder_of_the_machine() -> None:
-    said = "\u2502 done \u2502 \u2514\u2500\u2518 /tmp/x/it/tables, File '/root/lib/a.py', kc: 1/2"
+    said = "\u2502 done \u2502 \u2514\u2500\u2518 /tmp/x/it/tables, File '/opt/lib/a.py', kc: 1/2"
     assert kills.plain(said) == "done tables, File 'a.py', kc: 1/2"

@@ -146,8 +146,8 @@ class StudyFolder:
     @property
     def untidy(self) -> bool:
         """Whether a start that was killed after the record was written left its parts or lock."""
-        sealed = any((self.path / "scores").glob("*.sha256"))
-        return sealed or (self.path / "parts").exists() or lock_file(self.path).exists()
+        left = (self.path / "parts").exists() or lock_file(self.path).exists()
+        return left or bool(artifacts.seals(self.path / "scores"))
 
 
 def _read(path: Path) -> dict[str, Any]:
