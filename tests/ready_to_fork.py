@@ -16,7 +16,7 @@ import sys
 import threading
 
 IMPORTED = (
-    "kc_utils.cli.main", "kc_utils.study.pipeline", "kc_utils.study.claims.entries",
+    "kc_utils.cli.app", "kc_utils.study.pipeline", "kc_utils.study.claims.entries",
     "kc_utils.circuits.bridge", "kc_utils.models.causal_lm", "kc_utils.benchmark.tasks",
     "kc_utils.facts.compute_study", "kc_utils.book.build", "kc_utils.book.student",
     "kc_utils.sweep.export",

@@ -15,7 +15,7 @@ from kc_utils.benchmark import ground_truth, tasks
 from kc_utils.book.benchmark_tables import BenchmarkTables
 from kc_utils.circuits.circuit_size import SHARES
 from kc_utils.cli import benchmark, judged_tasks
-from kc_utils.cli.main import app
+from kc_utils.cli.app import app
 from kc_utils.errors import KcError
 from kc_utils.models.tokenizers import save_tokenizer
 

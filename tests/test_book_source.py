@@ -14,7 +14,7 @@ import yaml
 from pybtex.database import parse_file
 
 from kc_utils.book.build import EXERCISES, stored_notebooks
-from kc_utils.cli.main import app
+from kc_utils.cli.app import app
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = stored_notebooks(ROOT)  # chapters, then exercises

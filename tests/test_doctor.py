@@ -298,10 +298,10 @@ def test_without_packages_there_are_lines_and_no_traceback(tmp_path: Path) -> No
 
 def test_the_command_line_itself_needs_no_pandas() -> None:
     code = (
-        "import sys\nfor n in ('pandas', 'torch'): sys.modules[n] = None\nimport kc_utils.cli.main"
+        "import sys\nfor n in ('pandas', 'torch'): sys.modules[n] = None\nimport kc_utils.cli.app"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment())
-    code = "import sys; sys.modules['typer'] = None; import kc_utils.cli.main"
+    code = "import sys; sys.modules['typer'] = None; import kc_utils.cli.app"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
                           env=environment())  # fmt: skip
     assert done.returncode == 2 and done.stderr.count("\n") == 1

@@ -21,7 +21,7 @@ from kc_utils.circuits.circuit import top_n
 from kc_utils.circuits.evaluation import evaluate_circuit
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.score_files import read_scores
-from kc_utils.cli.main import app
+from kc_utils.cli.app import app
 from kc_utils.errors import KcError
 from kc_utils.facts import study
 from kc_utils.facts.compute_study import Request, study_facts

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from kc_utils import plots
 from kc_utils.cli import model_commands
-from kc_utils.cli.main import app
+from kc_utils.cli.app import app
 from kc_utils.errors import KcError
 from kc_utils.facts.lines import read_facts
 from kc_utils.facts.study_figures import file_name, labels

@@ -13,7 +13,7 @@ from tiny_models import GOLDEN, golden_batch, golden_bridge
 from kc_utils.circuits import AttributionSettings, GraphFile, attribute, top_n, write_graph
 from kc_utils.circuits.graph import Graph
 from kc_utils.cli import foreign_scores
-from kc_utils.cli.main import app
+from kc_utils.cli.app import app
 from kc_utils.cli.outcome import outcome
 
 FOLDER = GOLDEN / "gpt2_tiny"

@@ -21,7 +21,7 @@ from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.graph_files import submission_path
 from kc_utils.circuits.networks import network
 from kc_utils.circuits.score_files import write_scores
-from kc_utils.cli.main import app
+from kc_utils.cli.app import app
 from kc_utils.cli.parity import check_parity
 from kc_utils.errors import KcError
 

@@ -18,7 +18,7 @@ from kc_utils.circuits import AttributionSettings, Graph, GraphFile, read_graph,
 from kc_utils.circuits.circuit import Circuit, circuit_of_nodes
 from kc_utils.circuits.graph_files import submission_path
 from kc_utils.circuits.neurons import attribute_neurons, attribute_nodes, strongest
-from kc_utils.cli.main import app
+from kc_utils.cli.app import app
 from kc_utils.errors import KcError
 
 NAN = float("nan")

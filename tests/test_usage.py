@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kc_utils.cli.main import app
+from kc_utils.cli.app import app
 from kc_utils.cli.outcome import outcome
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import re
 import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 
+from kc_utils.cli.interrupts import INTERRUPTED, SENTENCE
 from kc_utils.errors import KcError, cut
 from kc_utils.runs.report import write_report
 
-DONE, UNEXPECTED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+DONE, UNEXPECTED, REFUSED = 0, 1, 2
 MOST_OF_A_LINE = 2000  # characters of one line of a message
 #: What the file system says about its own state, not about a mistake in this package.
 _OF_THE_MACHINE = frozenset(
@@ -52,7 +54,8 @@ def outcome(command: Callable[[], object]) -> int:
             raise
         code = _unexpected(error)
     if code == INTERRUPTED:
-        say("interrupted.")
+        gc.collect()  # bars of progress that the interrupt left open end their lines
+        say(SENTENCE)
     return _flushed(code)
 
 

@@ -74,7 +74,7 @@ def _results(
     with contextlib.nullcontext(shared) if shared else _processes(workers) as pool:
         futures: dict[Future, int] = {}
         try:
-            with _interrupt_held():  # processes start here, and inherit this
+            with interrupt_held():  # processes start here, and inherit this
                 futures |= {pool.submit(function, *job): i for i, job in enumerate(jobs)}
             for future in tqdm(_ended(futures, description), total=len(jobs), desc=description):
                 yield futures[future], future.result()
@@ -116,7 +116,7 @@ def _ended(futures: Iterable[Future], description: str) -> Iterator[Future]:
 
 
 @contextlib.contextmanager
-def _interrupt_held() -> Iterator[None]:
+def interrupt_held() -> Iterator[None]:
     """Ctrl-C waits until the end of the block, and for ever in processes that are started in it.
 
     A terminal sends Ctrl-C to every process; the one that started the jobs ends the others.

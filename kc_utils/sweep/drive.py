@@ -33,12 +33,15 @@ import torch
 from distributed import Client, Future, KilledWorker, Nanny, Scheduler, SpecCluster, as_completed
 from distributed.comm.core import FatalCommClosedError
 from distributed.security import Security
+from distributed.utils import LoopRunner
+from tornado.ioloop import IOLoop
 
 from kc_utils.config import Config
 from kc_utils.errors import KcError
 from kc_utils.kernels import kept_memory
 from kc_utils.models.devices import visible_gpus
 from kc_utils.runs.folder import Run
+from kc_utils.runs.jobs import interrupt_held
 from kc_utils.runs.report import write_report
 from kc_utils.study.stages import STAGES
 from kc_utils.sweep.certificates import TLS, temporary_security
@@ -62,6 +65,7 @@ _SETTINGS: dict[str, Any] = {
     "distributed.worker.memory.terminate": 0.95,
     # Dask watches itself for its status pages, which are off here: a tenth of a busy worker's time.
     "distributed.worker.profile.enabled": False,
+    "distributed.worker.preload": ["kc_utils.sweep.worker_setup"],
     "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.tick.interval": "500ms",
@@ -145,12 +149,26 @@ def _local(n_workers: int) -> Iterator[SpecCluster]:
         i: {"cls": Nanny, "options": common | {"env": environment}}
         for i, environment in enumerate(worker_environments(n_workers, gpus))
     }
-    cluster = SpecCluster(
+    with _loop() as loop, SpecCluster(
         scheduler={"cls": Scheduler, "options": listening | {"port": 0}}, workers=workers,
-        security=security, silence_logs=logging.CRITICAL,
-    )  # fmt: skip
-    with cluster:
+        security=security, silence_logs=logging.CRITICAL, loop=loop,
+    ) as cluster:  # fmt: skip
         yield cluster
+
+
+@contextmanager
+def _loop() -> Iterator[IOLoop]:
+    """The event loop of cluster and client, in a thread that does not hear Ctrl-C.
+
+    Nor do the workers, which inherit that from it: the sweep itself ends them.
+    """
+    runner = LoopRunner(asynchronous=False)
+    with interrupt_held():
+        runner.start()
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from unittest import mock
 import typer
 from hypothesis import strategies as st
 
-from kc_utils.cli.main import app
+from kc_utils.cli.app import app
 from kc_utils.cli.outcome import DONE, REFUSED, outcome
 from kc_utils.config import profiles
 from kc_utils.errors import KcError

@@ -1,0 +1,108 @@
+"""Ctrl-C at any moment of a command: one line, exit 130, soon, and nothing that libraries say."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, environment
+
+PATIENCE = 60
+#: ``kc`` with other imports and another command, which say when Ctrl-C may come.
+_KC = """
+import atexit, functools, logging, signal, sys, threading, time, types
+from kc_utils.cli import interrupts, main
+from kc_utils.cli.outcome import outcome
+
+def ready(seconds=60):
+    print("ready", flush=True)
+    time.sleep(seconds)
+
+class App(types.ModuleType):
+    def __getattr__(self, name):
+        {imports}
+        return start
+
+def start():
+    return outcome(command)
+
+def command():
+    {command}
+
+sys.modules["kc_utils.cli.app"] = App("kc_utils.cli.app")
+interrupts.end_in_order = functools.partial(interrupts.end_in_order, 0.5)
+{entry}
+"""
+#: Everything that a library can do when it is interrupted.
+_NOISY = """
+    class Freed:
+        def __del__(self):
+            raise RuntimeError("freed")
+    def work():
+        raise RuntimeError("a thread")
+    try:
+        ready()
+    finally:
+        Freed()
+        logging.getLogger("library").error("closed half-way")
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+"""
+#: Python forgets an exception that is raised while an object is freed.
+_LOST = """
+    class Freed:
+        def __del__(self):
+            ready()
+    Freed()
+    time.sleep(60)
+"""
+
+
+def interrupted(command: str = "pass", imports: str = "pass", entry: str = "main.main()",
+                how: signal.Handlers = signal.SIG_DFL, times: int = 1) -> tuple[int, str]:  # fmt: skip
+    """Exit code and standard error of a command that Ctrl-C reaches where it says ``ready``."""
+    code = _KC.format(command=command.strip(), imports=imports, entry=entry)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, how),
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "ready\n"
+        for _ in range(times):
+            process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE)
+    return process.returncode, said
+
+
+@pytest.mark.parametrize(
+    "moment", [{"imports": "ready()"}, {"command": "ready()"}, {"command": _NOISY}],
+    ids=["imports", "command", "noisy command"],
+)  # fmt: skip
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_interrupt_is_one_line(moment: dict, times: int) -> None:
+    assert interrupted(**moment, times=times) == (130, "kc: interrupted.\n")
+
+
+def test_libraries_would_say_more() -> None:
+    code, said = interrupted(_NOISY, entry="start()")
+    assert said.count("Traceback") >= 2 and "closed half-way" in said and "freed" in said
+
+
+def test_an_interrupt_that_python_loses_ends_the_command_too() -> None:
+    assert interrupted(_LOST) == (130, "kc: interrupted.\n")
+
+
+def test_an_end_that_hangs_is_cut_short() -> None:
+    slow = "try:\n        ready()\n    finally:\n        time.sleep(60)"
+    assert interrupted(slow) == (130, "kc: interrupted.\n")
+
+
+def test_after_its_end_a_command_has_its_own_code() -> None:
+    assert interrupted("atexit.register(ready, 0.3); raise SystemExit(1)") == (1, "")
+
+
+def test_a_job_in_the_background_ignores_it_as_before() -> None:
+    assert interrupted("ready(0.3)", how=signal.SIG_IGN) == (0, "")
