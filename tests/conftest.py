@@ -6,6 +6,7 @@ import functools
 import http.server
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import shape_checks
 
@@ -78,23 +79,65 @@ def ready() -> subprocess.Popen:
     """A process that becomes ``kc`` without importing PyTorch again; it ends with this one."""
     program = Path(__file__).with_name("ready_to_fork.py")
     return subprocess.Popen(
-        [sys.executable, str(program)], cwd=ROOT, env=environment(), text=True,
+        [sys.executable, str(program)], cwd=ROOT, env=environment(), bufsize=0,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
 
 
+class Forked:
+    """A command under way, as a process of its own that :func:`ready` forked; one at a time.
+
+    ``session``: it leads a group of processes, which can be signalled together.
+    """
+
+    def __init__(
+        self, program: str, *arguments: str | Path, cwd: Path = ROOT,
+        env: dict[str, str] | None = None, session: bool = False,
+    ) -> None:  # fmt: skip
+        self.args, self.returncode = arguments, None
+        self._folder = tempfile.TemporaryDirectory()
+        self._files = [Path(self._folder.name, name) for name in ("out", "err")]
+        for path in self._files:
+            path.touch()
+        command = {
+            "program": program, "arguments": [*map(str, arguments)], "cwd": str(cwd),
+            "env": environment() if env is None else env, "session": session,
+            "out": str(self._files[0]), "err": str(self._files[1]),
+        }  # fmt: skip
+        ready().stdin.write(f"{json.dumps(command)}\n".encode())
+        self.pid = int(ready().stdout.readline())
+
+    def poll(self, timeout: float | None = 0) -> int | None:
+        """Its exit code, or None if it has not ended after ``timeout`` seconds (None: wait)."""
+        if self.returncode is None and select.select([ready().stdout], [], [], timeout)[0]:
+            self.returncode = int(ready().stdout.readline())
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Output and errors, at its end."""
+        if self.poll(timeout) is None:
+            raise TimeoutError(f"{self.args} has not ended after {timeout} seconds")
+        found = tuple(path.read_text() for path in self._files)
+        self._folder.cleanup()
+        return found
+
+
 def kc(*arguments: str | Path, check: bool = True, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     """Run the command line in a process of its own; the output is captured as text."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = {name: Path(folder, name) for name in ("out", "err")}
-        for path in files.values():
-            path.touch()
-        command = {"arguments": [*map(str, arguments)], "cwd": str(cwd), "env": environment()}
-        print(json.dumps(command | {n: str(p) for n, p in files.items()}), file=ready().stdin,
-              flush=True)  # fmt: skip
-        code = int(ready().stdout.readline())
-        texts = [path.read_text() for path in files.values()]
-    return ended(subprocess.CompletedProcess(arguments, code, *texts), check)
+    return ended(_done("kc", *arguments, cwd=cwd), check)
+
+
+def python(
+    *arguments: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess:
+    """Python with a script, ``-m`` or ``-c``, in a process of its own that has the library."""
+    return _done("python", *arguments, cwd=cwd, env=env)
+
+
+def _done(program: str, *arguments: str | Path, **more: Any) -> subprocess.CompletedProcess:
+    command = Forked(program, *arguments, **more)
+    out, err = command.communicate()
+    return subprocess.CompletedProcess(arguments, command.returncode, out, err)
 
 
 def installed_kc(*arguments: str | Path) -> subprocess.CompletedProcess:

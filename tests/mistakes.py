@@ -62,11 +62,11 @@ MISTAKES: dict[str, tuple[Callable[[Given], Any], str]] = {
     ),
     "a share for a number": (
         lambda g: top_n(g.scores, g.graph, 0.1),
-        r"n=0\.1 is not an integer; the graph allows 0 to",
+        r"n=0\.1 is not an integer of at least 0",
     ),
     "a share in greedy": (
         lambda g: greedy(g.scores, g.graph, 0.1),
-        r"n=0\.1 is not an integer; the graph allows 0 to",
+        r"n=0\.1 is not an integer of at least 0",
     ),
     "a share of nodes": (
         lambda g: strongest(g.scores, 0.1),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from pathlib import Path
 
-from conftest import environment
+from conftest import Forked, environment
 
 
 class Moment:
@@ -29,10 +28,10 @@ class Moment:
             "KC_TEST_PAUSE_AT": self._pattern, "KC_TEST_PAUSE_SAID": str(self._said),
         }  # fmt: skip
 
-    def reached(self, process: subprocess.Popen) -> int:
+    def reached(self, process: Forked) -> int:
         """Wait until the command or a process below it is there; its process id."""
         while not self._said.exists():
-            output = process.communicate()[0] if process.poll() is not None else ""
+            output = "".join(process.communicate()) if process.poll() is not None else ""
             assert process.poll() is None, f"{self._pattern} was never there:\n{output}"
             time.sleep(0.02)
         return int(self._said.read_text())

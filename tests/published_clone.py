@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from kc_utils.config import Config, profiles
+
+ENTITIES = "data/entities_72"
 MONTHS = ("January", "May")
 POOLS = {
     "first_name": ["Abo", "Bex", "Cid", "Dov", "Eri", "Fyn", "Gus", "Hal"],
@@ -74,7 +77,7 @@ def write_lines(path: Path, rows: list) -> None:
 
 def make_clone(folder: Path, *, texts: bool = True, queries: bool = True) -> Path:
     """Write the clone; without ``texts`` or ``queries`` as if their scripts had not been run."""
-    people, entities = everybody(), folder / "data" / "entities_72"
+    people, entities = everybody(), folder / ENTITIES
     for kind, rows in people.items():
         write_lines(entities / f"{kind}.jsonl", rows)
     for name, values in POOLS.items():
@@ -105,3 +108,8 @@ def make_clone(folder: Path, *, texts: bool = True, queries: bool = True) -> Pat
         ]  # fmt: skip
         write_lines(entities / "circuit_4" / "toy-model" / "city.jsonl", pairs)
     return folder
+
+
+def with_world(world: Path, *overrides: str) -> Config:
+    """Profile smoke in an imported world."""
+    return profiles.load("smoke", [f"world.imported={world}", *overrides])

@@ -1,8 +1,8 @@
-"""``python ready_to_fork.py``: becomes a new ``kc`` for every line of its input.
+"""``python ready_to_fork.py``: becomes a new ``kc`` or ``python`` for every line of its input.
 
 It imports what commands import, once, and each command is a fork of it: a process of its own, with
-the arguments, the folder, the variables and the files for its output that the line says. The answer
-is a line with its exit code. See :func:`conftest.kc`.
+the arguments, the folder, the variables and the files for its output that the line says. The
+answers are a line with its process id and one with its exit code. See :class:`conftest.Forked`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import gc
 import importlib
 import json
 import os
+import runpy
+import signal
 import sys
 import threading
+import traceback
 
 IMPORTED = (
     "kc_utils.cli.app", "kc_utils.study.pipeline", "kc_utils.study.claims.entries",
@@ -26,6 +29,9 @@ IMPORTED = (
 
 def become(command: dict) -> None:
     """Take over what the command's process has of its own."""
+    if command["session"]:
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, (path, mode) in enumerate(
         ((os.devnull, os.O_RDONLY), (command["out"], os.O_WRONLY), (command["err"], os.O_WRONLY))
     ):
@@ -35,7 +41,23 @@ def become(command: dict) -> None:
     os.chdir(command["cwd"])
     os.environ.clear()
     os.environ.update(command["env"])
-    sys.argv = ["kc", *command["arguments"]]
+    sys.argv = [command["program"], *command["arguments"]]
+    if "KC_TEST_PAUSE_AT" in os.environ:  # a new interpreter would find it by itself
+        importlib.import_module("pausing.sitecustomize")
+
+
+def run() -> None:
+    """The program that ``sys.argv`` names: ``kc``, or ``python`` with -m, -c or a script."""
+    if sys.argv[0] == "kc":
+        return importlib.import_module("kc_utils.cli.main").main()
+    sys.argv.pop(0)
+    sys.path[:0] = [os.getcwd(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    if sys.argv[0] == "-m":
+        runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+    elif sys.argv[0] == "-c":
+        exec(compile(sys.argv.pop(1), "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def serve() -> None:
@@ -49,6 +71,7 @@ def serve() -> None:
         if not (process := os.fork()):
             answers.close()
             return become(json.loads(line))
+        print(process, file=answers, flush=True)
         _, status = os.waitpid(process, 0)
         print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
     sys.exit()
@@ -64,13 +87,17 @@ def last() -> None:
 
 if __name__ == "__main__":
     serve()
-    from kc_utils.cli.main import main
-
     code = 1
     try:
-        main()
+        run()
+        code = 0
     except SystemExit as stop:
         code = stop.code or 0
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+            code = 1
+    except BaseException:
+        traceback.print_exc()
     finally:
         last()
         os._exit(code)

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from conftest import ROOT, python
 from mistakes import MISTAKES
-
-TESTS = Path(__file__).resolve().parent
 
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, str]:
-    paths = os.pathsep.join((str(TESTS.parent), str(TESTS)))
-    done = subprocess.run([sys.executable, TESTS / "mistakes.py"], capture_output=True, text=True,
-                          check=False, env=os.environ | {"PYTHONPATH": paths})  # fmt: skip
+    done = python(ROOT / "tests" / "mistakes.py")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

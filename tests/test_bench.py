@@ -15,7 +15,7 @@ import torch
 from benchmarks import __main__ as command
 from benchmarks import both_sides, report, sections, sizes
 from benchmarks.memory import high_water_mark
-from conftest import ROOT, environment
+from conftest import ROOT, environment, python
 from fake_clock import Clock
 
 from kc_utils.book import stored_results
@@ -38,8 +38,7 @@ KEYS = (
 
 def benchmarks(*arguments: str | Path) -> subprocess.CompletedProcess:
     """``python -m tests.benchmarks`` from the project's root."""
-    command = [sys.executable, "-m", "tests.benchmarks", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment())
+    return python("-m", "tests.benchmarks", *arguments)
 
 
 @pytest.fixture(scope="module")

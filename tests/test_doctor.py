@@ -21,7 +21,7 @@ from kc_utils.cli.doctor import check_machine, costs, speed, timing
 from kc_utils.cli.doctor.check_installation import GIB, Finding, safely
 from kc_utils.cli.doctor.check_machine import check_run
 from kc_utils.cli.doctor.costs import EXPERIMENTS, KINDS, Costs, Speed, estimates
-from kc_utils.cli.doctor.report import Report, examine
+from kc_utils.cli.doctor.examine import Report, examine
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES

@@ -20,7 +20,7 @@ from kc_utils.runs.record import read_record
 from kc_utils.study.stages import STAGES
 from kc_utils.study.stages.world import read_names, world_people
 from kc_utils.sweep import plan
-from kc_utils.training.pretraining import weights_hash
+from kc_utils.training.checkpoints import weights_hash
 
 SMALL = [value for value in SETTINGS if not value.startswith("base.")]
 

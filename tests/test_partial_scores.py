@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import python
 from tiny_models import golden_batch, golden_bridge, tiny_batch, tiny_model, tokenizer
 
 from kc_utils.circuits import AttributionSettings, attribute, boot_bridge
@@ -19,7 +17,6 @@ from kc_utils.circuits import attribution as attribution_module
 from kc_utils.errors import KcError
 
 EIG = AttributionSettings(steps=2, batch_size=2)
-ROOT = Path(__file__).resolve().parents[1]
 KILLED = """
 import os, signal, sys
 from tiny_models import golden_batch, golden_bridge
@@ -76,9 +73,7 @@ def test_a_killed_scoring_goes_on_behind_its_last_finished_block(
     tmp_path: Path, blocks: list[int]
 ) -> None:
     path = tmp_path / "new" / "sums"
-    paths = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
-    killed = subprocess.run([sys.executable, "-c", KILLED, path], check=False, cwd=ROOT,
-                            env=os.environ | {"PYTHONPATH": paths})  # fmt: skip
+    killed = python("-c", KILLED, path)
     assert killed.returncode == -signal.SIGKILL and path.is_file()
     bridge, batch = golden_bridge("gpt2_tiny"), golden_batch("gpt2_tiny")
     scores = attribute(bridge, batch, EIG, partial=path)

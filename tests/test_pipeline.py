@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, kc
+from conftest import Forked, kc
 from moments import Moment
 
 from kc_utils.config import ModelConfig
@@ -32,18 +30,13 @@ def tables(run_dir: Path) -> dict[str, bytes]:
 
 def start_and_kill(run_dir: Path, moment: Moment, cores: int) -> None:
     """Start a run in a process group of its own and kill all of it at the moment."""
-    program = Path(sys.executable).with_name("kc")
-    process = subprocess.Popen(
-        [str(program), "run", "--profile", "smoke", "--run-dir", str(run_dir), "--no-notebooks"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+    process = Forked(
+        "kc", "run", "--profile", "smoke", "--run-dir", run_dir, "--no-notebooks", session=True,
         env=moment.environment() | {"PYTHON_CPU_COUNT": str(cores)},
-    )
+    )  # fmt: skip
     moment.reached(process)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
 
 
 def test_a_run_killed_again_and_again_ends_with_the_same_tables(smoke_run, tmp_path) -> None:

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from kc_utils import ROOT, STORED_SWEEP
 from kc_utils.book.front_answers import ANSWERS
-from kc_utils.book.readme import BEGIN, END, SWEEP, main, with_findings
+from kc_utils.book.readme import BEGIN, END, main, with_findings
 from kc_utils.errors import KcError
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+SWEEP = ROOT / STORED_SWEEP
 
 
 def test_the_readme_has_the_findings_of_the_stored_sweep(tmp_path: Path) -> None:
-    text = README.read_text(encoding="utf-8")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert with_findings(text, SWEEP) == text, "run python -m kc_utils.book.readme"
     said = text.partition(BEGIN)[2].partition(END)[0]
     assert said.count("\n- **") == len(ANSWERS) and "](../" not in said

@@ -16,11 +16,26 @@ from kc_utils.analysis.real_subjects import WORDINGS
 from kc_utils.analysis.value_scores import ValueScores, score_values
 from kc_utils.errors import KcError
 from kc_utils.training.answers import token_log_probabilities
-from kc_utils.world import load_pool, make_known_names
-from kc_utils.world.real_people import OCCUPATIONS, real_people_facts
+from kc_utils.world import load_pool, make_known_names, real_people_facts
 
 COUNTRIES, TRADES = ("Chile", "France", "Japan"), ("nurse", "poet", "spy")
 N_KNOWN = 9
+OCCUPATIONS = frozenset(
+    "activist actor architect astronaut astronomer biologist boxer businessman chemist composer "
+    "cricketer economist emperor explorer golfer inventor mathematician musician novelist painter "
+    "philosopher physicist playwright poet politician president psychologist revolutionary runner "
+    "sculptor singer swimmer writer".split()
+) | {
+    "baseball player",
+    "basketball player",
+    "chess player",
+    "fashion designer",
+    "film director",
+    "football player",
+    "prime minister",
+    "racing driver",
+    "tennis player",
+}
 FACTS = pd.DataFrame(
     {
         "name": [f"F{i} L{i}" for i in range(12)],

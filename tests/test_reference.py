@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from kc_utils.artifacts import write_parquet
-from kc_utils.book import stored_results as stored_runs
 from kc_utils.book.stored_results import TABLES, Reference, export_reference
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
+from kc_utils.runs import exports
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
 
@@ -91,7 +91,7 @@ def test_failure_in_the_middle_leaves_the_earlier_export(run, tmp_path, monkeypa
     write_parquet(run.table_path("graph"), pd.DataFrame({"step": [1]}))
     with pytest.raises(KcError, match=r"graph.parquet is damaged"):
         export_reference(run, out)
-    monkeypatch.setattr(stored_runs, "MOST_BYTES", 1000)
+    monkeypatch.setattr(exports, "MOST_BYTES", 1000)
     write_parquet(run.table_path("graph"), pd.read_parquet(out / "graph.parquet"))
     with pytest.raises(KcError, match=r"at most 1,000 are allowed"):
         export_reference(run, out)

@@ -17,7 +17,7 @@ from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 from kc_utils.runs.stage import Workspace
 from kc_utils.study.experiments.relevance import stage
-from kc_utils.study.experiments.relevance.people import (
+from kc_utils.study.experiments.relevance.four_kinds import (
     TAUGHT,
     make_relevance_people,
     relevance_corpus,

@@ -9,7 +9,7 @@ from claims_tables import TableRun
 
 from kc_utils.study.claims.claim import rows
 from kc_utils.study.experiments.relevance.claims import CLAIMS, contrasts, dose, lead, slopes
-from kc_utils.study.experiments.relevance.people import KINDS_OF_RELEVANCE
+from kc_utils.study.experiments.relevance.four_kinds import KINDS_OF_RELEVANCE
 
 
 def fake(effect: float, known: float = 0.95, n: int = 60, seed: int = 0) -> TableRun:

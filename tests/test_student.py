@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, kc
+from conftest import ROOT, kc, python
 from exercise_cells import PATHS, load, outcomes
 
 from kc_utils.book import student
@@ -102,15 +100,15 @@ def test_all_checkpoints_can_be_taken_along(tmp_path: Path, smoke_run: Path) -> 
 
 def test_a_participant_opens_the_first_notebook(handed_out: Path) -> None:
     folder = handed_out / "notebooks" / "exercises"
-    command = [sys.executable, "-c", (
+    program = (
         "import json, sys\n"
         "space = {}\n"
         "for cell in json.load(open(sys.argv[1]))['cells']:\n"
         "    if 'exercise' in cell['metadata'].get('tags', []): break\n"
         "    if cell['cell_type'] == 'code': exec(''.join(cell['source']), space)\n"
         "print(len(space['people']))"
-    ), PATHS[0].name]  # fmt: skip
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    )
+    done = python("-c", program, PATHS[0].name, cwd=folder)
     assert done.returncode == 0 and int(done.stdout) > 0, done.stderr[-2000:]
 
 

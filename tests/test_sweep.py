@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import distributed
 import psutil
 import pytest
 import torch
-from conftest import ROOT, kc
+from conftest import Forked, kc
 from distributed import LocalCluster
 from moments import Moment
 from small_runs import SETTINGS
@@ -197,15 +196,9 @@ def test_a_scheduler_elsewhere_computes_and_one_that_is_not_there_is_named(
         assert STAGES.done(Run.open(tmp_path / "smoke" / f"seed-{seed}"), "world")
 
 
-def start(out: Path, to: str, workers: int, moment: Moment) -> subprocess.Popen:
-    program = str(Path(sys.executable).with_name("kc"))
-    return subprocess.Popen(
-        [program, *SWEEP, "--workers", str(workers), "--out", str(out), "--to", to, *SET],
-        cwd=ROOT, env=moment.environment(), start_new_session=True, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        # Shells start background jobs with Ctrl-C ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+def start(out: Path, to: str, workers: int, moment: Moment) -> Forked:
+    line = (*SWEEP, "--workers", str(workers), "--out", out, "--to", to, *SET)
+    return Forked("kc", *line, env=moment.environment(), session=True)
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +224,7 @@ def killed(interrupted, tmp_path_factory) -> tuple[Path, str]:
     worker = moment.reached(process)
     assert worker != process.pid
     os.kill(worker, signal.SIGKILL)
-    output = process.communicate(timeout=PATIENCE)[0]
+    output = "".join(process.communicate(timeout=PATIENCE))
     assert process.returncode == 0, output
     return out, output
 

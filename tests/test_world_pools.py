@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from kc_utils import world
 from kc_utils.config import ATTRIBUTES
 from kc_utils.errors import KcError
+from kc_utils.world.templates import prompts_of
 
 SIZES = {
     "first_names": 400,
@@ -159,9 +160,10 @@ def test_split_keeps_the_canonical_wordings_on_their_sides(
 ) -> None:
     split = world.split_templates(attribute, share, seed)
     assert sorted(split.trained + split.held_out) == sorted(world.load_templates(attribute))
-    assert split.trained_prompts[0] == world.query_prompt(attribute, "trained")
-    assert split.held_out_prompts[0] == world.query_prompt(attribute, "held_out")
-    assert len(split.held_out_prompts) >= min(len(split.held_out), 4)
+    assert prompts_of(split.trained)[0] == world.query_prompt(attribute, "trained")
+    asked = prompts_of(split.held_out)
+    assert asked[0] == world.query_prompt(attribute, "held_out")
+    assert len(asked) >= min(len(split.held_out), 4)
     assert abs(len(split.held_out) - share * 46) <= 1
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from kc_utils import artifacts
-from kc_utils.errors import KcError, shown
-from kc_utils.runs.exports import StoredTables, check_place, check_size, replace_folder
+from kc_utils.runs.exports import StoredTables, check_place, replace_folder, write_tables
 
 TABLES = ("curves", "areas", "pairs", "polish")  # and "draws": the areas of each draw of pairs
 
@@ -20,7 +19,7 @@ class BenchmarkTables(StoredTables):
 
     RECORD = "benchmark.json"
     NEEDED = frozenset({"model", "settings"})
-    WHAT = "stored benchmark"
+    WHAT = "benchmark"
     MADE_BY = "kc benchmark --model DIR --task ioi --out {folder}"
 
 
@@ -28,10 +27,7 @@ def check_target(out: Path) -> None:
     """KcError unless a benchmark can be stored in ``out``; asked before anything is computed."""
     check_place(out)
     check_place(out.absolute().parent)  # an earlier one is replaced by a folder beside it
-    if out.exists() and not (out / BenchmarkTables.RECORD).is_file() and any(out.iterdir()):
-        raise KcError(
-            f"{shown(str(out))} is not empty and holds no benchmark; choose another --out."
-        )
+    BenchmarkTables.refuse_other(out)
 
 
 def store_benchmark(
@@ -44,12 +40,7 @@ def store_benchmark(
     check_target(out)
 
     def fill(folder: Path) -> None:
-        digests, sizes = {}, {}
-        for name, table in tables.items():
-            path = folder / f"{name}.parquet"
-            artifacts.write_parquet(path, table)
-            digests[name], sizes[name] = artifacts.sha256(path), path.stat().st_size
-        check_size("the benchmark", sizes)
+        digests = write_tables(folder, tables, "the benchmark")
         artifacts.write_json(folder / BenchmarkTables.RECORD, {**record, "tables": digests})
 
     replace_folder(out, fill)

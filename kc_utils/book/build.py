@@ -24,7 +24,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from kc_utils import ROOT, artifacts
+from kc_utils import REFERENCE, ROOT, STORED_SWEEP, artifacts
 from kc_utils.book import (
     campaign_table,
     contents,
@@ -88,7 +88,7 @@ def stage_book(run_dir: str | Path, root: Path = ROOT, out: Path | None = None) 
     wanted[f"book/_static/{CIRCUITSVIS}"] = circuitsvis_source().encode()
     if slides := slides_of(run.path / "notebooks"):
         wanted[f"book/_static/{SLIDES}"] = slides.encode()
-    sweep = root / "book" / "reference" / "sweep"
+    sweep = root / STORED_SWEEP
     if (sweep / PROVENANCE).is_file():
         title = yaml.safe_load(wanted["_config.yml"])["title"]
         wanted[f"book/_static/{CARD}"] = card(SweepTables.open(sweep), title)
@@ -105,9 +105,9 @@ def generated_parts(run: Run, root: Path) -> dict[str, str]:
 
     What was found is there only if the project has the tables of a sweep.
     """
-    reference = root / "book" / "reference"
+    reference = root / REFERENCE
     return (
-        front_page.pages(reference / "sweep")
+        front_page.pages(root / STORED_SWEEP)
         | contents.pages(root)
         | reference_tables.pages(root)
         | parameter_page.pages(run, root)

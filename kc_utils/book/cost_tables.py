@@ -11,6 +11,7 @@ from kc_utils import artifacts
 from kc_utils.book.markdown import code, minutes, peak_memory, table, text
 from kc_utils.book.run_tables import study_and_experiments
 from kc_utils.book.stored_results import stored_references
+from kc_utils.config.overrides import value_of
 from kc_utils.errors import KcError
 from kc_utils.facts.study_folder import RECORD, Study
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
@@ -227,7 +228,6 @@ def _growth(path: Path) -> Mapping[str, float]:
 
 
 def _value(run: Run, name: str) -> str:
-    section, _, key = name.rpartition(".")
-    value = getattr(getattr(run.config, section) if section else run.config, key)
+    value = value_of(run.config, name)
     shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
     return code(shown)

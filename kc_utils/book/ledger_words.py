@@ -86,15 +86,14 @@ def measured(row: dict[str, Any]) -> str:
     if math.isnan(row["value"]):
         return f"{row['quantity']}: not measured"
     units = f"; {row['n']:,} {row['units']}"
-    return f"{row['quantity']}: {_with_interval(row, 'value', 'low', 'high')}{units}"
+    return f"{row['quantity']}: {_told(row, 'value', ends='')}{units}"
 
 
 def controlled(row: dict[str, Any]) -> str:
     """What the control is, and its value with interval."""
     if math.isnan(row["control_value"]):
         return row["control"]
-    numbers = _with_interval(row, "control_value", "control_low", "control_high")
-    return f"{row['control']}: {numbers}"
+    return f"{row['control']}: {_told(row, 'control_value', ends='control_')}"
 
 
 def reason(row: dict[str, Any]) -> str:
@@ -163,13 +162,10 @@ def _because(row: dict[str, Any]) -> str:
     return said.get(row["verdict"], "")
 
 
-def _over_seeds(row: dict[str, Any], name: str) -> str:
-    return _with_interval(row, name, f"{name}_low", f"{name}_high")
-
-
-def _with_interval(row: dict[str, Any], *names: str) -> str:
-    """Value, low and high end of a row, under these names, in words."""
-    value, low, high = (float(row[name]) for name in names)
+def _told(row: dict[str, Any], name: str, ends: str | None = None) -> str:
+    """A value of a row in words, with its interval: ``<ends>low`` to ``<ends>high``."""
+    ends = f"{name}_" if ends is None else ends
+    value, low, high = (float(row[key]) for key in (name, f"{ends}low", f"{ends}high"))
     if math.isnan(value):
         return "not measured"
     if math.isnan(low):
@@ -218,8 +214,8 @@ def evidence_table(ledger: pd.DataFrame) -> Styler:
             "profile": ledger["profile"],
             "claimed by": reported(ledger),
             "effect, and its control": [_effect(r) for r in rows],
-            "difference": [f"{_over_seeds(r, 'difference')}; seeds: {r['n_seeds']}" for r in rows],
-            "answers shuffled": [_over_seeds(r, "shuffled") for r in rows],
+            "difference": [f"{_told(r, 'difference')}; seeds: {r['n_seeds']}" for r in rows],
+            "answers shuffled": [_told(r, "shuffled") for r in rows],
             "margin": [_margin(r) for r in rows],
             "verdict": [f"{r['verdict'].capitalize()}. {r['note']}".strip() for r in rows],
         }
@@ -230,7 +226,7 @@ def evidence_table(ledger: pd.DataFrame) -> Styler:
 
 
 def _effect(row: dict[str, Any]) -> str:
-    effect, control = (_over_seeds(row, name) for name in ("effect", "control_effect"))
+    effect, control = (_told(row, name) for name in ("effect", "control_effect"))
     return f"{row['quantity']}: {effect}. Control ({row['control']}): {control}."
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kc_utils import ROOT, artifacts
+from kc_utils import ROOT, STORED_SWEEP, artifacts
 from kc_utils.book.front_page import pages
 from kc_utils.errors import KcError
 
-SWEEP = ROOT / "book" / "reference" / "sweep"
 BEGIN, END = "<!-- findings: python -m kc_utils.book.readme -->", "<!-- end of findings -->"
 
 
@@ -33,7 +32,7 @@ def with_findings(text: str, sweep: Path) -> str:
 
 def main(readme: Path = ROOT / "README.md") -> None:
     """Write the findings of the reference sweep into the checkout's README."""
-    text = with_findings(readme.read_text(encoding="utf-8"), SWEEP)
+    text = with_findings(readme.read_text(encoding="utf-8"), ROOT / STORED_SWEEP)
     artifacts.write_atomically(readme, lambda path: path.write_text(text, encoding="utf-8"))
 
 

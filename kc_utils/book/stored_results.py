@@ -17,16 +17,10 @@ from typing import Any
 
 import pandas as pd
 
-from kc_utils import ROOT, artifacts
+from kc_utils import REFERENCE, ROOT, artifacts
 from kc_utils.analysis.knowledge import chance_level
 from kc_utils.errors import KcError, typed_path
-from kc_utils.runs.exports import (
-    MOST_BYTES,
-    StoredTables,
-    check_size,
-    portable,
-    replace_folder,
-)
+from kc_utils.runs.exports import StoredTables, portable, replace_folder, write_tables
 from kc_utils.runs.folder import Run
 from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.study.one_question import one_question
@@ -41,7 +35,7 @@ TABLES = (
     "method_by_reader", "ways",
 )  # fmt: skip
 _PROVENANCE = "provenance.json"
-BENCHMARK = ROOT / "book" / "reference" / "bench.json"
+BENCHMARK = ROOT / REFERENCE / "bench.json"
 BENCHMARK_COLUMNS = ["quantity", "measured", "target", "met", "least", "CPU"]
 FAMILY_COLUMNS = ["family", "eapig_over_floor", "circuit_over_two_forwards", "mb_over_model"]
 FAMILY_COLUMNS += ["mb_libraries"]
@@ -97,8 +91,7 @@ def export_reference(
             f"Run {run.name!r} is not complete: stage {missing[0]!r} is missing or out of date; "
             f"'kc run --profile {run.config.profile} --run-dir {run.path}' computes it."
         )
-    if out.exists() and not (out / _PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
-        raise KcError(f"{out} is not empty and holds no exported run; choose another --out.")
+    Reference.refuse_other(out)
     if question is not None:
         tables, stages = one_question(run, question), []
     else:
@@ -132,12 +125,7 @@ def provenance(run: Run, stages: Collection[str]) -> dict[str, Any]:
 def _write(
     run: Run, folder: Path, tables: dict[str, pd.DataFrame], stages: Collection[str]
 ) -> None:
-    digests, sizes = {}, {}
-    for name, table in tables.items():
-        path = folder / f"{name}.parquet"
-        artifacts.write_parquet(path, table)
-        digests[name], sizes[name] = artifacts.sha256(path), path.stat().st_size
-    check_size(f"run {run.name!r}", sizes, MOST_BYTES)
+    digests = write_tables(folder, tables, f"run {run.name!r}")
     chance = float(chance_level(run.table("first_token").query("step == 0"))["chance"].mean())
     record = provenance(run, stages) | {"tables": digests, "chance_first_token": chance}
     artifacts.write_json(folder / _PROVENANCE, record)

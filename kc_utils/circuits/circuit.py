@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.graph import Graph
-from kc_utils.errors import KcError, shown
+from kc_utils.errors import KcError
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,13 +248,8 @@ def strongest_edges(
 
 def check_size(graph: Graph, n: int, name: str) -> None:
     """KcError unless the graph has ``n`` edges; ``name`` is what the caller calls them."""
-    if not isinstance(n, Integral) or isinstance(n, bool):
-        raise KcError(
-            f"{name}={shown(n)} is not an integer; the graph allows 0 to {graph.n_edges}."
-        )
-    if not 0 <= n <= graph.n_edges:
-        asked = "edges were" if name == "n" else "was"
-        raise KcError(f"{name}={n} {asked} asked for; the graph allows 0 to {graph.n_edges}.")
+    if whole(n, name, 0) > graph.n_edges:
+        raise KcError(f"{name}={n} is too many; the graph allows 0 to {graph.n_edges}.")
 
 
 def from_flat(

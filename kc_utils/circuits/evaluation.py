@@ -89,9 +89,7 @@ def hit(ranks: Float[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
     Raises:
         KcError: ``k`` below 1.
     """
-    if whole(k, "k", 0) < 1:
-        raise KcError(f"Hit@k needs k of at least 1, not {k}.")
-    return ranks <= k - 1
+    return ranks <= whole(k, "k", 1) - 1
 
 
 def faithfulness(circuit: float, clean: float, corrupted: float) -> float:

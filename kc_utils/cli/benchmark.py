@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kc_utils import REFERENCE
 from kc_utils.cli.given import refuse_idle, refuse_outside
 from kc_utils.config.sections import MOST as MOST_AT_ONCE
 from kc_utils.config.sections import MOST_SEED, MOST_TIMES
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from kc_utils.cli.judged_tasks import Asked
 
 console = Console()
-KEPT = Path("book/reference/benchmark")
+KEPT = REFERENCE / "benchmark"
 #: Metrics of the last token, which is what tasks ask for.
 METRICS = ("logit_diff", "prob_diff", "kl")
 #: Methods whose only gradient is that of the clean run, where KL has none.

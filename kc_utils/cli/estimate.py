@@ -17,6 +17,7 @@ from kc_utils.book.cost_tables import ROWS, Growth
 from kc_utils.book.stored_results import stored_references
 from kc_utils.cli.doctor.costs import KEPT, Costs, read, sweep_seconds
 from kc_utils.config import Config, profiles
+from kc_utils.config.overrides import value_of
 from kc_utils.errors import KcError
 from kc_utils.runs.machine import notebooks_at_once, usable_cores
 from kc_utils.runs.time_left import Outlook, in_words
@@ -76,16 +77,11 @@ def scales(settings: Config, measured: Mapping[str, float]) -> dict[str, float]:
 
 
 def _ratio(name: str, growth: Growth, here: Config, usual: Config, twice: float) -> float:
-    new, old = (_size(_value(settings, name)) for settings in (here, usual))
+    new, old = (_size(value_of(settings, name)) for settings in (here, usual))
     if not new or not old:
         return 1.0
     ratio = old / new if growth.halves else new / old
     return ratio ** math.log2(twice)
-
-
-def _value(settings: Config, name: str) -> Any:
-    section, _, key = name.rpartition(".")
-    return getattr(getattr(settings, section) if section else settings, key)
 
 
 def _size(value: Any) -> float:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kc_utils import REFERENCE
 from kc_utils.cli.given import refuse_idle, refuse_outside
 from kc_utils.config.sections import MOST_TIMES
 from kc_utils.errors import KcError, shown
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from kc_utils.facts.study_folder import StudyFolder
 
 console = Console()
-STORED_EXAMPLE = Path("book/reference/capitals")
+STORED_EXAMPLE = REFERENCE / "capitals"
 
 
 def facts(

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from kc_utils.circuits import EvaluationResult, evaluate_circuit
-from kc_utils.circuits.ablation import References, references
+from kc_utils.circuits.ablation import references
 from kc_utils.circuits.adapter import Adapter, adapter_of, graph_of
 from kc_utils.circuits.attribution import attribute
 from kc_utils.circuits.bridge import boot_bridge
@@ -90,7 +90,7 @@ def _check_set(folder: Path, double: bool) -> list[Agreement]:
     def evaluate(edges: np.ndarray, ablation: str) -> EvaluationResult:
         return evaluate_circuit(bridge, golden.batch, edges, ablation, refs=refs)
 
-    return results + _check_circuits(golden, graph, scores, evaluate, refs)
+    return results + _check_circuits(golden, graph, scores, evaluate)
 
 
 def tolerance_of(adapter: Adapter, double: bool) -> float:
@@ -132,7 +132,6 @@ def _check_circuits(
     graph: Graph,
     scores: dict[str, np.ndarray],
     evaluate: Callable[[np.ndarray, str], EvaluationResult],
-    refs: References,
 ) -> list[Agreement]:
     found = _Worst()
     content = golden.circuits

@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from kc_utils import STORED_SWEEP
 from kc_utils.cli.given import refuse_idle
 from kc_utils.cli.run_commands import SetOption
 from kc_utils.errors import KcError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 console = Console()
-STORED_SWEEP = Path("book/reference/sweep")
 #: How a verdict is written in a narrow table, and its colour.
 _SHORT = {
     "holds": ("holds", "green"),
@@ -95,7 +95,7 @@ def sweep(
     from kc_utils.sweep import command
 
     if keep and export:
-        raise KcError(f"--keep means --export {command.KEPT}; give only one of them.")
+        raise KcError(f"--keep means --export {STORED_SWEEP}; give only one of them.")
     if seed_list is not None:
         refuse_idle("with --seed-list", "seeds")
     if not experiments:
@@ -106,7 +106,7 @@ def sweep(
         refuse_idle("with --scheduler", "workers")
     request = command.Request(
         profile, profiles, seeds, seed_list, overrides or [], out, experiments, experiments_for, to,
-        scheduler, workers, compute, command.KEPT if keep else export, base_of,
+        scheduler, workers, compute, STORED_SWEEP if keep else export, base_of,
         tls_ca_file, tls_cert, tls_key,
     )  # fmt: skip
     if not command.sweep(request, console):

@@ -15,7 +15,7 @@ from rich.table import Table
 from kc_utils.errors import KcError
 
 if TYPE_CHECKING:
-    from kc_utils.cli.doctor.report import Report
+    from kc_utils.cli.doctor.examine import Report
 
 _STYLES = {"ok": "green", "warning": "yellow", "missing": "red"}
 
@@ -84,7 +84,7 @@ def doctor(
 
     Exit code 0 if a workshop can be held, 1 if something is missing.
     """
-    from kc_utils.cli.doctor.report import examine
+    from kc_utils.cli.doctor.examine import examine
 
     console = Console(stderr=as_json)
     if keep is not None:

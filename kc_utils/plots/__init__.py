@@ -35,7 +35,6 @@ from kc_utils.plots.facts import (
     facts_roles,
     facts_transfer,
 )
-from kc_utils.plots.fold import folded
 from kc_utils.plots.forgetting import (
     elasticity,
     forgetting_curves,
@@ -65,7 +64,7 @@ from kc_utils.plots.performance import (
 from kc_utils.plots.relevance import old_answers, relevance_areas, relevance_curves
 from kc_utils.plots.spread import spread_curves
 from kc_utils.plots.style import set_style, svg_bytes
-from kc_utils.plots.tables import table
+from kc_utils.plots.tables import folded, table
 from kc_utils.plots.topology import (
     entropy_curves,
     jaccard_curves,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,7 +14,6 @@ from kc_utils.plots.heat import layer_maps
 from kc_utils.plots.style import HEAT, styled
 from kc_utils.plots.tables import check, choose
 
-Quantity = Literal["rank", "probability"]
 LAYER = "after layer (0 = embedding)"
 LABELS = {"rank": "rank (1 = best, log scale)", "probability": "probability (share)"}
 

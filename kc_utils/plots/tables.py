@@ -1,10 +1,11 @@
-"""Checks of the tables that figures are drawn from, and tables for the reader."""
+"""Checks of the tables that figures are drawn from, and tables for the reader, open or folded."""
 
 from __future__ import annotations
 
 import hashlib
 import numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -113,6 +114,34 @@ def table(
     to_the_right = [c for c in shown.columns if shown[c].dtype.kind in "iuf"]
     styler = styler.set_properties(subset=to_the_right, **{"text-align": "right"})
     return styler.set_caption(escape(caption)) if caption else styler
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Tables behind a title; ``title`` is text, and what looks like markup in it does nothing."""
+
+    title: str
+    tables: tuple[Styler, ...] = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        inside = "\n".join(table.to_html() for table in self.tables)
+        summary = f"<summary>{escape(self.title)}</summary>"
+        return f'<details class="kc-fold">{summary}\n{inside}\n</details>'
+
+
+def folded(title: str, *tables: Styler) -> Folded:
+    """``tables`` behind a line that says what they hold, to be opened by a click or Enter.
+
+    Args:
+        title: what a reader finds inside, in words, with how much of it.
+        tables: as :func:`table` makes them.
+
+    Raises:
+        KcError: without a table.
+    """
+    if not tables:
+        raise KcError(f"Nothing to fold behind {title!r}; at least one table is needed.")
+    return Folded(title, tables)
 
 
 def _readable(frame: pd.DataFrame) -> pd.DataFrame:

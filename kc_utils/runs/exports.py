@@ -57,19 +57,32 @@ def check_place(out: Path) -> None:
         )
 
 
-def check_size(what: str, sizes: Mapping[str, int], most: int = MOST_BYTES) -> None:
-    """Refuse tables that are larger than ``most`` bytes together, naming the largest.
+def check_size(what: str, sizes: Mapping[str, int], most: int | None = None) -> None:
+    """Refuse tables of more than ``most`` bytes together (MOST_BYTES), naming the largest.
 
     Raises:
         KcError: if they are.
     """
-    total = sum(sizes.values())
+    total, most = sum(sizes.values()), MOST_BYTES if most is None else most
     if total > most:
         largest = max(sizes, key=lambda name: sizes[name])
         raise KcError(
             f"The tables of {what} hold {total:,} bytes, most of them in {largest!r}; "
             f"at most {most:,} are allowed."
         )
+
+
+def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame], what: str) -> dict[str, str]:
+    """Write each table of an export and return the digests of their files, for its record.
+
+    Raises:
+        KcError: the tables of ``what`` are too large, as :func:`check_size`.
+    """
+    files = {name: folder / f"{name}.parquet" for name in tables}
+    for name, path in files.items():
+        artifacts.write_parquet(path, tables[name])
+    check_size(what, {name: path.stat().st_size for name, path in files.items()})
+    return {name: artifacts.sha256(path) for name, path in files.items()}
 
 
 def portable(value: Any) -> Any:
@@ -134,6 +147,19 @@ class StoredTables:
         if not isinstance(tables, dict) or not all(isinstance(d, str) for d in tables.values()):
             raise KcError(f"{path / cls.RECORD} is damaged: its tables are no digests by name.")
         return cls(path, record)
+
+    @classmethod
+    def refuse_other(cls, out: Path, option: str = "--out") -> None:
+        """Refuse to write an export where something else is.
+
+        Raises:
+            KcError: ``out`` is a file, or a folder that is not empty and no export of this kind.
+        """
+        there = out.exists() and not (out / cls.RECORD).is_file()
+        if there and (out.is_file() or any(out.iterdir())):
+            raise KcError(
+                f"{shown(str(out))} is not empty and holds no {cls.WHAT}; choose another {option}."
+            )
 
     @property
     def names(self) -> list[str]:

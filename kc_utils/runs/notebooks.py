@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kc_utils import ROOT, artifacts
+from kc_utils import REFERENCE, ROOT, artifacts
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run, key_of
 from kc_utils.runs.jobs import run_jobs, shared_processes
@@ -26,7 +26,7 @@ def notebook_path(name: str) -> Path:
 def source_digest() -> str:
     """Digest of the library's source and the stored tables: notebooks' figures depend on both."""
     digest = hashlib.sha256()
-    stored = (path for path in (ROOT / "book" / "reference").rglob("*") if path.is_file())
+    stored = (path for path in (ROOT / REFERENCE).rglob("*") if path.is_file())
     for path in sorted([*(ROOT / "kc_utils").rglob("*.py"), *stored]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

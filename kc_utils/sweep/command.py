@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from kc_utils.sweep.drive import Failure
 
-#: Where ``--keep`` stores the tables that the book reads.
-KEPT = Path("book/reference/sweep")
 #: Below the folder of a sweep: the tables of its complete runs.
 TABLES = "tables"
 #: What the tables kept with the book may hold together.

@@ -66,8 +66,7 @@ def check_target(out: Path) -> Path:
     """
     out = resolve(out)
     refuse_inside_run(out, "--export")
-    if out.exists() and not (out / PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
-        raise KcError(f"{out} is not empty and holds no tables of a sweep; choose another folder.")
+    SweepTables.refuse_other(out, "folder")
     return out
 
 

@@ -13,6 +13,7 @@ last two are kept: nothing is left to resume.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState
 
 from kc_utils import artifacts
@@ -259,3 +261,13 @@ def read_losses(checkpoint: Checkpoint) -> pd.DataFrame:
         ) from None
     rows = [[entry.get(c) for c in LOSS_COLUMNS] for entry in history if "loss" in entry]
     return pd.DataFrame(rows, columns=list(LOSS_COLUMNS))
+
+
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 of all parameters, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.named_parameters()):
+        raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(name.encode())
+        digest.update(raw.numpy().data)
+    return digest.hexdigest()

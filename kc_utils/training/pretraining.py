@@ -16,7 +16,6 @@ apart, which each process draws for its own micro-batches). The first process wr
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
@@ -26,15 +25,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from kc_utils.config import TrainingConfig
 from kc_utils.errors import KcError
 from kc_utils.models.devices import is_first, n_processes, wait_for_all
 from kc_utils.training import checkpoints
-from kc_utils.training import checkpoints as state
 from kc_utils.training.checkpoints import RESUME, Checkpoint
 from kc_utils.training.packing import BlockSteps, EpochPlan, StepDataset
 from kc_utils.training.trainer import (
@@ -117,18 +113,18 @@ def train(
         "seed": seed,
         "data": plan.digest,
         "keep": keep,
-        "start": weights_hash(model),
+        "start": checkpoints.weights_hash(model),
     }
     if training.precision == "mixed":  # a run doesn't go on with other products than it began with
         settings["products"] = "bfloat16" if in_bfloat16(training) else "float32"
     newest = _newest(out_dir)
     if newest is not None:
-        state.check_settings(newest, settings)
+        checkpoints.check_settings(newest, settings)
     wait_for_all()  # nobody writes before all have read
     if is_first():
         checkpoints.clean(out_dir, keep)
     if newest is not None and newest.step >= dataset.n_steps:
-        state.load_weights(model, newest.path)
+        checkpoints.load_weights(model, newest.path)
         return read_result(out_dir)
     if newest is not None:
         logger.info("continuing %s from step %d", out_dir, newest.step)
@@ -145,7 +141,8 @@ def train(
         trainer = StepTrainer(model, arguments, dataset)
         epochs = save_steps(dataset.epoch_ends, training)
         trainer.write = _Writer(trainer, tokenizer, out_dir, settings, keep, epochs)
-        trainer.add_callback(Saver(epochs, trainer.write if _starts(newest, keep) else None))
+        before = trainer.write if newest is None and keep == "all" else None
+        trainer.add_callback(Saver(epochs, before))
         trainer.add_callback(ProgressBar(description))
         trainer.train(resume_from_checkpoint=str(newest.path / RESUME) if newest else None)
     model.eval()
@@ -166,7 +163,7 @@ def read_result(out_dir: str | Path) -> TrainingResult:
     table = pd.DataFrame(
         [(c.step, c.epoch, str(c.path)) for c in found], columns=["step", "epoch", "path"]
     )
-    return TrainingResult(table, state.read_losses(newest), newest.path)
+    return TrainingResult(table, checkpoints.read_losses(newest), newest.path)
 
 
 def train_in_memory(
@@ -223,21 +220,6 @@ def shared(training: TrainingConfig) -> TrainingConfig:
             "(training.accumulation x training.devices) evenly; allowed are its divisors."
         )
     return training.model_copy(update={"accumulation": training.accumulation // n})
-
-
-def weights_hash(model: nn.Module) -> str:
-    """SHA-256 of all parameters, by name."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.named_parameters()):
-        raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(name.encode())
-        digest.update(raw.numpy().data)
-    return digest.hexdigest()
-
-
-def _starts(newest: Checkpoint | None, keep: str) -> bool:
-    """True when a checkpoint before training is to be written."""
-    return newest is None and keep == "all"
 
 
 def save_steps(ends: Sequence[int], training: TrainingConfig) -> dict[int, float]:
@@ -301,7 +283,7 @@ class _Writer:
 
     def _resume(self, folder: Path) -> None:
         trainer = self.trainer
-        state.save_progress(folder, trainer.state, self.settings)
+        checkpoints.save_progress(folder, trainer.state, self.settings)
         if trainer.state.global_step < trainer.state.max_steps:
-            state.save_optimizer(folder, trainer.optimizer, trainer.lr_scheduler)
-            state.save_random(folder)
+            checkpoints.save_optimizer(folder, trainer.optimizer, trainer.lr_scheduler)
+            checkpoints.save_random(folder)

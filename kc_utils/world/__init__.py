@@ -26,11 +26,11 @@ from kc_utils.world.pools import (
     draw,
     load_pool,
     pool_of,
+    real_people_facts,
     redraw,
     stream,
     value_texts,
 )
-from kc_utils.world.real_people import real_people_facts
 from kc_utils.world.templates import (
     OTHER_RELATIONS,
     WORDINGS,

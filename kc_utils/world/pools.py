@@ -16,6 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from kc_utils.errors import KcError
 
@@ -115,6 +116,17 @@ def redraw(values: np.ndarray, pool: tuple[str, ...], rng: np.random.Generator) 
     old = np.array([place[value] for value in values], dtype=np.int64)
     shift = rng.integers(1, len(pool), size=len(old))
     return np.array(pool, dtype=object)[(old + shift) % len(pool)]
+
+
+def real_people_facts() -> pd.DataFrame:
+    """A row per person of the pool ``real_people``: name, country, occupation.
+
+    ``country`` is the one that the person is known for. People of whom either can be disputed are
+    left out.
+    """
+    path = files("kc_utils") / "data" / "pools" / "real_people_facts.csv"
+    with path.open(encoding="utf-8") as file:
+        return pd.read_csv(file, dtype="str", keep_default_na=False)
 
 
 def read_data(folder: str, name: str) -> dict[str, Any]:

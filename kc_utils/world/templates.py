@@ -30,16 +30,6 @@ class Templates:
     trained: tuple[str, ...]
     held_out: tuple[str, ...]
 
-    @property
-    def trained_prompts(self) -> tuple[str, ...]:
-        """Query prompts (with ``{name}``) in trained wordings, the canonical one first."""
-        return prompts_of(self.trained)
-
-    @property
-    def held_out_prompts(self) -> tuple[str, ...]:
-        """Query prompts (with ``{name}``) in held-out wordings, the canonical one first."""
-        return prompts_of(self.held_out)
-
 
 @dataclass(frozen=True)
 class Relation:

@@ -1,4 +1,4 @@
-"""Is one curve ahead of another, at the same progress and on average?
+"""Is one curve ahead of another at the same progress?
 
 K_rel and K_compl are compared at the epoch where K_compl reaches a given accuracy: the same
 progress, whatever the speed of training. In the curves of Ou et al. (2025), lead of K_rel in
@@ -61,32 +61,6 @@ def lead_at_progress(
     before = max(k - 1, 0)
     lead = (1 - share) * first[before] + share * first[k] - level
     return Lead(float(lead), float((1 - share) * x[before] + share * x[k]), "")
-
-
-def largest_lead(epochs: ArrayLike, ahead: ArrayLike, behind: ArrayLike) -> Lead:
-    """The largest difference of the two curves at a checkpoint, and its epoch.
-
-    A maximum over checkpoints: with noise it lies above 0 where no curve leads.
-
-    Raises:
-        KcError: as :func:`lead_at_progress`.
-    """
-    x, first, second = _checked(epochs, ahead, behind)
-    k = int((first - second).argmax())
-    return Lead(float(first[k] - second[k]), float(x[k]), "")
-
-
-def mean_lead(epochs: ArrayLike, ahead: ArrayLike, behind: ArrayLike) -> float:
-    """Area between the curves per epoch: their mean difference over training, by trapezoids.
-
-    Positive where ``ahead`` leads. NaN with a single epoch.
-
-    Raises:
-        KcError: as :func:`lead_at_progress`.
-    """
-    x, first, second = _checked(epochs, ahead, behind)
-    span = x[-1] - x[0]
-    return float(np.trapezoid(first - second, x) / span) if span else math.nan
 
 
 def _checked(*arrays: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

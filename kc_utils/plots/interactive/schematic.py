@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 
-from kc_utils.plots.interactive.drawing_plan import num as plain
+from kc_utils.plots.interactive.drawing_plan import num
 from kc_utils.plots.interactive.figure import Drawing, assemble
 from kc_utils.plots.markup import escape
 
 _TIP = 6.0
 Units = int | float  # SVG user units
-
-
-def num(value: Units) -> str:
-    """A coordinate to a tenth of a unit."""
-    return plain(float(value))
 
 
 class Board:

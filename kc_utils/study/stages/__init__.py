@@ -8,7 +8,7 @@ from typing import Any
 
 from kc_utils.config import Config
 from kc_utils.runs.stage import Stage, Stages, Workspace
-from kc_utils.study.stages import settings
+from kc_utils.study.stages import stage_keys
 
 LEDGERS = ("claims", "evidence")
 
@@ -39,29 +39,29 @@ def _stage(
 
 STAGES = Stages(
     (
-        _stage("world", "01_data_synthesis", (), settings.world, version=2),
-        _stage("prompts", "01_data_synthesis", ("world",), settings.prompts, version=2),
-        _stage("base", "02_training", ("world",), settings.base),
-        _stage("knowledge", "02_training", ("base",), settings.knowledge),
-        _stage("training", "02_training", ("world", "base"), settings.training, version=2),
+        _stage("world", "01_data_synthesis", (), stage_keys.world, version=2),
+        _stage("prompts", "01_data_synthesis", ("world",), stage_keys.prompts, version=2),
+        _stage("base", "02_training", ("world",), stage_keys.base),
+        _stage("knowledge", "02_training", ("base",), stage_keys.knowledge),
+        _stage("training", "02_training", ("world", "base"), stage_keys.training, version=2),
         _stage(
             "attribution",
             "03_circuit_discovery",
             ("prompts", "training"),
-            settings.attribution,
+            stage_keys.attribution,
             version=2,
         ),
-        _stage("size", "03_circuit_discovery", ("attribution",), settings.size),
-        _stage("methods", "11_methods", ("size",), settings.methods),
-        _stage("ways", "11_methods", ("size",), settings.ways, version=2),
-        _stage("circuit", "04_circuit_evaluation", ("size",), settings.circuit, version=5),
-        _stage("performance", "05_performance", ("circuit",), settings.performance, version=3),
-        _stage("unseen", "05_performance", ("training",), settings.unseen),
-        _stage("topology", "06_topology", ("performance",), settings.circuit, version=3),
-        _stage("regime", "06_topology", ("knowledge", "topology"), settings.regime),
-        _stage("controls", "06_topology", ("size",), settings.controls, version=2),
-        _stage("components", "07_components", ("size",), settings.components, version=3),
-        _stage("forgetting", "08_forgetting", ("size",), settings.forgetting, version=3),
+        _stage("size", "03_circuit_discovery", ("attribution",), stage_keys.size),
+        _stage("methods", "11_methods", ("size",), stage_keys.methods),
+        _stage("ways", "11_methods", ("size",), stage_keys.ways, version=2),
+        _stage("circuit", "04_circuit_evaluation", ("size",), stage_keys.circuit, version=5),
+        _stage("performance", "05_performance", ("circuit",), stage_keys.performance, version=3),
+        _stage("unseen", "05_performance", ("training",), stage_keys.unseen),
+        _stage("topology", "06_topology", ("performance",), stage_keys.circuit, version=3),
+        _stage("regime", "06_topology", ("knowledge", "topology"), stage_keys.regime),
+        _stage("controls", "06_topology", ("size",), stage_keys.controls, version=2),
+        _stage("components", "07_components", ("size",), stage_keys.components, version=3),
+        _stage("forgetting", "08_forgetting", ("size",), stage_keys.forgetting, version=3),
         _stage(
             "claims",
             "12_evidence",
@@ -75,17 +75,17 @@ STAGES = Stages(
                 "components",
                 "forgetting",
             ),
-            settings.performance,
+            stage_keys.performance,
             version=4,
         ),
-        _stage("relevance", "13_relevance", ("world",), settings.relevance, group="experiment"),
-        _stage("exposure", "14_exposure", ("training",), settings.exposure, group="experiment"),
-        _stage("strategies", "15_strategies", ("base",), settings.strategies, group="experiment"),
+        _stage("relevance", "13_relevance", ("world",), stage_keys.relevance, group="experiment"),
+        _stage("exposure", "14_exposure", ("training",), stage_keys.exposure, group="experiment"),
+        _stage("strategies", "15_strategies", ("base",), stage_keys.strategies, group="experiment"),
         _stage(
             "evidence",
             "12_evidence",
             ("claims", "relevance", "exposure", "strategies"),
-            settings.performance,
+            stage_keys.performance,
             group="experiment",
         ),
     )

@@ -17,7 +17,7 @@ from kc_utils.analysis.stats.resample import NotMeasured, require_right, swapped
 from kc_utils.runs.folder import Run
 from kc_utils.study.claims.acquisition import LEARNED
 from kc_utils.study.claims.claim import BOOK, PAPER, Claim, Claimant, Finding, point, resampling
-from kc_utils.study.experiments.relevance.people import KINDS_OF_RELEVANCE, TAUGHT
+from kc_utils.study.experiments.relevance.four_kinds import KINDS_OF_RELEVANCE, TAUGHT
 
 KNOWN = 0.9
 """Share of the base model's whole answers that must be right for a kind of person to count as known

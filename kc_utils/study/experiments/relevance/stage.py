@@ -1,8 +1,8 @@
 """Experiment ``relevance``: kinds of relevance as a dose.
 
-People whose names are known to four degrees (:mod:`kc_utils.study.experiments.relevance.people`)
-are learned together
-by a model that was pre-trained for this experiment alone, with a tokenizer of its own.
+People whose names are known to four degrees
+(:mod:`kc_utils.study.experiments.relevance.four_kinds`) are learned together by a model that was
+pre-trained for this experiment alone, with a tokenizer of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kc_utils.models.causal_lm import load_model, make_model
 from kc_utils.models.devices import device
 from kc_utils.models.tokenizers import train_bpe
 from kc_utils.runs.stage import Workspace
-from kc_utils.study.experiments.relevance.people import (
+from kc_utils.study.experiments.relevance.four_kinds import (
     TAUGHT,
     make_relevance_people,
     name_parts,
