@@ -13,7 +13,16 @@ import pandas as pd
 
 from kc_utils.book.evidence_words import settled
 from kc_utils.book.front_answers import ANSWERS, findings
-from kc_utils.book.verdict_marks import BUILT, GIVEN, bar, first_up, interval, marked, models, short
+from kc_utils.book.verdict_marks import (
+    BUILT,
+    GIVEN,
+    first_up,
+    interval,
+    margin_of,
+    marked,
+    models,
+    short,
+)
 
 #: The chapter about models that exist already.
 REAL = "09_real_model"
@@ -99,10 +108,10 @@ def _found(row: dict[str, Any], runs: dict[str, int]) -> str:
     """Verdict and numbers of one profile, on a line; it is named where ``runs`` counts its runs."""
     named = row["profile"] in runs
     said = f"{models(runs[row['profile']], row['profile'])}: " if named else ""
-    said += marked(row["verdict"])
+    said += marked(row["verdict"], row["direction"])
     if math.isnan(row["difference"]):
         return f"{said} {first_up(row['note'].removeprefix('Not measured: '))}".rstrip()
-    said += f" {first_up(row['quantity'])}: {_beside(row)}; margin {bar(row)}."
+    said += f" {first_up(row['quantity'])}: {_beside(row)}; {margin_of(row)}."
     if row["note"].startswith("Not measured in"):
         said += f" {row['note']}"
     if math.isnan(row["shuffled"]):

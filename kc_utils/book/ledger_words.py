@@ -14,6 +14,7 @@ from pandas.io.formats.style import Styler
 
 from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.book.sentences import enumeration
+from kc_utils.book.verdict_marks import ACROSS, across
 from kc_utils.plots.tables import table
 from kc_utils.study.claims.over_seeds import SHUFFLED
 from kc_utils.study.claims.verdicts import (
@@ -221,12 +222,17 @@ def evidence_table(ledger: pd.DataFrame) -> Styler:
             "difference": [f"{_over_seeds(r, 'difference')}; seeds: {r['n_seeds']}" for r in rows],
             "answers shuffled": [_over_seeds(r, "shuffled") for r in rows],
             "margin": [_margin(r) for r in rows],
-            "verdict": [f"{r['verdict'].capitalize()}. {r['note']}".strip() for r in rows],
+            "verdict": [_verdict(r) for r in rows],
         }
     )
     if ledger["profile"].nunique() == 1:
         shown = shown.drop(columns="profile")
     return _wrapped(shown)
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    why = f" ({ACROSS})" * across(row)
+    return f"{row['verdict'].capitalize()}{why}. {row['note']}".strip()
 
 
 def _effect(row: dict[str, Any]) -> str:
