@@ -68,7 +68,7 @@ def ledger_table(claims: pd.DataFrame) -> Styler:
             "verdict": [f"{r['verdict'].capitalize()}. {reason(r)}".strip() for r in rows],
         }
     )
-    return _wrapped(shown)
+    return wrapped(shown)
 
 
 def named(claims: pd.DataFrame) -> pd.Series:
@@ -178,7 +178,7 @@ def _with_interval(row: dict[str, Any], *names: str) -> str:
     return f"{value:.3g}" if low == high else f"{value:.3g} ({low:.3g} to {high:.3g})"
 
 
-def _wrapped(shown: pd.DataFrame) -> Styler:
+def wrapped(shown: pd.DataFrame) -> Styler:
     """A table whose cells hold sentences."""
     wrapped = {"white-space": "normal", "text-align": "left", "vertical-align": "top"}
     return table(shown).set_properties(**wrapped)
@@ -227,7 +227,7 @@ def evidence_table(ledger: pd.DataFrame) -> Styler:
     )
     if ledger["profile"].nunique() == 1:
         shown = shown.drop(columns="profile")
-    return _wrapped(shown)
+    return wrapped(shown)
 
 
 def _verdict(row: dict[str, Any]) -> str:
