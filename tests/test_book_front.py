@@ -76,7 +76,9 @@ def test_profiles_that_disagree_stand_in_one_sentence_and_one_card() -> None:
     assert said.startswith(f"**In {one}, {first}; in {two}, {other}** (")
     assert ": GPT-2-like +0.3, Llama-like -0.3). The paper: " in said
     card = front_page.cards(both).split(":::{grid-item-card}")[1]
-    assert f"`tiny`: [{{abbr}}`{HOLDS} (" in card and f"`tiny-llama`: [{{abbr}}`{OPPOSITE} (" in card
+    assert (
+        f"`tiny`: [{{abbr}}`{HOLDS} (" in card and f"`tiny-llama`: [{{abbr}}`{OPPOSITE} (" in card
+    )
 
 
 def test_what_is_open_in_one_model_is_not_told_twice() -> None:
