@@ -129,3 +129,13 @@ def test_the_chapter_of_all_claims_opens_with_the_answers_of_the_front_page() ->
     said = with_box(LEDGER, ledger, PAGE)
     assert findings(ledger).strip() in said and said.index("What we find") > said.index("It is so")
     assert with_box(LEDGER, None, PAGE) == PAGE
+
+
+def test_a_chapter_without_a_claim_opens_with_what_its_stored_tables_say() -> None:
+    said = {"02_training": ["It rises."]}
+    page = with_box("02_training", judged(main_ledgers(3)), PAGE, said)
+    assert ":::{admonition} What we find\n:class: kc-claims\n\nIt rises.\n:::" in page
+    assert with_box("02_training", None, PAGE, said) == page
+    assert with_box(CHAPTER, judged(main_ledgers(3)), PAGE, {CHAPTER: ["Else."]}) == with_box(
+        CHAPTER, judged(main_ledgers(3)), PAGE
+    )

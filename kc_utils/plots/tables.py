@@ -17,6 +17,7 @@ from kc_utils.plots.style import ordered
 #: What readers are shown for columns of stored tables, and for values of some columns.
 HEADS = {
     "kind": "type", "task": "relation", "reader_class": "edges into", "n_people": "people",
+    "n_seeds": "seeds", "seeds_for": "seeds in which it holds",
     "discover": "discovery people", "evaluate": "held-out people",
 }  # fmt: skip
 _INTERVAL = {"low": "from (95 %)", "high": "to (95 %)"}
