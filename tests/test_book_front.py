@@ -51,7 +51,7 @@ def test_two_seeds_decide_nothing_and_still_show_their_numbers() -> None:
     said, shown = front_answers.findings(table), front_page.cards(table)
     assert "Seeds computed so far: 2 of `tiny`. Fewer than 3 decide nothing" in said
     assert said.count("**It is open whether") == len(ANSWERED) and ": +0.3)" in said
-    assert f"[{HOLDS}]" not in shown and shown.count("(no interval; 2 seeds)") >= len(ANSWERED)
+    assert f"`{HOLDS} (" not in shown and shown.count("(no interval; 2 seeds)") >= len(ANSWERED)
 
 
 def test_a_profile_with_too_few_seeds_is_named_and_changes_no_answer() -> None:
@@ -75,7 +75,9 @@ def test_profiles_that_disagree_stand_in_one_sentence_and_one_card() -> None:
     assert said.startswith(f"**In {one}, {first}; in {two}, {other}** (")
     assert ": GPT-2-like +0.3, Llama-like -0.3). The paper: " in said
     card = front_page.cards(both).split(":::{grid-item-card}")[1]
-    assert f"`tiny`: [{HOLDS}]" in card and f"`tiny-llama`: [{OPPOSITE}]" in card
+    assert (
+        f"`tiny`: [{{abbr}}`{HOLDS} (" in card and f"`tiny-llama`: [{{abbr}}`{OPPOSITE} (" in card
+    )
 
 
 def test_what_is_open_in_one_model_is_not_told_twice() -> None:
@@ -138,6 +140,17 @@ def test_a_card_for_every_main_claim_and_no_other() -> None:
     for verdict in VERDICTS:
         name = verdict.replace(",", "").replace(" ", "-")
         assert css.count(f".verdict-{name} ") == 2  # in the light and in the dark theme
+
+
+def test_few_cards_stand_open_and_the_others_are_counted() -> None:
+    text = front_page.cards(judged(main_ledgers(3)))
+    main = {claim.id: claim.claim for claim in CLAIMS if claim.main}
+    assert set(ANSWERED) <= set(front_page.SHOWN) <= set(main)
+    shown, fold, rest = text.partition(":::::{dropdown} ")
+    assert fold and rest.startswith(f"The other {len(main) - len(front_page.SHOWN)} main claims")
+    titles = [shown.index(main[name]) for name in front_page.SHOWN]
+    assert titles == sorted(titles) and 6 <= len(titles) <= 8
+    assert all(words in rest for name, words in main.items() if name not in front_page.SHOWN)
 
 
 def test_a_claim_that_was_not_measured_says_why() -> None:

@@ -11,7 +11,7 @@ from ledger_rows import judged, ledgers, main_ledgers
 from kc_utils.book.build import clean_notebook
 from kc_utils.book.claim_box import CHAPTERS, LEDGER, REAL, box, with_box
 from kc_utils.book.front_answers import findings
-from kc_utils.book.verdict_marks import interval
+from kc_utils.book.verdict_marks import ACROSS, MEANS, interval, margin_of, marked
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPPOSITE, SMALLER
 from kc_utils.study.ledger import CLAIMS, EXPERIMENT_CLAIMS
 
@@ -34,7 +34,7 @@ def test_every_claim_is_in_the_ledger_and_its_chapter_exists_and_opens_with_a_cl
 )
 def test_the_verdict_is_that_of_the_ledger(effect: float, verdict: str) -> None:
     said = box(CHAPTER, judged(main_ledgers(effect)))
-    assert said.count(f"[{verdict}]{{.verdict") == len(CHAPTERS[CHAPTER])
+    assert said.count(f"`{verdict} ({MEANS[verdict]})`]{{.verdict") == len(CHAPTERS[CHAPTER])
     assert "models built like GPT-2" in said.splitlines()[0]
     assert f"**{CLAIM.claim}.**" in said and f"*The paper:* {CLAIM.paper}." in said
 
@@ -43,8 +43,8 @@ def test_two_profiles_are_named_on_lines_of_their_own() -> None:
     both = judged(main_ledgers(3), main_ledgers(-3, profile="tiny-llama"))
     lines = box(CHAPTER, both).splitlines()
     at = next(i for i, line in enumerate(lines) if CLAIM.claim in line)
-    assert "built like GPT-2: [holds]" in lines[at + 1]
-    assert "built like Llama: [opposite]" in lines[at + 2]
+    assert "built like GPT-2: [{abbr}`holds (" in lines[at + 1]
+    assert "built like Llama: [{abbr}`opposite (" in lines[at + 2]
 
 
 def test_what_was_not_measured_shows_its_reason_and_no_number() -> None:
@@ -54,7 +54,8 @@ def test_what_was_not_measured_shows_its_reason_and_no_number() -> None:
     ledger.loc[unknown, "verdict"] = NOT_MEASURED
     ledger.loc[unknown, "note"] = "Not measured: nobody was asked."
     line = box(CHAPTER, ledger).partition(CLAIM.claim)[2].splitlines()[1]
-    mark = f"[{NOT_MEASURED}]{{.verdict .verdict-not-measured}}"
+    said = f"{NOT_MEASURED} ({MEANS[NOT_MEASURED]})"
+    mark = f"[{{abbr}}`{said}`]{{.verdict .verdict-not-measured}}"
     assert line.strip("\\") == f"{mark} Nobody was asked."
 
 
@@ -75,6 +76,21 @@ def test_rounding_puts_no_end_on_the_margin() -> None:
     assert interval(row | {"margin": 0.4}, "d", "n") == "+0.25 (95 %: 0.2 to 0.3; 4 seeds)"
 
 
+def test_a_mean_beyond_the_margin_whose_interval_is_not_says_so() -> None:
+    row = {"verdict": SMALLER, "difference": 0.1, "margin": 0.03, "direction": "above"}
+    assert margin_of(row) == f"margin +0.03 ({ACROSS})"
+    below = {"difference": -0.1, "direction": "below"}
+    assert margin_of(row | below) == f"margin -0.03 ({ACROSS})"
+    for other in ({"difference": 0.02}, {"verdict": HOLDS}):
+        assert margin_of(row | other) == "margin +0.03"
+
+
+def test_a_pointer_on_a_verdict_reads_what_it_means() -> None:
+    assert all(not set("()`") & set(words) for words in MEANS.values())  # they end the role
+    assert "beyond the margin" in marked(HOLDS) and "equal" in marked(HOLDS, "equal")
+    assert marked(SMALLER, "equal") == marked(SMALLER)
+
+
 def test_the_box_stands_behind_the_first_paragraph_and_only_in_its_chapters() -> None:
     ledger = judged(main_ledgers(3))
     source = with_box(CHAPTER, ledger, PAGE)
@@ -93,7 +109,7 @@ def test_claims_that_no_run_judged_are_left_out() -> None:
     ledger = judged(main_ledgers(3))
     assert with_box("13_relevance", ledger, PAGE) == PAGE  # a sweep without experiments
     fewer = box(CHAPTER, ledger[ledger["id"] != CLAIM.id])
-    assert CLAIM.claim not in fewer and fewer.count("[holds]") == len(CHAPTERS[CHAPTER]) - 1
+    assert CLAIM.claim not in fewer and fewer.count("`holds (") == len(CHAPTERS[CHAPTER]) - 1
 
 
 def test_too_few_seeds_are_told_in_the_chapter_of_the_real_model_only() -> None:
@@ -102,7 +118,8 @@ def test_too_few_seeds_are_told_in_the_chapter_of_the_real_model_only() -> None:
     elsewhere = box("05_performance", ledger)
     assert "SmolLM2" not in elsewhere and "in models built like GPT-2" in elsewhere
     own = box(REAL, ledger)
-    assert "1 run of SmolLM2-135M: [open]" in own and "4 models built like GPT-2: [holds]" in own
+    assert "1 run of SmolLM2-135M: [{abbr}`open (" in own
+    assert "4 models built like GPT-2: [{abbr}`holds (" in own
     only = box("05_performance", judged(real))
     assert "1 run of SmolLM2-135M" in only
 
@@ -112,3 +129,13 @@ def test_the_chapter_of_all_claims_opens_with_the_answers_of_the_front_page() ->
     said = with_box(LEDGER, ledger, PAGE)
     assert findings(ledger).strip() in said and said.index("What we find") > said.index("It is so")
     assert with_box(LEDGER, None, PAGE) == PAGE
+
+
+def test_a_chapter_without_a_claim_opens_with_what_its_stored_tables_say() -> None:
+    said = {"02_training": ["It rises."]}
+    page = with_box("02_training", judged(main_ledgers(3)), PAGE, said)
+    assert ":::{admonition} What we find\n:class: kc-claims\n\nIt rises.\n:::" in page
+    assert with_box("02_training", None, PAGE, said) == page
+    assert with_box(CHAPTER, judged(main_ledgers(3)), PAGE, {CHAPTER: ["Else."]}) == with_box(
+        CHAPTER, judged(main_ledgers(3)), PAGE
+    )

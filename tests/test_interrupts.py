@@ -61,8 +61,13 @@ _LOST = """
 """
 
 
-def interrupted(command: str = "pass", imports: str = "pass", entry: str = "main.main()",
-                how: signal.Handlers = signal.SIG_DFL, times: int = 1) -> tuple[int, str]:  # fmt: skip
+def interrupted(
+    command: str = "pass",
+    imports: str = "pass",
+    entry: str = "main.main()",
+    how: signal.Handlers = signal.SIG_DFL,
+    times: int = 1,
+) -> tuple[int, str]:
     """Exit code and standard error of a command that Ctrl-C reaches where it says ``ready``."""
     code = _KC.format(command=command.strip(), imports=imports, entry=entry)
     with subprocess.Popen(
@@ -87,7 +92,7 @@ def test_an_interrupt_is_one_line(moment: dict, times: int) -> None:
 
 
 def test_libraries_would_say_more() -> None:
-    code, said = interrupted(_NOISY, entry="start()")
+    _, said = interrupted(_NOISY, entry="start()")
     assert said.count("Traceback") >= 2 and "closed half-way" in said and "freed" in said
 
 

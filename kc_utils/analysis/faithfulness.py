@@ -75,8 +75,8 @@ def class_costs(recovery: pd.DataFrame) -> pd.DataFrame:
 
 #: What a circuit can be asked: the split and the wording of the queries.
 QUERIES = {
-    "discover people": ("discover", "trained"),
-    "evaluate people": ("evaluate", "trained"),
+    "discovery people": ("discover", "trained"),
+    "held-out people": ("evaluate", "trained"),
     "held-out wording": ("evaluate", "held_out"),
 }
 

@@ -44,6 +44,7 @@ from kc_utils.book.slides import NAME as SLIDES
 from kc_utils.book.slides import slides_of
 from kc_utils.book.social_image import NAME as CARD
 from kc_utils.book.social_image import card
+from kc_utils.book.stored_findings import stored_findings
 from kc_utils.book.whole_book import NAME, write_whole_book
 from kc_utils.errors import KcError
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
@@ -244,6 +245,7 @@ def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
     folders = {f"{run.path}": f"runs/{run.name}", f"{root}/": "", f"{root}": "."}
     staged = {}
     ledger, stored_ones = _ledger(root), stored_notebooks(root)
+    found = stored_findings(root)
     folder = root / "notebooks"
     check_executed(run, [p.relative_to(folder).with_suffix("").as_posix() for p in stored_ones])
     for stored in stored_ones:
@@ -258,7 +260,9 @@ def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
             text = executed.read_text(encoding="utf-8")
             if stored.parent.name == EXERCISES:
                 text = json.dumps(published_notebook(json.loads(text), stored), ensure_ascii=False)
-            content = clean_notebook(text, folders, partial(with_box, stored.stem, ledger))
+            content = clean_notebook(
+                text, folders, partial(with_box, stored.stem, ledger, stored=found)
+            )
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
             raise KcError(f"{executed} is damaged: not a notebook ({error!r}).") from None
         staged[name] = content

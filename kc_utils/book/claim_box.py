@@ -7,13 +7,23 @@ is made from the ledger of the stored sweep whenever the book is built.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from kc_utils.book.evidence_words import settled
 from kc_utils.book.front_answers import ANSWERS, findings
-from kc_utils.book.verdict_marks import BUILT, GIVEN, bar, first_up, interval, marked, models, short
+from kc_utils.book.verdict_marks import (
+    BUILT,
+    GIVEN,
+    first_up,
+    interval,
+    margin_of,
+    marked,
+    models,
+    short,
+)
 
 #: The chapter about models that exist already.
 REAL = "09_real_model"
@@ -40,7 +50,12 @@ CHAPTERS = {
 _WHO = {"the paper": "The paper", "another paper": "Elsewhere", "this book": "Published"}
 
 
-def with_box(chapter: str, ledger: pd.DataFrame | None, source: str) -> str:
+def with_box(
+    chapter: str,
+    ledger: pd.DataFrame | None,
+    source: str,
+    stored: Mapping[str, list[str]] | None = None,
+) -> str:
     """The first cell of a chapter with the box behind its opening paragraph.
 
     Args:
@@ -48,15 +63,20 @@ def with_box(chapter: str, ledger: pd.DataFrame | None, source: str) -> str:
         ledger: :func:`~kc_utils.study.claims.entries.ledger_of` without the control profiles, or
             None where no sweep is stored: no box then.
         source: Markdown that begins with the title and one paragraph.
+        stored: what chapters without a claim have found: chapter -> paragraphs.
 
     Returns:
         ``source`` as it is where the ledger has none of the chapter's claims; a sweep without
         experiments says nothing about theirs.
     """
-    if ledger is None or not ledger["id"].isin(_claims(chapter)).any():
+    if ledger is not None and ledger["id"].isin(_claims(chapter)).any():
+        found = box(chapter, ledger)
+    elif said := (stored or {}).get(chapter):
+        found = _framed("", said)
+    else:
         return source
     title, opening, *rest = source.split("\n\n")
-    return "\n\n".join([title, opening, box(chapter, ledger), *rest])
+    return "\n\n".join([title, opening, found, *rest])
 
 
 def _claims(chapter: str) -> tuple[str, ...]:
@@ -99,10 +119,10 @@ def _found(row: dict[str, Any], runs: dict[str, int]) -> str:
     """Verdict and numbers of one profile, on a line; it is named where ``runs`` counts its runs."""
     named = row["profile"] in runs
     said = f"{models(runs[row['profile']], row['profile'])}: " if named else ""
-    said += marked(row["verdict"])
+    said += marked(row["verdict"], row["direction"])
     if math.isnan(row["difference"]):
         return f"{said} {first_up(row['note'].removeprefix('Not measured: '))}".rstrip()
-    said += f" {first_up(row['quantity'])}: {_beside(row)}; margin {bar(row)}."
+    said += f" {first_up(row['quantity'])}: {_beside(row)}; {margin_of(row)}."
     if row["note"].startswith("Not measured in"):
         said += f" {row['note']}"
     if math.isnan(row["shuffled"]):

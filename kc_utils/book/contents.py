@@ -97,7 +97,7 @@ READERS = (
     Route(
         "A researcher",
         ("book/method", f"{_NB}background_5_every_edge", f"{_NB}11_methods",
-         f"{_NB}04_circuit_evaluation", f"{_NB}12_evidence", f"{_NB}15_strategies"),
+         f"{_NB}04_circuit_evaluation", f"{_NB}06_topology", f"{_NB}12_evidence"),
         "why there are so many controls: {ref}`weak spots <weak-spots>`",
     ),
     Route(

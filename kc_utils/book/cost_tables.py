@@ -73,7 +73,7 @@ ROWS: dict[str, Growth] = {
         "in proportion, in the accuracy of each checkpoint and of forgetting"
     ),
     "circuit.tasks": Growth(
-        "in proportion to the number of tasks: circuits for each",
+        "in proportion to the number of relations: circuits for each",
         ("attribution", "circuit", "components"),
     ),
     "circuit.bands": Growth(

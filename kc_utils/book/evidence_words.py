@@ -5,11 +5,15 @@ The verdicts themselves are put into words by :mod:`kc_utils.book.ledger_words`.
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS
-from kc_utils.book.ledger_words import without_controls
+from kc_utils.book.ledger_words import without_controls, wrapped
 from kc_utils.book.sentences import enumeration
+from kc_utils.book.verdict_marks import called_shortly, margin_of, short
 from kc_utils.study.claims.over_seeds import false_holds
 from kc_utils.study.claims.verdicts import (
     HOLDS,
@@ -52,6 +56,30 @@ def false_discoveries(ledger: pd.DataFrame) -> pd.DataFrame:
             says = "beyond the margin" if kind == "for" else "short of it"
             rows.append((profile, says, len(decided), left))
     return pd.DataFrame(rows, columns=["profile", "says", "verdicts", "left"])
+
+
+def main_claims(ledger: pd.DataFrame) -> Styler:
+    """The claims that matter most, a row each: verdict and difference of each profile, published.
+
+    Profiles with too few seeds are left out.
+    """
+    main = settled(ledger[ledger["main"].astype(bool)])
+    rows = main.drop_duplicates("id").set_index("id")
+    shown = pd.DataFrame({"claim": rows["claim"]})
+    for profile, part in main.groupby("profile", sort=False):
+        found = {row["id"]: _told(row) for row in part.to_dict("records")}
+        shown[called_shortly(str(profile))] = [found.get(name, "") for name in rows.index]
+    shown["published"] = rows["paper"]
+    return wrapped(shown.reset_index(drop=True))
+
+
+def _told(row: dict) -> str:
+    if math.isnan(row["difference"]):
+        return f"{row['verdict']}"
+    ends = "" if math.isnan(row["difference_low"]) else (
+        f" ({short(row['difference_low'])} to {short(row['difference_high'])})"
+    )  # fmt: skip
+    return f"{row['verdict']}: {short(row['difference'], '+')}{ends}; {margin_of(row)}"
 
 
 def shuffled_sentences(ledger: pd.DataFrame) -> str:

@@ -60,15 +60,15 @@ ANSWERS = (
     Answer(
         "faithful",
         "circuits restore more of the model's answer than random circuits of the same size",
-        "on people it was not found on, a circuit restores far more of the model's answer than a "
-        "random circuit of the same size",
-        "on people it was not found on, a circuit restores more of the model's answer than a "
+        "a circuit restores far more of the model's answer than a random circuit of the same size, "
+        "even about people it was not found on",
+        "about people it was not found on, a circuit restores more of the model's answer than a "
         "random circuit of the same size, though perhaps too little to matter",
-        "on people it was not found on, a circuit restores no more of the model's answer than a "
+        "about people it was not found on, a circuit restores no more of the model's answer than a "
         "random circuit of the same size",
-        "on people it was not found on, a circuit restores less of the model's answer than a "
+        "about people it was not found on, a circuit restores less of the model's answer than a "
         "random circuit of the same size",
-        "share restored, beyond the random part's",
+        "share restored, minus a random circuit's",
         "0.85 to 0.95 restored, without random circuits beside it",
     ),
     Answer(
@@ -94,7 +94,7 @@ ANSWERS = (
         "perhaps too few to matter",
         "circuits turn from fast forming to slow refinement no more often than their controls do",
         "circuits turn from fast forming to slow refinement more rarely than their controls do",
-        "share of circuits with the bend, beyond the control's",
+        "share of circuits with the bend, minus the control's",
         "such a bend in every curve",
     ),
     Answer(
@@ -110,11 +110,12 @@ ANSWERS = (
     Answer(
         "shallow-later",
         "circuits move to shallower layers once they have formed",
-        "once formed, circuits move to shallower layers",
-        "once formed, circuits move to shallower layers, though perhaps by too little to matter",
-        "once formed, circuits do not move to shallower layers",
-        "once formed, circuits move to deeper layers, not to shallower ones",
-        "shift after the knee, in shares of the depth",
+        "circuits that have formed move to shallower layers",
+        "circuits that have formed move to shallower layers, though perhaps by too little to "
+        "matter",
+        "circuits that have formed do not move to shallower layers",
+        "circuits that have formed move to deeper layers, not to shallower ones",
+        "shift after the bend, in shares of the depth",
         "shallow layers come later",
     ),
     Answer(
@@ -127,7 +128,7 @@ ANSWERS = (
         "is replayed",
         "circuits go on drifting away under training on other people, even when a tenth of the old "
         "texts is replayed",
-        "overlap of edges regained, beyond the drift of further training",
+        "overlap of edges regained, minus the drift of further training",
         "circuits bend and recover",
     ),
 )

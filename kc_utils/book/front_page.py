@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,16 @@ from kc_utils.book import front_figure, front_panels
 from kc_utils.book.evidence_words import settled, shuffled_sentences
 from kc_utils.book.front_answers import findings, of_names, of_steps
 from kc_utils.book.ledger_words import without_controls
-from kc_utils.book.verdict_marks import bar, chapter_link, interval, marked
+from kc_utils.book.verdict_marks import chapter_link, interval, margin_of, marked
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.study.claims.claim import BOOK, ELSEWHERE, PAPER
 from kc_utils.study.claims.entries import ledger_of
+
+#: Main claims whose cards stand open: those of the findings, in their order, and two beside them.
+SHOWN = (
+    "faithful", "frequent-circuit", "relevant-progress", "knee-entropy", "knee-in-rise",
+    "deep-first", "shallow-later", "circuit-returns",
+)  # fmt: skip
 
 
 def pages(folder: Path) -> dict[str, str]:
@@ -48,10 +55,23 @@ def _behind(sweep: SweepTables, told: pd.DataFrame) -> dict[str, str]:
 
 
 def cards(ledger: pd.DataFrame) -> str:
-    """A card per main claim: verdict and difference for each profile, and what was published."""
+    """A card per main claim: verdict and difference for each profile, and what was published.
+
+    Those of :data:`SHOWN` stand open, in that order; the others are behind a line that counts them.
+    """
     main = ledger[ledger["main"].astype(bool)]
+    of = {str(name): rows for name, rows in main.groupby("id", sort=False)}
+    first = [of.pop(name) for name in SHOWN if name in of]
+    text = _grid(first) if first else ""
+    if of:
+        n = "The other main claim" if len(of) == 1 else f"The other {len(of)} main claims"
+        text += f"\n:::::{{dropdown}} {n}\n{_grid(of.values())}:::::\n"
+    return text
+
+
+def _grid(claims: Iterable[pd.DataFrame]) -> str:
     text = ["::::{grid} 1 1 2 2", ":gutter: 3", ""]
-    for _, rows in main.groupby("id", sort=False):
+    for rows in claims:
         first = rows.iloc[0]
         named = rows["profile"].nunique() > 1
         text += [f":::{{grid-item-card}} {first['claim']}"]
@@ -63,7 +83,7 @@ def cards(ledger: pd.DataFrame) -> str:
 
 
 def _verdict(row: dict[str, Any], named: bool) -> str:
-    head = f"`{row['profile']}`: " * named + marked(row["verdict"])
+    head = f"`{row['profile']}`: " * named + marked(row["verdict"], row["direction"])
     return f"{head} [{numbers(row)}]{{.numbers}}"
 
 
@@ -74,7 +94,7 @@ def numbers(row: dict[str, Any]) -> str:
     """
     if math.isnan(row["difference"]):
         return f"{row['note']}".strip() or "Not measured."
-    told = f"{interval(row, 'difference', 'n_seeds')}; margin {bar(row)}"
+    told = f"{interval(row, 'difference', 'n_seeds')}; {margin_of(row)}"
     if math.isnan(row["shuffled"]):
         return told
     return f"{told}. With nothing to learn {interval(row, 'shuffled', 'n_shuffled')}"

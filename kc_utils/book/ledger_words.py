@@ -14,6 +14,7 @@ from pandas.io.formats.style import Styler
 
 from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.book.sentences import enumeration
+from kc_utils.book.verdict_marks import ACROSS, across
 from kc_utils.plots.tables import table
 from kc_utils.study.claims.over_seeds import SHUFFLED
 from kc_utils.study.claims.verdicts import (
@@ -67,7 +68,7 @@ def ledger_table(claims: pd.DataFrame) -> Styler:
             "verdict": [f"{r['verdict'].capitalize()}. {reason(r)}".strip() for r in rows],
         }
     )
-    return _wrapped(shown)
+    return wrapped(shown)
 
 
 def named(claims: pd.DataFrame) -> pd.Series:
@@ -173,7 +174,7 @@ def _told(row: dict[str, Any], name: str, ends: str | None = None) -> str:
     return f"{value:.3g}" if low == high else f"{value:.3g} ({low:.3g} to {high:.3g})"
 
 
-def _wrapped(shown: pd.DataFrame) -> Styler:
+def wrapped(shown: pd.DataFrame) -> Styler:
     """A table whose cells hold sentences."""
     wrapped = {"white-space": "normal", "text-align": "left", "vertical-align": "top"}
     return table(shown).set_properties(**wrapped)
@@ -217,12 +218,17 @@ def evidence_table(ledger: pd.DataFrame) -> Styler:
             "difference": [f"{_told(r, 'difference')}; seeds: {r['n_seeds']}" for r in rows],
             "answers shuffled": [_told(r, "shuffled") for r in rows],
             "margin": [_margin(r) for r in rows],
-            "verdict": [f"{r['verdict'].capitalize()}. {r['note']}".strip() for r in rows],
+            "verdict": [_verdict(r) for r in rows],
         }
     )
     if ledger["profile"].nunique() == 1:
         shown = shown.drop(columns="profile")
-    return _wrapped(shown)
+    return wrapped(shown)
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    why = f" ({ACROSS})" * across(row)
+    return f"{row['verdict'].capitalize()}{why}. {row['note']}".strip()
 
 
 def _effect(row: dict[str, Any]) -> str:

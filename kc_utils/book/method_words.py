@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from kc_utils.book.sentences import sentence
 from kc_utils.config import KINDS
 from kc_utils.plots.tables import table
 
@@ -46,6 +47,22 @@ def method_table(agreement: pd.DataFrame, model: str) -> Styler:
         f"{model}: n = {n:,} edges, scored on up to {pairs} pairs of each type, K_rel and K_compl"
     )
     return table(wide.reset_index(), 2, {name: name for name in wide}, caption)
+
+
+def in_short(agreement: pd.DataFrame) -> str:
+    """How EAP, EAP-IG and patching itself compare, for one type of knowledge.
+
+    ``agreement``: the rows of that type in the table ``method_agreement`` of the Llama shape.
+    """
+    return sentence(
+        "In the Llama shape, scores of EAP correlate with patching at r = "
+        "**{by[pearson][EAP]:.2f}** over all edges, those of EAP-IG at "
+        "**{by[pearson][EAP-IG, k = 1..m]:.2f}**. In the order of the edges (rho) they come "
+        "to {by[spearman][EAP]:.2f} and {by[spearman][EAP-IG, k = 1..m]:.2f}. Circuits of the "
+        "edges with the largest exact effects restore {by[faithfulness][exact]:.2f}, those "
+        "of EAP-IG {by[faithfulness][EAP-IG, k = 1..m]:.2f}.",
+        by=agreement.set_index("method"),
+    )
 
 
 def expectations(agreement: Mapping[str, pd.DataFrame], margin: float) -> pd.DataFrame:

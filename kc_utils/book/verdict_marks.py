@@ -5,16 +5,39 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPEN, OPPOSITE, SMALLER
+
+#: What each verdict says, for a pointer that rests on it; no brackets, which end the role.
+MEANS = {
+    HOLDS: "the whole 95 % interval is beyond the margin",
+    SMALLER: "there is an effect, but it may be smaller than the margin: the whole interval is "
+    "beyond zero, and part of it is short of the margin",
+    NO_EFFECT: "the whole interval is inside the margin: too small to matter",
+    OPPOSITE: "the whole interval is on the other side of zero",
+    OPEN: "the interval allows for an effect and for none, or there are too few runs",
+    NOT_MEASURED: "there is no number",
+}
+#: The same of claims that two things are equal.
+EQUAL = {
+    HOLDS: "the whole 95 % interval is inside the margin, so the two are equal",
+    OPPOSITE: "the whole interval is beyond the margin, so the two differ",
+}
 #: What the profiles of the reference sweep are, where nobody knows their names yet.
 BUILT = {"tiny": "built like GPT-2", "tiny-llama": "built like Llama"}
+#: Why an effect whose mean is beyond the margin is not said to hold.
+ACROSS = "the mean is beyond the margin, part of the interval is not"
 #: Profiles whose runs all begin with one model that exists.
 GIVEN = {"smollm2": "SmolLM2-135M"}
 
 
-def marked(verdict: str) -> str:
-    """The verdict in a frame of its own colour and line."""
+def marked(verdict: str, direction: str = "above") -> str:
+    """The verdict in a frame of its own colour and line; a pointer on it reads what it means.
+
+    ``direction`` is that of the claim: a claim that two things are equal holds for another reason.
+    """
     css = verdict.replace(",", "").replace(" ", "-")
-    return f"[{verdict}]{{.verdict .verdict-{css}}}"
+    means = MEANS | (EQUAL if direction == "equal" else {})
+    return f"[{{abbr}}`{verdict} ({means[verdict]})`]{{.verdict .verdict-{css}}}"
 
 
 def models(n: int, profile: str) -> str:
@@ -52,6 +75,16 @@ def bar(row: dict[str, Any]) -> str:
     return (
         f"{({'above': '+', 'below': '-', 'equal': 'within '})[row['direction']]}{row['margin']:.2g}"
     )
+
+
+def margin_of(row: dict[str, Any]) -> str:
+    """``margin +0.055``; where the mean is beyond it and the verdict says "smaller", why."""
+    return f"margin {bar(row)}" + f" ({ACROSS})" * across(row)
+
+
+def across(row: dict[str, Any]) -> bool:
+    """Whether an effect is real and its interval has the margin inside, below the mean."""
+    return row["verdict"] == SMALLER and abs(row["difference"]) > row["margin"]
 
 
 def first_up(text: str) -> str:

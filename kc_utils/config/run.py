@@ -174,7 +174,7 @@ class CircuitConfig(Section):
     )
     bands: tuple[Band, ...] = Field(BANDS, description="frequency bands, a circuit for each")
     every: Count = Field(1, description="analyse every n-th checkpoint (first and last always)")
-    n_pairs: Count = Field(300, description="pairs per task, type, band and split (paper: 300)")
+    n_pairs: Count = Field(300, description="pairs per relation, type, band and split (paper: 300)")
     min_fellows: Annotated[int, Field(ge=0, le=MOST)] = Field(
         5, description="drop subjects whose token length is shared by this many others or fewer"
     )

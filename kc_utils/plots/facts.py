@@ -24,7 +24,7 @@ LENS = {
     ("all", "wrong"): Look(GREY, "x", "all facts, another subject's answer", DASHED),
 }
 _TRANSFER = ["source_relation", "source_group", "relation", "group", "circuit", "ablation"]
-_SIDES = {"evaluate": "held-out facts", "discover": "facts of the discovery"}
+_SIDES = {"evaluate": "held-out facts", "discover": "discovery facts"}
 
 
 @styled

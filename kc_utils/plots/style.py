@@ -109,7 +109,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "random": Look(GREY, "o", "random circuit", DASHED, True),
         "random_per_layer": Look(SKY, "s", "random, same size per layer", (0, (1, 1)), True),
         "foreign": Look(PURPLE, "D", "circuit of another band"),
-        "in_sample": Look(GREEN, "^", "people of the discovery"),
+        "in_sample": Look(GREEN, "^", "discovery people"),
     },
     "view": {
         "cut": Look(VERMILION, "o", "model without the class's missing edges"),
@@ -122,7 +122,7 @@ LOOKS: dict[str, dict[str, Look]] = {
     },
     "split": {
         "evaluate": Look(BLACK, "o", "held-out people"),
-        "discover": Look(GREY, "o", "people of the discovery", DASHED, True),
+        "discover": Look(GREY, "o", "discovery people", DASHED, True),
     },
     "position": {
         "last": Look(BLACK, "o", "last position"),

@@ -15,6 +15,20 @@ from kc_utils.errors import KcError
 from kc_utils.plots.markup import escape, visible
 from kc_utils.plots.style import ordered
 
+#: What readers are shown for columns of stored tables, and for values of some columns.
+HEADS = {
+    "kind": "type", "task": "relation", "reader_class": "edges into", "n_people": "people",
+    "n_seeds": "seeds", "seeds_for": "seeds in which it holds",
+    "discover": "discovery people", "evaluate": "held-out people",
+}  # fmt: skip
+_INTERVAL = {"low": "from (95 %)", "high": "to (95 %)"}
+VALUES = {
+    "split": {"discover": "discovery people", "evaluate": "held-out people"},
+    "wording": {"held_out": "held-out"},
+    "circuit": {"own": "discovered", "random_per_layer": "random, same per layer"},
+    "reader_class": {"qk": "q and k", "mlp": "MLPs"},
+}
+
 
 def check(
     frame: pd.DataFrame, columns: Sequence[str], figure: str, unique: Sequence[str | None] = ()
@@ -95,6 +109,7 @@ def table(
 ) -> Styler:
     """A neat table: rounded numbers, readable column names, no index, empty cells as a dash.
 
+    Columns of stored tables have the names of :data:`HEADS`, unless ``names`` has others.
     ``digits`` after the decimal point for floating-point columns, one number or one per column;
     ``gap`` is how these show a cell without a value.
     The element identifiers follow from the content: the same table gives the same HTML, and the
@@ -102,7 +117,7 @@ def table(
     looks like markup in them is shown and does nothing.
     """
     frame = _readable(check(frame, [], "table"))
-    names = {c: (names or {}).get(c, str(c).replace("_", " ")) for c in frame.columns}
+    names = _heads(frame) | dict(names or {})
     shown = frame.rename(columns=names)
     floats = {names[c]: c for c in frame.columns if frame[c].dtype.kind == "f"}
     places = {n: digits if isinstance(digits, int) else digits.get(c, 3) for n, c in floats.items()}
@@ -144,12 +159,22 @@ def folded(title: str, *tables: Styler) -> Folded:
     return Folded(title, tables)
 
 
+def _heads(frame: pd.DataFrame) -> dict[str, str]:
+    """What each column is called: two columns are never called the same."""
+    known = dict(HEADS)
+    if {*_INTERVAL} <= {*frame.columns} and "medium" not in frame:  # else these are bands
+        known |= _INTERVAL
+    plain = {c: str(c).replace("_", " ") for c in frame.columns}
+    return plain | {c: n for c, n in known.items() if c in plain and n not in plain.values()}
+
+
 def _readable(frame: pd.DataFrame) -> pd.DataFrame:
     """All that is no number as text: pandas escapes text only, and a list may hold markup too."""
     frame = frame.copy()
     for name in frame.columns:
         if frame[name].dtype.kind not in "biufcmM":
-            frame[name] = pd.Series(map(_text, frame[name]), dtype=object)
+            shown = frame[name].replace(VALUES.get(str(name), {}))
+            frame[name] = pd.Series(map(_text, shown), dtype=object)
     return frame
 
 

@@ -68,7 +68,7 @@ def entropy_slider(
         inside.append(slides.cursor(axes))
         said = []
         for kind, line in groups(part, "kind"):
-            what = f"The entropy of {kind or 'all kinds'}, {band or 'all bands'}"
+            what = f"The entropy of {kind or 'all types'}, {band or 'all bands'}"
             values = by_epoch(line.assign(one=0), "entropy", "one", epochs, what)[0].to_numpy()
             inside += slides.curve(axes, values, kind)
             said.append([_nats(row, kind) for row in line.sort_values("epoch").to_dict("records")])
@@ -146,12 +146,12 @@ def activation_slider(activation: pd.DataFrame, alt: str | None = None) -> Drawi
     # One layer with few edges must not take all colours: the brightest stands for "and more".
     bright = min(float(frame["ratio"].max()), 1.2 * float(frame["ratio"].quantile(0.85)))
     for kind, part in groups(frame, "kind"):
-        what = f"The activation ratio of {kind or 'all kinds'}"
+        what = f"The activation ratio of {kind or 'all types'}"
         ratio, *ends = (by_epoch(part, c, "layer", slides.epochs, what) for c in ("ratio", *bounds))
         layers = [int(layer) for layer in ratio.columns]
         height = _TOP + min(200.0, max(96.0, 19.0 * len(layers))) + _BELOW
         rows = (_TOP, height - _BELOW)
-        name = label_of("kind", kind) if kind else "all kinds"
+        name = label_of("kind", kind) if kind else "all types"
         inside = [title(name), _map(slides, ratio, layers, rows, bright)]
         inside += _profile(slides, [ratio, *ends], rows, highest, kind)
         words = f"Share of edges kept, by layer and epoch, and by layer at one epoch: {name}."
@@ -253,12 +253,12 @@ def lens_slider(lens: pd.DataFrame, alt: str | None = None) -> Drawing:
     after = "after the last layer, rank (and probability) of the right token."
     slides.tell([f"Epoch {epoch}, {after}" for epoch in slides.steps])
     for kind, part in groups(frame, "kind"):
-        name = label_of("kind", kind) if kind else "all kinds"
+        name = label_of("kind", kind) if kind else "all types"
         inside = [title(name), *(a.y_ticks(*ticks[c]) for c, a in axes.items())]
         inside += [a.x_ticks(layers_of(layers), "after layer") for a in axes.values()]
         said = []
         for band, line in groups(part, "band"):
-            what = f"The logit lens of {kind or 'all kinds'}, {band or 'all bands'}"
+            what = f"The logit lens of {kind or 'all types'}, {band or 'all bands'}"
             grids = [by_epoch(line, c, "layer", slides.epochs, what) for c in axes]
             for axis, grid in zip(axes.values(), grids, strict=True):
                 x, y = axis.across(grid.columns.to_numpy(float)), axis.up(grid.to_numpy(float))

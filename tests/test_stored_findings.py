@@ -1,0 +1,57 @@
+"""Chapters without a claim of the ledger open with what the tables stored with the book say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kc_utils.book.stored_findings import arrival, stored_findings
+from kc_utils.config import KINDS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Sweep:
+    """Accuracy that is 0 up to the middle of training, then 0.1 a step for the seed, and so on."""
+
+    def __init__(self, seeds: int, profile: str) -> None:
+        rows = [
+            (profile, seed, epoch, kind, "all", value + 0.02 * (kind == KINDS[0]))
+            for seed in range(seeds)
+            for epoch, value in ((0, 0.0), (1, 0.1), (5, 0.5), (10, 0.8))
+            for kind in KINDS
+        ]
+        names = ["profile", "seed", "epoch", "kind", "band", "value"]
+        self.rows = pd.DataFrame(rows, columns=names)
+
+    def table(self, name: str) -> pd.DataFrame:
+        if name == "accuracy_read":
+            return self.rows.assign(wording="read")
+        parts = [
+            self.rows.assign(wording=wording, value=self.rows["value"] - less)
+            for wording, less in (("trained", 0.1), ("held_out", 0.3))
+        ]
+        return pd.concat(parts)
+
+
+def test_accuracy_is_told_before_early_and_at_the_end() -> None:
+    first, published = arrival(Sweep(3, "tiny"))
+    assert first.startswith("3 models built like GPT-2: on texts that training reads")
+    assert "**0.01** before training, 0.11 after a fifth of the 10 epochs and **0.81**" in first
+    assert "**0.71** on new texts about the same facts and 0.51 in held-out wordings" in first
+    assert published.startswith("*The paper:*")
+
+
+@pytest.mark.parametrize(("seeds", "profile"), [(2, "tiny"), (3, "tiny-shuffled")])
+def test_too_few_seeds_and_shuffled_runs_are_not_told(seeds: int, profile: str) -> None:
+    assert arrival(Sweep(seeds, profile)) == []
+
+
+def test_the_stored_tables_speak_for_three_chapters(tmp_path: Path) -> None:
+    found = stored_findings(ROOT)
+    assert list(found) == ["02_training", "10_capitals", "11_methods"]
+    assert all(text.endswith(".") for said in found.values() for text in said)
+    assert "EAP" in found["11_methods"][1] and "%" in found["11_methods"][1]
+    assert stored_findings(tmp_path) == {}
