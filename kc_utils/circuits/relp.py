@@ -15,6 +15,7 @@ backward pass of the model is changed, its output is not:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +70,7 @@ def _constant_pattern(block: Block, hooks: Hooks) -> None:
 
 def _linear_activation(block: Block, hooks: Hooks) -> None:
     activations = [m for m in block.mlp.modules() if _is_activation(m)]
-    gated = _is_gated(block.mlp)
+    gate = _gate_of(block.mlp)
     if len(activations) != 1:
         raise KcError(
             f"{type(block.mlp).__name__} has {len(activations)} activation functions; RelP's rules "
@@ -83,25 +84,29 @@ def _linear_activation(block: Block, hooks: Hooks) -> None:
         ratio = torch.where(x == 0, torch.zeros_like(x), output / safe).detach()
         y = x * ratio
         y = y + (output - y).detach()
-        return _half(y) if gated else y
+        return _half(y) if gate != "none" else y
 
     hooks.input(activations[0], seen.append)
     hooks.output(activations[0], linear)
-    if gated:
+    if gate == "separate":
         hooks.output(block.mlp.up_proj, _half)
+    elif gate == "fused":
+        hooks.output(block.mlp.gate_up_proj, _second_half)
 
 
-def _is_gated(mlp: nn.Module) -> bool:
-    """Whether an MLP is f(G x) * U x and not f(W x); KcError if it may be anything else.
+def _gate_of(mlp: nn.Module) -> Literal["none", "separate", "fused"]:
+    """Whether an MLP is f(W x) or f(G x) * U x, and G and U one projection in this order (Phi-3).
 
-    One projection for G and U, say, gives a product in which no module is a factor.
+    KcError if it may be anything else.
     """
     linears = {name: m for name, m in mlp.named_children() if isinstance(m, nn.Linear | Conv1D)}
     shapes = [weight_of(m).shape for m in linears.values()]
     if set(linears) == {"gate_proj", "up_proj", "down_proj"}:
-        return True
+        return "separate"
+    if set(linears) == {"gate_up_proj", "down_proj"}:
+        return "fused"
     if len(shapes) == 2 and shapes[0] == shapes[1][::-1]:
-        return False
+        return "none"
     raise KcError(
         f"RelP's rules are for MLPs with one activation and at most one gate, and "
         f"{type(mlp).__name__} may be something else."
@@ -111,6 +116,12 @@ def _is_gated(mlp: nn.Module) -> bool:
 def _half(x: Tensor) -> Tensor:
     """The same value with half of the gradient."""
     return 0.5 * x + (0.5 * x).detach()
+
+
+def _second_half(x: Tensor) -> Tensor:
+    """Half of the gradient for the second half of the values, U x."""
+    gate, value = x.chunk(2, dim=-1)
+    return torch.cat([gate, _half(value)], dim=-1)
 
 
 def _is_activation(module: nn.Module) -> bool:

@@ -73,6 +73,11 @@ def _at(settings: dict[str, Any], shape: Shape) -> dict[str, Any]:
         "n_positions": 8 * shape.n_tokens,
     }
     found = {key: sizes.get(key, value) for key, value in settings.items()}
+    factors = found.get("rope_parameters", {}).keys() & {"short_factor", "long_factor"}
+    if factors:  # one for each pair of a head's dimensions
+        rope = found["rope_parameters"]
+        pairs = shape.d_model // shape.n_heads // 2
+        found["rope_parameters"] = rope | {key: rope[key][:1] * pairs for key in factors}
     if kinds := found.get("layer_types"):
         found["layer_types"] = [kinds[i % len(kinds)] for i in range(shape.n_layers)]
     return found

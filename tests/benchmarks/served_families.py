@@ -19,6 +19,10 @@ LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0,
     "high_freq_factor": 4.0, "original_max_position_embeddings": 8,
 }  # fmt: skip
+LONGROPE = {
+    "rope_type": "longrope", "rope_theta": 500.0, "short_factor": [1.5] * 4,
+    "long_factor": [4.0] * 4, "original_max_position_embeddings": 16,
+}  # fmt: skip
 GEMMA = GROUPED | WINDOWS | {"query_pre_attn_scalar": 6, "hidden_activation": "gelu_pytorch_tanh"}
 
 #: Name of a family: its class in ``transformers``, and its configuration beside the shape.
@@ -45,15 +49,20 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "neox": ("GPTNeoX", {"use_parallel_residual": True}),
     "neox_serial": ("GPTNeoX", {"use_parallel_residual": False}),
     "phi": ("Phi", {}),
+    "phi3": (
+        "Phi3",
+        {"num_key_value_heads": 4, "rope_parameters": LONGROPE}
+        | {"original_max_position_embeddings": 16},
+    ),
     "gpt2": ("GPT2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 32}),
 }
 
 #: One row per class is timed, under the name that the page of families has for it.
 TIMED = {
-    "gpt2": "GPT-2", "neox": "GPT-NeoX", "phi": "Phi", "llama3": "Llama 3", "mistral": "Mistral",
-    "qwen2": "Qwen 2.5", "qwen3": "Qwen 3", "gemma": "Gemma", "gemma2": "Gemma 2",
-    "gemma3": "Gemma 3", "vaultgemma": "VaultGemma", "glm4": "GLM-4", "cohere2": "Cohere 2",
-    "olmo2": "OLMo 2", "olmo3": "OLMo 3",
+    "gpt2": "GPT-2", "neox": "GPT-NeoX", "phi": "Phi", "phi3": "Phi-3", "llama3": "Llama 3",
+    "mistral": "Mistral", "qwen2": "Qwen 2.5", "qwen3": "Qwen 3", "gemma": "Gemma",
+    "gemma2": "Gemma 2", "gemma3": "Gemma 3", "vaultgemma": "VaultGemma", "glm4": "GLM-4",
+    "cohere2": "Cohere 2", "olmo2": "OLMo 2", "olmo3": "OLMo 3",
 }  # fmt: skip
 
 
