@@ -6,12 +6,13 @@ import math
 
 import pandas as pd
 import pytest
-from ledger_rows import judged, ledgers
+from ledger_rows import judged, ledgers, main_ledgers
 
 from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.book.evidence_words import (
     by_claimant,
     false_discoveries,
+    main_claims,
     seeds_sentence,
     shuffled_sentences,
 )
@@ -40,6 +41,7 @@ from kc_utils.study.claims.verdicts import (
     VERDICTS,
     verdict,
 )
+from kc_utils.study.ledger import CLAIMS
 
 GAPS = {
     HOLDS: (0.4, 0.3, 0.5), SMALLER: (0.08, 0.04, 0.12), NO_EFFECT: (0.01, -0.02, 0.04),
@@ -213,3 +215,11 @@ def test_a_strategy_helps_fails_or_stays_open() -> None:
     assert "**it is not shown to help**" in mixed
     assert "whether it learns sooner: no effect" in mixed
     assert mixed.endswith("whether it forgets less: not measured")
+
+
+def test_the_main_claims_stand_in_a_row_each_with_every_settled_profile() -> None:
+    both = judged(main_ledgers(3), main_ledgers(0, seeds=2, profile="smollm2"))
+    html = main_claims(both).to_html()
+    main = [claim for claim in CLAIMS if claim.main]
+    assert html.count("<tr>") == len(main) + 1 and "SmolLM2" not in html
+    assert "GPT-2-like" in html and "holds: +0.3 (" in html and "published" in html

@@ -13,7 +13,7 @@ from pandas.io.formats.style import Styler
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS
 from kc_utils.book.ledger_words import without_controls, wrapped
 from kc_utils.book.sentences import enumeration
-from kc_utils.book.verdict_marks import called_shortly, margin_of, short
+from kc_utils.book.verdict_marks import called_shortly, ends
 from kc_utils.study.claims.over_seeds import false_holds
 from kc_utils.study.claims.verdicts import (
     HOLDS,
@@ -61,6 +61,8 @@ def false_discoveries(ledger: pd.DataFrame) -> pd.DataFrame:
 def main_claims(ledger: pd.DataFrame) -> Styler:
     """The claims that matter most, a row each: verdict and difference of each profile, published.
 
+    A difference has its interval where there is one.
+
     Profiles with too few seeds are left out.
     """
     main = settled(ledger[ledger["main"].astype(bool)])
@@ -76,10 +78,7 @@ def main_claims(ledger: pd.DataFrame) -> Styler:
 def _told(row: dict) -> str:
     if math.isnan(row["difference"]):
         return f"{row['verdict']}"
-    ends = "" if math.isnan(row["difference_low"]) else (
-        f" ({short(row['difference_low'])} to {short(row['difference_high'])})"
-    )  # fmt: skip
-    return f"{row['verdict']}: {short(row['difference'], '+')}{ends}; {margin_of(row)}"
+    return f"{row['verdict']}: {ends(row, 'difference')}"
 
 
 def shuffled_sentences(ledger: pd.DataFrame) -> str:

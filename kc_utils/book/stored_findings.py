@@ -24,7 +24,8 @@ def stored_findings(root: Path) -> dict[str, list[str]]:
     """Chapter -> paragraphs of its box; a chapter whose tables are not stored has none."""
     stored, found = root / "book" / "reference", {}
     if (stored / "sweep" / PROVENANCE).is_file():
-        found["02_training"] = arrival(SweepTables.open(stored / "sweep"))
+        sweep = SweepTables.open(stored / "sweep")
+        found["02_training"] = arrival(sweep.table("accuracy_read"), sweep.table("accuracy"))
     if (stored / "capitals" / study_folder.RECORD).is_file():
         found["10_capitals"] = of_facts(study_folder.Study.open(stored / "capitals"))
     for reference in stored_references(stored):
@@ -33,17 +34,20 @@ def stored_findings(root: Path) -> dict[str, list[str]]:
     return {chapter: said for chapter, said in found.items() if said}
 
 
-def arrival(sweep: SweepTables) -> list[str]:
-    """How far accuracy comes, and when, in each real profile with seeds enough."""
+def arrival(read: pd.DataFrame, new: pd.DataFrame) -> list[str]:
+    """How far accuracy comes, and when, in each real profile with seeds enough.
+
+    Args:
+        read: table ``accuracy_read`` of a sweep, of texts that training reads.
+        new: table ``accuracy``, of new texts in trained and held-out wordings.
+    """
     curves = {
-        name: _over_people(sweep.table(table).query("wording == @name"))
-        for name, table in (
-            ("read", "accuracy_read"), ("trained", "accuracy"), ("held_out", "accuracy"),
-        )
-    }  # fmt: skip
+        name: _over_people(table[table["wording"] == name])
+        for name, table in (("read", read), ("trained", new), ("held_out", new))
+    }
     said = []
-    for profile, read in curves["read"].groupby("profile", sort=False):
-        seeds = read["seed"].nunique()
+    for profile, curve in curves["read"].groupby("profile", sort=False):
+        seeds = curve["seed"].nunique()
         if str(profile).endswith(SHUFFLED) or seeds < LEAST_SEEDS:
             continue
         ends = {name: _last(t[t["profile"] == profile]) for name, t in curves.items()}
@@ -54,9 +58,9 @@ def arrival(sweep: SweepTables) -> list[str]:
                 "epochs and **{read:.2f}** at the end. By then it is **{trained:.2f}** on new "
                 "texts about the same facts and {held_out:.2f} in held-out wordings.",
                 models=models(seeds, str(profile)),
-                start=read.loc[read["epoch"] == 0, "value"].mean(),
-                fifth=_at(read, 0.2),
-                epochs=read["epoch"].max(),
+                start=curve.loc[curve["epoch"] == 0, "value"].mean(),
+                fifth=_at(curve, 0.2),
+                epochs=curve["epoch"].max(),
                 **ends,
             )
         )

@@ -74,7 +74,7 @@ def circuit_overview(
         kinds: columns epoch, kind, value (share); optional circuit (own, random), low, high.
         bands: columns epoch, band, value; optional circuit, low, high.
         whose: columns epoch, circuit (own, foreign: found on another band, random, in_sample: own,
-            asked about the people of the discovery), value; optional low, high.
+            asked about the discovery people), value; optional low, high.
         chance: Hit@10 (share) of the commonest answers, as a dotted line.
     """
     spec = Curves("circuit_overview", HIT, line="circuit", columns=None, chance=chance)
