@@ -95,7 +95,7 @@ def export_reference(
     if missing:
         raise KcError(
             f"Run {run.name!r} is not complete: stage {missing[0]!r} is missing or out of date; "
-            f"'kc run --profile {run.config.profile} --run-dir {run.path}' computes it."
+            f"'{run.command()}' computes it."
         )
     if out.exists() and not (out / _PROVENANCE).is_file() and (out.is_file() or any(out.iterdir())):
         raise KcError(f"{out} is not empty and holds no exported run; choose another --out.")
