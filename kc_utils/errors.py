@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,21 @@ def cut(text: str, most: int = MOST_SHOWN) -> str:
     return f"{text[: most - 3 - tail]}...{text[len(text) - tail :]}"
 
 
+def in_shell(path: str | Path) -> str:
+    """A path as it has to be typed in a command that a message proposes in single quotes."""
+    quoted = shlex.quote(str(path))
+    return f'"{path}"' if quoted == f"'{path}'" and not set(str(path)) & set('"$`\\!') else quoted
+
+
 def typed_path(path: str | Path) -> Path:
     """A path as a user typed it, with ``~`` written out.
 
     Raises:
-        KcError: the home of a user who is not there, or a name that is not UTF-8, which records
-            and notebooks cannot hold.
+        KcError: no path but a number or the like, the home of a user who is not there, or a name
+            that is not UTF-8, which records and notebooks cannot hold.
     """
+    if not isinstance(path, str | Path):
+        raise KcError(f"{shown(path)} is no path; a path is text in quotes.")
     try:
         str(path).encode()
         return Path(path).expanduser()

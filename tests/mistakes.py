@@ -14,25 +14,32 @@ from typing import Any
 import numpy as np
 import torch
 from tiny_models import golden_bridge, tiny_batch, tiny_model, tokenizer
+from transformers import PreTrainedModel
 
 from kc_utils.circuits import (
+    AttributionSettings,
     BatchEvaluation,
     PairBatch,
     attribute,
+    attribute_by_token,
     boot_bridge,
+    circuit_from_edges,
     evaluate_circuit,
     graph_of,
     mean_outputs,
     random_circuit,
     random_circuit_per_layer,
+    size_curve,
+    strongest_edges,
     top_n,
     write_scores,
 )
-from kc_utils.circuits.ablation import references
+from kc_utils.circuits.ablation import MeanOutputs, references
 from kc_utils.circuits.circuit import circuit_of_nodes
 from kc_utils.circuits.greedy import greedy
 from kc_utils.circuits.neurons import attribute_nodes, evaluate_neurons, strongest
 from kc_utils.errors import KcError
+from kc_utils.runs.folder import Run
 
 
 class Given:
@@ -48,6 +55,12 @@ class Given:
 def texts(**changes: Any) -> PairBatch:
     columns = {"clean": ["a b"], "corrupted": ["a c"], "right": ["x"], "wrong": ["y"]} | changes
     return PairBatch.from_texts(golden_bridge("gpt2_tiny").tokenizer, **columns)
+
+
+def spoilt() -> PreTrainedModel:
+    model = tiny_model("gpt2")
+    model.transformer.h[1].mlp.c_fc.weight.data[0, 0] = torch.nan
+    return model
 
 
 #: Name of a mistake: the call, and what its sentence says.
@@ -116,6 +129,113 @@ MISTAKES: dict[str, tuple[Callable[[Given], Any], str]] = {
         lambda g: write_scores(Path("x.safetensors"), g.scores, g.graph),
         "Scores are written by name, as .*, not as Tensor",
     ),
+    "a number for the folder of a run": (
+        lambda g: Run.open(5),
+        "5 is no path; a path is text in quotes",
+    ),
+    "an empty batch": (
+        lambda g: evaluate_circuit(g.bridge, g.batch.slice(0, 0), g.circuit),
+        "The batch holds no pair; at least 1 is needed",
+    ),
+    "means of an empty batch": (
+        lambda g: mean_outputs(g.bridge, g.batch.slice(0, 0)),
+        "The batch holds no pair; at least 1 is needed",
+    ),
+    "neurons on an empty batch": (
+        lambda g: evaluate_neurons(g.bridge, g.batch.slice(0, 0), torch.ones(11, 32).bool()),
+        "The batch holds no pair; at least 1 is needed",
+    ),
+    "a list for a batch": (
+        lambda g: attribute(g.bridge, [1, 2], AttributionSettings()),
+        r"batch=\[1, 2\] is no PairBatch; PairBatch\.from_texts",
+    ),
+    "a list for a batch of tokens": (
+        lambda g: attribute_by_token(g.bridge, [1, 2], AttributionSettings()),
+        r"batch=\[1, 2\] is no PairBatch; PairBatch\.from_texts",
+    ),
+    "nothing for a batch": (
+        lambda g: evaluate_circuit(g.bridge, None, g.circuit),
+        r"batch=None is no PairBatch; PairBatch\.from_texts",
+    ),
+    "means of another model": (
+        lambda g: evaluate_circuit(
+            g.bridge, g.batch, g.circuit, "mean", means=MeanOutputs(torch.zeros(16, 32))
+        ),
+        r"The means have shape \(16, 32\), of another model; \(11, 32\) is needed",
+    ),
+    "references of other prompts": (
+        lambda g: evaluate_circuit(
+            g.bridge, g.batch, g.circuit, refs=references(g.bridge, tiny_batch(2, seed=1))
+        ),
+        "The references are of other prompts than those of the batch",
+    ),
+    "a list of scores": (
+        lambda g: top_n(g.scores.tolist(), g.graph, 5),
+        "Scores are a tensor or an array of real numbers, not list",
+    ),
+    "names for scores": (
+        lambda g: strongest(np.array(["a", "b"]), 1),
+        "Scores are a tensor or an array of real numbers, not <U1",
+    ),
+    "scores of a larger graph": (
+        lambda g: strongest_edges(torch.ones(40, 40), g.circuit),
+        r"Scores have shape \(40, 40\), the graph needs",
+    ),
+    "fewer than no edges": (
+        lambda g: strongest_edges(g.scores, g.circuit, -1),
+        "n=-1 is not an integer of at least 0",
+    ),
+    "a list of edges": (
+        lambda g: circuit_from_edges(g.graph, g.circuit.edges.tolist(), 1),
+        "Edges must be a boolean matrix of shape .*, not list",
+    ),
+    "a curve of nothing": (
+        lambda g: size_curve(BatchEvaluation(g.bridge, g.batch), {}),
+        "A size curve needs circuits and a list of ablations, not 0 circuits",
+    ),
+    "one ablation for a list": (
+        lambda g: size_curve(BatchEvaluation(g.bridge, g.batch), {(0.1, "own"): g.circuit}, "zero"),
+        "A size curve needs .*, not 1 circuits and ablations='zero'",
+    ),
+    "half a hit": (
+        lambda g: evaluate_circuit(g.bridge, g.batch, g.circuit).hit_at(0.5),
+        r"k=0\.5 is not an integer of at least 1",
+    ),
+    "a number for a model": (lambda g: boot_bridge(5), "A model is .*, not a int"),
+    "a model without its tokenizer": (
+        lambda g: boot_bridge(tiny_model("gpt2")),
+        r"GPT2LMHeadModel has no tokenizer on this machine; give one as in boot_bridge\(model,",
+    ),
+    "a model with a weight that is no number": (
+        lambda g: boot_bridge(spoilt(), tokenizer()),
+        "logits of GPT2LMHeadModel are not finite numbers; its weights have to be",
+    ),
+    "halves of tokens": (
+        lambda g: PairBatch.from_lists([[1.5, 2]], [[3, 4]], [1], [2]),
+        r"Pair 0: \[1\.5, 2\] is not a list of token ids",
+    ),
+    "a token for a prompt": (
+        lambda g: PairBatch.from_lists([1], [2], [1], [2]),
+        "Pair 0: 1 is not a list of token ids",
+    ),
+    "a list for an answer": (
+        lambda g: PairBatch.from_lists([[1]], [[2]], [[1]], [2]),
+        r"Pair 0: \(\[1\], 2\) is not a list of token ids",
+    ),
+    "a token for a whole answer": (
+        lambda g: PairBatch.with_answers([[1], [2]], [[3], [4]], [[1], 5]),
+        "Pair 1: 5 is not a list of token ids",
+    ),
+    "a text for a whole answer": (
+        lambda g: PairBatch.with_answers([[1]], [[3]], ["abc"]),
+        "Pair 0: 'abc' is not a list of token ids",
+    ),
+    "subjects of some pairs": (
+        lambda g: PairBatch.from_lists([[1], [2]], [[3], [4]], [1, 2], [3, 4], [0]),
+        "subject_start has 1 numbers for 2 pairs",
+    ),
+    "no texts": (lambda g: texts(clean=None), "None is not a list of texts"),
+    "an empty answer": (lambda g: texts(wrong=[" "]), "Pair 0: an answer is ' ', no text"),
     "one text for a list": (lambda g: texts(right="x"), "'x' is not a list of texts"),
     "ids for texts": (lambda g: texts(right=[7]), r"\[7\] is not a list of texts"),
     "texts for ids": (
@@ -134,6 +254,10 @@ def right(g: Given) -> None:
     of = [circuit_of_nodes(g.graph, x).edge_names for x in (nodes, torch.from_numpy(nodes))]
     assert of[0] == of[1]
     assert top_n(g.scores, g.graph, np.int64(20)).edge_names == g.circuit.edge_names
+    from_tensor = circuit_from_edges(g.graph, edges)
+    assert from_tensor.edge_names == circuit_from_edges(g.graph, g.circuit.edges).edge_names
+    ids = [torch.tensor([1, 2])], [np.array([3, 4], np.int16)], np.array([5]), torch.tensor([6])
+    assert PairBatch.from_lists(*ids).clean_ids.tolist() == [[1, 2]]
     few = BatchEvaluation(g.bridge, g.batch, batch_size=np.int32(1)).result(g.circuit)
     assert np.allclose(few.logit_diff, both[1], atol=1e-5)
 

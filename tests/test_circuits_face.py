@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 from tiny_models import GOLDEN
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from kc_utils import circuits
 from kc_utils.circuits import PairBatch, boot_bridge
@@ -131,7 +136,7 @@ def test_digits_that_two_answers_begin_with_are_theirs() -> None:
         ((["a b"], ["a"], ["c"], ["d"]), "Pair 0: the clean prompt has 2 tokens"),
         ((["a b"], ["a c"], ["d"], ["d"]), "share their first token"),
         ((["a b"], ["a c"], ["d", "d"], ["e"]), "1 prompts and 2 answers"),
-        ((["a b"], ["a c"], [""], ["d"]), "Pair 0: the tokenizer does not split 'a b '"),
+        ((["a b"], ["a c"], [""], ["d"]), "Pair 0: an answer is '', no text"),
     ],
 )
 def test_texts_that_make_no_pair_are_named(texts: tuple, words: str) -> None:
@@ -144,3 +149,20 @@ def test_folders_without_a_model_are_named(tmp_path: Path) -> None:
         boot_bridge(tmp_path / "absent")
     with pytest.raises(KcError, match="No model could be loaded"):
         boot_bridge(tmp_path)
+
+
+def test_a_loaded_model_finds_the_tokenizer_beside_its_files_and_asks_no_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = GOLDEN / "gpt2_tiny" / "model"
+    source = "transformer_lens.model_bridge.sources.transformers.source"
+    monkeypatch.setattr(f"{source}.AutoTokenizer", None)
+    own = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert boot_bridge(model).tokenizer.get_vocab() == own.get_vocab()
+
+
+def test_a_tokenizer_beside_a_folder_is_the_one_that_is_used() -> None:
+    other = word_tokenizer("a b c d e")
+    bridge = boot_bridge(GOLDEN / "gpt2_tiny" / "model", other)
+    assert bridge.tokenizer.get_vocab() == other.get_vocab()

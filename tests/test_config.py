@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kc_utils.config import Config, build, profiles
-from kc_utils.errors import MOST_SHOWN, KcError, shown
+from kc_utils.errors import MOST_SHOWN, KcError, in_shell, shown
 from kc_utils.study.pipeline import check
 
 
@@ -219,3 +221,26 @@ def test_paper_profiles_carry_the_paper_numbers() -> None:
         assert (t.accumulation, t.devices, c.circuit.top_n) == (4, 2, top_n)
         assert (t.beta1, t.beta2, t.epsilon, t.weight_decay) == (0.9, 0.95, 1e-6, 0.1)
         assert (c.world.n_people, c.world.mean_frequency, c.circuit.n_pairs) == (50_000, 2.5, 300)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["seed=3", "circuit.top_n=12", "circuit.tasks=[city]"],
+        ["training.epochs=2", "model.path=null"],
+        ["world.share_known=0.5", "base.given=/a folder/of 'mine'"],
+    ],
+)
+def test_the_command_for_a_run_says_what_differs_from_its_profile(overrides: list[str]) -> None:
+    settings = profiles.load("smoke", overrides)
+    words = shlex.split(profiles.command(settings, "/my runs/ü"))
+    assert words[:6] == ["kc", "run", "--profile", "smoke", "--run-dir", "/my runs/ü"]
+    assert words[6::2] == ["--set"] * len(words[7::2])
+    assert profiles.load("smoke", words[7::2]) == settings, "as 'kc run' would read it"
+
+
+def test_a_path_is_quoted_where_it_has_to_be() -> None:
+    paths = ("runs/tiny", "my runs/x", "a'b", 'a "b" $c', "ü")
+    assert [shlex.split(in_shell(path)) for path in paths] == [[path] for path in paths]
+    assert (in_shell("runs/tiny"), in_shell("my runs")) == ("runs/tiny", '"my runs"')

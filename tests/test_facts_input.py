@@ -91,6 +91,9 @@ def test_good_lines_templates_and_marks_are_read(tmp_path) -> None:
     assert facts[1].form == "Georgia (the state); {subject} borders"
     with pytest.raises(KcError, match=r"contains \{subject\} 0 times"):
         read_facts(path, {"capital": "The capital is"})
+    typo = {"capital": "Capital of {subject}:", "captial": "Capital of {subject}:"}
+    with pytest.raises(KcError, match=r"relation 'captial' is for no line .* are 'capital'\."):
+        read_facts(path, typo)
 
 
 @pytest.fixture
@@ -157,6 +160,7 @@ def test_a_file_without_contrast_is_told_with_counts(model, tmp_path) -> None:
     rows = [row | {"answer": "Akra"} for row in facts_case.facts()[::2]]
     text = refused(model, tmp_path, rows, settings=_all_facts())
     assert "'capital' has 18 facts, 18 of these without a partner" in text
+    assert text.endswith("another token; add facts."), "all of them are studied already"
 
 
 def test_checkpoints_of_another_model_are_refused(model, tmp_path) -> None:

@@ -239,6 +239,11 @@ def test_draw_makes_a_page_and_files_for_others(tmp_path: Path) -> None:
     page = BeautifulSoup((tmp_path / "graph.html").read_text(), "html.parser")
     assert page.find("svg") and not page.find_all(["script", "link", "img"], src=True)
     run(tmp_path / "graph.pt", "--out", tmp_path / "c.graphml", "--top", "7")
+    content = (tmp_path / "graph.pt").read_bytes()
+    (tmp_path / "link.pt").symlink_to("graph.pt")
+    for same in ("graph.pt", "link.pt"):
+        said = run(tmp_path / "graph.pt", "--out", tmp_path / same, "--top", "7")
+        assert "is FILE itself" in said and (tmp_path / "graph.pt").read_bytes() == content
     root = ElementTree.parse(tmp_path / "c.graphml").getroot()
     cut = top_n(file.scores, file.graph, 7)
     assert len(root.findall(".//{*}edge")) == cut.n_edges
@@ -261,6 +266,9 @@ def test_draw_cuts_a_circuit_from_scores(tmp_path: Path) -> None:
     assert "ends in none of" in run("") and "ends in none of" in run(tmp_path / "a.txt")
     assert "no effect" in run(by_hand(tmp_path), "--name", "a")
     assert "--top 0 is not possible" in run(path, "--name", "a", "--top", "0")
+    most = file.graph.n_edges
+    said = run(path, "--name", "a", "--top", most + 1)
+    assert f"--top {most + 1} is not possible; allowed are whole numbers from 1 to {most}" in said
     assert "no folder" in run(path, "--out", path / "a.html")
     alone = torch.zeros_like(file.scores)
     alone[file.graph.mlp(0), file.graph.mlp_column(1)] = 1.0  # no edge into m0, none out of m1

@@ -45,6 +45,7 @@ MISTAKES = [
     ("07_components", "task", "hobby", "city, company"),
     ("07_components", "kind", "K_real", KINDS),
     ("07_components", "band", "lowest", BANDS),
+    ("07_components", "epochs", [0, 99], "null, or a list of 0, 1, 2, 3, 4, 5, 6"),
     ("08_forgetting", "task", "hobby", "city, company"),
     ("08_forgetting", "variant", "old_people", "new_people, conflicting"),
     ("09_real_model", "task", "hobby", "city, company"),
@@ -52,6 +53,7 @@ MISTAKES = [
     ("10_capitals", "relation", "river", "capital, continent"),
     ("11_methods", "task", "hobby", "city, company"),
     ("11_methods", "kind", "K_real", KINDS),
+    ("11_methods", "metric", "answer_log_prob", "logit_diff, prob_diff, kl"),
     ("12_evidence", "task", "hobby", "city, company, major"),
     ("12_evidence", "chosen_profile", "tinny", STORED),
     ("12_evidence", "placebos", 0, NUMBERS_FROM_1),
@@ -61,6 +63,7 @@ MISTAKES = [
     ("15_strategies", "chosen_profile", "tinny", STORED),
     ("background_1_residual_stream", "pair", -1, "count from 0"),
     ("background_2_circuits", "pair", 5000, "count from 0"),
+    ("background_3_patching", "pair", True, "count from 0"),
     ("background_3_patching", "task", "hobby", "city, company"),
     ("background_3_patching", "most_edges", 0, NUMBERS_FROM_1),
     ("background_4_integrated_gradients", "most_edges", 2.5, NUMBERS_FROM_1),
@@ -96,8 +99,18 @@ def test_what_a_notebook_cannot_be_asked_for(
     sentence = str(error.value)
     assert repr(value) in sentence and allowed in sentence
     assert re.fullmatch(r"[^.]+(\d\.\d[^.]*)*\.", sentence), "one sentence"
-    if name != "pair":  # how many pairs there are is only known when they are read
+    if name not in ("pair", "epochs"):  # what there is to choose is only known when it is read
         assert not ensured
+
+
+@pytest.mark.parametrize(
+    ("notebook", "name"),
+    [("09_real_model", "question_dir"), ("background_6_known_circuits", "stored")],
+)
+def test_folders_of_stored_tables_are_looked_for_first(notebook: str, name: str, tmp_path) -> None:
+    run = Run.create(tmp_path / "run", profiles.load("smoke"))
+    with pytest.raises(KcError, match="nowhere holds no"):
+        begin(notebook, run_dir=str(run.path), **{name: "nowhere"})
 
 
 @pytest.mark.parametrize("notebook", ["03_circuit_discovery", "06_topology", "07_components"])
@@ -152,3 +165,16 @@ def test_long_values_are_cut_in_messages(ask: Callable[[Run], object], tmp_path:
     with pytest.raises(KcError, match=r"xx\.\.\.xx.*allowed are") as error:
         ask(run)
     assert len(str(error.value)) < 2 * MOST_SHOWN + 300
+
+
+@pytest.mark.parametrize("epochs", [None, 2, 2.0, [0, 2], (0.5,)])
+def test_checkpoints_that_are_there_can_be_chosen(epochs: Any) -> None:
+    parameters.some_of([0.0, 2.0, 0.5, 0.5], epochs=epochs)
+
+
+@pytest.mark.parametrize("epochs", [[], [0, 99], 7, "2", ["2"], [True], {}, [None], [[0]]])
+def test_checkpoints_that_are_not_there_are_refused_by_the_name_of_the_parameter(epochs) -> None:
+    said = f"epochs = {epochs!r} is not possible; allowed are null, or a list of 0, 0.5, 2."
+    with pytest.raises(KcError) as refusal:
+        parameters.some_of([0.0, 2.0, 0.5, 0.5], epochs=epochs)
+    assert str(refusal.value) == said

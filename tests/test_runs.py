@@ -93,6 +93,40 @@ def test_a_write_that_fails_leaves_nothing(tmp_path) -> None:
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"x")])
+def test_the_proposed_command_keeps_the_settings_of_the_run(tmp_path, harm) -> None:
+    settings = profiles.load("smoke", ["seed=1", "circuit.top_n=12"])
+    run = finish(Run.create(tmp_path / "my run", settings))
+    harm(run.table_path("one"))
+    again = f'kc run --profile smoke --run-dir "{run.path}" --set seed=1 --set circuit.top_n=12'
+    with pytest.raises(KcError, match=r"one\.parquet") as refusal:
+        run.table("one")
+    assert f"'{again} --from one' recomputes it" in str(refusal.value)
+
+
+def test_an_unknown_profile_makes_no_folder_and_is_refused_for_a_run_that_is_there(
+    run, tmp_path
+) -> None:
+    for path in (tmp_path / "new" / "run", run.path):
+        with pytest.raises(KcError, match="Unknown profile 'tinny'; allowed are"):
+            Run.open_or_create(path, "tinny")
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_no_run_is_told_what_it_is(run, tmp_path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    for path, words in (
+        (run.path / "tables", f"it lies in that of the run '{run.path}'"),
+        (tmp_path / "full", "it holds something else, and a new run needs a new or empty folder"),
+        (tmp_path / "full" / "file", "it holds something else, and a new run"),
+        (tmp_path / "new one", f'--profile tiny --run-dir "{tmp_path}/new one"'),
+    ):
+        with pytest.raises(KcError, match=r"holds no run \(no run\.json\)") as refusal:
+            Run.open(path)
+        assert words in str(refusal.value)
+
+
 @pytest.mark.parametrize("damage", [b"", b"nonsense"])
 def test_a_damaged_table_is_named_and_never_used(run, damage) -> None:
     path = finish(run).table_path("one")

@@ -110,7 +110,7 @@ def open_lesson(run_dir: str | Path, task: str, pair: int) -> Lesson:
     pairs["known"] = _known(bridge, PairBatch.from_frame(pairs))
     others = pairs.iloc[1:].sort_values("known", ascending=False, kind="stable")
     pairs = pd.concat([pairs.iloc[:1], others], ignore_index=True)
-    if pair not in range(len(pairs)):
+    if type(pair) is not int or pair not in range(len(pairs)):  # True and 1.0 are in a range, too
         raise KcError(f"pair = {pair!r} is not one of the {len(pairs)} pairs; count from 0.")
     chosen = pairs.iloc[[pair]]
     return Lesson(

@@ -254,7 +254,7 @@ def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
         if not executed.is_file():
             raise KcError(
                 f"{executed} is missing, so the book has no page {stored.stem!r}; "
-                f"'kc run --profile {run.config.profile} --run-dir {run.path}' executes it."
+                f"'{run.command()}' executes it."
             )
         try:
             text = executed.read_text(encoding="utf-8")

@@ -89,7 +89,7 @@ def export_reference(
     if missing:
         raise KcError(
             f"Run {run.name!r} is not complete: stage {missing[0]!r} is missing or out of date; "
-            f"'kc run --profile {run.config.profile} --run-dir {run.path}' computes it."
+            f"'{run.command()}' computes it."
         )
     Reference.refuse_other(out)
     if question is not None:

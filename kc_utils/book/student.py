@@ -132,8 +132,8 @@ def _finished(run_dir: Path) -> Run:
     missing = [s.name for s in STAGES.study if not STAGES.done(run, s.name)]
     if missing:
         raise KcError(
-            f"Run {run.name!r} does not hold stage {missing[0]!r} yet; 'kc run --profile "
-            f"{run.config.profile} --run-dir {run_dir}' computes it."
+            f"Run {run.name!r} does not hold stage {missing[0]!r} yet; "
+            f"'{run.command(run_dir)}' computes it."
         )
     return run
 

@@ -16,7 +16,7 @@ replacements themselves are summed once, or never.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -33,7 +33,6 @@ from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.metrics import AnswerScores, answer_scores
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import Written, record
-from kc_utils.errors import KcError
 
 #: What can stand in for edges that are not kept.
 ABLATIONS = ("corrupted", "zero", "mean")
@@ -44,7 +43,7 @@ class References:
     """Plain runs of a batch: logits where they are read, and ``written`` by the corrupted run.
 
     Computed once per model and batch, then shared by all circuits that are evaluated there. k = 1,
-    the last token, unless the batch has whole answers.
+    the last token, unless the batch has whole answers. ``prompts`` are the clean and corrupted ids.
     """
 
     clean_logits: Float[Tensor, "n k vocab"]
@@ -52,6 +51,7 @@ class References:
     written: Written
     right_ids: Int[Tensor, " n"]
     wrong_ids: Int[Tensor, " n"]
+    prompts: tuple[Int[Tensor, "n pos"], Int[Tensor, "n pos"]]
 
     def of_answers(self, batch: PairBatch) -> References:
         """These, or the same runs with the answers of ``batch`` if it has others."""
@@ -86,7 +86,8 @@ def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64
     """Run the clean and the corrupted prompts of ``batch`` plainly, ``batch_size`` pairs at once.
 
     Raises:
-        KcError: a model in training mode, tokens or positions that it lacks, a batch size below 1.
+        KcError: a model in training mode, an empty batch, tokens or positions that the model lacks,
+            a batch size below 1.
     """
     adapter, batch_size = require_eval(bridge), whole(batch_size, "batch_size", 1)
     check_ids(adapter, batch)
@@ -103,7 +104,7 @@ def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64
             written.append(outputs.padded(batch.clean_ids.shape[1]))
     return References(
         torch.cat(clean), torch.cat(corrupted), Written.joined(written),
-        batch.right_ids, batch.wrong_ids,
+        batch.right_ids, batch.wrong_ids, (batch.clean_ids, batch.corrupted_ids),
     )  # fmt: skip
 
 
@@ -114,7 +115,8 @@ def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 
     ``batch_size`` prompts are run at once.
 
     Raises:
-        KcError: a model in training mode, tokens or positions that it lacks, a batch size below 1.
+        KcError: a model in training mode, an empty batch, tokens or positions that the model lacks,
+            a batch size below 1.
     """
     adapter, batch_size = require_eval(bridge), whole(batch_size, "batch_size", 1)
     check_ids(adapter, batch)
@@ -128,25 +130,6 @@ def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 
         total = total + torch.einsum("ubpd,bp->ud", outputs, real.to(outputs.dtype))
         count += int(real.sum())
     return MeanOutputs(total / count)
-
-
-def check_ablations(
-    ablations: Sequence[str],
-    means: MeanOutputs | None,
-    refs: References | None,
-    batch: PairBatch,
-) -> None:
-    """KcError for an unknown ablation, missing means, and references of another batch."""
-    for ablation in ablations:
-        if ablation not in ABLATIONS:
-            raise KcError(f"ablation={ablation!r} is not one of {', '.join(ABLATIONS)}.")
-    if "mean" in ablations and not isinstance(means, MeanOutputs):
-        raise KcError("ablation='mean' needs means, as mean_outputs gives them.")
-    if refs is not None and len(refs.clean_logits) != len(batch):
-        raise KcError(
-            f"The references are of {len(refs.clean_logits)} pairs and the batch has {len(batch)}; "
-            "they have to be of the same batch."
-        )
 
 
 class Baseline(ABC):

@@ -99,15 +99,13 @@ def attribute(
 def check_pairs(adapter: Adapter, batch: PairBatch, metric: str | Metric = "logit_diff") -> None:
     """KcError for an empty batch, prompts of unequal shape, a pair without a contrast, tokens that
     the model does not have, or a prompt that is too long for it."""
-    if len(batch) == 0:
-        raise KcError("The batch holds no pair; attribution needs at least 1.")
+    check_ids(adapter, batch)
     if batch.clean_ids.shape != batch.corrupted_ids.shape:
         raise KcError(
             f"Clean prompts have shape {tuple(batch.clean_ids.shape)} and corrupted ones "
             f"{tuple(batch.corrupted_ids.shape)}; they need to be equal."
         )
     check_batch(metric, batch)
-    check_ids(adapter, batch)
 
 
 @torch.inference_mode(False)  # what is made in that mode can never take part in a gradient

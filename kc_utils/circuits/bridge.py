@@ -41,6 +41,8 @@ from kc_utils.errors import KcError
 from kc_utils.kernels import causal_attention
 from kc_utils.kernels.activation import use_sigmoid_gelu
 
+#: Nothing is fetched, and no code but this machine's is run.
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
 #: Makes the parameter of all query heads out of that of the KV heads.
 Repeat = Callable[[nn.Parameter], nn.Parameter]
 
@@ -55,14 +57,16 @@ def boot_bridge(
         model: a loaded model, whose device and dtype are kept and whose parameters are shared, or
             a local folder of ``transformers`` files to load, with its tokenizer, on the CPU and in
             the dtype of the files.
-        tokenizer: the model's; None for a folder.
+        tokenizer: the model's; None for the one in the folder that the model is or was loaded from.
 
     Returns:
         The model in evaluation mode, heads ungrouped; :func:`~kc_utils.circuits.adapter.adapter_of`
         finds its modules, :func:`~kc_utils.circuits.adapter.graph_of` its graph.
 
     Raises:
-        KcError: a folder that cannot be loaded; a model made in ``torch.inference_mode``;
+        KcError: a folder that cannot be loaded, or something else in its place; a model whose
+            tokenizer is neither given nor on this machine; logits that are not finite numbers; a
+            model made in ``torch.inference_mode``;
             encoder-decoders, mixtures of experts, models without heads; rotary positions that
             depend on the length of a run; a wrapped model whose logits differ from the model's own
             by more than 1e-4 of the largest logit; a residual stream that is not the sum of
@@ -70,8 +74,9 @@ def boot_bridge(
     """
     given = isinstance(model, PreTrainedModel)
     if not given:
-        model, tokenizer = _load(Path(model))
+        model, tokenizer = _load(model, tokenizer)
     check_kind(model)
+    tokenizer = _tokenizer_of(model) if tokenizer is None else tokenizer
     was_training = model.training
     model.eval()
     try:
@@ -97,18 +102,37 @@ def boot_bridge(
     return bridge
 
 
-def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    if not folder.is_dir():
+def _load(
+    folder: str | Path, tokenizer: PreTrainedTokenizerBase | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    if not isinstance(folder, str | Path):
+        raise KcError(
+            f"A model is one of transformers or the path of its folder, not a "
+            f"{type(folder).__name__}."
+        )
+    if not Path(folder).is_dir():
         raise KcError(f"There is no folder {str(folder)!r} to load a model from.")
-    safe = {"local_files_only": True, "trust_remote_code": False}
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype="auto", use_safetensors=True, **safe
+            folder, dtype="auto", use_safetensors=True, **_LOCAL
         )
-        return model, AutoTokenizer.from_pretrained(folder, **safe)
+        return model, tokenizer or AutoTokenizer.from_pretrained(folder, **_LOCAL)
     except (OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise KcError(f"No model could be loaded from {str(folder)!r}: {reason}.") from None
+
+
+def _tokenizer_of(model: PreTrainedModel) -> PreTrainedTokenizerBase:
+    """What lies beside the model's files; TransformerLens would ask a network for another one."""
+    try:
+        if name := model.config._name_or_path:
+            return AutoTokenizer.from_pretrained(name, **_LOCAL)
+    except (OSError, ValueError):
+        pass
+    raise KcError(
+        f"{type(model).__name__} has no tokenizer on this machine; give one as in "
+        "boot_bridge(model, tokenizer), any one if prompts come as token ids."
+    )
 
 
 def _wrap(plain: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> TransformerBridge:

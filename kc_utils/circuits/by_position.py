@@ -12,6 +12,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.attribution import AttributionSettings, scores_of_parts
+from kc_utils.circuits.checks import check_filled
 from kc_utils.circuits.pair_batch import PairBatch
 
 #: Parts of a prompt whose scores :func:`attribute_by_position` keeps apart.
@@ -45,6 +46,7 @@ def attribute_by_token(
     Raises:
         KcError: the method ``exact``, which has no such parts; otherwise as :func:`attribute`.
     """
+    check_filled(batch)
     pos = batch.clean_ids.shape[1]
     return scores_of_parts(bridge, batch, settings, single_tokens, pos)
 

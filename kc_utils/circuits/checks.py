@@ -20,7 +20,7 @@ from kc_utils.circuits.adapter import Adapter
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.rope import growing_type
 from kc_utils.circuits.written import Recording
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 from kc_utils.kernels.hooks import Hooks
 
 TOLERANCE = 1e-4  # largest error of what is compared, over the largest number there
@@ -137,9 +137,21 @@ def check_logits_of(
     check_logits(adapter.model, adapter.logits(hidden[1], every), large)
 
 
+def check_filled(batch: PairBatch) -> None:
+    """KcError for an empty batch, and for something else in its place."""
+    if not isinstance(batch, PairBatch):
+        raise KcError(
+            f"batch={shown(batch)} is no PairBatch; PairBatch.from_texts and PairBatch.from_lists "
+            "make one."
+        )
+    if len(batch) == 0:
+        raise KcError("The batch holds no pair; at least 1 is needed.")
+
+
 def check_ids(adapter: Adapter, batch: PairBatch) -> None:
     """KcError for a pair with a token outside of the vocabulary, or more tokens than the model has
-    positions for, or rotates alike."""
+    positions for, or rotates alike; otherwise as :func:`check_filled`."""
+    check_filled(batch)
     n_read, n_predicted = len(adapter.embed.weight), len(adapter.unembed.weight)
     whole = batch.answer_ids is not None  # a row then has one answer, and -1 where it is shorter
     bounds = {
@@ -169,7 +181,12 @@ def check_ids(adapter: Adapter, batch: PairBatch) -> None:
 
 
 def check_logits(model: PreTrainedModel, actual: Tensor, expected: Tensor) -> None:
-    """KcError unless the logits agree."""
+    """KcError unless the model's logits are finite, and the actual ones agree with them."""
+    if wrong := int((~torch.isfinite(expected)).sum()):
+        raise KcError(
+            f"{wrong} of {expected.numel()} logits of {type(model).__name__} are not finite "
+            "numbers; its weights have to be, and its activations in its dtype."
+        )
     if error := _differ(actual, expected):
         raise KcError(
             f"The TransformerBridge of {type(model).__name__} gives other logits than the model: "

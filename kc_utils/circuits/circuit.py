@@ -136,11 +136,7 @@ def strongest_first(
 
     KcError if the shape is not the graph's, or if a score is not a finite number.
     """
-    values = as_array(scores)
-    if values.shape != graph.real_edges.shape:
-        raise KcError(
-            f"Scores have shape {tuple(values.shape)}, the graph needs {graph.real_edges.shape}."
-        )
+    values = matrix_of(scores, graph)
     real = np.flatnonzero(graph.real_edges)
     strength = values.astype(np.float64).ravel()[real]
     if not np.isfinite(strength).all():
@@ -152,12 +148,35 @@ def strongest_first(
 def as_array(
     values: Float[Tensor, "*shape"] | Float[np.ndarray, "*shape"],
 ) -> Float[np.ndarray, "*shape"]:
-    """Scores as an array, also of a tensor that takes gradients or lies on another device."""
-    return values.detach().cpu().double().numpy() if isinstance(values, Tensor) else values
+    """Scores as an array, also of a tensor that takes gradients or lies on another device.
+
+    KcError for what holds no numbers.
+    """
+    if isinstance(values, Tensor):
+        return values.detach().cpu().double().numpy()
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+        kind = f"{values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise KcError(f"Scores are a tensor or an array of real numbers, not {kind}.")
+    return values
+
+
+def matrix_of(
+    scores: Float[Tensor, "n_forward n_backward"] | Float[np.ndarray, "n_forward n_backward"],
+    graph: Graph,
+) -> Float[np.ndarray, "n_forward n_backward"]:
+    """:func:`as_array`, and a KcError for scores of another shape than the graph's."""
+    values = as_array(scores)
+    if values.shape != graph.real_edges.shape:
+        raise KcError(
+            f"Scores have shape {tuple(values.shape)}, the graph needs {graph.real_edges.shape}."
+        )
+    return values
 
 
 def circuit_from_edges(
-    graph: Graph, edges: Bool[np.ndarray, "n_forward n_backward"], n: int | None = None
+    graph: Graph,
+    edges: Bool[np.ndarray, "n_forward n_backward"] | Bool[Tensor, "n_forward n_backward"],
+    n: int | None = None,
 ) -> Circuit:
     """The circuit of given edges, pruned; ``n`` defaults to their number.
 
@@ -166,6 +185,7 @@ def circuit_from_edges(
     Raises:
         KcError: edges of another shape, or where the graph has none.
     """
+    edges = edges.detach().cpu().numpy() if isinstance(edges, Tensor) else edges
     return Circuit(graph, prune(graph, edges), int(edges.sum()) if n is None else n)
 
 
@@ -237,10 +257,14 @@ def strongest_edges(
     """The circuit's edges by falling absolute score: all, or the first ``n``.
 
     Columns: source (writer), target (reader), score (in the unit of ``scores``).
+
+    Raises:
+        KcError: scores of another shape than the graph's, or ``n`` below 0.
     """
-    table = circuit.table()
+    table, values = circuit.table(), matrix_of(scores, circuit.graph)
     rows, columns = circuit.edges.nonzero()
-    table["score"] = as_array(scores)[rows, columns].astype(float)
+    table["score"] = values[rows, columns].astype(float)
+    n = None if n is None else whole(n, "n", 0)
     order = table["score"].abs().sort_values(ascending=False, kind="stable").index[:n]
     table = table.loc[order].rename(columns={"writer": "source", "reader": "target"})
     return table[["source", "target", "score"]].reset_index(drop=True)

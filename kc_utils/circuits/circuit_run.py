@@ -29,7 +29,6 @@ from kc_utils.circuits.ablation import (
     References,
     Stacked,
     baseline_of,
-    check_ablations,
 )
 from kc_utils.circuits.adapter import Adapter, require_eval
 from kc_utils.circuits.block import zero_input
@@ -37,6 +36,7 @@ from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.norms import Norm
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import write_heads
+from kc_utils.errors import KcError, shown
 from kc_utils.kernels.hooks import Hooks
 
 SHARED_BYTES = 2**26  # what the writers of a run put out, if ablations share it
@@ -62,6 +62,39 @@ def run_circuit(
     return run_ablations(bridge, batch, edges, (ablation,), means, batch_size, refs)[ablation]
 
 
+def check_ablations(
+    adapter: Adapter,
+    ablations: Sequence[str],
+    means: MeanOutputs | None,
+    refs: References | None,
+    batch: PairBatch,
+) -> None:
+    """KcError for an unknown ablation, means that are missing or of another shape of model, and
+    references of another batch."""
+    for ablation in ablations:
+        if ablation not in ABLATIONS:
+            raise KcError(f"ablation={shown(ablation)} is not one of {', '.join(ABLATIONS)}.")
+    if "mean" in ablations:
+        if not isinstance(means, MeanOutputs):
+            raise KcError("ablation='mean' needs means, as mean_outputs gives them.")
+        shape = (adapter.graph.n_forward, adapter.embed.weight.shape[1])
+        if (found := tuple(means.rows.shape)) != shape:
+            raise KcError(f"The means have shape {found}, of another model; {shape} is needed.")
+    if refs is None:
+        return
+    if len(refs.clean_logits) != len(batch):
+        raise KcError(
+            f"The references are of {len(refs.clean_logits)} pairs and the batch has {len(batch)}; "
+            "they have to be of the same batch."
+        )
+    for own, given in zip(refs.prompts, (batch.clean_ids, batch.corrupted_ids), strict=True):
+        if own.shape != given.shape or not torch.equal(own, given.to(own.device)):
+            raise KcError(
+                "The references are of other prompts than those of the batch; they have to be of "
+                "the same batch."
+            )
+
+
 def run_ablations(
     bridge: TransformerBridge,
     batch: PairBatch,
@@ -74,8 +107,8 @@ def run_ablations(
     """:func:`run_circuit` under several ablations, which share their runs as far as these stay
     small: a small model takes longer to be called than to compute."""
     adapter = require_eval(bridge)
-    check_ablations(ablations, means, refs, batch)
     check_ids(adapter, batch)
+    check_ablations(adapter, ablations, means, refs, batch)
     adapter.graph.check_edges(edges)
     batch = batch.to(adapter.device)
     logits: dict[str, list[Tensor]] = {ablation: [] for ablation in ablations}

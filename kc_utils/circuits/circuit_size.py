@@ -26,7 +26,7 @@ from kc_utils.circuits.circuit import Circuit, top_sizes
 from kc_utils.circuits.evaluation import BatchEvaluation
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.random_circuits import random_circuit, random_circuit_per_layer
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 
 #: Shares of the edges at which MIB takes f.
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -102,8 +102,14 @@ def size_curve(
         ablations: some of :data:`kc_utils.circuits.ablation.ABLATIONS`.
 
     Raises:
-        KcError: as :func:`kc_utils.circuits.evaluation.evaluate_circuit`.
+        KcError: no circuit or no ablation; otherwise as
+            :func:`kc_utils.circuits.evaluation.evaluate_circuit`.
     """
+    if isinstance(ablations, str) or not (ablations and circuits):
+        raise KcError(
+            f"A size curve needs circuits and a list of ablations, not {len(circuits)} circuits "
+            f"and ablations={shown(ablations)}."
+        )
     tables = [
         evaluation.tables(circuit, ablations).assign(
             share=share, circuit=name, weighted_edges=float(circuit.n_edges)

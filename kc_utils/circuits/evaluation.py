@@ -31,6 +31,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from kc_utils.circuits.ablation import ABLATIONS, MeanOutputs, References, references
 from kc_utils.circuits.adapter import graph_of
 from kc_utils.circuits.arguments import whole
+from kc_utils.circuits.checks import check_filled
 from kc_utils.circuits.circuit import Circuit
 from kc_utils.circuits.circuit_run import run_ablations
 from kc_utils.circuits.metrics import (
@@ -130,10 +131,10 @@ def evaluate_circuit(
             [n, vocab] and batch that gives a number per pair, larger for a better answer.
 
     Raises:
-        KcError: a model in training mode, an unknown ablation or metric, missing means, edges of
-            another graph, references of another batch, tokens or positions that the model lacks,
-            pairs whose answers the metric does not know, and a function that does not give one
-            number per pair.
+        KcError: a model in training mode, an empty batch, an unknown ablation or metric, means that
+            are missing or of another shape of model, edges of another graph, references of another
+            batch, tokens or positions that the model lacks, pairs whose answers the metric does not
+            know, and a function that does not give one number per pair.
     """
     evaluation = BatchEvaluation(bridge, batch, means, batch_size, refs, metric)
     return evaluation.result(circuit, ablation)
@@ -147,7 +148,7 @@ class BatchEvaluation:
     of the logit difference.
 
     Raises:
-        KcError: here for metric and batch size, in the methods for the rest, as
+        KcError: here for metric, batch size and an empty batch, in the methods for the rest, as
             :func:`evaluate_circuit`.
     """
 
@@ -161,6 +162,7 @@ class BatchEvaluation:
         metric: str | Metric = "logit_diff",
     ) -> None:
         check_metric(metric)
+        check_filled(batch)
         if metric != "logit_diff" or batch.answer_ids is not None:
             check_batch(metric, batch)
         self.bridge, self.batch, self.means = bridge, batch, means

@@ -195,11 +195,10 @@ class Graph:
             KcError: another shape or dtype, or an edge whose reader comes before its writer.
         """
         expected = (self.n_forward, self.n_backward)
-        if edges.shape != expected or edges.dtype != bool:
-            raise KcError(
-                f"Edges must be a boolean matrix of shape {expected}, "
-                f"not {edges.dtype} of shape {tuple(edges.shape)}."
-            )
+        given = isinstance(edges, np.ndarray)
+        if not given or edges.shape != expected or edges.dtype != bool:
+            found = f"{edges.dtype} of shape {edges.shape}" if given else type(edges).__name__
+            raise KcError(f"Edges must be a boolean matrix of shape {expected}, not {found}.")
         if impossible := self.edge_names(edges & ~self.real_edges):
             raise KcError(f"{impossible[0]!r} is not a possible edge: the reader comes first.")
 

@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from kc_utils.circuits.ablation import MeanOutputs, References, check_ablations
+from kc_utils.circuits.ablation import MeanOutputs, References
 from kc_utils.circuits.adapter import Adapter, frozen, require_eval
 from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.attribution import (
@@ -39,6 +39,7 @@ from kc_utils.circuits.attribution import (
 from kc_utils.circuits.batch_sizes import pairs_per_block
 from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.circuit import as_array
+from kc_utils.circuits.circuit_run import check_ablations
 from kc_utils.circuits.evaluation import BatchEvaluation, EvaluationResult
 from kc_utils.circuits.gradients import Leaf, Loss, give
 from kc_utils.circuits.metrics import Metric, finite
@@ -138,8 +139,8 @@ def evaluate_neurons(
             f"Kept neurons have shape {tuple(mask.shape)} and {mask.dtype}; the model needs "
             f"{shape} and torch.bool."
         )
-    check_ablations((ablation,), means, refs, batch)
     check_ids(adapter, batch)
+    check_ablations(adapter, (ablation,), means, refs, batch)
     # the checks of the metric, its plain runs and how it is taken are those of circuits of edges
     judge = BatchEvaluation(bridge, batch, means, batch_size, refs, metric)
     corrupted = judge.references.written

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -109,8 +110,8 @@ class PairBatch:
 
         Raises:
             KcError: columns of unequal length or of none; names the first pair whose prompts differ
-                in length or hold no token, that has a negative token, or whose answers share their
-                first token.
+                in length or hold no token, that has a token that is negative or no integer, or
+                whose answers share their first token.
         """
         columns = (clean, corrupted, right, wrong)
         if len({len(column) for column in columns}) != 1 or len(clean) == 0:
@@ -121,15 +122,18 @@ class PairBatch:
         for i, (a, b, r, w) in enumerate(zip(clean, corrupted, right, wrong, strict=True)):
             if text := [x for x in (a, b, r, w) if isinstance(x, str)]:
                 raise KcError(f"Pair {i}: {shown(text[0])} is text; from_texts takes that.")
+            for ids in (a, b, (r, w)):
+                _check_tokens(i, ids)
             if len(a) != len(b) or len(a) == 0:
                 raise KcError(
                     f"Pair {i}: the clean prompt has {len(a)} tokens and the corrupted one has "
                     f"{len(b)}; both need the same length of at least 1."
                 )
-            if (lowest := min(int(i) for i in (*a, *b, r, w))) < 0:
-                raise KcError(f"Pair {i}: token {lowest} is negative; ids count from 0.")
             if r == w:
                 raise KcError(f"Pair {i}: right and wrong answer share their first token {r}.")
+        for name, bounds in (("subject_start", subject_start), ("subject_stop", subject_stop)):
+            if bounds is not None and len(bounds) != len(clean):
+                raise KcError(f"{name} has {len(bounds)} numbers for {len(clean)} pairs.")
         zeros = [0] * len(clean)
         return cls(
             clean_ids=_pad(clean),
@@ -168,8 +172,12 @@ class PairBatch:
                 tokenizer joins with the end of its prompt.
         """
         for texts in (clean, corrupted, right, wrong):
-            if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            listed = hasattr(texts, "__len__") and not isinstance(texts, str)
+            if not (listed and all(isinstance(text, str) for text in texts)):
                 raise KcError(f"{shown(texts)} is not a list of texts.")
+        for answers in (right, wrong):
+            if empty := [i for i, answer in enumerate(answers) if not answer.strip()]:
+                raise KcError(f"Pair {empty[0]}: an answer is {answers[empty[0]]!r}, no text.")
         split: list[list[tuple[list[int], list[int]]]] = []
         for prompts, answers in ((clean, right), (corrupted, wrong)):
             if len(prompts) != len(answers):
@@ -215,6 +223,8 @@ class PairBatch:
                 with an answer of no token, two equal answers, or a negative token.
         """
         n = len(clean)
+        for i, answer in enumerate((*right, *(wrong or ()))):
+            _check_tokens(i % max(1, len(right)), answer)
         answers = [list(a) for a in (*right, *(wrong or ()))]
         rows = [*range(n), *(range(n) if wrong is not None else ())]
         if len(answers) != len(rows) or len(corrupted) != n:
@@ -225,8 +235,6 @@ class PairBatch:
         for i, answer in zip(rows, answers, strict=True):
             if not answer:
                 raise KcError(f"Pair {i}: an answer has no token.")
-            if min(answer) < 0:
-                raise KcError(f"Pair {i}: token {min(answer)} is negative; ids count from 0.")
         for i in range(n if wrong is not None else 0):
             if answers[i] == answers[n + i]:
                 raise KcError(f"Pair {i}: right and wrong answer are the same, {answers[i]}.")
@@ -268,6 +276,16 @@ class PairBatch:
         columns: list[Any] = [pairs[name].tolist() for name in needed]
         columns += [pairs[name].tolist() for name in subject] if known else []
         return cls.from_lists(*columns)
+
+
+def _check_tokens(pair: int, ids: TokenIds) -> None:
+    """KcError unless these are integers, of any kind, from 0 on; 1.5 would become token 1."""
+    try:
+        lowest = min(map(index, ids), default=0)
+    except TypeError:
+        raise KcError(f"Pair {pair}: {shown(ids)} is not a list of token ids.") from None
+    if lowest < 0:
+        raise KcError(f"Pair {pair}: token {lowest} is negative; ids count from 0.")
 
 
 def _pad(sequences: Sequence[TokenIds]) -> Int[Tensor, "n pos"]:

@@ -53,6 +53,8 @@ def draw(
     out = file.with_suffix(".html") if out is None else out
     if out.suffix not in WRITTEN:
         raise KcError(f"--out {shown(str(out))} ends in none of {', '.join(WRITTEN)}.")
+    if out.resolve() == file.resolve():
+        raise KcError(f"--out {shown(str(out))} is FILE itself, which stays; choose another --out.")
     check_place(out.absolute().parent)
     refuse_inside_run(out, "--out")
     refuse_outside(1, 10**9, top=top)  # the file's own edges are counted when it is read
@@ -62,6 +64,7 @@ def draw(
 
         if not found.scores.any():
             raise KcError(f"{file} has no scores of edges, which --top {top} would cut by.")
+        refuse_outside(1, found.graph.n_edges, top=top)
         found = replace(found, circuit=top_n(found.scores, found.graph, top))
         if not found.circuit.n_edges:
             raise KcError(

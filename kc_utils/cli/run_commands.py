@@ -142,7 +142,7 @@ def status(
         more, (are, them) = "", ("is", "it")
         if len(files) > 1:
             more, (are, them) = f" and {len(files) - 1} more", ("are", "them")
-        command = f"kc run --profile {run_.config.profile} --run-dir {run_dir} --from {name}"
+        command = f"{run_.command(run_dir)} --from {name}"
         console.print(
             f"{files[0]}{more} of stage {name} {are} gone; '{command}' computes {them} again.",
             soft_wrap=True, markup=False, highlight=False,

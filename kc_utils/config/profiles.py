@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kc_utils import config
 from kc_utils.config.run import Config
-from kc_utils.errors import KcError, shown
+from kc_utils.errors import KcError, in_shell, shown
 
 _LLAMA = {"shape": "llama", "n_kv_heads": 4, "d_mlp": 344}
 
@@ -184,6 +186,28 @@ def load(name: str, overrides: Iterable[str] = ()) -> Config:
     overrides = list(overrides)
     values = _of_this_model(_within_training(PROFILES[name].values, overrides), overrides)
     return config.build({"profile": name} | values, overrides)
+
+
+def command(settings: Config, run_dir: str | Path) -> str:
+    """``kc run`` for a run of these settings, with what differs from their profile.
+
+    Without that it would give the run its profile's own settings, and compute what is done again.
+    """
+    plain, sets = load(settings.profile).model_dump(mode="json"), []
+    for section, values in settings.model_dump(mode="json").items():
+        if isinstance(values, dict):
+            sets += [(f"{section}.{k}", v) for k, v in values.items() if v != plain[section][k]]
+        elif values != plain[section]:
+            sets.append((section, values))
+    typed = "".join(f" --set {in_shell(f'{key}={_typed(value)}')}" for key, value in sets)
+    return f"kc run --profile {settings.profile} --run-dir {in_shell(run_dir)}{typed}"
+
+
+def _typed(value: Any) -> str:
+    """A value as it is typed behind ``--set key=``."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_typed, value))}]"
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _of_this_model(values: dict[str, Any], overrides: list[str]) -> dict[str, Any]:

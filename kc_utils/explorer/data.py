@@ -90,8 +90,8 @@ def open_finished(run_dir: str | Path) -> Run:
     run = Run.open(run_dir)
     if NEEDED not in run.record["stages"]:
         raise KcError(
-            f"Run {run.name!r} holds no circuits yet; 'kc run --profile {run.config.profile} "
-            f"--run-dir {run_dir} --to {NEEDED}' finds them."
+            f"Run {run.name!r} holds no circuits yet; "
+            f"'{run.command(run_dir)} --to {NEEDED}' finds them."
         )
     return run
 

@@ -66,8 +66,9 @@ def read_facts(path: Path, templates: Mapping[str, str] | None = None) -> list[F
     ``templates``: a prompt with ``{subject}`` per relation, for lines without a prompt.
 
     Raises:
-        KcError: no such file, no fact in it, a template without ``{subject}``, or bad lines: the
-            first 20 of them are named with their numbers and reasons.
+        KcError: no such file, no fact in it, a template without ``{subject}`` or of a relation
+            that is not in the file, or bad lines: the first 20 of them are named with their numbers
+            and reasons.
     """
     templates = templates or {}
     for relation, template in templates.items():
@@ -85,6 +86,12 @@ def read_facts(path: Path, templates: Mapping[str, str] | None = None) -> list[F
     facts = collect(path, range(1, len(raw) + 1), read)
     if not facts:
         raise KcError(f"{str(path)!r} holds no fact; each line is a JSON object like {EXAMPLE}.")
+    relations = list(dict.fromkeys(fact.relation for fact in facts))
+    if other := [relation for relation in templates if relation not in relations]:
+        raise KcError(
+            f"The template of relation {shown(other[0])} is for no line of {str(path)!r}, whose "
+            f"relations are {', '.join(map(shown, relations[:20]))}."
+        )
     return facts
 
 

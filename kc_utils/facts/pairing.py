@@ -170,8 +170,9 @@ def _too_few(counts: pd.DataFrame) -> str:
             text += f", {known} of them right"
         alone = int(main["without_partner"].sum())
         said.append(f"{text}, {alone} of these without a partner")
+    more = ", or study wrong ones too with --all-facts" if (counts["group"] != "all").all() else ""
     return (
         f"No relation has {LEAST_PAIRS} pairs for discovery and {LEAST_PAIRS} for evaluation: "
         f"{'; '.join(said)}. A partner is another subject with as many tokens and an answer that "
-        "starts with another token; add facts, or study wrong ones too with --all-facts."
+        f"starts with another token; add facts{more}."
     )

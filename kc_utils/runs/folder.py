@@ -26,8 +26,8 @@ import pandas as pd
 
 from kc_utils import ROOT, artifacts, config
 from kc_utils.config import Config, profiles
-from kc_utils.errors import KcError, typed_path
-from kc_utils.runs.inside import refuse_inside_run
+from kc_utils.errors import KcError, in_shell, typed_path
+from kc_utils.runs.inside import refuse_inside_run, run_around
 from kc_utils.runs.lock import locked
 from kc_utils.runs.record import provenance, read_record, write_record
 
@@ -48,10 +48,8 @@ class Run:
         """Open an existing run; see :func:`resolve` for relative paths."""
         path = resolve(run_dir)
         if not (path / "run.json").is_file():
-            raise KcError(
-                f"{run_dir} holds no run (no run.json); start one with "
-                f"'kc run --profile tiny --run-dir {run_dir}'."
-            )
+            named = str(run_dir) or "''"
+            raise KcError(f"{named} holds no run (no run.json); {_instead(run_dir, path)}.")
         return cls(path, read_record(path))
 
     @classmethod
@@ -86,10 +84,11 @@ class Run:
     def open_or_create(cls, run_dir: str | Path, profile: str) -> Run:
         """What a notebook opened by hand does: continue the run, or start one from a profile."""
         path = resolve(run_dir)
+        settings = profiles.load(profile)  # refused before anything is written, used or not
         if not (path / "run.json").is_file():
             with locked(path):
                 if not (path / "run.json").is_file():
-                    return cls.create(path, profiles.load(profile))
+                    return cls.create(path, settings)
         return cls.open(path)
 
     def refresh(self) -> None:
@@ -114,6 +113,10 @@ class Run:
         """Folder name of the run."""
         return self.path.name
 
+    def command(self, run_dir: str | Path | None = None) -> str:
+        """The ``kc run`` that goes on with this run, its folder as it was typed."""
+        return profiles.command(self.config, run_dir or self.path)
+
     def table_path(self, name: str) -> Path:
         """Where the table ``name`` is stored."""
         return self.path / "tables" / f"{name}.parquet"
@@ -137,18 +140,26 @@ class Run:
         for stage, record in self.record["stages"].items():
             for name, digest in record["wrote"].items():
                 if name == relative or name.startswith(relative + "/"):
-                    _check(self.path / name, digest, stage, self.name)
+                    self._check(name, digest, stage)
         if not path.exists():
-            raise KcError(
-                f"{path} is missing; 'kc run --profile {self.config.profile} "
-                f"--run-dir {self.path}' computes it."
-            )
+            raise KcError(f"{path} is missing; '{self.command()}' computes it.")
         return path
+
+    def _check(self, file: str, digest: str, stage: str) -> None:
+        """KcError for a file that is missing, or not what the stage wrote."""
+        path = self.path / file
+        if not path.is_file():
+            wrong = f"{path} of stage {stage!r} is missing"
+        elif artifacts.sha256(path) != digest:
+            wrong = f"{path} is damaged: its digest is not the one that run {self.name!r} recorded"
+        else:
+            return
+        raise KcError(f"{wrong}; '{self.command()} --from {stage}' recomputes it.")
 
     def verify_stage(self, name: str) -> None:
         """Check every file that a stage wrote."""
         for file, digest in self.record["stages"][name]["wrote"].items():
-            _check(self.path / file, digest, name, self.name)
+            self._check(file, digest, name)
 
     def gone(self, name: str) -> list[str]:
         """The files that a stage wrote and that are not there any more, relative to the run."""
@@ -182,6 +193,15 @@ class Run:
         return rows | record["other_seconds"]
 
 
+def _instead(run_dir: str | Path, path: Path) -> str:
+    """What to do about a folder without a run, at ``path``."""
+    if (around := run_around(path)) is not None:
+        return f"it lies in that of the run {str(around)!r}"
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        return "it holds something else, and a new run needs a new or empty folder"
+    return f"start one with 'kc run --profile tiny --run-dir {in_shell(run_dir)}'"
+
+
 def resolve(run_dir: str | Path) -> Path:
     """Absolute path of a folder that was named relative to where the user stands.
 
@@ -198,15 +218,3 @@ def key_of(*parts: Any) -> str:
     """Short digest of JSON values: equal values, equal key."""
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _check(path: Path, digest: str, stage: str, run: str) -> None:
-    if not path.is_file():
-        raise KcError(
-            f"{path} of stage {stage!r} is missing; 'kc run --from {stage}' recomputes it."
-        )
-    if artifacts.sha256(path) != digest:
-        raise KcError(
-            f"{path} is damaged: its digest is not the one that run {run!r} recorded; "
-            f"'kc run --from {stage}' recomputes it."
-        )

@@ -70,7 +70,7 @@ def check_executed(run: Run, wanted: dict[str, list[str]]) -> None:
     Raises:
         KcError: naming the first of them, with the command that executes it again.
     """
-    again = f"'kc run --profile {run.config.profile} --run-dir {run.path}' executes it again."
+    again = f"'{run.command()}' executes it again."
     held = {stage["key"] for stage in run.record["stages"].values()}
     for name, stage_keys in wanted.items():
         known, target = run.record["notebooks"].get(name), run.path / "notebooks" / f"{name}.ipynb"

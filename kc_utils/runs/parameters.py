@@ -32,6 +32,18 @@ def one_of(allowed: Iterable[Any], **given: Any) -> None:
     _refuse({k: v for k, v in given.items() if v not in allowed}, ", ".join(map(str, allowed)))
 
 
+def some_of(allowed: Iterable[float], **given: Any) -> None:
+    """Each given value is None, one of the ``allowed`` numbers, or a list of at least one."""
+    allowed = sorted({*allowed})
+    wrong = {}
+    for name, value in given.items():
+        values = value if isinstance(value, list | tuple) else [value]
+        known = all(_is(Real, v) and v in allowed for v in values)
+        if value is not None and not (values and known):
+            wrong[name] = value
+    _refuse(wrong, f"null, or a list of {', '.join(f'{number:g}' for number in allowed)}")
+
+
 def whole_number(least: int, **given: Any) -> None:
     """Each given value is a whole number from ``least`` on."""
     wrong = {k: v for k, v in given.items() if not _is(Integral, v) or v < least}

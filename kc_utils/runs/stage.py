@@ -173,8 +173,7 @@ class Stages:
             if not self.done(run, need):
                 raise KcError(
                     f"Stage {name!r} needs stage {need!r}, which run {run.name!r} does not hold "
-                    f"for its present configuration; 'kc run --profile {run.config.profile} "
-                    f"--run-dir {run.path}' computes it."
+                    f"for its present configuration; '{run.command()}' computes it."
                 )
         logger.info("stage %s", name)
         started = time.perf_counter()

@@ -48,8 +48,8 @@ def export_base(run: Run, out: Path, needed: float = NEEDED) -> dict[str, Any]:
         )
     if not STAGES.done(run, "knowledge"):
         raise KcError(
-            f"Run {run.name!r} has not finished stage 'knowledge'; 'kc run --profile "
-            f"{run.config.profile} --run-dir {run.path} --to knowledge' finishes it."
+            f"Run {run.name!r} has not finished stage 'knowledge'; "
+            f"'{run.command()} --to knowledge' finishes it."
         )
     path = run.verify(run.path / "base") / "model"
     rounded = load_model(path).to(torch.bfloat16)

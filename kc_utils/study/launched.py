@@ -35,8 +35,8 @@ def train_together(run_dir: str | Path) -> tuple[TrainingResult, int]:
     for need in STAGES.get(STAGE).needs:
         if not STAGES.done(run, need):
             raise KcError(
-                f"Training needs stage {need!r}, which run {run.name!r} does not hold; 'kc run "
-                f"--profile {run.config.profile} --run-dir {run.path} --to knowledge' computes it."
+                f"Training needs stage {need!r}, which run {run.name!r} does not hold; "
+                f"'{run.command()} --to knowledge' computes it."
             )
     with locked(run.path) if is_first() else nullcontext():
         folder = run.path / "checkpoints"

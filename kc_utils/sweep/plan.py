@@ -278,7 +278,7 @@ def open_base(
     if not STAGES.done(run, "base"):
         raise KcError(
             f"--base-of {run_dir} is a run whose base model is not finished; "
-            f"'kc run --profile {profile} --run-dir {run_dir} --to base' finishes it."
+            f"'{run.command(run_dir)} --to base' finishes it."
         )
     run.verify(run.path / "base")
     return run

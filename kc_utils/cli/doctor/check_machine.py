@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kc_utils.cli.doctor.check_installation import GIB, ROOT, Finding
 from kc_utils.cli.doctor.costs import Costs
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, in_shell
 from kc_utils.runs import machine
 
 #: Without a record of a run: what is asked for.
@@ -60,10 +60,10 @@ def check_run(run_dir: Path) -> list[Finding]:
 
     name = f"run {run_dir}"
     if not (resolve(run_dir) / "run.json").is_file():
-        make = f"kc run --profile tiny --run-dir {run_dir}"
+        make = f"kc run --profile tiny --run-dir {in_shell(run_dir)}"
         return [Finding(name, "missing", "no run there; a finished one can be copied", make)]
     run = Run.open(run_dir)
-    again = _command(run, run_dir)
+    again = run.command(run_dir)
     missing = [stage.name for stage in STAGES.study if not STAGES.done(run, stage.name)]
     done = [stage.name for stage in STAGES.study if stage.name not in missing]
     for stage in done:
@@ -83,12 +83,3 @@ def check_run(run_dir: Path) -> list[Finding]:
         found = f"{len(absent)} of {len(stored)} not executed, the first is {absent[0]}"
         return [*lines, Finding("executed notebooks", "warning", found, again)]
     return [*lines, Finding("executed notebooks", "ok", f"all {len(stored)}")]
-
-
-def _command(run, run_dir: Path) -> str:
-    """``kc run`` with what differs from the profile, so that what is done stays."""
-    from kc_utils.sweep.export import overrides
-
-    changed = [f"seed={run.config.seed}"] if run.config.seed else []
-    sets = "".join(f' --set "{item}"' for item in [*changed, *overrides(run.config)])
-    return f"kc run --profile {run.config.profile} --run-dir {run_dir}{sets}"

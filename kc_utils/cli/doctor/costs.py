@@ -125,7 +125,7 @@ def finished(run_dir: Path) -> Run:
     if missing := [name for name in wanted if not STAGES.done(run, name)]:
         raise KcError(
             f"Run {run.name!r} is not complete: stage {missing[0]!r} is missing or out of date; "
-            f"'kc run --profile {run.config.profile} --run-dir {run_dir}' computes it."
+            f"'{run.command(run_dir)}' computes it."
         )
     return run
 
