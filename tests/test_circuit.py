@@ -241,7 +241,7 @@ def test_metrics() -> None:
     assert hit(ranks, 1).tolist() == [False, True]
     assert faithfulness(2.0, 3.0, 1.0) == 0.5
     assert math.isnan(faithfulness(2.0, 1.0, 1.0))
-    with pytest.raises(KcError, match="not 0"):
+    with pytest.raises(KcError, match="k=0 is not an integer of at least 1"):
         hit(ranks, 0)
 
 
