@@ -31,6 +31,11 @@ from kc_utils.cli.outcome import outcome
             ["run", "--patience", "1e9"],
             "--patience '1e9' is not possible; allowed are numbers up to 1,000,000.",
         ),
+        (
+            ["run", "--profile", "smoke", "--set", "seed=1", "--set", "seed=2", "--profile=tiny"],
+            "--profile is given 2 times; allowed is once.",
+        ),
+        (["sweep", "--no-experiments", "--experiments"], "--experiments is given 2 times"),
         (["facts", "--steps", "9" * 5000], "--steps '9999"),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,6 +22,19 @@ class Command(TyperCommand):
         """Read the words behind the command's name; KcError for those that cannot be."""
         with in_a_sentence(self, f"kc {info_name}"):
             return super().make_context(info_name, args, *rest, **more)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options; of one that takes one value the parser would keep the last.
+
+        Raises:
+            KcError: such an option was typed twice.
+        """
+        *_, found = self.make_parser(ctx).parse_args(args=list(args))
+        times = Counter(p.opts[0] for p in found if p.opts[0][:1] == "-" and not p.multiple)
+        twice = [option for option, n in times.items() if n > 1]
+        if twice:
+            raise KcError(f"{twice[0]} is given {times[twice[0]]} times; allowed is once.")
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command's function."""
