@@ -22,6 +22,7 @@ from kc_utils.book.verdict_marks import (
     GIVEN,
     called,
     called_shortly,
+    called_together,
     chapter_link,
     first_up,
     models,
@@ -199,11 +200,15 @@ def of_steps(forgetting: pd.DataFrame, ratio: float = 0.1) -> str:
     if rows.empty:
         return ""
     ends = rows.groupby("profile", sort=False)[["step", "accuracy_new"]].mean()
-    named = {name: f" in {called(str(name))}" * (len(ends) > 1) for name in ends.index}
+    alike: dict[str, list[str]] = {}
+    for name, row in zip(ends.index, ends.itertuples(), strict=True):
+        words = (
+            f"{row.step:.0f} steps{{}} (accuracy on the new facts by then {row.accuracy_new:.2f})"
+        )
+        alike.setdefault(words, []).append(str(name))
+    several = len(ends) > 1
     said = enumeration(
-        f"{row.step:.0f} steps{named[name]} (accuracy on the new facts by then "
-        f"{row.accuracy_new:.2f})"
-        for name, row in zip(ends.index, ends.itertuples(), strict=True)
+        words.format(f" in {called_together(names)}" * several) for words, names in alike.items()
     )
     return f"Followed for {said}."
 
@@ -235,14 +240,14 @@ def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
     rows = ledger[ledger["id"] == answer.id].to_dict("records")
     said: dict[str, list[str]] = {}
     for row in rows:
-        said.setdefault(_clause(answer, row), []).append(called(row["profile"]))
+        said.setdefault(_clause(answer, row), []).append(row["profile"])
     short_of = {answer.clause(OPEN): "this is open",
                 answer.clause(NOT_MEASURED): "this could not be measured"}  # fmt: skip
     first = sorted(said, key=lambda clause: clause in short_of)
     parts = [
-        f"in {enumeration(said[clause])}, {clause}"
+        f"in {called_together(said[clause])}, {clause}"
         if clause not in short_of or first[0] in short_of
-        else f"in {enumeration(said[clause])} {short_of[clause]}"
+        else f"in {called_together(said[clause])} {short_of[clause]}"
         for clause in first
     ]
     if len(parts) == 1:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
+from kc_utils.book.sentences import enumeration
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPEN, OPPOSITE, SMALLER
 
 #: What each verdict says, for a pointer that rests on it; no brackets, which end the role.
@@ -50,6 +52,14 @@ def models(n: int, profile: str) -> str:
 def called(profile: str) -> str:
     """The models of a profile inside a sentence: ``models built like GPT-2``."""
     return f"models {BUILT[profile]}" if profile in BUILT else GIVEN.get(profile, f"`{profile}`")
+
+
+def called_together(profiles: Iterable[str]) -> str:
+    """Several of them: ``models built like GPT-2 or Llama and SmolLM2-135M``."""
+    profiles = list(profiles)
+    kinds = [BUILT[name].rpartition(" ")[2] for name in profiles if name in BUILT]
+    made = [f"models built like {' or '.join(kinds)}"] if kinds else []
+    return enumeration([*made, *(called(name) for name in profiles if name not in BUILT)])
 
 
 def called_shortly(profile: str) -> str:
