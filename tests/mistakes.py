@@ -234,6 +234,24 @@ MISTAKES: dict[str, tuple[Callable[[Given], Any], str]] = {
         lambda g: PairBatch.from_lists([[1], [2]], [[3], [4]], [1, 2], [3, 4], [0]),
         "subject_start has 1 numbers for 2 pairs",
     ),
+    "a subject outside of its prompt": (
+        lambda g: PairBatch.from_lists(
+            [[1], [2, 5]], [[3], [4, 5]], [1, 2], [3, 4], [0, 1], [1, 3]
+        ),
+        r"Pair 1: the subject is at \(1, 3\); the prompt has the tokens 0 to 2, half open",
+    ),
+    "a subject that ends before it starts": (
+        lambda g: PairBatch.from_lists([[1, 2]], [[3, 4]], [1], [3], [2], [1]),
+        r"Pair 0: the subject is at \(2, 1\)",
+    ),
+    "scores of NumPy": (
+        lambda g: write_scores(Path("x.safetensors"), {"mine": g.scores.numpy()}, g.graph),
+        "The scores 'mine' are a ndarray, not a tensor",
+    ),
+    "a list of ablations": (
+        lambda g: evaluate_circuit(g.bridge, g.batch, g.circuit, ["zero"]),
+        r"ablation=\['zero'\] is not one of corrupted, zero, mean",
+    ),
     "no texts": (lambda g: texts(clean=None), "None is not a list of texts"),
     "an empty answer": (lambda g: texts(wrong=[" "]), "Pair 0: an answer is ' ', no text"),
     "one text for a list": (lambda g: texts(right="x"), "'x' is not a list of texts"),

@@ -72,7 +72,7 @@ def check_ablations(
     """KcError for an unknown ablation, means that are missing or of another shape of model, and
     references of another batch."""
     for ablation in ablations:
-        if ablation not in ABLATIONS:
+        if not isinstance(ablation, str) or ablation not in ABLATIONS:
             raise KcError(f"ablation={shown(ablation)} is not one of {', '.join(ABLATIONS)}.")
     if "mean" in ablations:
         if not isinstance(means, MeanOutputs):

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from operator import index
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from kc_utils.circuits.pair_checks import TokenIds, check_pairs, check_subjects, check_tokens
 from kc_utils.errors import KcError, shown
-
-#: Ids of the tokens of one text in a list or an array, without padding.
-TokenIds = Sequence[int] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -119,22 +115,12 @@ class PairBatch:
                 "A batch needs one clean prompt, corrupted prompt, right and wrong token per pair, "
                 f"not {[len(column) for column in columns]} of them."
             )
-        for i, (a, b, r, w) in enumerate(zip(clean, corrupted, right, wrong, strict=True)):
-            if text := [x for x in (a, b, r, w) if isinstance(x, str)]:
-                raise KcError(f"Pair {i}: {shown(text[0])} is text; from_texts takes that.")
-            for ids in (a, b, (r, w)):
-                _check_tokens(i, ids)
-            if len(a) != len(b) or len(a) == 0:
-                raise KcError(
-                    f"Pair {i}: the clean prompt has {len(a)} tokens and the corrupted one has "
-                    f"{len(b)}; both need the same length of at least 1."
-                )
-            if r == w:
-                raise KcError(f"Pair {i}: right and wrong answer share their first token {r}.")
+        check_pairs(clean, corrupted, right, wrong)
         for name, bounds in (("subject_start", subject_start), ("subject_stop", subject_stop)):
             if bounds is not None and len(bounds) != len(clean):
                 raise KcError(f"{name} has {len(bounds)} numbers for {len(clean)} pairs.")
         zeros = [0] * len(clean)
+        check_subjects(clean, subject_start or zeros, subject_stop or zeros)
         return cls(
             clean_ids=_pad(clean),
             corrupted_ids=_pad(corrupted),
@@ -224,7 +210,7 @@ class PairBatch:
         """
         n = len(clean)
         for i, answer in enumerate((*right, *(wrong or ()))):
-            _check_tokens(i % max(1, len(right)), answer)
+            check_tokens(i % max(1, len(right)), answer)
         answers = [list(a) for a in (*right, *(wrong or ()))]
         rows = [*range(n), *(range(n) if wrong is not None else ())]
         if len(answers) != len(rows) or len(corrupted) != n:
@@ -276,16 +262,6 @@ class PairBatch:
         columns: list[Any] = [pairs[name].tolist() for name in needed]
         columns += [pairs[name].tolist() for name in subject] if known else []
         return cls.from_lists(*columns)
-
-
-def _check_tokens(pair: int, ids: TokenIds) -> None:
-    """KcError unless these are integers, of any kind, from 0 on; 1.5 would become token 1."""
-    try:
-        lowest = min(map(index, ids), default=0)
-    except TypeError:
-        raise KcError(f"Pair {pair}: {shown(ids)} is not a list of token ids.") from None
-    if lowest < 0:
-        raise KcError(f"Pair {pair}: token {lowest} is negative; ids count from 0.")
 
 
 def _pad(sequences: Sequence[TokenIds]) -> Int[Tensor, "n pos"]:

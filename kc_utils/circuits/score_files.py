@@ -43,6 +43,8 @@ def write_scores(path: str | Path, scores: Mapping[str, Tensor], graph: Graph) -
     path, real = Path(path), torch.from_numpy(graph.real_edges.copy())
     vectors = {}
     for name, matrix in scores.items():
+        if not isinstance(matrix, Tensor):
+            raise KcError(f"The scores {name!r} are a {type(matrix).__name__}, not a tensor.")
         if matrix.shape != real.shape:
             raise KcError(
                 f"The scores {name!r} have shape {tuple(matrix.shape)}; the graph needs "
