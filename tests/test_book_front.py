@@ -50,7 +50,7 @@ def test_two_seeds_decide_nothing_and_still_show_their_numbers() -> None:
     table = judged(main_ledgers(3, seeds=2))
     said, shown = front_answers.findings(table), front_page.cards(table)
     assert "Seeds computed so far: 2 of `tiny`. Fewer than 3 decide nothing" in said
-    assert said.count("**It is open whether") == len(ANSWERED) and ": +0.3)" in said
+    assert said.count("**It is open whether") == len(ANSWERED) and ": +0.30)" in said
     assert f"`{HOLDS} (" not in shown and shown.count("(no interval; 2 seeds)") >= len(ANSWERED)
 
 
@@ -73,7 +73,7 @@ def test_profiles_that_disagree_stand_in_one_sentence_and_one_card() -> None:
     first, other = (front_answers.ANSWERS[0].clause(v) for v in (HOLDS, OPPOSITE))
     one, two = "models built like GPT-2", "models built like Llama"
     assert said.startswith(f"**In {one}, {first}; in {two}, {other}** (")
-    assert ": GPT-2-like +0.3, Llama-like -0.3). The paper: " in said
+    assert ": GPT-2-like +0.30, Llama-like -0.30). The paper: " in said
     card = front_page.cards(both).split(":::{grid-item-card}")[1]
     assert (
         f"`tiny`: [{{abbr}}`{HOLDS} (" in card and f"`tiny-llama`: [{{abbr}}`{OPPOSITE} (" in card

@@ -67,13 +67,13 @@ def test_a_control_that_is_not_zero_is_told_beside_the_effect() -> None:
     named = box(CHAPTER, judged(ledgers(effects, 0.43, control="published, 0.43", **words)))
     assert "Share: 0.18; published, 0.43; difference -0.25" in named
     none = box(CHAPTER, judged(ledgers(effects, control="no difference", **words)))
-    assert "Share: +0.18 (95 %: 0.16 to 0.2; 3 seeds)" in none and "difference" not in none
+    assert "Share: +0.18 (95 %: 0.16 to 0.20; 3 seeds)" in none and "difference" not in none
 
 
 def test_rounding_puts_no_end_on_the_margin() -> None:
     row = {"d": 0.25, "d_low": 0.2, "d_high": 0.303, "n": 4, "margin": 0.3}
-    assert interval(row, "d", "n") == "+0.25 (95 %: 0.2 to 0.303; 4 seeds)"
-    assert interval(row | {"margin": 0.4}, "d", "n") == "+0.25 (95 %: 0.2 to 0.3; 4 seeds)"
+    assert interval(row, "d", "n") == "+0.25 (95 %: 0.20 to 0.303; 4 seeds)"
+    assert interval(row | {"margin": 0.4}, "d", "n") == "+0.25 (95 %: 0.20 to 0.30; 4 seeds)"
 
 
 def test_a_mean_beyond_the_margin_whose_interval_is_not_says_so() -> None:

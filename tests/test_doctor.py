@@ -139,7 +139,7 @@ def test_what_a_run_lacks_is_named(own_run: Path) -> None:
     run.record["config"]["circuit"]["top_n"] = 20
     run.save()
     (found,) = check_run(own_run)
-    assert "circuit" in found.found and '--set "circuit.top_n=20"' in found.repair
+    assert "circuit" in found.found and "--set circuit.top_n=20" in found.repair
 
 
 def test_every_stage_has_a_kind() -> None:

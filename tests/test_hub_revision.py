@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from kc_utils.cli import main
+from kc_utils.cli.app import app
+from kc_utils.cli.outcome import outcome
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.models.causal_lm import load_model
@@ -93,9 +92,7 @@ def test_a_run_from_before_is_read_and_a_new_one_without_commit_is_not_begun(
     old = Run.create(tmp_path / "old", settings)
     assert Run.open(old.path).config == settings
     words = ["run", "--profile", "gpt2", "--no-notebooks", "--set", "model.revision=null"]
-    monkeypatch.setattr(sys, "argv", ["kc", *words, "--run-dir", str(tmp_path / "new")])
-    with pytest.raises(SystemExit) as ended:
-        main.main()
+    code = outcome(lambda: app([*words, "--run-dir", str(tmp_path / "new")]))
     said = capsys.readouterr().err
-    assert ended.value.code == 2 and said.count("\n") == 1 and "with no revision" in said
+    assert code == 2 and said.count("\n") == 1 and "with no revision" in said
     assert not (tmp_path / "new").exists()

@@ -222,4 +222,4 @@ def test_the_main_claims_stand_in_a_row_each_with_every_settled_profile() -> Non
     html = main_claims(both).to_html()
     main = [claim for claim in CLAIMS if claim.main]
     assert html.count("<tr>") == len(main) + 1 and "SmolLM2" not in html
-    assert "GPT-2-like" in html and "holds: +0.3 (" in html and "published" in html
+    assert "GPT-2-like" in html and "holds: +0.30 (" in html and "published" in html

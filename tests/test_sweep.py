@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import distributed
@@ -16,7 +15,8 @@ from distributed import LocalCluster
 from moments import Moment
 from small_runs import SETTINGS
 
-from kc_utils.cli import main
+from kc_utils.cli.app import app
+from kc_utils.cli.outcome import outcome
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.models import devices
@@ -144,12 +144,9 @@ MISTAKES = {
 @pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
 def test_a_mistake_is_one_sentence_and_nothing_is_written(arguments, tmp_path, capsys) -> None:
     out = tmp_path / "out"
-    line = ["kc", "sweep", "--profile", "smoke", "--out", str(out), *arguments]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr(sys, "argv", line)
-        main.main()
+    profile = [] if "--profile" in arguments else ["--profile", "smoke"]
+    assert outcome(lambda: app(["sweep", *profile, "--out", str(out), *arguments])) == 2
     error = capsys.readouterr().err
-    assert ended.value.code == 2
     assert error.startswith("kc: ") and error.count("\n") == 1 and MISTAKES[arguments] in error
     assert not out.exists()
 
@@ -175,13 +172,11 @@ def test_two_sweeps_do_not_compute_the_same_run(tmp_path) -> None:
 def test_a_scheduler_elsewhere_computes_and_one_that_is_not_there_is_named(
     tmp_path, capsys, monkeypatch
 ) -> None:
-    line = ["kc", "sweep", "--profile", "smoke", "--seeds", "2", "--out", str(tmp_path), *SET]
+    line = ["sweep", "--profile", "smoke", "--seeds", "2", "--out", str(tmp_path), *SET]
 
     def sweep(address: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", [*line, "--to", "world", "--scheduler", address])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        return ended.value.code or 0, capsys.readouterr().err
+        code = outcome(lambda: app([*line, "--to", "world", "--scheduler", address]))
+        return code, capsys.readouterr().err
 
     with monkeypatch.context() as patch:  # for one that is there, a busy machine may need more
         patch.setattr(drive, "SECONDS_TO_CONNECT", 1)

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from kc_utils.artifacts import write_parquet
-from kc_utils.cli import main
+from kc_utils.cli.app import app
+from kc_utils.cli.outcome import outcome
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.runs.dataset import SweepTables, compact
@@ -133,20 +134,15 @@ def test_the_command_exports_complete_runs_and_names_the_others(
 ) -> None:
     for seed in (0, 2):
         make_run(tmp_path, seed)
-    line = ["kc", "sweep", "--profile", "smoke", "--out", str(tmp_path)]
+    line = ["sweep", "--profile", "smoke", "--out", str(tmp_path)]
     more = ["--no-experiments", "--no-compute", "--export", str(tmp_path / "kept")]
-    monkeypatch.setattr("sys.argv", [*line, "--seeds", "4", *more])
-    with pytest.raises(SystemExit) as ended:
-        main.main()
-    assert not ended.value.code
+    assert outcome(lambda: app([*line, "--seeds", "4", *more])) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "not complete, so not in it: smoke/seed-1, smoke/seed-3" in text
     assert "only experiments" not in text
     assert SweepTables.open(tmp_path / "kept").runs["seed"].tolist() == [0, 2]
     assert not (tmp_path / "smoke" / "seed-1").exists() and not (tmp_path / "tables").exists()
-    monkeypatch.setattr("sys.argv", [*line, "--seed-list", "0", *more[1:]])
-    with pytest.raises(SystemExit):
-        main.main()
+    outcome(lambda: app([*line, "--seed-list", "0", *more[1:]]))
     assert "only experiments are missing; with --no-experiments" in capsys.readouterr().out
 
 
@@ -157,13 +153,11 @@ def test_what_is_stored_is_not_computed_again_even_without_its_folder(
     write_dataset([make_run(tmp_path / "gone", seed) for seed in (0, 1)], kept)
     make_run(tmp_path / "here", 2)
     before = content(kept)
-    line = ["kc", "sweep", "--profile", "smoke", "--out", str(tmp_path / "here")]
+    line = ["sweep", "--profile", "smoke", "--out", str(tmp_path / "here")]
     line += ["--no-experiments", "--export", str(kept)]
-    monkeypatch.setattr("sys.argv", [*line, "--seeds", "3"])
-    with pytest.raises(SystemExit) as ended:
-        main.main()
+    code = outcome(lambda: app([*line, "--seeds", "3"]))
     text = " ".join(capsys.readouterr().out.split())
-    assert not ended.value.code and "stored already: smoke/seed-0, smoke/seed-1" in text
+    assert code == 0 and "stored already: smoke/seed-0, smoke/seed-1" in text
     assert [p.name for p in (tmp_path / "here" / "smoke").glob("seed-*")] == ["seed-2"]
     assert SweepTables.open(kept).runs["seed"].tolist() == [0, 1, 2] and content(kept) != before
     # Another configuration, or another version of a stage, is not what is stored.

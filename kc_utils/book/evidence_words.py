@@ -91,11 +91,15 @@ def shuffled_sentences(ledger: pd.DataFrame) -> str:
     found = false_holds(real)
     said = [_shuffled(row, real) for row in found.to_dict("records")]
     few = real[~real["profile"].isin(found["profile"])].groupby("profile", sort=False)["n_shuffled"]
+    alike: dict[int, list[str]] = {}
     for profile, n in few.max().items():
-        runs = "no run" if not n else "1 run" if n == 1 else f"{n} runs"
-        be = "are" if n > 1 else "is"
+        alike.setdefault(int(n), []).append(f"`{profile}`")
+    for n, names in alike.items():
+        runs = "is no run" if not n else "is 1 run" if n == 1 else f"are {n} runs"
+        each = " each" * (len(names) > 1 and n > 0)
         said.append(
-            f"Of `{profile}` there {be} {runs} with shuffled answers so far: too few to say."
+            f"Of {enumeration(names)} there {runs}{each} with shuffled answers so far: too few to "
+            "say."
         )
     return " ".join(said)
 

@@ -89,10 +89,8 @@ def ends(row: dict[str, Any], name: str) -> str:
 
 
 def bar(row: dict[str, Any]) -> str:
-    """Which differences would matter in the claimed direction: ``+0.055`` or ``within 0.02``."""
-    return (
-        f"{({'above': '+', 'below': '-', 'equal': 'within '})[row['direction']]}{row['margin']:.2g}"
-    )
+    """Which differences would matter in the claimed direction: ``+0.055`` or ``±0.02``."""
+    return f"{({'above': '+', 'below': '-', 'equal': '±'})[row['direction']]}{row['margin']:.2g}"
 
 
 def margin_of(row: dict[str, Any]) -> str:
@@ -118,7 +116,8 @@ def _end(end: float, row: dict[str, Any]) -> str:
 
 def short(number: float, sign: str = "") -> str:
     """Two digits, and no powers of ten where nothing is left of them."""
-    return f"{number:{sign}.2g}" if abs(number) >= 0.001 else f"{number:{sign}.3f}"
+    few = f"{number:{sign}#.2g}".removesuffix(".")
+    return few if 0.001 <= abs(number) < 99.5 else f"{number:{sign}.{3 * (abs(number) < 1)}f}"
 
 
 def chapter_link(notebook: str) -> str:

@@ -59,10 +59,10 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 
 #: One row per class is timed, under the name that the page of families has for it.
 TIMED = {
-    "gpt2": "GPT-2", "neox": "GPT-NeoX", "phi": "Phi", "phi3": "Phi-3", "llama3": "Llama 3",
+    "gpt2": "GPT-2", "neox": "GPT-NeoX", "phi": "Phi", "llama3": "Llama 3",
     "mistral": "Mistral", "qwen2": "Qwen 2.5", "qwen3": "Qwen 3", "gemma": "Gemma",
     "gemma2": "Gemma 2", "gemma3": "Gemma 3", "vaultgemma": "VaultGemma", "glm4": "GLM-4",
-    "cohere2": "Cohere 2", "olmo2": "OLMo 2", "olmo3": "OLMo 3",
+    "cohere2": "Cohere 2", "olmo2": "OLMo 2", "olmo3": "OLMo 3", "phi3": "Phi-3",
 }  # fmt: skip
 
 
