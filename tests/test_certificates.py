@@ -156,7 +156,7 @@ def test_foreign_certificates_are_one_sentence(elsewhere: str, foreign: Pem, mon
             pass
 
 
-def kc_sweep(arguments: list[str], folder: Path, capsys, monkeypatch) -> str:
+def kc_sweep(arguments: list[str], folder: Path, capsys) -> str:
     """The one sentence that ``kc sweep`` ends with; nothing is written."""
     out = folder / "out"
     line = ["sweep", "--profile", "smoke", "--to", "world", "--out", str(out), *arguments]
@@ -175,9 +175,9 @@ def kc_sweep(arguments: list[str], folder: Path, capsys, monkeypatch) -> str:
     }.items(),
 )  # fmt: skip
 def test_certificates_that_are_missing_or_useless(
-    arguments: str, said: str, tmp_path, capsys, monkeypatch
+    arguments: str, said: str, tmp_path, capsys
 ) -> None:
-    assert said in kc_sweep(arguments.split(), tmp_path, capsys, monkeypatch)
+    assert said in kc_sweep(arguments.split(), tmp_path, capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -214,5 +214,5 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(
     pem: Pem, tmp_path, capsys, monkeypatch
 ) -> None:
     monkeypatch.setattr(drive, "SECONDS_TO_CONNECT", 1)
-    said = kc_sweep(["--scheduler", TLS, *pem.options], tmp_path, capsys, monkeypatch)
+    said = kc_sweep(["--scheduler", TLS, *pem.options], tmp_path, capsys)
     assert f"No Dask scheduler with workers answers at {TLS}" in said

@@ -86,7 +86,7 @@ def test_other_models_have_the_records_and_keys_they_had_and_a_commit_changes_th
 
 
 def test_a_run_from_before_is_read_and_a_new_one_without_commit_is_not_begun(
-    tmp_path, capsys, monkeypatch
+    tmp_path, capsys
 ) -> None:
     settings = profiles.load("gpt2", ["model.revision=null"])
     old = Run.create(tmp_path / "old", settings)

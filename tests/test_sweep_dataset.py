@@ -129,9 +129,7 @@ def test_a_run_of_another_stage_version_does_not_stay(tmp_path, monkeypatch) -> 
         object.__setattr__(stage, "version", stage.version - 1)
 
 
-def test_the_command_exports_complete_runs_and_names_the_others(
-    tmp_path, monkeypatch, capsys
-) -> None:
+def test_the_command_exports_complete_runs_and_names_the_others(tmp_path, capsys) -> None:
     for seed in (0, 2):
         make_run(tmp_path, seed)
     line = ["sweep", "--profile", "smoke", "--out", str(tmp_path)]
@@ -146,9 +144,7 @@ def test_the_command_exports_complete_runs_and_names_the_others(
     assert "only experiments are missing; with --no-experiments" in capsys.readouterr().out
 
 
-def test_what_is_stored_is_not_computed_again_even_without_its_folder(
-    tmp_path, monkeypatch, capsys
-) -> None:
+def test_what_is_stored_is_not_computed_again_even_without_its_folder(tmp_path, capsys) -> None:
     kept = tmp_path / "kept"
     write_dataset([make_run(tmp_path / "gone", seed) for seed in (0, 1)], kept)
     make_run(tmp_path / "here", 2)
