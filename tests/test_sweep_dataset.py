@@ -144,7 +144,9 @@ def test_the_command_exports_complete_runs_and_names_the_others(tmp_path, capsys
     assert "only experiments are missing; with --no-experiments" in capsys.readouterr().out
 
 
-def test_what_is_stored_is_not_computed_again_even_without_its_folder(tmp_path, capsys) -> None:
+def test_what_is_stored_is_not_computed_again_even_without_its_folder(
+    tmp_path, capsys, monkeypatch
+) -> None:
     kept = tmp_path / "kept"
     write_dataset([make_run(tmp_path / "gone", seed) for seed in (0, 1)], kept)
     make_run(tmp_path / "here", 2)
