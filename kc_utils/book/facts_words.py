@@ -105,8 +105,8 @@ def of_what(transfer: pd.DataFrame, group: str) -> str:
         clear.append(best["faithfulness_high"] < own["faithfulness_low"])
         said.append(
             f"a circuit found for *{plain(best['source_relation'])}* restores "
-            f"**{best['faithfulness']:z.2f}** of the answers about *{plain(relation)}*, its own "
-            f"**{own['faithfulness']:z.2f}**"
+            f"**{best['faithfulness']:z.2f}** of the answers about *{plain(relation)}*, one found "
+            f"for that **{own['faithfulness']:z.2f}**"
         )
     if not said:
         return ""
