@@ -45,6 +45,9 @@ def start() -> int:
     """Call the command of ``sys.argv``; its exit code, after at most one sentence."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # A process of Python's own removes what a stopped command has left, and would report that.
+    ignored = [os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker"]
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, ignored))
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     return outcome(app)

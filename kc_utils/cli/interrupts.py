@@ -9,6 +9,7 @@ what libraries say from then on is not shown; at the end it is ignored.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -71,6 +72,18 @@ def said() -> int:
     with contextlib.suppress(OSError):
         os.write(2, f"kc: {SENTENCE}\n".encode())
     return INTERRUPTED
+
+
+def leave() -> None:
+    """End the process after what is registered for its end, without taking all else apart.
+
+    Objects of libraries that are freed last, when nothing can silence them, complain about that.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(INTERRUPTED)
 
 
 def _handle(handler: Callable[[int, FrameType | None], None]) -> None:

@@ -18,4 +18,6 @@ def main() -> None:
     except KeyboardInterrupt:  # just before the command began, or just after it ended
         code = interrupts.said()
     ended()
+    if code == interrupts.INTERRUPTED:
+        interrupts.leave()
     sys.exit(code)

@@ -17,6 +17,7 @@ again goes on where it was.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import traceback
 import uuid
@@ -153,7 +154,19 @@ def _local(n_workers: int) -> Iterator[SpecCluster]:
         scheduler={"cls": Scheduler, "options": listening | {"port": 0}}, workers=workers,
         security=security, silence_logs=logging.CRITICAL, loop=loop,
     ) as cluster:  # fmt: skip
-        yield cluster
+        try:
+            yield cluster
+        except KeyboardInterrupt:
+            _stop(cluster)
+            raise
+
+
+def _stop(cluster: SpecCluster) -> None:
+    """End the workers at once: closing them would wait for what they compute."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 @contextmanager
