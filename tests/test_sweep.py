@@ -197,8 +197,9 @@ def start(out: Path, to: str, workers: int, moment: Moment) -> Forked:
 
 
 @pytest.fixture(scope="module")
-def interrupted(tmp_path_factory) -> tuple[Path, int, list[psutil.Process]]:
-    """A sweep that Ctrl-C ended while models were trained: folder, exit code, its processes."""
+def interrupted(tmp_path_factory) -> tuple[Path, int, list[psutil.Process], str]:
+    """A sweep that Ctrl-C ended while models were trained: folder, exit code, its processes and
+    what it said."""
     out = tmp_path_factory.mktemp("sweep")
     moment = Moment(tmp_path_factory.mktemp("moment"), "smoke/seed-*/checkpoints/step-000000")
     process = start(out, "attribution", 1, moment)
@@ -206,8 +207,8 @@ def interrupted(tmp_path_factory) -> tuple[Path, int, list[psutil.Process]]:
     children = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)
     moment.go_on()
-    process.communicate(timeout=PATIENCE)
-    return out, process.returncode, children
+    said = "".join(process.communicate(timeout=PATIENCE))
+    return out, process.returncode, children, said
 
 
 @pytest.fixture(scope="module")
@@ -225,9 +226,10 @@ def killed(interrupted, tmp_path_factory) -> tuple[Path, str]:
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_no_process(interrupted) -> None:
-    _, code, children = interrupted
-    assert code != 0
+def test_ctrl_c_is_one_line_and_leaves_no_process(interrupted) -> None:
+    _, code, children, said = interrupted
+    assert code == 130 and said.splitlines()[-1] == "kc: interrupted."
+    assert "Traceback" not in said and "Warning" not in said
     assert children
     _, alive = psutil.wait_procs(children, timeout=PATIENCE)
     assert alive == []
