@@ -77,7 +77,7 @@ def main_claims(ledger: pd.DataFrame) -> Styler:
 
 def _told(row: dict) -> str:
     if math.isnan(row["difference"]):
-        return f"{row['verdict']}"
+        return row["verdict"]
     return f"{row['verdict']}: {ends(row, 'difference')}"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from kc_utils import REFERENCE, STORED_SWEEP
 from kc_utils.analysis import agreement
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS
 from kc_utils.book import facts_words
@@ -22,9 +23,9 @@ KIND = "K_rel"  # of the scores of chapter 11
 
 def stored_findings(root: Path) -> dict[str, list[str]]:
     """Chapter -> paragraphs of its box; a chapter whose tables are not stored has none."""
-    stored, found = root / "book" / "reference", {}
-    if (stored / "sweep" / PROVENANCE).is_file():
-        sweep = SweepTables.open(stored / "sweep")
+    stored, found = root / REFERENCE, {}
+    if (root / STORED_SWEEP / PROVENANCE).is_file():
+        sweep = SweepTables.open(root / STORED_SWEEP)
         found["02_training"] = arrival(sweep.table("accuracy_read"), sweep.table("accuracy"))
     if (stored / "capitals" / study_folder.RECORD).is_file():
         found["10_capitals"] = of_facts(study_folder.Study.open(stored / "capitals"))

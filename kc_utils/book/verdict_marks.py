@@ -74,18 +74,20 @@ def interval(row: dict[str, Any], name: str, n: str) -> str:
 
     ``name`` is the column of the mean, ``n`` that of the number of seeds.
     """
-    ends = [row[f"{name}_low"], row[f"{name}_high"]]
-    none = any(map(math.isnan, ends))
-    told = "no interval" if none else "95 %: {} to {}".format(*(_end(e, row) for e in ends))
+    between = _between(row, name)
+    told = f"95 %: {between}" if between else "no interval"
     return f"{short(row[name], '+')} ({told}; {row[n]} {'seed' if row[n] == 1 else 'seeds'})"
 
 
 def ends(row: dict[str, Any], name: str) -> str:
     """``+0.055 (0.007 to 0.1)``, shorter than :func:`interval`."""
-    between = [row[f"{name}_low"], row[f"{name}_high"]]
-    none = any(map(math.isnan, between))
-    told = "no interval" if none else " to ".join(_end(end, row) for end in between)
-    return f"{short(row[name], '+')} ({told})"
+    return f"{short(row[name], '+')} ({_between(row, name) or 'no interval'})"
+
+
+def _between(row: dict[str, Any], name: str) -> str:
+    """``0.007 to 0.1``; empty where there is no interval."""
+    both = [row[f"{name}_low"], row[f"{name}_high"]]
+    return "" if any(map(math.isnan, both)) else " to ".join(_end(end, row) for end in both)
 
 
 def bar(row: dict[str, Any]) -> str:
