@@ -91,8 +91,8 @@ def test_good_lines_templates_and_marks_are_read(tmp_path) -> None:
     assert facts[1].form == "Georgia (the state); {subject} borders"
     with pytest.raises(KcError, match=r"contains \{subject\} 0 times"):
         read_facts(path, {"capital": "The capital is"})
-    typo = {"capital": "Capital of {subject}:", "captial": "Capital of {subject}:"}
-    with pytest.raises(KcError, match=r"relation 'captial' is for no line .* are 'capital'\."):
+    typo = {"capital": "Capital of {subject}:", "capitals": "Capital of {subject}:"}
+    with pytest.raises(KcError, match=r"relation 'capitals' is for no line .* are 'capital'\."):
         read_facts(path, typo)
 
 
