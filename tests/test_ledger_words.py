@@ -13,6 +13,8 @@ from kc_utils.book.evidence_words import (
     by_claimant,
     false_discoveries,
     main_claims,
+    open_claims,
+    open_sentence,
     seeds_sentence,
     shuffled_sentences,
 )
@@ -168,6 +170,23 @@ def test_too_few_runs_say_so() -> None:
     assert shuffled_sentences(few).startswith("Of `tiny` there is 1 run with shuffled answers")
     assert "2 of `tiny`. Fewer than 3 decide nothing" in seeds_sentence(few)
     assert seeds_sentence(LEDGER) == ""
+
+
+def test_open_claims_say_what_more_seeds_would_decide_and_nothing_else_is_counted() -> None:
+    table = judged(
+        ledgers([0.5, 0.6, 0.7]),  # decided
+        ledgers([0.1, 0.2], id="few"),
+        ledgers([0.05, 0.1, 0.15], id="border", direction="equal"),
+        ledgers([0.3, 0.02, 0.5, 0.1], id="near"),
+        ledgers([0.3, 0.02, 0.5, 0.1], id="near", profile="tiny-shuffled"),
+    )
+    found = open_claims(table)
+    assert found["would take"].tolist() == ["6", "more than 100"]
+    assert found["seeds"].tolist() == [4, 3]
+    said = open_sentence(table)
+    assert "8 seeds would decide 1 of the 2 verdicts that are open; 1 lies on a border" in said
+    assert "would decide 0 of the 2" in open_sentence(table, seeds=5)
+    assert "No claim is open" in open_sentence(REAL) and open_claims(REAL).empty
 
 
 def test_claims_that_hold_in_some_seeds_only() -> None:

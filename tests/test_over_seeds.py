@@ -237,6 +237,39 @@ def test_a_margin_that_changed_since_is_told() -> None:
     assert "these runs keep 0.001" in row["note"] and row["margin"] == 0.001
 
 
+@pytest.mark.parametrize(
+    ("values", "direction", "then"),
+    [
+        ([0.3, 0.02, 0.5, 0.1], "above", SMALLER),
+        ([0.4, 0.5, 1.0], "above", HOLDS),
+        ([-0.3, -0.5, 0.05], "above", OPPOSITE),
+        ([0.08, -0.09, 0.02], "above", NO_EFFECT),
+        ([0.08, -0.09, 0.02], "equal", HOLDS),
+    ],
+)
+def test_an_open_claim_says_how_many_seeds_would_decide_it(values, direction, then) -> None:
+    row = one(values, direction=direction)
+    assert row["verdict"] == OPEN and row["verdict_then"] == then
+    mean, spread = np.mean(values), np.std(values, ddof=1)
+
+    def said(n: int) -> str:
+        """The verdict on n seeds that have this very mean and spread."""
+        scores = np.linspace(-1, 1, n)
+        drawn = mean + spread * scores / scores.std(ddof=1)
+        return one(drawn, direction=direction)["verdict"]
+
+    assert row["seeds_needed"] > len(values)
+    assert said(int(row["seeds_needed"]) - 1) == OPEN
+    assert said(int(row["seeds_needed"])) == then
+
+
+def test_no_number_of_seeds_is_told_where_none_would_do() -> None:
+    border = one([0.05, 0.1, 0.15], direction="equal")  # the mean lies on the margin
+    few, decided = one([0.1, 0.2]), one([0.5, 0.6, 0.55])
+    for row in (border, few, decided):
+        assert math.isnan(row["seeds_needed"]) and row["verdict_then"] == ""
+
+
 def test_mistakes_are_named() -> None:
     rows = ledgers([0.5, 0.6, 0.7])
     with pytest.raises(KcError, match="column 'claimed_by'"):
@@ -250,7 +283,8 @@ def test_entries_are_plain_json() -> None:
     first, second = json.loads(json.dumps(found, allow_nan=False))
     needed = {"id", "claim", "claimed_by", "profile", "quantity", "effect", "interval", "n_seeds",
               "control", "control_effect", "margin", "margin_reason", "verdict", "main",
-              "exploratory", "q_for", "q_against", "shuffled_verdict", "n_shuffled"}  # fmt: skip
+              "exploratory", "q_for", "q_against", "shuffled_verdict", "n_shuffled",
+              "seeds_needed", "verdict_then"}  # fmt: skip
     assert needed <= set(first)
     assert first["interval"][0] < first["effect"] < first["interval"][1]
     assert first["main"] is True and first["verdict"] in VERDICTS

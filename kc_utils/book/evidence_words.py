@@ -13,12 +13,14 @@ from pandas.io.formats.style import Styler
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS
 from kc_utils.book.ledger_words import without_controls, wrapped
 from kc_utils.book.sentences import enumeration
-from kc_utils.book.verdict_marks import called_shortly, ends
+from kc_utils.book.verdict_marks import bar, called_shortly, ends
 from kc_utils.study.claims.over_seeds import false_holds
+from kc_utils.study.claims.seeds_needed import MOST
 from kc_utils.study.claims.verdicts import (
     HOLDS,
     NO_EFFECT,
     NOT_MEASURED,
+    OPEN,
     OPPOSITE,
     SMALLER,
     VERDICTS,
@@ -79,6 +81,47 @@ def _told(row: dict) -> str:
     if math.isnan(row["difference"]):
         return row["verdict"]
     return f"{row['verdict']}: {ends(row, 'difference')}"
+
+
+def open_claims(ledger: pd.DataFrame) -> pd.DataFrame:
+    """What is open with enough seeds to say so, and how many would decide it, fewest first.
+
+    Columns: claim, profile, difference (with its interval), margin, seeds, would take (seeds in
+    all, if mean and spread stayed), and say (the first verdict that is reached then).
+    """
+    rows = _open(ledger).sort_values("seeds_needed", kind="stable", na_position="last")
+    dicts, needed = rows.to_dict("records"), rows["seeds_needed"]
+    columns = {
+        "claim": rows["claim"],
+        "profile": rows["profile"],
+        "difference": [ends(row, "difference") for row in dicts],
+        "margin": [bar(row) for row in dicts],
+        "seeds": rows["n_seeds"],
+        "would take": [f"more than {MOST}" if math.isnan(n) else f"{n:.0f}" for n in needed],
+        "and say": rows["verdict_then"],
+    }
+    return pd.DataFrame(columns).reset_index(drop=True)
+
+
+def open_sentence(ledger: pd.DataFrame, seeds: int = 8) -> str:
+    """How many of :func:`open_claims` so many seeds would decide."""
+    needed = _open(ledger)["seeds_needed"]
+    if needed.empty:
+        return "No claim is open that has runs enough."
+    near, never = int((needed <= seeds).sum()), int(needed.isna().sum())
+    said = (
+        f"If means and spreads stayed as they are, {seeds} seeds would decide {near} of the "
+        f"{len(needed)} verdicts that are open"
+    )
+    if never:
+        lie = "lies" if never == 1 else "lie"
+        said += f"; {never} {lie} on a border between two verdicts, where {MOST} would not do"
+    return said + "."
+
+
+def _open(ledger: pd.DataFrame) -> pd.DataFrame:
+    rows = without_controls(settled(ledger))
+    return rows[rows["verdict"].eq(OPEN) & (rows["n_seeds"] >= LEAST_SEEDS)]
 
 
 def shuffled_sentences(ledger: pd.DataFrame) -> str:

@@ -12,9 +12,18 @@ from kc_utils.runs.dataset import SweepTables, check_profile
 from kc_utils.study.claims.claim import WORDS
 from kc_utils.study.claims.over_seeds import over_seeds
 
-_TEXT = (*WORDS, "profile", "test_in_run", "margin_reason", "verdict", "shuffled_verdict", "note")
+_TEXT = (
+    *WORDS,
+    "profile",
+    "test_in_run",
+    "margin_reason",
+    "verdict",
+    "shuffled_verdict",
+    "verdict_then",
+    "note",
+)
 _NUMBERS = ("margin", "p_for", "q_for", "p_against", "q_against", "n_seeds", "seeds_for",
-            "n_shuffled")  # fmt: skip
+            "n_shuffled", "seeds_needed")  # fmt: skip
 #: Means over seeds, and how their 95 % intervals [low, high] are called.
 _INTERVALS = {"effect": "interval", "control_effect": "control_interval",
               "difference": "difference_interval", "shuffled": "shuffled_interval"}  # fmt: skip
@@ -39,7 +48,8 @@ def entries(table: pd.DataFrame) -> list[dict[str, Any]]:
     """One JSON-ready object per row of :func:`over_seeds`; numbers that are missing are null.
 
     ``effect``, ``control_effect``, ``difference`` and ``shuffled`` (the difference in runs with
-    shuffled answers) are means over seeds; ``figure`` is the page of the book that shows the curve.
+    shuffled answers) are means over seeds; ``seeds_needed`` would decide what is open, as
+    ``verdict_then``; ``figure`` is the page of the book that shows the curve.
     """
     found = []
     for row in table.to_dict("records"):

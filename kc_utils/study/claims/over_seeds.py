@@ -27,6 +27,7 @@ from kc_utils.analysis.stats.seeds import LEAST_SEEDS, t_interval
 from kc_utils.errors import KcError
 from kc_utils.study.claims.claim import WORDS
 from kc_utils.study.claims.margins import margins
+from kc_utils.study.claims.seeds_needed import seeds_needed
 from kc_utils.study.claims.verdicts import HOLDS, NOT_MEASURED, OPEN, verdict
 
 TEST = "t interval over seeds of effect minus control, paired by seed"
@@ -51,7 +52,8 @@ def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
         q_for (d beyond the margin), p_against, q_against (d short of it; q by Benjamini and
         Hochberg 1995 among the claims of a profile); n_seeds that measured it; seeds_for (runs
         whose own verdict is "holds"); shuffled, shuffled_low, shuffled_high, shuffled_verdict,
-        n_shuffled (the difference in runs with shuffled answers); note, verdict.
+        n_shuffled (the difference in runs with shuffled answers); seeds_needed and
+        verdict_then of what is open (:func:`.seeds_needed.seeds_needed`); note, verdict.
 
     Raises:
         KcError: a column is missing, or a run judges a claim twice.
@@ -102,6 +104,9 @@ def _row(profile: str, part: pd.DataFrame) -> dict[str, object]:
                           ("difference", gap)):  # fmt: skip
         found |= {name: numbers.mean, f"{name}_low": numbers.low, f"{name}_high": numbers.high}
     p_for, p_against = _p_values(effect - control, str(first["direction"]), margin)
+    needed = math.nan, ""
+    if said == OPEN:
+        needed = seeds_needed(effect - control, direction=first["direction"], margin=margin)
     return found | {
         "margin": margin,
         "margin_reason": first["margin_reason"],
@@ -109,6 +114,8 @@ def _row(profile: str, part: pd.DataFrame) -> dict[str, object]:
         "p_against": p_against,
         "n_seeds": len(used),
         "seeds_for": int((used["verdict"] == HOLDS).sum()),
+        "seeds_needed": needed[0],
+        "verdict_then": needed[1],
         "test": TEST,
         "test_in_run": first["test"],
         "verdict": said,
