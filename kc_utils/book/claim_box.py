@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from kc_utils.analysis.stats.seeds import LEAST_SEEDS
 from kc_utils.book.evidence_words import settled
 from kc_utils.book.front_answers import ANSWERS, findings
 from kc_utils.book.verdict_marks import (
@@ -96,10 +97,25 @@ def box(chapter: str, ledger: pd.DataFrame) -> str:
     profiles = list(dict.fromkeys(ledger["profile"]))
     where = f" in models {BUILT[profiles[0]]}" if profiles in ([name] for name in BUILT) else ""
     found = [ledger[ledger["id"] == name].to_dict("records") for name in CHAPTERS[chapter]]
-    runs = {} if where else ledger.groupby("profile")["n_seeds"].max().to_dict()
-    said = [_claim(rows, runs) for rows in found if rows]
-    return _framed(
-        where, [*said, "Every claim, with its control, is in [the ledger](12_evidence.ipynb)."]
+    found = [rows for rows in found if rows]
+    few = _few(found) if chapter != REAL else ""
+    alone = where and not few
+    said = [_claim(rows, named=not alone) for rows in found]
+    last = "Every claim, with its control, is in [the ledger](12_evidence.ipynb)."
+    return _framed(where if alone else "", [*filter(None, [few]), *said, last])
+
+
+def _few(claims: list[list[dict[str, Any]]]) -> str:
+    """How many of the box's claims come from too few runs to decide anything; empty if none do."""
+    runs = [max(row["n_runs"] for row in rows) for rows in claims]
+    few = [n for n in runs if n < LEAST_SEEDS]
+    if not few:
+        return ""
+    times = "one seed" if max(few) == 1 else f"{max(few)} seeds"
+    which = "All of this rests" if len(few) == len(runs) else f"{len(few)} of these claims rest"
+    return (
+        f"**{which} on {times} so far.** Fewer than {LEAST_SEEDS} decide nothing: these numbers "
+        "are first measurements, and may differ in another training run."
     )
 
 
@@ -108,17 +124,16 @@ def _framed(where: str, paragraphs: list[str]) -> str:
     return "\n".join([*frame, "\n\n".join(paragraphs), ":::"])
 
 
-def _claim(rows: list[dict[str, Any]], runs: dict[str, int]) -> str:
+def _claim(rows: list[dict[str, Any]], named: bool) -> str:
     first = rows[0]
     published = f"*{_WHO[first['claimed_by']]}:* {first['paper']}."
-    found = [_found(row, runs) for row in rows]
+    found = [_found(row, named) for row in rows]
     return "\\\n".join([f"**{first['claim']}.**", *found, published])
 
 
-def _found(row: dict[str, Any], runs: dict[str, int]) -> str:
-    """Verdict and numbers of one profile, on a line; it is named where ``runs`` counts its runs."""
-    named = row["profile"] in runs
-    said = f"{models(runs[row['profile']], row['profile'])}: " if named else ""
+def _found(row: dict[str, Any], named: bool) -> str:
+    """Verdict and numbers of one profile, on a line that may begin with how many models it has."""
+    said = f"{models(row['n_runs'], row['profile'])}: " if named else ""
     said += marked(row["verdict"], row["direction"])
     if math.isnan(row["difference"]):
         return f"{said} {first_up(row['note'].removeprefix('Not measured: '))}".rstrip()
