@@ -11,7 +11,7 @@ from ledger_rows import judged, ledgers, main_ledgers
 from kc_utils import ROOT, STORED_SWEEP
 from kc_utils.book.build import clean_notebook
 from kc_utils.book.claim_box import CHAPTERS, LEDGER, REAL, box, with_box
-from kc_utils.book.front_answers import findings
+from kc_utils.book.ledger_words import counts, without_controls
 from kc_utils.book.verdict_marks import ACROSS, MEANS, interval, margin_of, marked
 from kc_utils.runs.dataset import SweepTables
 from kc_utils.study.claims.entries import ledger_of
@@ -150,10 +150,18 @@ def test_words_of_stored_ledgers_are_today_s() -> None:
     assert ledger["paper"].str.contains("on the discovery people").sum() >= 2
 
 
-def test_the_chapter_of_all_claims_opens_with_the_answers_of_the_front_page() -> None:
-    ledger = judged(main_ledgers(3))
+def test_the_chapter_of_all_claims_opens_with_what_became_of_them() -> None:
+    real, shuffled = main_ledgers(3), main_ledgers(0, profile="tiny-shuffled")
+    ledger = without_controls(judged(real, shuffled))
     said = with_box(LEDGER, ledger, PAGE)
-    assert findings(ledger).strip() in said and said.index("What we find") > said.index("It is so")
+    assert said.index("What we find") > said.index("It is so")
+    n = len(ledger)
+    assert f"**4 models built like GPT-2.** {counts(ledger)}" in said
+    equal = int(ledger["direction"].eq("equal").sum())
+    assert f"In 4 runs with shuffled answers, of the {n} claims that can be judged there" in said
+    assert f"**{equal}** hold" in said
+    assert "../book/index.md" in said
+    assert "Nothing to learn" not in with_box(LEDGER, judged(real), PAGE)
     assert with_box(LEDGER, None, PAGE) == PAGE
 
 

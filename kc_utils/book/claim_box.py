@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS
-from kc_utils.book.evidence_words import settled
-from kc_utils.book.front_answers import ANSWERS, findings
+from kc_utils.book.evidence_words import seeds_differ, settled
+from kc_utils.book.front_answers import ANSWERS
+from kc_utils.book.ledger_words import counts
 from kc_utils.book.verdict_marks import (
     BUILT,
     GIVEN,
@@ -25,10 +26,11 @@ from kc_utils.book.verdict_marks import (
     models,
     short,
 )
+from kc_utils.study.claims.over_seeds import false_holds
 
 #: The chapter about models that exist already.
 REAL = "09_real_model"
-#: The chapter of all claims, whose box has the answers of the front page.
+#: The chapter of all claims, whose box counts what became of them.
 LEDGER = "12_evidence"
 #: Chapter -> the claims of the ledger that it opens with.
 CHAPTERS = {
@@ -91,7 +93,7 @@ def box(chapter: str, ledger: pd.DataFrame) -> str:
     own all the same.
     """
     if chapter == LEDGER:
-        return _framed("", [findings(ledger).rstrip()])
+        return _framed("", _of_all(ledger))
     told = set(settled(ledger)["profile"]) | (set(GIVEN) if chapter == REAL else set())
     ledger = ledger[ledger["profile"].isin(told)]
     profiles = list(dict.fromkeys(ledger["profile"]))
@@ -103,6 +105,24 @@ def box(chapter: str, ledger: pd.DataFrame) -> str:
     said = [_claim(rows, named=not alone) for rows in found]
     last = "Every claim, with its control, is in [the ledger](12_evidence.ipynb)."
     return _framed(where if alone else "", [*filter(None, [few]), *said, last])
+
+
+def _of_all(ledger: pd.DataFrame) -> list[str]:
+    """What became of the claims as a whole; the findings themselves are on the front page."""
+    told = settled(ledger)
+    said = [
+        f"**{first_up(models(int(part['n_runs'].max()), str(profile)))}.** {counts(part)}"
+        for profile, part in told.groupby("profile", sort=False)
+    ]
+    for row in false_holds(told).to_dict("records"):
+        said.append(
+            f"**Nothing to learn.** In {row['n_seeds']} runs with shuffled answers, of the "
+            f"{row['judged']} claims that can be judged there, {'only ' * (row['holds'] == 1)}"
+            f"**{row['holds']}** {'holds' if row['holds'] == 1 else 'hold'}."
+        )
+    differ = seeds_differ(told)
+    said += [f"**One seed would not do.** {differ}"] if "**" in differ else [differ]
+    return [*said, "The findings in words are on the [front page](../book/index.md)."]
 
 
 def _few(claims: list[list[dict[str, Any]]]) -> str:

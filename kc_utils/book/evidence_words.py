@@ -59,7 +59,7 @@ def false_discoveries(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def main_claims(ledger: pd.DataFrame) -> Styler:
-    """The claims that matter most, a row each: verdict and difference of each profile, published.
+    """The claims that matter most, a row each: verdict and difference of each profile.
 
     A difference has its interval where there is one.
 
@@ -71,7 +71,6 @@ def main_claims(ledger: pd.DataFrame) -> Styler:
     for profile, part in main.groupby("profile", sort=False):
         found = {row["id"]: _told(row) for row in part.to_dict("records")}
         shown[called_shortly(str(profile))] = [found.get(name, "") for name in rows.index]
-    shown["published"] = rows["paper"]
     return wrapped(shown.reset_index(drop=True))
 
 
@@ -79,6 +78,24 @@ def _told(row: dict) -> str:
     if math.isnan(row["difference"]):
         return row["verdict"]
     return f"{row['verdict']}: {ends(row, 'difference')}"
+
+
+def disagreements(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Claims that hold in some single seeds only: profile, claim, seeds_for, n_seeds, verdict."""
+    split = ledger[(ledger["seeds_for"] > 0) & (ledger["seeds_for"] < ledger["n_seeds"])]
+    columns = ["profile", "claim", "seeds_for", "n_seeds", "verdict"]
+    return split[columns].reset_index(drop=True)
+
+
+def seeds_differ(ledger: pd.DataFrame) -> str:
+    """In one sentence, how often a claim holds in some seeds of a profile and not in others."""
+    judged, split = int((ledger["n_seeds"] > 1).sum()), len(disagreements(ledger))
+    if not split:
+        return "Single seeds agree on every claim."
+    return (
+        f"Of {judged} verdicts (one for each claim and profile with more than one seed), "
+        f"**{split}** would have been *holds* in some seeds and not in others."
+    )
 
 
 def shuffled_sentences(ledger: pd.DataFrame) -> str:

@@ -50,8 +50,9 @@ def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
         and difference, each with ``_low`` and ``_high`` (NaN with fewer than three seeds); p_for,
         q_for (d beyond the margin), p_against, q_against (d short of it; q by Benjamini and
         Hochberg 1995 among the claims of a profile); n_runs that asked for it, n_seeds of them that
-        measured it; seeds_for (runs whose own verdict is "holds"); shuffled, shuffled_low, shuffled_high, shuffled_verdict,
-        n_shuffled (the difference in runs with shuffled answers); note, verdict.
+        measured it; seeds_for (runs whose own verdict is "holds"); shuffled, shuffled_low,
+        shuffled_high, shuffled_verdict, n_shuffled (the difference in runs with shuffled answers);
+        note, verdict.
 
     Raises:
         KcError: a column is missing, or a run judges a claim twice.
