@@ -114,19 +114,33 @@ def test_an_opposite_that_may_be_too_small_to_matter_says_so() -> None:
 
 
 def test_how_long_forgetting_was_followed_is_told() -> None:
-    rows = [("tiny", "new_people", 0.1, step, step / 1000) for step in (0, 150, 300)]
-    rows += [("tiny", "new_people", 0.0, 300, 0.9), ("tiny", "drift", 0.1, 300, 0.9)]
-    names = ["profile", "variant", "ratio", "step", "accuracy_new"]
-    table = pd.DataFrame(rows, columns=names)
+    at = ((0, 1.0), (150, 0.5), (300, 0.6))  # step and overlap: it falls and comes back
+    rows = [("tiny", "new_people", 0.1, step, step / 1000, overlap) for step, overlap in at]
+    rows += [("tiny", "new_people", 0.0, 300, 0.9, 0.1), ("tiny", "drift", 0.1, 300, 0.9, 0.1)]
+    names = ["profile", "variant", "ratio", "step", "accuracy_new", "edge_jaccard"]
+    table = pd.DataFrame(rows, columns=names).assign(seed=0)
     said = "Followed for 300 steps (accuracy on the new facts by then 0.30)."
     assert front_answers.of_steps(table) == said
     both = pd.concat([table, table.query("step < 200").assign(profile="smollm2")])
-    told = "and 150 steps in SmolLM2-135M (accuracy on the new facts by then 0.15)."
-    assert front_answers.of_steps(both).endswith(told)
+    told = "and 150 steps in SmolLM2-135M (accuracy on the new facts by then 0.15)"
+    assert told in front_answers.of_steps(both)
     assert front_answers.of_steps(table.iloc[:0]) == ""
     ledger = judged(main_ledgers(3))
     lines = front_answers.findings(ledger, {"circuit-returns": said}).splitlines()
     assert lines[len(ANSWERED) - 1].endswith(said) and said not in front_answers.findings(ledger)
+
+
+def test_circuits_that_were_still_moving_away_at_the_end_are_told() -> None:
+    """A curve that is lowest at its end cannot show a return; "no return" alone says too much."""
+    at = [(s, step, 1 - step / 600) for s in range(3) for step in (0, 150, 300)]
+    falling = pd.DataFrame(at, columns=["seed", "step", "edge_jaccard"])
+    falling = falling.assign(profile="tiny", variant="new_people", ratio=0.1, accuracy_new=0.2)
+    said = front_answers.of_steps(falling)
+    assert "in 3 of 3 runs the circuit was then farther from its start than ever before" in said
+    assert said.endswith("a later return is not ruled out.")
+    back = falling["seed"].eq(0) & falling["step"].eq(300)
+    falling.loc[back, "edge_jaccard"] = 0.9
+    assert "in 2 of 3 runs" in front_answers.of_steps(falling)
 
 
 def test_a_card_for_every_main_claim_and_no_other() -> None:
@@ -191,6 +205,8 @@ def test_a_sweep_gives_all_parts_and_the_same_bytes(tmp_path: Path) -> None:
     assert "there are 2 runs with shuffled answers so far" in pages["controls.md"]
     assert "in grey, the mean of whole runs" in pages["signature.md"]
     assert "0 of 4 have an onset and 4 a knee" in pages["signature.md"]
+    assert "GPT-2-like models" in pages["signature.md"]
+    assert "steepest rise: [{abbr}`open (" in pages["signature.md"]
 
 
 def test_the_figure_shows_real_profiles_with_their_shuffled_runs(tmp_path: Path) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from ledger_rows import judged, ledgers, main_ledgers
 
+from kc_utils import ROOT, STORED_SWEEP
 from kc_utils.book.build import clean_notebook
 from kc_utils.book.claim_box import CHAPTERS, LEDGER, REAL, box, with_box
-from kc_utils.book.front_answers import findings
+from kc_utils.book.ledger_words import counts, without_controls
 from kc_utils.book.verdict_marks import ACROSS, MEANS, interval, margin_of, marked
+from kc_utils.runs.dataset import SweepTables
+from kc_utils.study.claims.entries import ledger_of
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPPOSITE, SMALLER
 from kc_utils.study.ledger import CLAIMS, EXPERIMENT_CLAIMS
 
@@ -124,10 +127,41 @@ def test_too_few_seeds_are_told_in_the_chapter_of_the_real_model_only() -> None:
     assert "1 run of SmolLM2-135M" in only
 
 
-def test_the_chapter_of_all_claims_opens_with_the_answers_of_the_front_page() -> None:
-    ledger = judged(main_ledgers(3))
+def test_a_chapter_that_rests_on_one_seed_says_so_before_its_claims() -> None:
+    """An experiment of one seed stands in a sweep of four; "4 models" beside it would be wrong."""
+    words = {"quantity": "share", "notebook": "15_strategies"}
+    ids = CHAPTERS["15_strategies"]
+    frames = [ledgers([0.5], id=name, claim=name, **words) for name in ids]
+    said = box("15_strategies", judged(main_ledgers(3), *frames))
+    first = said.split("\n\n")[1]
+    assert first.startswith("**All of this rests on one seed so far.**")
+    assert said.count("1 model built like GPT-2: ") == len(ids) and "4 models" not in said
+    more = [ledgers([0.5] * 3, id=ids[0], claim=ids[0], **words), *frames[1:]]
+    mixed = box("15_strategies", judged(main_ledgers(3), *more))
+    assert f"**{len(ids) - 1} of these claims rest on one seed so far.**" in mixed
+    assert "3 models built like GPT-2: " in mixed
+    enough = [ledgers([0.5] * 3, id=name, claim=name, **words) for name in ids]
+    assert "so far" not in box("15_strategies", judged(main_ledgers(3), *enough))
+
+
+def test_words_of_stored_ledgers_are_today_s() -> None:
+    ledger = ledger_of(SweepTables.open(ROOT / STORED_SWEEP))
+    assert not ledger["paper"].str.contains("people of discovery").any()
+    assert ledger["paper"].str.contains("on the discovery people").sum() >= 2
+
+
+def test_the_chapter_of_all_claims_opens_with_what_became_of_them() -> None:
+    real, shuffled = main_ledgers(3), main_ledgers(0, profile="tiny-shuffled")
+    ledger = without_controls(judged(real, shuffled))
     said = with_box(LEDGER, ledger, PAGE)
-    assert findings(ledger).strip() in said and said.index("What we find") > said.index("It is so")
+    assert said.index("What we find") > said.index("It is so")
+    n = len(ledger)
+    assert f"**4 models built like GPT-2.** {counts(ledger)}" in said
+    equal = int(ledger["direction"].eq("equal").sum())
+    assert f"In 4 runs with shuffled answers, of the {n} claims that can be judged there" in said
+    assert f"**{equal}** hold" in said
+    assert "../book/index.md" in said
+    assert "Nothing to learn" not in with_box(LEDGER, judged(real), PAGE)
     assert with_box(LEDGER, None, PAGE) == PAGE
 
 

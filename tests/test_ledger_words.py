@@ -11,10 +11,12 @@ from ledger_rows import judged, ledgers, main_ledgers
 from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.book.evidence_words import (
     by_claimant,
+    disagreements,
     false_discoveries,
     main_claims,
     open_claims,
     open_sentence,
+    seeds_differ,
     seeds_sentence,
     shuffled_sentences,
 )
@@ -22,7 +24,6 @@ from kc_utils.book.ledger_words import (
     between_profiles,
     changing_shift,
     counts,
-    disagreements,
     evidence_table,
     ledger_table,
     narrowest,
@@ -193,6 +194,9 @@ def test_claims_that_hold_in_some_seeds_only() -> None:
     rows = ledgers([0.5, 0.6, 0.7]).assign(verdict=[HOLDS, OPEN, HOLDS])
     assert disagreements(judged(rows))["seeds_for"].tolist() == [2]
     assert disagreements(judged(rows.assign(verdict=HOLDS))).empty
+    said = seeds_differ(judged(rows, rows.assign(profile="tiny-llama")))
+    assert "Of 2 verdicts (one for each claim and profile" in said and "**2** would" in said
+    assert seeds_differ(judged(rows.assign(verdict=HOLDS))) == "Single seeds agree on every claim."
 
 
 def test_profiles_agree_contradict_or_leave_open() -> None:
@@ -214,9 +218,8 @@ def test_profiles_agree_contradict_or_leave_open() -> None:
         "e": "contradict each other", "f": "differ in size", "g": "one leaves it open",
     }  # fmt: skip
     said = profiles_sentence(table)
-    assert (
-        "7 claims" in said and "**2** get the same" in said and "**2** are decided in con" in said
-    )
+    assert "7 claims" in said and "**2** get the same" in said and "contradictory for **2**" in said
+    assert "verdict (1 of them open in all)" in said and "differs in size for **1**" in said
     alone = pd.DataFrame(rows).query("profile == 'tiny'")
     assert "cannot be compared yet" in profiles_sentence(between_profiles(alone))
 
@@ -241,4 +244,4 @@ def test_the_main_claims_stand_in_a_row_each_with_every_settled_profile() -> Non
     html = main_claims(both).to_html()
     main = [claim for claim in CLAIMS if claim.main]
     assert html.count("<tr>") == len(main) + 1 and "SmolLM2" not in html
-    assert "GPT-2-like" in html and "holds: +0.30 (" in html and "published" in html
+    assert "GPT-2-like" in html and "holds: +0.30 (" in html

@@ -12,8 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from kc_utils.book.evidence_words import settled
-from kc_utils.book.front_answers import ANSWERS, findings
+from kc_utils.analysis.stats.seeds import LEAST_SEEDS
+from kc_utils.book.evidence_words import seeds_differ, settled
+from kc_utils.book.front_answers import ANSWERS
+from kc_utils.book.ledger_words import counts
 from kc_utils.book.verdict_marks import (
     BUILT,
     GIVEN,
@@ -24,10 +26,11 @@ from kc_utils.book.verdict_marks import (
     models,
     short,
 )
+from kc_utils.study.claims.over_seeds import false_holds
 
 #: The chapter about models that exist already.
 REAL = "09_real_model"
-#: The chapter of all claims, whose box has the answers of the front page.
+#: The chapter of all claims, whose box counts what became of them.
 LEDGER = "12_evidence"
 #: Chapter -> the claims of the ledger that it opens with.
 CHAPTERS = {
@@ -90,16 +93,49 @@ def box(chapter: str, ledger: pd.DataFrame) -> str:
     own all the same.
     """
     if chapter == LEDGER:
-        return _framed("", [findings(ledger).rstrip()])
+        return _framed("", _of_all(ledger))
     told = set(settled(ledger)["profile"]) | (set(GIVEN) if chapter == REAL else set())
     ledger = ledger[ledger["profile"].isin(told)]
     profiles = list(dict.fromkeys(ledger["profile"]))
     where = f" in models {BUILT[profiles[0]]}" if profiles in ([name] for name in BUILT) else ""
     found = [ledger[ledger["id"] == name].to_dict("records") for name in CHAPTERS[chapter]]
-    runs = {} if where else ledger.groupby("profile")["n_seeds"].max().to_dict()
-    said = [_claim(rows, runs) for rows in found if rows]
-    return _framed(
-        where, [*said, "Every claim, with its control, is in [the ledger](12_evidence.ipynb)."]
+    found = [rows for rows in found if rows]
+    few = _few(found) if chapter != REAL else ""
+    alone = where and not few
+    said = [_claim(rows, named=not alone) for rows in found]
+    last = "Every claim, with its control, is in [the ledger](12_evidence.ipynb)."
+    return _framed(where if alone else "", [*filter(None, [few]), *said, last])
+
+
+def _of_all(ledger: pd.DataFrame) -> list[str]:
+    """What became of the claims as a whole; the findings themselves are on the front page."""
+    told = settled(ledger)
+    said = [
+        f"**{first_up(models(int(part['n_runs'].max()), str(profile)))}.** {counts(part)}"
+        for profile, part in told.groupby("profile", sort=False)
+    ]
+    for row in false_holds(told).to_dict("records"):
+        said.append(
+            f"**Nothing to learn.** In {row['n_seeds']} runs with shuffled answers, of the "
+            f"{row['judged']} claims that can be judged there, {'only ' * (row['holds'] == 1)}"
+            f"**{row['holds']}** {'holds' if row['holds'] == 1 else 'hold'}."
+        )
+    differ = seeds_differ(told)
+    said += [f"**One seed would not do.** {differ}"] if "**" in differ else [differ]
+    return [*said, "The findings in words are on the [front page](../book/index.md)."]
+
+
+def _few(claims: list[list[dict[str, Any]]]) -> str:
+    """How many of the box's claims come from too few runs to decide anything; empty if none do."""
+    runs = [max(row["n_runs"] for row in rows) for rows in claims]
+    few = [n for n in runs if n < LEAST_SEEDS]
+    if not few:
+        return ""
+    times = "one seed" if max(few) == 1 else f"{max(few)} seeds"
+    which = "All of this rests" if len(few) == len(runs) else f"{len(few)} of these claims rest"
+    return (
+        f"**{which} on {times} so far.** Fewer than {LEAST_SEEDS} decide nothing: these numbers "
+        "are first measurements, and may differ in another training run."
     )
 
 
@@ -108,17 +144,16 @@ def _framed(where: str, paragraphs: list[str]) -> str:
     return "\n".join([*frame, "\n\n".join(paragraphs), ":::"])
 
 
-def _claim(rows: list[dict[str, Any]], runs: dict[str, int]) -> str:
+def _claim(rows: list[dict[str, Any]], named: bool) -> str:
     first = rows[0]
     published = f"*{_WHO[first['claimed_by']]}:* {first['paper']}."
-    found = [_found(row, runs) for row in rows]
+    found = [_found(row, named) for row in rows]
     return "\\\n".join([f"**{first['claim']}.**", *found, published])
 
 
-def _found(row: dict[str, Any], runs: dict[str, int]) -> str:
-    """Verdict and numbers of one profile, on a line; it is named where ``runs`` counts its runs."""
-    named = row["profile"] in runs
-    said = f"{models(runs[row['profile']], row['profile'])}: " if named else ""
+def _found(row: dict[str, Any], named: bool) -> str:
+    """Verdict and numbers of one profile, on a line that may begin with how many models it has."""
+    said = f"{models(row['n_runs'], row['profile'])}: " if named else ""
     said += marked(row["verdict"], row["direction"])
     if math.isnan(row["difference"]):
         return f"{said} {first_up(row['note'].removeprefix('Not measured: '))}".rstrip()

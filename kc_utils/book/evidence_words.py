@@ -61,7 +61,7 @@ def false_discoveries(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def main_claims(ledger: pd.DataFrame) -> Styler:
-    """The claims that matter most, a row each: verdict and difference of each profile, published.
+    """The claims that matter most, a row each: verdict and difference of each profile.
 
     A difference has its interval where there is one.
 
@@ -73,7 +73,6 @@ def main_claims(ledger: pd.DataFrame) -> Styler:
     for profile, part in main.groupby("profile", sort=False):
         found = {row["id"]: _told(row) for row in part.to_dict("records")}
         shown[called_shortly(str(profile))] = [found.get(name, "") for name in rows.index]
-    shown["published"] = rows["paper"]
     return wrapped(shown.reset_index(drop=True))
 
 
@@ -122,6 +121,24 @@ def open_sentence(ledger: pd.DataFrame, seeds: int = 8) -> str:
 def _open(ledger: pd.DataFrame) -> pd.DataFrame:
     rows = without_controls(settled(ledger))
     return rows[rows["verdict"].eq(OPEN) & (rows["n_seeds"] >= LEAST_SEEDS)]
+
+
+def disagreements(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Claims that hold in some single seeds only: profile, claim, seeds_for, n_seeds, verdict."""
+    split = ledger[(ledger["seeds_for"] > 0) & (ledger["seeds_for"] < ledger["n_seeds"])]
+    columns = ["profile", "claim", "seeds_for", "n_seeds", "verdict"]
+    return split[columns].reset_index(drop=True)
+
+
+def seeds_differ(ledger: pd.DataFrame) -> str:
+    """In one sentence, how often a claim holds in some seeds of a profile and not in others."""
+    judged, split = int((ledger["n_seeds"] > 1).sum()), len(disagreements(ledger))
+    if not split:
+        return "Single seeds agree on every claim."
+    return (
+        f"Of {judged} verdicts (one for each claim and profile with more than one seed), "
+        f"**{split}** would have been *holds* in some seeds and not in others."
+    )
 
 
 def shuffled_sentences(ledger: pd.DataFrame) -> str:

@@ -69,8 +69,8 @@ ANSWERS = (
         "random circuit of the same size",
         "about people it was not found on, a circuit restores less of the model's answer than a "
         "random circuit of the same size",
-        "share restored, minus a random circuit's",
-        "0.85 to 0.95 restored, without random circuits beside it",
+        "share of the logit difference restored, minus a random circuit's",
+        "0.85 to 0.95 restored, with no random circuits to compare",
     ),
     Answer(
         "relevant-progress",
@@ -84,28 +84,30 @@ ANSWERS = (
         "about strangers",
         "new facts about strangers are learned sooner than new facts about people whom the model "
         "already knew",
-        "lead in accuracy",
+        "lead in first-token accuracy",
         "a lead of 0.22 in GPT-2",
     ),
     Answer(
         "knee-entropy",
-        "circuits form fast and then turn to slow refinement at a clear bend",
-        "circuits form fast and then turn to slow refinement at a clear bend",
-        "more circuits turn from fast forming to slow refinement than their controls do, though "
-        "perhaps too few to matter",
-        "circuits turn from fast forming to slow refinement no more often than their controls do",
-        "circuits turn from fast forming to slow refinement more rarely than their controls do",
-        "share of circuits with the bend, minus the control's",
+        "circuits form fast and are then refined slowly, with a clear bend between the two",
+        "circuits form fast and are then refined slowly, with a clear bend between the two",
+        "more circuits than controls form fast and are then refined slowly, with a clear bend "
+        "between the two, though perhaps too few to matter",
+        "circuits have a bend between fast formation and slow refinement no more often than their "
+        "controls do",
+        "circuits have a bend between fast formation and slow refinement more rarely than their "
+        "controls do",
+        "share of circuits whose entropy has this bend, minus the control's",
         "such a bend in every curve",
     ),
     Answer(
         "deep-first",
-        "a circuit that forms moves to deeper layers",
+        "circuits move to deeper layers while they form",
         "while circuits form, they move to deeper layers",
         "while circuits form, they move to deeper layers, though perhaps by too little to matter",
         "while circuits form, they do not move to deeper layers",
         "while circuits form, they move to shallower layers, not to deeper ones",
-        "shift while they form, in shares of the depth",
+        "shift during formation, as a share of the depth",
         "deep layers come first",
     ),
     Answer(
@@ -116,7 +118,7 @@ ANSWERS = (
         "matter",
         "circuits that have formed do not move to shallower layers",
         "circuits that have formed move to deeper layers, not to shallower ones",
-        "shift after the bend, in shares of the depth",
+        "shift after the bend, as a share of the depth",
         "shallow layers come later",
     ),
     Answer(
@@ -125,11 +127,11 @@ ANSWERS = (
         "circuits recover from training on other people when a tenth of the old texts is replayed",
         "circuits recover from training on other people when a tenth of the old texts is replayed, "
         "though perhaps too little to matter",
-        "circuits do not recover from training on other people, even when a tenth of the old texts "
-        "is replayed",
+        "within the steps followed, circuits do not recover from training on other people, "
+        "even when a tenth of the old texts is replayed",
         "circuits go on drifting away under training on other people, even when a tenth of the old "
         "texts is replayed",
-        "overlap of edges regained, minus the drift of further training",
+        "edge overlap regained, minus the drift of further training",
         "circuits bend and recover",
     ),
 )
@@ -173,11 +175,15 @@ def of_names(times: pd.DataFrame) -> str:
             continue
         found = either(
             lead,
-            "are ahead of strangers with names of rare tokens as well",
-            "are behind strangers with names of rare tokens",
-            "are not clearly ahead of strangers with names of rare tokens",
+            "are ahead of strangers whose names are made of rare tokens as well",
+            "are behind strangers whose names are made of rare tokens",
+            "are not clearly ahead of strangers whose names are made of rare tokens",
         )
-        why = "" if lead.low > 0 else ", so the lead may be over names that are easily mixed up"
+        why = (
+            ""
+            if lead.low > 0
+            else ": what holds the other strangers back may be names that are easily mixed up"
+        )
         said.append(
             sentence_of(
                 "In {models}, known people {found} ({lead.mean:+.2f} epochs, 95 %: {lead.low:+.2f} "
@@ -189,17 +195,18 @@ def of_names(times: pd.DataFrame) -> str:
 
 
 def of_steps(forgetting: pd.DataFrame, ratio: float = 0.1) -> str:
-    """For how long circuits were followed while the model read about other people.
+    """For how long circuits were followed while the model read about other people, and what was
+    left open by then: the new facts still to be learned, and circuits that were still moving away.
 
     Args:
         forgetting: table ``forgetting`` of the profiles that are told.
         ratio: share of replay of the claim.
     """
     rows = forgetting[np.isclose(forgetting["ratio"], ratio)].query("variant == 'new_people'")
-    rows = rows[rows["step"] == rows.groupby("profile")["step"].transform("max")]
     if rows.empty:
         return ""
-    ends = rows.groupby("profile", sort=False)[["step", "accuracy_new"]].mean()
+    last = rows[rows["step"] == rows.groupby("profile")["step"].transform("max")]
+    ends = last.groupby("profile", sort=False)[["step", "accuracy_new"]].mean()
     alike: dict[str, list[str]] = {}
     for name, row in zip(ends.index, ends.itertuples(), strict=True):
         words = (
@@ -210,7 +217,20 @@ def of_steps(forgetting: pd.DataFrame, ratio: float = 0.1) -> str:
     said = enumeration(
         words.format(f" in {called_together(names)}" * several) for words, names in alike.items()
     )
-    return f"Followed for {said}."
+    return f"Followed for {said}{_still_leaving(rows)}."
+
+
+def _still_leaving(rows: pd.DataFrame) -> str:
+    """In how many runs the circuit was farthest from its start at the last step; empty if none."""
+    runs = rows.sort_values("step").groupby(["profile", "seed"])["edge_jaccard"]
+    leaving = int((runs.last() <= runs.min()).sum())
+    if not leaving:
+        return ""
+    them = "its circuit was" if leaving == 1 else "the circuit was"
+    return (
+        f"; in {leaving} of {runs.ngroups} runs {them} then farther from its start than ever "
+        "before, so a later return is not ruled out"
+    )
 
 
 def trained(ledger: pd.DataFrame) -> str:

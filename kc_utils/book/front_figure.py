@@ -12,6 +12,7 @@ import pandas as pd
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS, at_common_epochs, seed_means
 from kc_utils.book.ledger_words import without_controls
 from kc_utils.book.sentences import enumeration
+from kc_utils.book.verdict_marks import called_shortly, marked
 from kc_utils.config import STRANGE
 from kc_utils.plots.controls import signature
 from kc_utils.plots.style import svg_bytes
@@ -25,33 +26,42 @@ _ALT = (
     "vertical lines mark onset and knee of the entropy."
 )
 _CAPTION = (
-    "How facts arrive and circuits form, means over the seeds of {names}{few}. Above: accuracy on "
+    "How facts arrive and circuits form, means over seeds: {names} models{few}. Above: accuracy on "
     "the first token of new facts, in texts that training reads, for people known before (K_rel) "
     "and for new people (K_compl){strange}. Below: how evenly importance is spread over the edges "
     "of the circuit (entropy of the kept edges, questions about the {task}), beside circuits that "
     "were asked for other people's answers and circuits of an untrained model{runs}. Dashed: where "
     "the steep fall of the entropy begins (onset) and where it turns slow (knee, the "
-    "{{term}}`phase shift`), each the median over the circuits that have one: {shares}."
+    "{{term}}`phase shift`), each the median over the circuits that have one: {shares}.{rise}"
 )
 _RUNS = "; in grey, the mean of whole runs whose answers were shuffled: there was nothing to learn"
 _STRANGE = ", some of them with names of rare tokens (K_strange)"
+_RISE = " The knee comes while accuracy is in its steepest rise: {}."
 _CONTROLS = ("shuffled labels", "untrained")
 
 
-def pages(sweep: SweepTables) -> dict[str, str]:
-    """The figure's directive and the figure: file name -> MyST text or SVG."""
+def pages(sweep: SweepTables, ledger: pd.DataFrame) -> dict[str, str]:
+    """The figure's directive and the figure: file name -> MyST text or SVG.
+
+    The verdict on what the figure asks is that of ``ledger``, over seeds.
+    """
     drawn = curves(sweep)
     return {
-        "signature.md": directive(sweep, set(drawn["series"])),
-        FIGURE: svg_bytes(signature(drawn, bends(sweep))).decode(),
+        "signature.md": directive(sweep, set(drawn["series"]), _rise(ledger)),
+        FIGURE: svg_bytes(signature(named(drawn), named(bends(sweep)))).decode(),
     }
 
 
-def directive(sweep: SweepTables, series: Collection[str]) -> str:
-    """The figure with a caption and alternative text; the caption names profiles and ``series``."""
-    names = enumeration(f"`{name}`" for name in dict.fromkeys(_real(sweep, "topology")["profile"]))
+def named(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with models named as in the findings: nobody knows the names of profiles yet."""
+    return table.assign(profile=[called_shortly(name).strip("`") for name in table["profile"]])
+
+
+def directive(sweep: SweepTables, series: Collection[str], rise: str = "") -> str:
+    """The figure with a caption and alternative text; the caption names models and ``series``."""
+    names = enumeration(map(called_shortly, dict.fromkeys(_real(sweep, "topology")["profile"])))
     seeds = _real(sweep, "topology").groupby("profile", sort=False)["seed"].nunique()
-    few = enumeration(f"`{name}`" for name in seeds.index[seeds < LEAST_SEEDS])
+    few = enumeration(map(called_shortly, seeds.index[seeds < LEAST_SEEDS]))
     caption = _CAPTION.format(
         names=names,
         few=f" (too few of {few} for an interval)" if few else "",
@@ -59,16 +69,29 @@ def directive(sweep: SweepTables, series: Collection[str]) -> str:
         shares="; ".join(_shares(sweep)),
         strange=_STRANGE if STRANGE in series else "",
         runs=_RUNS if "shuffled run" in series else "",
+        rise=rise,
     )
     return (
         f"```{{figure}} generated/{FIGURE}\n:name: fig-signature\n:alt: {_ALT}\n\n{caption}\n```\n"
     )
 
 
+def _rise(ledger: pd.DataFrame) -> str:
+    """Whether the knee lies in the rise of accuracy: the verdicts in a sentence, or nothing."""
+    rows = ledger[ledger["id"] == "knee-in-rise"].to_dict("records")
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        mark = marked(row["verdict"], row["direction"])
+        said.setdefault(mark, []).append(called_shortly(row["profile"]))
+    where = {mark: f" ({enumeration(names)})" * (len(said) > 1) for mark, names in said.items()}
+    return _RISE.format(enumeration(f"{mark}{where[mark]}" for mark in said)) if said else ""
+
+
 def _shares(sweep: SweepTables) -> Iterator[str]:
     for profile, part in _entropy_bends(sweep).groupby("profile", sort=False):
         onset, knee = (int(part[bend].notna().sum()) for bend in ("onset", "knee"))
-        yield f"in `{profile}`, {onset} of {len(part)} have an onset and {knee} a knee"
+        model = called_shortly(str(profile))
+        yield f"{model}, {onset} of {len(part)} have an onset and {knee} a knee"
 
 
 def curves(sweep: SweepTables) -> pd.DataFrame:

@@ -38,7 +38,7 @@ def pages(folder: Path) -> dict[str, str]:
             "cards.md": cards(told),
             "controls.md": shuffled_sentences(told) + "\n",
         }
-        | front_figure.pages(sweep)
+        | front_figure.pages(sweep, told)
         | front_panels.pages(sweep, told)
     )
 

@@ -240,13 +240,6 @@ def _margin(row: dict[str, Any]) -> str:
     return f"{row['margin']:.3g}: {row['margin_reason']}"
 
 
-def disagreements(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Claims that hold in some single seeds only: profile, claim, seeds_for, n_seeds, verdict."""
-    split = ledger[(ledger["seeds_for"] > 0) & (ledger["seeds_for"] < ledger["n_seeds"])]
-    columns = ["profile", "claim", "seeds_for", "n_seeds", "verdict"]
-    return split[columns].reset_index(drop=True)
-
-
 def between_profiles(ledger: pd.DataFrame) -> pd.DataFrame:
     """The verdicts of claims that more than one profile judges: claim, a column per profile,
     ``profiles`` ("agree", "contradict each other", "differ in size" or "one leaves it open").
@@ -278,13 +271,16 @@ def profiles_sentence(compared: pd.DataFrame) -> str:
         return "Only one profile has seeds enough, so verdicts cannot be compared yet."
     counts = compared["profiles"].value_counts()
     same, size, half, other = (
-        counts.get(name, 0)
+        int(counts.get(name, 0))
         for name in ("agree", "differ in size", "one leaves it open", "contradict each other")
     )
+    agreed = compared[compared["profiles"] == "agree"].drop(columns=["claim", "profiles"])
+    undecided = int((~agreed.isin(DECIDED) & agreed.notna()).any(axis=1).sum())
+    still = f" ({undecided} of them open in all)" if undecided else ""
     return (
         f"Of the {len(compared)} claims that more than one profile judges, **{same}** get the same "
-        f"verdict, **{size}** are real in both and differ in size, **{half}** are decided in one "
-        f"profile and open in another, and **{other}** are decided in contradictory ways."
+        f"verdict{still}. The verdict is real in both and differs in size for **{size}**, decided "
+        f"in one profile and open in another for **{half}**, and contradictory for **{other}**."
     )
 
 

@@ -49,6 +49,7 @@ from kc_utils.plots.tables import check, groups, several
 
 ACCURACY = "first-token accuracy (share)"
 _GROUPS = {**LOOKS["kind"], "unseen": Look(BLACK, "^", "never written about")}
+_PUBLISHED = {"gpt2": "GPT-2 Small", "gpt2-medium": "GPT-2 Medium", "phi-1.5": "Phi-1.5"}
 _CONFIDENCE = {  # what is drawn, and the level of a guesser who knows the values
     "entropy": ("entropy (nats)", "guess_entropy"),
     "accuracy": ("accuracy (share)", "guess_accuracy"),
@@ -87,7 +88,10 @@ def accuracy_overview(
     name = "accuracy_overview"
     published = check(published, ["model", "kind", "epoch", "accuracy"], name)
     figure, axes = panels(1, 3, height=2.3, sharex=False)
-    parts = {"kind": (kinds, "known or new subjects"), "band": (bands, "by frequency")}
+    parts = {
+        "kind": (kinds, "this run,\nknown or new subjects"),
+        "band": (bands, "this run,\nby frequency"),
+    }
     spec = Curves(name, ACCURACY, columns=None, chance=chance)
     found = draw_beside(axes[0, :2], parts, spec)
     _published_panel(axes[0, 2], published[published["model"] == model], model)
@@ -102,7 +106,7 @@ def _published_panel(axis: Axes, curves: pd.DataFrame, model: str) -> None:
     spec = Curves("accuracy_overview", ACCURACY, y="accuracy")
     for kind, curve in curves.groupby("kind", sort=False):
         draw_curve(axis, curve, spec, replace(LOOKS["kind"][kind], hollow=True))
-    axis.set_title(f"as published: {model}")
+    axis.set_title(f"published,\n{_PUBLISHED.get(model, model)}")
     axis.set_xlabel("epoch (paper)")
     axis.set_facecolor("#F5F5F5")
 

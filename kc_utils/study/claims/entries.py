@@ -27,6 +27,8 @@ _NUMBERS = ("margin", "p_for", "q_for", "p_against", "q_against", "n_seeds", "se
 #: Means over seeds, and how their 95 % intervals [low, high] are called.
 _INTERVALS = {"effect": "interval", "control_effect": "control_interval",
               "difference": "difference_interval", "shuffled": "shuffled_interval"}  # fmt: skip
+#: Words of ledgers that were stored before the book settled on its terms -> the terms.
+_TERMS = {"the people of discovery": "the discovery people"}
 
 
 def ledger_of(sweep: SweepTables, profile: str | None = None) -> pd.DataFrame:
@@ -38,6 +40,7 @@ def ledger_of(sweep: SweepTables, profile: str | None = None) -> pd.DataFrame:
     if not sweep.has("evidence"):
         raise KcError(f"{sweep.path} holds no ledgers (no table 'evidence').")
     table = over_seeds(sweep.table("evidence"))
+    table["paper"] = table["paper"].replace(_TERMS, regex=True)
     if profile is None:
         return table
     check_profile(profile, table["profile"])

@@ -56,7 +56,7 @@ def in_sample(run: Run) -> Finding:
 def as_published(run: Run) -> Finding:
     """Hit@k as the paper measures it, beside Hit@k on other people with corrupted values.
 
-    The paper asks about the people of discovery and sets what is outside the circuit to zero.
+    The paper asks about the discovery people and sets what is outside the circuit to zero.
     """
     wanted = {"zero": "discover", "corrupted": "evaluate"}
     sides = []
@@ -169,7 +169,7 @@ CLAIMS = (
         "Circuits restore the logit difference for people they were not found on",
         faithful,
         claimed_by=PAPER,
-        paper="faithfulness 0.85 to 0.95 from epoch 5 on, on the people of discovery",
+        paper="faithfulness 0.85 to 0.95 from epoch 5 on, on the discovery people",
         quantity=_FAITHFULNESS,
         control=_RANDOM,
         test=f"{_RATIO}; corrupted values outside",
@@ -202,7 +202,7 @@ CLAIMS = (
         "Hit@10 as it was published flatters the circuits",
         as_published,
         claimed_by=BOOK,
-        paper="Hit@10 with zeros outside, on the people of discovery",
+        paper="Hit@10 with zeros outside, on the discovery people",
         quantity="Hit@10, discovery people, zeros",
         control="other people, corrupted values",
         test="last checkpoint, trained wording; bootstrap over people",

@@ -50,10 +50,11 @@ def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
         seeds, ``test_in_run`` the run's), profile, margin, margin_reason; effect, control_effect
         and difference, each with ``_low`` and ``_high`` (NaN with fewer than three seeds); p_for,
         q_for (d beyond the margin), p_against, q_against (d short of it; q by Benjamini and
-        Hochberg 1995 among the claims of a profile); n_seeds that measured it; seeds_for (runs
-        whose own verdict is "holds"); shuffled, shuffled_low, shuffled_high, shuffled_verdict,
-        n_shuffled (the difference in runs with shuffled answers); seeds_needed and
-        verdict_then of what is open (:func:`.seeds_needed.seeds_needed`); note, verdict.
+        Hochberg 1995 among the claims of a profile); n_runs that asked for it, n_seeds of them that
+        measured it; seeds_for (runs whose own verdict is "holds"); shuffled, shuffled_low,
+        shuffled_high, shuffled_verdict, n_shuffled (the difference in runs with shuffled answers);
+        seeds_needed and verdict_then of what is open (:func:`.seeds_needed.seeds_needed`); note,
+        verdict.
 
     Raises:
         KcError: a column is missing, or a run judges a claim twice.
@@ -112,6 +113,7 @@ def _row(profile: str, part: pd.DataFrame) -> dict[str, object]:
         "margin_reason": first["margin_reason"],
         "p_for": p_for,
         "p_against": p_against,
+        "n_runs": len(part),
         "n_seeds": len(used),
         "seeds_for": int((used["verdict"] == HOLDS).sum()),
         "seeds_needed": needed[0],
