@@ -60,7 +60,7 @@ MUCH = "99999999999"
         (["benchmark", "--model", "x", "--polish", "0"], "--polish"),
         (["draw", "x.json", "--top", MUCH], "--top"),
         (["parity", "x", "--steps", MUCH], "--steps"),
-        (["run", "--patience", "inf"], "--patience"),
+        *((["run", "--patience", text], f"--patience '{text}'") for text in ("inf", "nan", "-1")),
         (["run", "--patience", MUCH], "--patience"),
         (["sweep", "--no-compute", "--seeds", MUCH], "--seeds"),
         (["sweep", "--workers", MUCH], "--workers"),

@@ -9,10 +9,12 @@ from typing import Any
 from typer.core import TyperCommand
 
 from kc_utils.cli.usage import in_a_sentence
-from kc_utils.errors import KcError, shown
+from kc_utils.errors import KcError, in_shell, shown
 
 #: Parameter -> option, of those that were typed in the command that is called now.
 _TYPED: ContextVar[dict[str, str] | None] = ContextVar("typed", default=None)
+#: Words of the command line that is read now, its command's name first.
+_WORDS: ContextVar[tuple[str, ...]] = ContextVar("words", default=())
 
 
 class Command(TyperCommand):
@@ -29,6 +31,7 @@ class Command(TyperCommand):
         Raises:
             KcError: such an option was typed twice.
         """
+        _WORDS.set((ctx.info_name or "", *args))
         *_, found = self.make_parser(ctx).parse_args(args=list(args))
         times = Counter(p.opts[0] for p in found if p.opts[0][:1] == "-" and not p.multiple)
         twice = [option for option, n in times.items() if n > 1]
@@ -43,6 +46,16 @@ class Command(TyperCommand):
         typed = {n: o for n, o in options.items() if sources[n] and sources[n].name != "DEFAULT"}
         _TYPED.set(typed)
         return super().invoke(ctx)
+
+
+def typed_without(option: str) -> str:
+    """The command line as it was typed, without ``option`` and its value, for a message."""
+    words = list(_WORDS.get())
+    if option in words:
+        at = words.index(option)
+        del words[at : at + 2]
+    kept = (word for word in words if not word.startswith(f"{option}="))
+    return " ".join(["kc", *map(in_shell, kept)])
 
 
 def refuse_idle(where: str, *names: str) -> None:
