@@ -201,8 +201,10 @@ def _copy_run(run: Run, target: Path, all_checkpoints: bool) -> float:
         f"checkpoints/step-{step:06d}"
         for step in (steps if all_checkpoints else dict.fromkeys((steps[0], steps[-1])))
     ]
+    written = [file for stage in run.record["stages"].values() for file in stage["wrote"]]
     for part in (*_READ, *kept):
-        if (run.path / part).exists():
+        # Parts that are gone are refused, by name.
+        if (run.path / part).exists() or any(file.startswith(f"{part}/") for file in written):
             source = run.verify(run.path / part)
             shutil.copytree(source, target / part, ignore=shutil.ignore_patterns("resume", ".*"))
     record = copy.deepcopy(run.record)

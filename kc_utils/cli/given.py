@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand
 
 from kc_utils.cli.usage import in_a_sentence
-from kc_utils.errors import KcError, in_shell, shown
+from kc_utils.errors import KcError, in_shell, shown, typed_path
 
 #: Parameter -> option, of those that were typed in the command that is called now.
 _TYPED: ContextVar[dict[str, str] | None] = ContextVar("typed", default=None)
@@ -29,7 +30,7 @@ class Command(TyperCommand):
         """Read the options; of one that takes one value the parser would keep the last.
 
         Raises:
-            KcError: such an option was typed twice.
+            KcError: such an option was typed twice, or a path begins with the home of nobody.
         """
         _WORDS.set((ctx.info_name or "", *args))
         *_, found = self.make_parser(ctx).parse_args(args=list(args))
@@ -37,7 +38,12 @@ class Command(TyperCommand):
         twice = [option for option, n in times.items() if n > 1]
         if twice:
             raise KcError(f"{twice[0]} is given {times[twice[0]]} times; allowed is once.")
-        return super().parse_args(ctx, args)
+        left = super().parse_args(ctx, args)
+        for name, value in ctx.params.items():
+            # Shells write the home out in "--out ~/x", not in "--out=~/x".
+            if isinstance(value, Path) and str(value).startswith("~"):
+                ctx.params[name] = typed_path(value)
+        return left
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command's function."""
