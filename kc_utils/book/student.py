@@ -90,10 +90,11 @@ def write_student(
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     artifacts.remove(partial)
     try:
-        _write_notebooks(partial / "notebooks", root, exercises, run is not None)
-        size = 0.0 if run is None else _copy_run(run, partial / RUN, all_checkpoints)
-        (partial / "README.md").write_text(readme(exercises, size), encoding="utf-8")
-        artifacts.write_json(partial / STAMP, _digests(partial))
+        with artifacts.naming(out):
+            _write_notebooks(partial / "notebooks", root, exercises, run is not None)
+            size = 0.0 if run is None else _copy_run(run, partial / RUN, all_checkpoints)
+            (partial / "README.md").write_text(readme(exercises, size), encoding="utf-8")
+            artifacts.write_json(partial / STAMP, _digests(partial))
         _replace(out, partial)
     finally:
         artifacts.remove(partial)
