@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from conftest import ROOT, kc
 
 from kc_utils import artifacts
 from kc_utils.book.build import stored_notebooks
+from kc_utils.cli.app import app
+from kc_utils.cli.outcome import outcome
 from kc_utils.config import profiles
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import STAGES
@@ -80,6 +83,35 @@ def test_status_of_no_run_says_how_to_start_one(tmp_path: Path) -> None:
     done = kc("status", tmp_path / "none", check=False)
     assert done.returncode == 2
     assert "kc run" in done.stderr
+
+
+@pytest.mark.parametrize("start", [["--from", "circuit"], ["--from=circuit"]])
+def test_the_start_that_is_proposed_is_the_command_as_it_was_typed(
+    tmp_path: Path, start: list[str], capsys
+) -> None:
+    options = ["--profile", "smoke", "--set", "seed=3", "--run-dir", str(tmp_path / "my run")]
+    assert outcome(lambda: app(["run", *options[:2], *start, *options[2:], "--no-notebooks"])) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "holds no run (no run.json); start one with 'kc run" in said
+    command = said[said.index("'kc run") + 1 : said.rindex("'")]
+    assert shlex.split(command) == ["kc", "run", *options, "--no-notebooks"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "start one with 'kc run --profile tiny --run-dir runs/tiny'"),
+        (["--profile", "smoke"], "start one with 'kc run --profile smoke --run-dir runs/smoke'"),
+        (["--profile", "smok"], "Unknown profile 'smok'; allowed are"),
+        (["--profile", "smoke", "--run-dir", "x"], "--profile has no effect with --run-dir"),
+    ],
+)
+def test_the_book_of_no_run_proposes_the_profile_that_was_named(
+    words: list[str], said: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert outcome(lambda: app(["book", *words])) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_help_names_every_command_and_option() -> None:

@@ -224,20 +224,25 @@ def test_paper_profiles_carry_the_paper_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    "overrides",
+    ("name", "overrides"),
     [
-        [],
-        ["seed=3", "circuit.top_n=12", "circuit.tasks=[city]"],
-        ["training.epochs=2", "model.path=null"],
-        ["world.share_known=0.5", "base.given=/a folder/of 'mine'"],
+        ("smoke", []),
+        ("smoke", ["seed=3", "circuit.top_n=12", "circuit.tasks=[city]"]),
+        ("smoke", ["training.epochs=2", "model.path=null"]),
+        ("smoke", ["world.share_known=0.5", "base.given=/a folder/of 'mine'"]),
+        # Records leave these out where they have their default: here and in the profile.
+        ("smoke", ["training.precision=mixed", "world.imported=x"]),
+        ("smollm2", ["training.precision=float32", "world.share_strange=0"]),
     ],
 )
-def test_the_command_for_a_run_says_what_differs_from_its_profile(overrides: list[str]) -> None:
-    settings = profiles.load("smoke", overrides)
+def test_the_command_for_a_run_says_what_differs_from_its_profile(
+    name: str, overrides: list[str]
+) -> None:
+    settings = profiles.load(name, overrides)
     words = shlex.split(profiles.command(settings, "/my runs/ü"))
-    assert words[:6] == ["kc", "run", "--profile", "smoke", "--run-dir", "/my runs/ü"]
+    assert words[:6] == ["kc", "run", "--profile", name, "--run-dir", "/my runs/ü"]
     assert words[6::2] == ["--set"] * len(words[7::2])
-    assert profiles.load("smoke", words[7::2]) == settings, "as 'kc run' would read it"
+    assert profiles.load(name, words[7::2]) == settings, "as 'kc run' would read it"
 
 
 def test_a_path_is_quoted_where_it_has_to_be() -> None:

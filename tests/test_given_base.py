@@ -121,6 +121,21 @@ def test_a_sweep_makes_its_base_models_unless_it_is_given_one(tmp_path: Path) ->
     assert given.base.given == "shipped" and overrides(given, plain) == ["base.given=shipped"]
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "left_out"),
+    [
+        ("tiny", "training.precision=mixed", "training.precision=float32"),
+        ("smollm2", "training.precision=float32", "training.precision=mixed"),
+    ],
+)
+def test_a_sweep_tells_values_that_records_may_leave_out(
+    name: str, change: str, left_out: str
+) -> None:
+    plain = plan.as_in_sweeps(name)
+    assert overrides(plan.as_in_sweeps(name, [change]), plain) == [change]
+    assert overrides(plan.as_in_sweeps(name, [left_out]), plain) == []  # control: the profile's
+
+
 def test_a_base_model_that_knows_nothing_is_not_stored(smoke_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "base"
     done = kc("base", smoke_run, "--out", out, check=False)

@@ -61,6 +61,15 @@ def test_a_killed_holder_holds_nothing(holder, tmp_path) -> None:
         assert not [p for p in (tmp_path / "run").rglob("*") if p.is_file()]
 
 
+@pytest.mark.parametrize("where", ["/proc/run", "/proc/new/run", "file/run"])
+def test_where_no_folder_can_be_made_nobody_else_is_said_to_write(tmp_path, where: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(KcError, match=r"run' is not possible: nothing can be written into '.*'"):
+        with locked(tmp_path / where):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_stage_is_not_computed_beside_another_writer_but_can_be_read(tmp_path) -> None:
     run = Run.create(tmp_path / "run", profiles.load("smoke"))
     with locked(run.path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from kc_utils import artifacts
 from kc_utils.cli import run_commands
 from kc_utils.cli.outcome import outcome
 from kc_utils.errors import KcError
+from kc_utils.runs.exports import replace_folder
 
 KC = [sys.executable, "-c", "from kc_utils.cli.main import main; main()"]
 
@@ -34,6 +37,19 @@ def raising(error: BaseException) -> Callable[[], None]:
 def full() -> None:
     with open("/dev/full", "w") as file:
         file.write("x" * 100_000)
+
+
+def full_in(write: Callable[[Path, Callable[[Path], None]], object]) -> Callable[[], None]:
+    """Writes ``out`` with a function that writes aside first, on a disk that is full."""
+
+    def fill(_: Path) -> None:
+        full()
+
+    def command() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            write(Path(folder) / "out", fill)
+
+    return command
 
 
 def loop() -> None:
@@ -56,6 +72,15 @@ def loop() -> None:
         (lambda: Path("/proc/none/run").mkdir(), 2, "'/proc/none/run' cannot be used: No such"),
         (lambda: Path("/proc/none").mkdir(), 2, "'/proc/none' cannot be used"),
         (full, 2, "No space left on device"),
+        (full_in(artifacts.write_atomically), 2, "/out' cannot be used: No space left on device."),
+        (full_in(replace_folder), 2, "/out' cannot be used: No space left on device."),
+        (
+            raising(
+                shutil.Error([("a", "b", "[Errno 28] No space left on device"), ("c", "d", "")])
+            ),
+            2,
+            "'b' cannot be used: No space left on device.",
+        ),
         (loop, 2, "/loop' cannot be used: Too many levels of symbolic links."),
         (raising(ValueError("I/O error: No space left on device (os error 28)")), 2, "No space"),
         (raising(PermissionError(errno.EACCES, "", "x")), 2, "'x' cannot be used: Permission"),

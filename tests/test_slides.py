@@ -72,8 +72,9 @@ def test_a_demonstration_is_a_question_and_then_its_figures(notebooks: Path) -> 
     ],
 )
 def test_what_is_missing_is_named(notebooks: Path, figure: str, message: str) -> None:
-    with pytest.raises(KcError, match=message):
-        slides.deck(notebooks, planned([figure]))
+    command = "kc run --profile smoke --run-dir here"
+    with pytest.raises(KcError, match=rf"{message}.*; '{command}' executes it"):
+        slides.deck(notebooks, planned([figure]), command)
 
 
 def test_a_project_with_other_notebooks_has_no_slides(notebooks: Path) -> None:

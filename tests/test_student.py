@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,16 @@ def test_a_run_that_is_not_finished_is_refused(tmp_path: Path, own_run: Path) ->
     del run.record["stages"]["forgetting"]
     run.save()
     with pytest.raises(KcError, match="does not hold stage 'forgetting' yet"):
+        write_student(tmp_path / "out", own_run)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_that_is_gone_is_missed_before_participants_do(
+    tmp_path: Path, own_run: Path
+) -> None:
+    last = max((own_run / "checkpoints").glob("step-*"))
+    shutil.rmtree(last)
+    with pytest.raises(KcError, match=rf"{last.name}/.* is missing; 'kc run .*--from training'"):
         write_student(tmp_path / "out", own_run)
     assert not (tmp_path / "out").exists()
 

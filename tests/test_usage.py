@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from kc_utils.circuits import Graph
+from kc_utils.circuits.score_files import write_scores
 from kc_utils.cli.app import app
 from kc_utils.cli.outcome import outcome
 
@@ -60,7 +63,7 @@ MUCH = "99999999999"
         (["benchmark", "--model", "x", "--polish", "0"], "--polish"),
         (["draw", "x.json", "--top", MUCH], "--top"),
         (["parity", "x", "--steps", MUCH], "--steps"),
-        (["run", "--patience", "inf"], "--patience"),
+        *((["run", "--patience", text], f"--patience '{text}'") for text in ("inf", "nan", "-1")),
         (["run", "--patience", MUCH], "--patience"),
         (["sweep", "--no-compute", "--seeds", MUCH], "--seeds"),
         (["sweep", "--workers", MUCH], "--workers"),
@@ -77,6 +80,20 @@ def test_no_number_is_without_bounds(words: list[str], option: str, capsys) -> N
     out, err = capsys.readouterr()
     assert (out, len(err.splitlines())) == ("", 1)
     assert err.startswith(f"kc: {option} ") and " allowed" in err and len(err) < 500
+
+
+def test_a_home_that_the_shell_leaves_is_written_out(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    graph = Graph(1, 1)
+    scores = {"all": torch.from_numpy(graph.real_edges.astype("float32"))}
+    write_scores(tmp_path / "home" / "x.safetensors", scores, graph)
+    words = ["draw", "~/x.safetensors", "--out=~/y.html", f"--top={graph.n_edges}"]
+    assert outcome(lambda: app(words)) == 0
+    assert str(tmp_path / "home" / "y.html") in capsys.readouterr().out.replace("\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert outcome(lambda: app(["draw", "~nobody-here/x.json"])) == 2
+    assert "there is no such user" in capsys.readouterr().err
 
 
 def test_without_words_the_help_is_shown(capsys) -> None:

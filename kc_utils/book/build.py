@@ -87,7 +87,7 @@ def stage_book(run_dir: str | Path, root: Path = ROOT, out: Path | None = None) 
     for name, text in generated_parts(run, root).items():
         wanted[f"book/generated/{name}"] = text.encode()
     wanted[f"book/_static/{CIRCUITSVIS}"] = circuitsvis_source().encode()
-    if slides := slides_of(run.path / "notebooks"):
+    if slides := slides_of(run.path / "notebooks", run.command()):
         wanted[f"book/_static/{SLIDES}"] = slides.encode()
     sweep = root / STORED_SWEEP
     if (sweep / PROVENANCE).is_file():

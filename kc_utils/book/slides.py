@@ -43,16 +43,19 @@ def write_slides(run_dir: str | Path, out: Path | None = None) -> Path:
     out = run.path / NAME if out is None else out
     refuse_inside_run(out, "--out", but_in=run.path)
     check_executed(run, _planned(wanted))
-    text = as_html(deck(run.path / "notebooks", wanted))
+    text = as_html(deck(run.path / "notebooks", wanted, run.command()))
     artifacts.write_atomically(out, lambda partial: partial.write_text(text, encoding="utf-8"))
     return out
 
 
-def slides_of(notebooks: Path) -> str | None:
-    """The slides as HTML, or None where the project has other notebooks than those planned."""
+def slides_of(notebooks: Path, command: str = "kc run") -> str | None:
+    """The slides as HTML, or None where the project has other notebooks than those planned.
+
+    ``command`` executes the notebooks, for messages.
+    """
     wanted = plan()
     there = all((notebooks / f"{name}.ipynb").is_file() for name in _planned(wanted))
-    return as_html(deck(notebooks, wanted)) if there else None
+    return as_html(deck(notebooks, wanted, command)) if there else None
 
 
 def plan() -> dict[str, Any]:
@@ -66,7 +69,7 @@ def _planned(wanted: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(figure.rpartition("/")[0] for figure in figures))
 
 
-def deck(notebooks: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def deck(notebooks: Path, wanted: Mapping[str, Any], command: str = "kc run") -> dict[str, Any]:
     """A notebook whose cells say with nbconvert's metadata which slide they are on.
 
     A demonstration is a column of slides: its question, then a figure on each.
@@ -74,6 +77,7 @@ def deck(notebooks: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         notebooks: folder of executed notebooks.
         wanted: as :func:`plan` returns it.
+        command: executes the notebooks, for messages.
 
     Raises:
         KcError: a notebook or a figure is missing.
@@ -82,11 +86,11 @@ def deck(notebooks: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     cells = [_prose(f"# {about['title']}\n\n{about['subtitle']}", "slide")]
     for number, demonstration in enumerate(wanted["demonstration"], start=1):
         title = demonstration["title"]
-        command = f"\n\n```bash\n{demonstration['command']}\n```"
-        cells.append(_prose(f"## {number}. {title}\n{demonstration['ask']}{command}", "slide"))
+        try_it = f"\n\n```bash\n{demonstration['command']}\n```"
+        cells.append(_prose(f"## {number}. {title}\n{demonstration['ask']}{try_it}", "slide"))
         for figure in demonstration["figures"]:
             cells.append(_prose(f"### {title}", "subslide"))
-            cells.append(_figure(notebooks, figure))
+            cells.append(_figure(notebooks, figure, command))
     cells.append(_prose(f"## Before you go\n{about['close']}", "slide"))
     for number, cell in enumerate(cells):
         cell["id"] = f"slide-cell-{number}"
@@ -122,27 +126,29 @@ def _prose(text: str, kind: str) -> dict[str, Any]:
     return {"cell_type": "markdown", "metadata": metadata, "source": text}
 
 
-def _figure(notebooks: Path, where: str) -> dict[str, Any]:
+def _figure(notebooks: Path, where: str, command: str) -> dict[str, Any]:
     """The cell that drew a figure, with the figure alone as its output."""
     name, _, figure = where.rpartition("/")
-    path = notebooks / f"{name}.ipynb"
+    path, again = notebooks / f"{name}.ipynb", f"'{command}' executes it again."
     if not path.is_file():
-        raise KcError(f"{path} is missing, so the slides have no {figure}; 'kc run' executes it.")
+        raise KcError(
+            f"{path} is missing, so the slides have no {figure}; '{command}' executes it."
+        )
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (ValueError, KeyError, TypeError):
-        raise KcError(f"{path} is damaged: not a notebook; 'kc run' executes it again.") from None
+        raise KcError(f"{path} is damaged: not a notebook; {again}") from None
     for cell in cells:
         drawn = cell["metadata"].get("mystnb", {})
         if drawn.get("figure", {}).get("name") == figure:
             picture = next(_pictures(cell, drawn["image"]["alt"]), None)
             if picture is None:
-                raise KcError(f"{path} holds no picture of {figure}; 'kc run' executes it again.")
+                raise KcError(f"{path} holds no picture of {figure}; {again}")
             output = {"output_type": "display_data", "metadata": {}, "data": {"text/html": picture}}
             metadata = {"slideshow": {"slide_type": "-"}}
             source = "".join(cell["source"])
             return cell | {"metadata": metadata, "outputs": [output], "source": source}
-    raise KcError(f"{path} has no figure {figure!r}.")
+    raise KcError(f"{path} has no figure {figure!r}; {again}")
 
 
 def _pictures(cell: Mapping[str, Any], alt: str) -> Iterator[str]:

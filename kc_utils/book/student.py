@@ -90,10 +90,11 @@ def write_student(
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     artifacts.remove(partial)
     try:
-        _write_notebooks(partial / "notebooks", root, exercises, run is not None)
-        size = 0.0 if run is None else _copy_run(run, partial / RUN, all_checkpoints)
-        (partial / "README.md").write_text(readme(exercises, size), encoding="utf-8")
-        artifacts.write_json(partial / STAMP, _digests(partial))
+        with artifacts.naming(out):
+            _write_notebooks(partial / "notebooks", root, exercises, run is not None)
+            size = 0.0 if run is None else _copy_run(run, partial / RUN, all_checkpoints)
+            (partial / "README.md").write_text(readme(exercises, size), encoding="utf-8")
+            artifacts.write_json(partial / STAMP, _digests(partial))
         _replace(out, partial)
     finally:
         artifacts.remove(partial)
@@ -201,8 +202,10 @@ def _copy_run(run: Run, target: Path, all_checkpoints: bool) -> float:
         f"checkpoints/step-{step:06d}"
         for step in (steps if all_checkpoints else dict.fromkeys((steps[0], steps[-1])))
     ]
+    written = [file for stage in run.record["stages"].values() for file in stage["wrote"]]
     for part in (*_READ, *kept):
-        if (run.path / part).exists():
+        # Parts that are gone are refused, by name.
+        if (run.path / part).exists() or any(file.startswith(f"{part}/") for file in written):
             source = run.verify(run.path / part)
             shutil.copytree(source, target / part, ignore=shutil.ignore_patterns("resume", ".*"))
     record = copy.deepcopy(run.record)

@@ -11,6 +11,7 @@ import errno
 import gc
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
@@ -39,6 +40,7 @@ EXTRAS = (
 _NEXT_LINE = re.compile(r"\n(?=  )")
 _LOOP = re.compile(r"Symlink loop from '(.*)'")  # Python 3.13 says it as other programs do
 _OF_RUST = re.compile(r"\(os error (\d+)\)")  # how libraries in Rust write an errno
+_OF_COPIES = re.compile(r"\[Errno (\d+)\]")  # how shutil does that copied several files
 
 
 def outcome(command: Callable[[], object]) -> int:
@@ -113,6 +115,8 @@ def _failed(error: Exception) -> int:
         return UNEXPECTED if code == errno.EPIPE else REFUSED
     loop = _LOOP.match(str(error))
     file = loop.group(1) if loop else getattr(error, "filename", None)
+    if isinstance(error, shutil.Error):  # of the files that could not be copied, the first
+        file = error.args[0][0][1]
     named = isinstance(file, str | bytes | os.PathLike)
     what = cut(repr(os.fsdecode(file))) if named else "A file or the standard output"
     say(f"{what} cannot be used: {os.strerror(code)}.")
@@ -125,7 +129,8 @@ def _machine_error(error: Exception) -> int | None:
         return error.errno
     if isinstance(error, RuntimeError) and _LOOP.match(str(error)):
         return errno.ELOOP
-    found = _OF_RUST.search(str(error))
+    pattern = _OF_COPIES if isinstance(error, shutil.Error) else _OF_RUST
+    found = pattern.search(str(error))
     code = int(found.group(1)) if found else None
     return code if code in _OF_THE_MACHINE else None
 

@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from kc_utils import ROOT
-from kc_utils.errors import KcError, shown
+from kc_utils.cli.given import refuse_idle, typed_without
+from kc_utils.errors import KcError, in_shell, shown
 
 console = Console()
 
@@ -68,7 +69,8 @@ def run(
     from kc_utils.runs.jobs import patience
     from kc_utils.study.pipeline import prepared, run_study, steps_to_do
 
-    with prepared(profile, overrides or [], run_dir, from_, to) as run_, patience(minutes):
+    asked = (profile, overrides or [], run_dir, from_, to)
+    with prepared(*asked, typed_without("--from")) as run_, patience(minutes):
         steps = steps_to_do(run_, to=to, notebooks=notebooks)
         expected = expected_seconds(run_.config, steps)
         console.print(escape(in_advance(expected, profile, machine())), highlight=False)
@@ -97,11 +99,18 @@ def train(
 
 def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
     """Build the Jupyter Book from the executed notebooks of a run."""
+    from kc_utils.config import profiles
+
+    if run_dir is not None:
+        refuse_idle("with --run-dir", "profile")
+    profiles.load(profile)
     from kc_utils.book.build import build_book
     from kc_utils.runs.folder import Run
     from kc_utils.runs.lock import locked
 
-    path, install = Run.open(run_dir or Path("runs") / profile).path, install_seconds()
+    target = run_dir or Path("runs") / profile
+    start = f"kc run --profile {profile} --run-dir {in_shell(target)}"
+    path, install = Run.open(target, start).path, install_seconds()
     with locked(path):
         run_ = Run.open(path)
         started = time.perf_counter()

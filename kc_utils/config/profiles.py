@@ -193,14 +193,28 @@ def command(settings: Config, run_dir: str | Path) -> str:
 
     Without that it would give the run its profile's own settings, and compute what is done again.
     """
-    plain, sets = load(settings.profile).model_dump(mode="json"), []
-    for section, values in settings.model_dump(mode="json").items():
-        if isinstance(values, dict):
-            sets += [(f"{section}.{k}", v) for k, v in values.items() if v != plain[section][k]]
-        elif values != plain[section]:
-            sets.append((section, values))
+    sets = changes(settings, load(settings.profile)).items()
     typed = "".join(f" --set {in_shell(f'{key}={_typed(value)}')}" for key, value in sets)
     return f"kc run --profile {settings.profile} --run-dir {in_shell(run_dir)}{typed}"
+
+
+def changes(settings: Config, plain: Config) -> dict[str, Any]:
+    """The values of ``settings`` that differ from those of ``plain``, by ``section.key``."""
+    before = _values(plain)
+    return {key: value for key, value in _values(settings).items() if value != before[key]}
+
+
+def _values(settings: Config) -> dict[str, Any]:
+    """Every value in JSON's terms, also those that records leave out while they are the default."""
+    found: dict[str, Any] = {}
+    for section, values in settings.model_dump(mode="json").items():
+        if not isinstance(values, dict):
+            found[section] = values
+            continue
+        fields = getattr(settings, section)
+        for key in type(fields).model_fields:
+            found[f"{section}.{key}"] = values[key] if key in values else getattr(fields, key)
+    return found
 
 
 def _typed(value: Any) -> str:

@@ -165,7 +165,8 @@ def _too_few(counts: pd.DataFrame) -> str:
     for relation, part in counts.groupby("relation", sort=False):
         main = part[part["group"] != "unknown"]
         known = int(main["facts"].sum())
-        text = f"{relation!r} has {part['facts'].sum()} facts"
+        n = int(part["facts"].sum())
+        text = f"{relation!r} has {n} {'fact' if n == 1 else 'facts'}"
         if (counts["group"] != "all").all():
             text += f", {known} of them right"
         alone = int(main["without_partner"].sum())

@@ -26,7 +26,8 @@ def replace_folder(out: Path, fill: Callable[[Path], None]) -> None:
     artifacts.remove(partial)
     partial.mkdir(parents=True)
     try:
-        fill(partial)
+        with artifacts.naming(out):
+            fill(partial)
         if out.exists():
             out.replace(old)
         partial.replace(out)

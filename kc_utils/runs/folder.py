@@ -44,12 +44,15 @@ class Run:
             raise KcError(f"{path / 'run.json'} holds what this version refuses: {error}") from None
 
     @classmethod
-    def open(cls, run_dir: str | Path) -> Run:
-        """Open an existing run; see :func:`resolve` for relative paths."""
+    def open(cls, run_dir: str | Path, start: str | None = None) -> Run:
+        """Open an existing run; see :func:`resolve` for relative paths.
+
+        Where there is none, ``start`` is named as the command that makes it.
+        """
         path = resolve(run_dir)
         if not (path / "run.json").is_file():
             named = str(run_dir) or "''"
-            raise KcError(f"{named} holds no run (no run.json); {_instead(run_dir, path)}.")
+            raise KcError(f"{named} holds no run (no run.json); {_instead(run_dir, path, start)}.")
         return cls(path, read_record(path))
 
     @classmethod
@@ -193,13 +196,14 @@ class Run:
         return rows | record["other_seconds"]
 
 
-def _instead(run_dir: str | Path, path: Path) -> str:
+def _instead(run_dir: str | Path, path: Path, start: str | None) -> str:
     """What to do about a folder without a run, at ``path``."""
     if (around := run_around(path)) is not None:
         return f"it lies in that of the run {str(around)!r}"
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         return "it holds something else, and a new run needs a new or empty folder"
-    return f"start one with 'kc run --profile tiny --run-dir {in_shell(run_dir)}'"
+    start = start or f"kc run --profile tiny --run-dir {in_shell(run_dir)}"
+    return f"start one with '{start}'"
 
 
 def resolve(run_dir: str | Path) -> Path:

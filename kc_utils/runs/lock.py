@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from kc_utils import artifacts
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 
 _SHOWN = 80  # characters of the holder's command line
 
@@ -32,10 +32,11 @@ def locked(folder: Path) -> Iterator[None]:
     Not to be taken twice by one process: the second attempt is refused like anybody else's.
 
     Raises:
-        KcError: another process holds it; named with its process number and command.
+        KcError: another process holds it, named with its process number and command; or nothing can
+            be written beside the folder.
     """
     path = lock_file(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _check_place(folder, path)
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
@@ -55,6 +56,21 @@ def locked(folder: Path) -> Iterator[None]:
         # more and tries again (filelock checks this).
         path.unlink(missing_ok=True)
         lock.release()
+
+
+def _check_place(folder: Path, path: Path) -> None:
+    """KcError where the lock cannot be made at ``path``: waiting for its holder would be no use."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        there = next(parent for parent in path.parents if parent.exists())
+        # Virtual file systems say of new names that they are not found.
+        why = "" if isinstance(error, FileNotFoundError) else f" ({error.strerror})"
+        raise KcError(
+            f"The folder {shown(str(folder))} is not possible: nothing can be written into "
+            f"{shown(str(there))}{why}; choose another folder."
+        ) from None
 
 
 def _command() -> str:

@@ -53,11 +53,17 @@ EXTRA_NOTEBOOKS = (
 
 @contextmanager
 def prepared(
-    profile: str, overrides: list[str], run_dir: Path | None, from_: str | None, to: str | None
+    profile: str,
+    overrides: list[str],
+    run_dir: Path | None,
+    from_: str | None,
+    to: str | None,
+    start: str | None = None,
 ) -> Iterator[Run]:
     """Validate everything before a single file is written, then open or make the run.
 
-    Nobody else can write into its folder inside the ``with`` block.
+    Nobody else can write into its folder inside the ``with`` block. ``start`` is the same command
+    without ``from_``, for the message that there is no run yet.
 
     Raises:
         KcError: a mistake in what was asked for, or another process writes into the folder.
@@ -69,7 +75,7 @@ def prepared(
         stage_name(to)
     check(settings)
     if restart:
-        run = Run.open(target)
+        run = Run.open(target, start)
         missing = [n for n in STAGES.get(restart).needs if n not in run.record["stages"]]
         if missing:
             raise KcError(

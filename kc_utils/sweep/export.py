@@ -98,16 +98,12 @@ def stored_already(out: Path, members: Iterable[Member]) -> set[str]:
 def overrides(settings: Config, plain: Config | None = None) -> list[str]:
     """What differs from ``plain``, by default the profile, without the seed, as
     ``section.key=value``."""
-    plain = (plain or profiles.load(settings.profile)).model_dump(mode="json")
-    found = []
-    for section, values in portable(settings.model_dump(mode="json")).items():
-        if isinstance(values, dict):
-            changed = {k: v for k, v in values.items() if v != plain[section][k]}
-            found += [
-                f"{section}.{key}={'null' if value is None else value}"
-                for key, value in changed.items()
-            ]
-    return found
+    found = profiles.changes(settings, plain or profiles.load(settings.profile))
+    return [
+        f"{key}={'null' if value is None else value}"
+        for key, value in portable(found).items()
+        if key != "seed"
+    ]
 
 
 def tables_of(run: Run) -> dict[str, pd.DataFrame]:
