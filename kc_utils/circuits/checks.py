@@ -31,7 +31,8 @@ LARGEST = 1e4  # largest hidden state there: float16 ends at 65504
 
 def check_kind(model: PreTrainedModel) -> None:
     """KcError for an encoder-decoder, a mixture of experts, more than a language model, no heads,
-    no logits, positions that depend on the length of a run, and parameters that no gradient can pass."""
+    no logits, positions that depend on the length of a run, and parameters that no gradient can
+    pass."""
     name, config = type(model).__name__, model.config
     if any(p.is_inference() for p in model.parameters()):
         raise KcError(
