@@ -73,9 +73,10 @@ def boot_bridge(
         KcError: a folder that cannot be loaded, or something else in its place; a model whose
             tokenizer is neither given nor on this machine; logits that are not finite numbers; a
             model made in ``torch.inference_mode``; encoder-decoders, mixtures of experts, models
-            without heads or logits; rotary positions that depend on the length of a run; a wrapped model whose logits differ from the model's own
-            by more than 1e-4 of the largest logit; a residual stream that is not the sum of
-            embedding, heads and MLPs, or that is read otherwise than through a normalisation.
+            without heads or logits; rotary positions that depend on the length of a run; a wrapped
+            model whose logits differ from the model's own by more than 1e-4 of the largest logit; a
+            residual stream that is not the sum of embedding, heads and MLPs, or that is read
+            otherwise than through a normalisation.
     """
     given = isinstance(model, PreTrainedModel)
     if not given:
