@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ from transformers import PreTrainedModel
 from kc_utils.circuits import (
     AttributionSettings,
     BatchEvaluation,
+    Graph,
+    GraphFile,
     PairBatch,
     attribute,
     attribute_by_token,
@@ -29,17 +33,24 @@ from kc_utils.circuits import (
     mean_outputs,
     random_circuit,
     random_circuit_per_layer,
+    read_graph,
+    read_scores,
     size_curve,
     strongest_edges,
     top_n,
+    write_graph,
     write_scores,
 )
 from kc_utils.circuits.ablation import MeanOutputs, references
 from kc_utils.circuits.circuit import circuit_of_nodes
+from kc_utils.circuits.circuit_run import run_circuit
 from kc_utils.circuits.greedy import greedy
+from kc_utils.circuits.networks import network
 from kc_utils.circuits.neurons import attribute_nodes, evaluate_neurons, strongest
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
+
+EAP = AttributionSettings(method="eap")
 
 
 class Given:
@@ -252,6 +263,60 @@ MISTAKES: dict[str, tuple[Callable[[Given], Any], str]] = {
         lambda g: evaluate_circuit(g.bridge, g.batch, g.circuit, ["zero"]),
         r"ablation=\['zero'\] is not one of corrupted, zero, mean",
     ),
+    "a bridge for a graph": (
+        lambda g: top_n(g.scores, g.bridge, 5),
+        r"A TransformerBridge is no Graph; graph_of\(bridge\) is the model's",
+    ),
+    "a bridge for the graph of a random circuit": (
+        lambda g: random_circuit(g.bridge, 5, 0),
+        "A TransformerBridge is no Graph",
+    ),
+    "a graph of half a layer": (
+        lambda g: Graph(2.5, 4),
+        r"n_layers=2\.5 is not an integer of at least 0",
+    ),
+    "a batch for references": (
+        lambda g: evaluate_circuit(g.bridge, g.batch, g.circuit, refs=g.batch),
+        "refs is a PairBatch; it has to be References, as references gives them",
+    ),
+    "batches of none for a run": (
+        lambda g: run_circuit(g.bridge, g.batch, g.circuit.edges, batch_size=-1),
+        "batch_size=-1 is not an integer of at least 1",
+    ),
+    "a row less": (
+        lambda g: replace(g.batch, last=g.batch.last[:1]),
+        "clean_ids has 2 rows and last has 1; a batch has one row per pair in each",
+    ),
+    "an end behind the prompt": (
+        lambda g: attribute(g.bridge, replace(g.batch, last=g.batch.last + 1), EAP),
+        "Pair 1: the last token is at 4; its prompts have the positions 0 to 3",
+    ),
+    "a circuit on an end behind the prompt": (
+        lambda g: evaluate_circuit(g.bridge, replace(g.batch, last=g.batch.last - 3), g.circuit),
+        "Pair 0: the last token is at -1; its prompts have the positions 0 to 3",
+    ),
+    "a circuit on prompts of unequal shape": (
+        lambda g: evaluate_circuit(
+            g.bridge, replace(g.batch, corrupted_ids=g.batch.corrupted_ids[:, :3]), g.circuit
+        ),
+        r"Clean prompts have shape \(2, 4\) and corrupted ones \(2, 3\); they need to be equal",
+    ),
+    "a network with scores of another graph": (
+        lambda g: network(g.circuit, torch.ones(40, 40)),
+        r"Scores have shape \(40, 40\), the graph needs",
+    ),
+    "scores of NumPy in a graph": (
+        lambda g: write_graph("x.json", GraphFile(g.scores.numpy(), g.circuit, 32)),
+        "The scores are a ndarray, not a tensor",
+    ),
+    "a width that is text": (
+        lambda g: write_graph("x.pt", GraphFile(g.scores, g.circuit, "gpt2")),
+        "d_model='gpt2' is not an integer of at least 1",
+    ),
+    "a number for the name of scores": (
+        lambda g: write_scores("x.safetensors", {3: torch.zeros(g.scores.shape)}, g.graph),
+        "The name of scores is a text, not 3",
+    ),
     "no texts": (lambda g: texts(clean=None), "None is not a list of texts"),
     "an empty answer": (lambda g: texts(wrong=[" "]), "Pair 0: an answer is ' ', no text"),
     "one text for a list": (lambda g: texts(right="x"), "'x' is not a list of texts"),
@@ -276,6 +341,18 @@ def right(g: Given) -> None:
     assert from_tensor.edge_names == circuit_from_edges(g.graph, g.circuit.edges).edge_names
     ids = [torch.tensor([1, 2])], [np.array([3, 4], np.int16)], np.array([5]), torch.tensor([6])
     assert PairBatch.from_lists(*ids).clean_ids.tolist() == [[1, 2]]
+    spans = (np.array([0]), np.array([1])), (torch.tensor([0]), torch.tensor([1]))
+    for start, stop in spans:
+        assert PairBatch.from_lists(*ids, start, stop).subject_stop.tolist() == [1]
+    graph = Graph(np.int64(2), np.int64(4))
+    assert graph == g.graph and type(graph.n_heads) is int
+    scores = g.scores.where(torch.from_numpy(graph.real_edges.copy()), 0.0)
+    with TemporaryDirectory() as folder:
+        write_scores(Path(folder) / "x", {"mine": scores}, graph)
+        assert torch.equal(read_scores(Path(folder) / "x", g.graph)["mine"], scores)
+        path = Path(folder) / "x.json"
+        write_graph(path, GraphFile(scores, top_n(scores, graph, 20), np.int64(32)))
+        assert read_graph(path).d_model == 32
     few = BatchEvaluation(g.bridge, g.batch, batch_size=np.int32(1)).result(g.circuit)
     assert np.allclose(few.logit_diff, both[1], atol=1e-5)
 

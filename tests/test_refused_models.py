@@ -167,6 +167,10 @@ REFUSED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
     "unknown to TransformerLens": (unknown, "TransformerLens cannot wrap"),
     "dynamic rope": (rotated_by_length("dynamic"), "'dynamic', with which the length of a run"),
     "dynamic rope in some layers": (rotated_by_length_in_some_layers, "rope_type='dynamic'"),
+    "no logits": (
+        lambda: tiny_model("gpt2").base_model,
+        "GPT2Model gives no logits; load the model with AutoModelForCausalLM",
+    ),
     "no heads": (without_heads, "MambaForCausalLM names no num_attention_heads"),
     "silent cap": (silent_cap, "other logits"),
     "unknown parameter": (llama_with(sink), "'self_attn.sinks'"),

@@ -32,6 +32,7 @@ from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.metrics import AnswerScores, answer_scores
 from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.precision import own_precision
 from kc_utils.circuits.written import Written, record
 
 #: What can stand in for edges that are not kept.
@@ -82,6 +83,7 @@ class MeanOutputs:
     rows: Float[Tensor, "n_forward d_model"]
 
 
+@own_precision()
 def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64) -> References:
     """Run the clean and the corrupted prompts of ``batch`` plainly, ``batch_size`` pairs at once.
 
@@ -108,6 +110,7 @@ def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64
     )  # fmt: skip
 
 
+@own_precision()
 def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64) -> MeanOutputs:
     """Mean output of each writer over all real positions of all clean prompts of ``batch``.
 

@@ -19,6 +19,7 @@ from functools import cached_property
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel
 
@@ -116,6 +117,8 @@ def attach(
     # Both are asked for their state before every run, and walking over modules takes its time.
     modules = (*bridge.original_model.modules(), *adapter.model.modules())
     object.__setattr__(bridge, "kc_modules", modules)
+    points = {n: m for n, m in bridge.named_modules() if isinstance(m, HookPoint)}
+    object.__setattr__(bridge, "kc_hook_points", points)
 
 
 def adapter_of(bridge: TransformerBridge) -> Adapter:
@@ -148,12 +151,19 @@ def graph_of(bridge: TransformerBridge) -> Graph:
 
 def require_eval(bridge: TransformerBridge) -> Adapter:
     """The adapter, up to date; KcError in training mode, where dropout would be noise in every
-    number."""
+    number, and for hooks on the bridge, which would change nothing here."""
     adapter = adapter_of(bridge)
     if any(module.training for module in bridge.kc_modules):
         raise KcError("The model is in training mode; call .eval() on it first.")
+    for name, point in bridge.kc_hook_points.items():
+        if point.fwd_hooks or point.bwd_hooks:
+            raise KcError(
+                f"The bridge has a hook at {point.name or name!r}, which is not met here, where "
+                "the plain model under the bridge runs; call bridge.reset_hooks() first, for hooks "
+                "added for good with including_permanent=True."
+            )
     for rows in bridge.kc_copies:
-        rows.refresh()
+        rows.refresh(adapter.embed.weight)
     return adapter
 
 

@@ -55,6 +55,7 @@ from kc_utils.circuits.metrics import (
 )
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.partial_scores import PartialScores
+from kc_utils.circuits.precision import own_precision
 from kc_utils.circuits.settings import AttributionSettings, check_settings
 from kc_utils.circuits.written import Recording, Written, record
 from kc_utils.errors import KcError
@@ -77,9 +78,10 @@ def attribute(
     A score says how much worse the metric gets when the edge is corrupted, as the mean over pairs:
     an estimate, or the effect itself with the method ``exact``. On the CPU, in float32, or float64
     for a float64 model; exactly 0 where there is no edge. The result does not depend on
-    ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients, and neither
-    ``torch.no_grad`` nor ``torch.inference_mode`` around the call changes anything. ``progress``
-    shows a bar over blocks of pairs on stderr (of no use to ``exact``, which has none).
+    ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients, and none
+    of ``torch.no_grad``, ``torch.inference_mode`` and ``torch.autocast`` around the call changes
+    anything: for scores in another precision, load the model in that dtype. ``progress`` shows a
+    bar over blocks of pairs on stderr (of no use to ``exact``, which has none).
 
     ``partial`` names a file that keeps the sums over finished blocks. A call that was stopped and
     is made again with it goes on behind the last of them; a finished one removes it. The file is as
@@ -100,14 +102,10 @@ def check_pairs(adapter: Adapter, batch: PairBatch, metric: str | Metric = "logi
     """KcError for an empty batch, prompts of unequal shape, a pair without a contrast, tokens that
     the model does not have, or a prompt that is too long for it."""
     check_ids(adapter, batch)
-    if batch.clean_ids.shape != batch.corrupted_ids.shape:
-        raise KcError(
-            f"Clean prompts have shape {tuple(batch.clean_ids.shape)} and corrupted ones "
-            f"{tuple(batch.corrupted_ids.shape)}; they need to be equal."
-        )
     check_batch(metric, batch)
 
 
+@own_precision()
 @torch.inference_mode(False)  # what is made in that mode can never take part in a gradient
 def scores_of_parts(
     bridge: TransformerBridge,

@@ -37,6 +37,7 @@ from kc_utils.circuits.checks import (
     check_logits_of,
 )
 from kc_utils.circuits.copies import RepeatedRows
+from kc_utils.circuits.precision import own_precision
 from kc_utils.errors import KcError
 from kc_utils.kernels import causal_attention
 from kc_utils.kernels.activation import use_sigmoid_gelu
@@ -47,6 +48,7 @@ _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 Repeat = Callable[[nn.Parameter], nn.Parameter]
 
 
+@own_precision()
 @torch.inference_mode(False)  # the copies of grouped heads are needed in gradients
 def boot_bridge(
     model: PreTrainedModel | str | Path, tokenizer: PreTrainedTokenizerBase | None = None
@@ -61,16 +63,20 @@ def boot_bridge(
 
     Returns:
         The model in evaluation mode, heads ungrouped; :func:`~kc_utils.circuits.adapter.adapter_of`
-        finds its modules, :func:`~kc_utils.circuits.adapter.graph_of` its graph.
+        finds its modules, :func:`~kc_utils.circuits.adapter.graph_of` its graph. Everything else in
+        this package runs the plain model under it: hooks on the bridge are refused there, and torch
+        hooks that are put on ``model`` later are not met. Weights may be trained, or moved to
+        another dtype or device, on the model or on the bridge; buffers, such as the frequencies of
+        rotary positions, keep the dtype that they had here.
 
     Raises:
         KcError: a folder that cannot be loaded, or something else in its place; a model whose
             tokenizer is neither given nor on this machine; logits that are not finite numbers; a
-            model made in ``torch.inference_mode``;
-            encoder-decoders, mixtures of experts, models without heads; rotary positions that
-            depend on the length of a run; a wrapped model whose logits differ from the model's own
-            by more than 1e-4 of the largest logit; a residual stream that is not the sum of
-            embedding, heads and MLPs, or that is read otherwise than through a normalisation.
+            model made in ``torch.inference_mode``; encoder-decoders, mixtures of experts, models
+            without heads or logits; rotary positions that depend on the length of a run; a wrapped
+            model whose logits differ from the model's own by more than 1e-4 of the largest logit; a
+            residual stream that is not the sum of embedding, heads and MLPs, or that is read
+            otherwise than through a normalisation.
     """
     given = isinstance(model, PreTrainedModel)
     if not given:
@@ -181,8 +187,9 @@ def ungroup(model: PreTrainedModel) -> PreTrainedModel:
     """A model with as many key/value heads as query heads and the same function and parameters.
 
     Query head h takes its k and v from KV head ``h // (query heads / KV heads)``. Only the k and v
-    projections have weights of their own, where heads are grouped, and a normalisation of the k of
-    all heads together, whose mean square is the same over the copies.
+    projections (or the one projection of q, k and v) have weights of their own, where heads are
+    grouped, and a normalisation of the k of all heads together, whose mean square is the same over
+    the copies.
     """
     return _ungrouped(model)[0]
 
@@ -197,15 +204,19 @@ def _ungrouped(model: PreTrainedModel) -> tuple[PreTrainedModel, list[RepeatedRo
     times = heads // kv_heads
     attentions = [m for m in clone.modules() if hasattr(m, "num_key_value_groups")]
     for attention in attentions:
-        if not (hasattr(attention, "k_proj") and hasattr(attention, "v_proj")):
+        repeat = partial(_repeat, copies, kv_heads, times)
+        if hasattr(attention, "k_proj") and hasattr(attention, "v_proj"):
+            attention.k_proj = _repeat_heads(attention.k_proj, repeat)
+            attention.v_proj = _repeat_heads(attention.v_proj, repeat)
+            _repeat_k_norm(attention, kv_heads, times, repeat)
+        elif hasattr(attention, "qkv_proj"):
+            attention.qkv_proj = _repeat_fused(attention.qkv_proj, copies, kv_heads, times)
+        else:
             raise KcError(
                 f"{type(attention).__name__} has {kv_heads} key/value heads for {heads} query "
-                "heads but no separate k_proj and v_proj, so its heads cannot be ungrouped."
+                "heads but neither k_proj and v_proj nor qkv_proj, so its heads cannot be "
+                "ungrouped."
             )
-        repeat = partial(_repeat, copies, kv_heads, times)
-        attention.k_proj = _repeat_heads(attention.k_proj, times, repeat)
-        attention.v_proj = _repeat_heads(attention.v_proj, times, repeat)
-        _repeat_k_norm(attention, kv_heads, times, repeat)
         attention.num_key_value_groups = 1
         if hasattr(attention, "num_key_value_heads"):
             attention.num_key_value_heads = heads
@@ -213,11 +224,24 @@ def _ungrouped(model: PreTrainedModel) -> tuple[PreTrainedModel, list[RepeatedRo
     return clone, copies
 
 
-def _repeat_heads(linear: nn.Linear, times: int, repeat: Repeat) -> nn.Linear:
+def _repeat_fused(
+    linear: nn.Linear, copies: list[RepeatedRows], kv_heads: int, times: int
+) -> nn.Linear:
+    """Ungroup one projection of q of all heads, then k, then v (Phi-3, Phi-4).
+
+    Another order would give other logits, which :func:`check_logits` refuses.
+    """
+    d_head = linear.out_features // (kv_heads * (times + 2))
+    q_rows = kv_heads * times * d_head
+    return _repeat_heads(linear, partial(_repeat, copies, 2 * kv_heads, times, first=q_rows))
+
+
+def _repeat_heads(linear: nn.Linear, repeat: Repeat) -> nn.Linear:
+    weight = repeat(linear.weight)
     repeated = nn.Linear(
-        linear.in_features, linear.out_features * times, bias=linear.bias is not None, device="meta"
+        linear.in_features, len(weight), bias=linear.bias is not None, device="meta"
     )
-    repeated.weight = repeat(linear.weight)
+    repeated.weight = weight
     if linear.bias is not None:
         repeated.bias = repeat(linear.bias)
     return repeated
@@ -241,9 +265,9 @@ def _repeat_k_norm(attention: nn.Module, kv_heads: int, times: int, repeat: Repe
 
 
 def _repeat(
-    copies: list[RepeatedRows], kv_heads: int, times: int, rows: nn.Parameter
+    copies: list[RepeatedRows], kv_heads: int, times: int, rows: nn.Parameter, first: int = 0
 ) -> nn.Parameter:
-    copies.append(RepeatedRows(rows, kv_heads, times))
+    copies.append(RepeatedRows(rows, kv_heads, times, first))
     return copies[-1].copy
 
 

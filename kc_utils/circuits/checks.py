@@ -31,7 +31,8 @@ LARGEST = 1e4  # largest hidden state there: float16 ends at 65504
 
 def check_kind(model: PreTrainedModel) -> None:
     """KcError for an encoder-decoder, a mixture of experts, more than a language model, no heads,
-    positions that depend on the length of a run, and parameters that no gradient can pass."""
+    no logits, positions that depend on the length of a run, and parameters that no gradient can
+    pass."""
     name, config = type(model).__name__, model.config
     if any(p.is_inference() for p in model.parameters()):
         raise KcError(
@@ -50,6 +51,8 @@ def check_kind(model: PreTrainedModel) -> None:
             f"The configuration of {name} names no num_attention_heads; without attention heads "
             "there is no graph of heads and MLPs."
         )
+    if model.get_output_embeddings() is None:
+        raise KcError(f"{name} gives no logits; load the model with AutoModelForCausalLM.")
     if kind := growing_type(config):
         raise KcError(
             f"{name} has rope_type={kind!r}, with which the length of a run changes how "
@@ -150,7 +153,8 @@ def check_filled(batch: PairBatch) -> None:
 
 def check_ids(adapter: Adapter, batch: PairBatch) -> None:
     """KcError for a pair with a token outside of the vocabulary, or more tokens than the model has
-    positions for, or rotates alike; otherwise as :func:`check_filled`."""
+    positions for, or rotates alike; for prompts of unequal shape, or that end elsewhere than the
+    batch says; otherwise as :func:`check_filled`."""
     check_filled(batch)
     n_read, n_predicted = len(adapter.embed.weight), len(adapter.unembed.weight)
     whole = batch.answer_ids is not None  # a row then has one answer, and -1 where it is shorter
@@ -168,6 +172,17 @@ def check_ids(adapter: Adapter, batch: PairBatch) -> None:
                 f"Pair {pair}: the {name} has token {int(ids[outside][0])}; the vocabulary of "
                 f"{type(adapter.model).__name__} has the tokens 0 to {high - 1}."
             )
+    if batch.clean_ids.shape != batch.corrupted_ids.shape:
+        raise KcError(
+            f"Clean prompts have shape {tuple(batch.clean_ids.shape)} and corrupted ones "
+            f"{tuple(batch.corrupted_ids.shape)}; they need to be equal."
+        )
+    pos = batch.clean_ids.shape[1]
+    if beyond := ((batch.last < 0) | (batch.last >= pos)).nonzero().flatten().tolist():
+        raise KcError(
+            f"Pair {beyond[0]}: the last token is at {int(batch.last[beyond[0]])}; its prompts "
+            f"have the positions 0 to {pos - 1}."
+        )
     for most, why in (
         (adapter.n_positions, "has {} positions"),
         (adapter.n_alike, "rotates those of more than {} tokens otherwise ('longrope'), so one "

@@ -166,6 +166,7 @@ def matrix_of(
 ) -> Float[np.ndarray, "n_forward n_backward"]:
     """:func:`as_array`, and a KcError for scores of another shape than the graph's."""
     values = as_array(scores)
+    check_graph(graph)
     if values.shape != graph.real_edges.shape:
         raise KcError(
             f"Scores have shape {tuple(values.shape)}, the graph needs {graph.real_edges.shape}."
@@ -185,6 +186,7 @@ def circuit_from_edges(
     Raises:
         KcError: edges of another shape, or where the graph has none.
     """
+    check_graph(graph)
     edges = edges.detach().cpu().numpy() if isinstance(edges, Tensor) else edges
     return Circuit(graph, prune(graph, edges), int(edges.sum()) if n is None else n)
 
@@ -270,8 +272,15 @@ def strongest_edges(
     return table[["source", "target", "score"]].reset_index(drop=True)
 
 
+def check_graph(graph: Graph) -> None:
+    """KcError for something else, such as the bridge that it is of."""
+    if not isinstance(graph, Graph):
+        raise KcError(f"A {type(graph).__name__} is no Graph; graph_of(bridge) is the model's.")
+
+
 def check_size(graph: Graph, n: int, name: str) -> None:
     """KcError unless the graph has ``n`` edges; ``name`` is what the caller calls them."""
+    check_graph(graph)
     if whole(n, name, 0) > graph.n_edges:
         raise KcError(f"{name}={n} is too many; the graph allows 0 to {graph.n_edges}.")
 

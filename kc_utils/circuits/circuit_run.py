@@ -31,10 +31,12 @@ from kc_utils.circuits.ablation import (
     baseline_of,
 )
 from kc_utils.circuits.adapter import Adapter, require_eval
+from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.block import zero_input
 from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.norms import Norm
 from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.precision import own_precision
 from kc_utils.circuits.written import write_heads
 from kc_utils.errors import KcError, shown
 from kc_utils.kernels.hooks import Hooks
@@ -95,6 +97,7 @@ def check_ablations(
             )
 
 
+@own_precision()
 def run_ablations(
     bridge: TransformerBridge,
     batch: PairBatch,
@@ -110,6 +113,7 @@ def run_ablations(
     check_ids(adapter, batch)
     check_ablations(adapter, ablations, means, refs, batch)
     adapter.graph.check_edges(edges)
+    batch_size = whole(batch_size, "batch_size", 1)
     batch = batch.to(adapter.device)
     logits: dict[str, list[Tensor]] = {ablation: [] for ablation in ablations}
     for start in range(0, len(batch), batch_size):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass
@@ -20,25 +20,39 @@ class RepeatedRows:
     """``copy`` has the rows of every KV head of ``original``, ``times`` times one behind another.
 
     Args:
-        original: the model's own parameter, [kv_heads * d_head, ...].
-        kv_heads: number of its heads.
+        original: the model's own parameter, [first + kv_heads * d_head, ...].
+        kv_heads: number of its heads that are repeated.
         times: query heads per KV head.
+        first: rows in front of them that are taken once: q, in a projection of q, k and v.
     """
 
     original: nn.Parameter
     kv_heads: int
     times: int
+    first: int = 0
     copy: nn.Parameter = field(init=False)
 
     def __post_init__(self) -> None:
-        rows = self.original.detach().unflatten(0, (self.kv_heads, -1))
-        repeated = rows.repeat_interleave(self.times, dim=0).flatten(0, 1)
+        rows = self.original.detach()
+        repeated = rows[self.first :].unflatten(0, (self.kv_heads, -1))
+        repeated = repeated.repeat_interleave(self.times, dim=0).flatten(0, 1)
+        repeated = torch.cat([rows[: self.first], repeated])
         self.copy = nn.Parameter(repeated, requires_grad=self.original.requires_grad)
 
     @torch.no_grad()
-    def refresh(self) -> None:
-        """Repeat the rows again if they have changed; one reading of them if they have not."""
-        rows = self.original.detach().to(self.copy).unflatten(0, (self.kv_heads, 1, -1))
-        copies = self.copy.detach().unflatten(0, (self.kv_heads, self.times, -1))
-        if not torch.equal(copies[:, :1], rows):
-            copies.copy_(rows)  # in place: the plain model and the bridge share it
+    def refresh(self, like: Tensor) -> None:
+        """Repeat the rows again if they have changed; one reading of them if they have not.
+
+        ``like``: a parameter that the model and its bridge share, whose dtype and device the copy
+        takes: whoever moves one of the two leaves either the original or the copy behind.
+        """
+        if self.copy.dtype != like.dtype or self.copy.device != like.device:
+            self.copy.data = self.copy.detach().to(like)
+        copy, rows = self.copy.detach(), self.original.detach().to(like)
+        repeated = copy[self.first :].unflatten(0, (self.kv_heads, self.times, -1))
+        once = rows[self.first :].unflatten(0, (self.kv_heads, 1, -1))
+        # in place: the plain model and the bridge share it
+        if not torch.equal(copy[: self.first], rows[: self.first]):
+            copy[: self.first] = rows[: self.first]
+        if not torch.equal(repeated[:, :1], once):
+            repeated.copy_(once)

@@ -118,6 +118,10 @@ def evaluate_circuit(
 ) -> EvaluationResult:
     """Logit difference, or another metric, and rank per pair of a circuit, beside the plain runs.
 
+    All edges give the clean run and, with corrupted values, none gives the corrupted one: up to
+    rounding, which in a bfloat16 or float16 model is a matter of per cent. Everything is computed
+    in the model's dtype, also inside of ``torch.autocast``.
+
     Args:
         bridge: the model.
         batch: pairs, best held out from those that were scored.
@@ -148,8 +152,8 @@ class BatchEvaluation:
     of the logit difference.
 
     Raises:
-        KcError: here for metric, batch size and an empty batch, in the methods for the rest, as
-            :func:`evaluate_circuit`.
+        KcError: here for metric, batch size, references and an empty batch, in the methods for the
+            rest, as :func:`evaluate_circuit`.
     """
 
     def __init__(
@@ -168,6 +172,9 @@ class BatchEvaluation:
         self.bridge, self.batch, self.means = bridge, batch, means
         self.batch_size = whole(batch_size, "batch_size", 1)
         self.metric = metric
+        if refs is not None and not isinstance(refs, References):
+            kind = type(refs).__name__
+            raise KcError(f"refs is a {kind}; it has to be References, as references gives them.")
         self._refs = refs
         self._results: dict[tuple[str, bytes], EvaluationResult] = {}
 

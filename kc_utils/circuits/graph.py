@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Int
 
+from kc_utils.circuits.arguments import whole
 from kc_utils.errors import KcError
 
 QKV = ("q", "k", "v")
@@ -36,7 +37,7 @@ class Graph:
             (GPT-NeoX, Phi). There the MLP does not read from its layer's heads.
 
     Raises:
-        KcError: fewer than one layer or one head.
+        KcError: fewer than one layer or one head, or a number of them that is no integer.
     """
 
     n_layers: int
@@ -44,6 +45,8 @@ class Graph:
     parallel: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("n_layers", "n_heads"):  # NumPy's integers cannot be written into files
+            object.__setattr__(self, name, whole(getattr(self, name), name, 0))
         if self.n_layers < 1 or self.n_heads < 1:
             raise KcError(
                 f"A graph needs at least one layer and one head, not n_layers={self.n_layers} "

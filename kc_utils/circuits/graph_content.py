@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.circuit import Circuit, as_array
 from kc_utils.circuits.graph import LOGITS, Graph
 from kc_utils.errors import KcError
@@ -52,8 +53,10 @@ class GraphFile:
 
 
 def check_content(file: GraphFile) -> None:
-    """KcError for scores or marks of another shape than the graph's, or that are no numbers."""
+    """KcError for scores or marks of another shape than the graph's, or that are no numbers, and
+    for a width that is none."""
     graph = file.graph
+    whole(file.d_model, "d_model", 1)
     neurons = (graph.n_forward, file.d_model)
     for what, scores, shape in (
         ("", file.scores, graph.real_edges.shape),
@@ -62,6 +65,8 @@ def check_content(file: GraphFile) -> None:
     ):
         if scores is None:
             continue
+        if not isinstance(scores, Tensor):
+            raise KcError(f"The scores{what} are a {type(scores).__name__}, not a tensor.")
         if scores.shape != shape:
             raise KcError(
                 f"The scores{what} have shape {tuple(scores.shape)}; the graph needs {shape}."
@@ -134,7 +139,7 @@ def heads_beside(graph: Graph, row: int) -> int | slice:
 def _cfg(file: GraphFile) -> dict[str, Any]:
     graph = file.graph
     return {"n_layers": graph.n_layers, "n_heads": graph.n_heads,
-            "parallel_attn_mlp": graph.parallel, "d_model": file.d_model}  # fmt: skip
+            "parallel_attn_mlp": graph.parallel, "d_model": int(file.d_model)}  # fmt: skip
 
 
 def _marks(file: GraphFile) -> Bool[np.ndarray, "n_forward d_model"] | None:

@@ -39,7 +39,8 @@ def write_graph(path: str | Path, file: GraphFile) -> None:
 
     Raises:
         KcError: the name ends otherwise, or scores or marks have another shape than this graph
-            needs, or edge scores are not finite (nan is allowed for nodes and neurons: not scored).
+            needs, or are no tensors, or edge scores are not finite (nan is allowed for nodes and
+            neurons: not scored), or the width is no positive integer.
     """
     path = _checked(path)
     check_content(file)

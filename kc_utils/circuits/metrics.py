@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.precision import own_precision
 from kc_utils.errors import KcError, cut
 
 #: A function of last-token logits [n, vocab] and their batch that gives one number per pair, larger
@@ -148,6 +149,7 @@ def answer_scores(
     return difference, rank(logits, right).cpu().double().numpy()
 
 
+@own_precision()
 def metric_scores(
     metric: str | Metric,
     logits: Float[Tensor, "n k vocab"],

@@ -44,6 +44,7 @@ from kc_utils.circuits.evaluation import BatchEvaluation, EvaluationResult
 from kc_utils.circuits.gradients import Leaf, Loss, give
 from kc_utils.circuits.metrics import Metric, finite
 from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.circuits.precision import own_precision
 from kc_utils.circuits.relp import apply_relp_rules
 from kc_utils.circuits.settings import check_settings
 from kc_utils.circuits.written import Written, record, write_heads
@@ -51,6 +52,7 @@ from kc_utils.errors import KcError
 from kc_utils.kernels.hooks import Hooks
 
 
+@own_precision()
 @torch.inference_mode(False)  # as for edges
 def attribute_neurons(
     bridge: TransformerBridge, batch: PairBatch, settings: AttributionSettings
@@ -108,6 +110,7 @@ def strongest(
     return kept.reshape(scores.shape)
 
 
+@own_precision()
 def evaluate_neurons(
     bridge: TransformerBridge,
     batch: PairBatch,

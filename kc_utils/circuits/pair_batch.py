@@ -38,6 +38,9 @@ class PairBatch:
         answer_ids: tokens that should be predicted at the last k positions, -1 where an answer is
             shorter.
         weight: what a row's metric is multiplied with.
+
+    Raises:
+        KcError: another number of rows in one of them than in another.
     """
 
     clean_ids: Int[Tensor, "n pos"]
@@ -49,6 +52,14 @@ class PairBatch:
     subject_stop: Int[Tensor, " n"]
     answer_ids: Int[Tensor, "n k"] | None = None
     weight: Float[Tensor, " n"] | None = None
+
+    def __post_init__(self) -> None:
+        rows = {name: len(x) for name, x in self._tensors().items()}
+        if other := [name for name, n in rows.items() if n != rows["last"]]:
+            raise KcError(
+                f"{other[0]} has {rows[other[0]]} rows and last has {rows['last']}; a batch has "
+                "one row per pair in each."
+            )
 
     def __len__(self) -> int:
         return len(self.last)
@@ -120,15 +131,16 @@ class PairBatch:
             if bounds is not None and len(bounds) != len(clean):
                 raise KcError(f"{name} has {len(bounds)} numbers for {len(clean)} pairs.")
         zeros = [0] * len(clean)
-        check_subjects(clean, subject_start or zeros, subject_stop or zeros)
+        start, stop = (zeros if x is None else x for x in (subject_start, subject_stop))
+        check_subjects(clean, start, stop)
         return cls(
             clean_ids=_pad(clean),
             corrupted_ids=_pad(corrupted),
             last=torch.tensor([len(ids) - 1 for ids in clean]),
             right_ids=torch.tensor([int(i) for i in right]),
             wrong_ids=torch.tensor([int(i) for i in wrong]),
-            subject_start=torch.tensor([int(i) for i in subject_start or zeros]),
-            subject_stop=torch.tensor([int(i) for i in subject_stop or zeros]),
+            subject_start=torch.tensor([int(i) for i in start]),
+            subject_stop=torch.tensor([int(i) for i in stop]),
         )
 
     @classmethod

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kc_utils import artifacts
 from kc_utils.circuits.graph import Graph
-from kc_utils.errors import KcError
+from kc_utils.errors import KcError, shown
 
 GRAPH = "edge_scores_of_graph"  # key of the metadata
 
@@ -34,7 +34,8 @@ def write_scores(path: str | Path, scores: Mapping[str, Tensor], graph: Graph) -
         graph: the graph that all of them are of.
 
     Raises:
-        KcError: a matrix of another shape, or with a score where the graph has no edge.
+        KcError: a matrix of another shape, or with a score where the graph has no edge; a name that
+            is no text.
     """
     if not isinstance(scores, Mapping):
         raise KcError(
@@ -43,6 +44,8 @@ def write_scores(path: str | Path, scores: Mapping[str, Tensor], graph: Graph) -
     path, real = Path(path), torch.from_numpy(graph.real_edges.copy())
     vectors = {}
     for name, matrix in scores.items():
+        if not isinstance(name, str):
+            raise KcError(f"The name of scores is a text, not {shown(name)}.")
         if not isinstance(matrix, Tensor):
             raise KcError(f"The scores {name!r} are a {type(matrix).__name__}, not a tensor.")
         if matrix.shape != real.shape:

@@ -25,7 +25,11 @@ from .served_families import FAMILIES, TIMED
 
 STORED = ROOT / "book" / "reference" / "parity.json"
 N_PAIRS, STEPS = 3, 3
-NAMES = TIMED | {"neox_serial": "GPT-NeoX, one after the other", "qwen3_windows": "Qwen 3, windows"}
+NAMES = TIMED | {
+    "neox_serial": "GPT-NeoX, one after the other",
+    "phi3_grouped": "Phi-3, grouped heads",
+    "qwen3_windows": "Qwen 3, windows",
+}
 #: Column of the table: how edges are scored.
 METHODS = {
     "eap": AttributionSettings("eap"),

@@ -23,6 +23,7 @@ LONGROPE = {
     "rope_type": "longrope", "rope_theta": 500.0, "short_factor": [1.5] * 4,
     "long_factor": [4.0] * 4, "original_max_position_embeddings": 16,
 }  # fmt: skip
+PARTIAL = {"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 0.5}
 GEMMA = GROUPED | WINDOWS | {"query_pre_attn_scalar": 6, "hidden_activation": "gelu_pytorch_tanh"}
 
 #: Name of a family: its class in ``transformers``, and its configuration beside the shape.
@@ -54,6 +55,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         {"num_key_value_heads": 4, "rope_parameters": LONGROPE}
         | {"original_max_position_embeddings": 16},
     ),
+    "phi3_grouped": ("Phi3", {"num_key_value_heads": 2, "rope_parameters": PARTIAL}),
     "gpt2": ("GPT2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 32}),
 }
 
