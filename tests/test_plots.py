@@ -177,7 +177,11 @@ def test_published_curves_are_not_cut_off_by_a_run_that_learned_nothing() -> Non
         tables.accuracy_by(column).assign(value=0.0, low=0.0, high=0.0)
         for column in ("kind", "band")
     )
-    top = plots.accuracy_overview(kinds, bands, published).axes[0].get_ylim()[1]
+    drawn = plots.accuracy_overview(kinds, bands, published)
+    whose = [axis.get_title().partition(",")[0] for axis in drawn.axes[:3]]
+    assert whose == ["this run", "this run", "published"]
+    assert "GPT-2 Small" in drawn.axes[2].get_title()
+    top = drawn.axes[0].get_ylim()[1]
     assert top > published[published["model"] == "gpt2"]["accuracy"].max()
 
 

@@ -87,7 +87,7 @@ def accuracy_overview(
     """
     name = "accuracy_overview"
     published = check(published, ["model", "kind", "epoch", "accuracy"], name)
-    figure, axes = panels(1, 3, height=2.3, sharex=False)
+    figure, axes = panels(1, 3, height=2.7, sharex=False)
     parts = {
         "kind": (kinds, "this run,\nknown or new subjects"),
         "band": (bands, "this run,\nby frequency"),
