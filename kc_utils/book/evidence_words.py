@@ -157,10 +157,8 @@ def shuffled_sentences(ledger: pd.DataFrame) -> str:
     for n, names in alike.items():
         runs = "is no run" if not n else "is 1 run" if n == 1 else f"are {n} runs"
         each = " each" * (len(names) > 1 and n > 0)
-        said.append(
-            f"Of {enumeration(names)} there {runs}{each} with shuffled answers so far: too few to "
-            "say."
-        )
+        end = ": too few to say." if n else "."
+        said.append(f"Of {enumeration(names)} there {runs}{each} with shuffled answers so far{end}")
     return " ".join(said)
 
 
