@@ -124,6 +124,12 @@ def test_how_long_forgetting_was_followed_is_told() -> None:
     both = pd.concat([table, table.query("step < 200").assign(profile="smollm2")])
     told = "and 150 steps in SmolLM2-135M (accuracy on the new facts by then 0.15)"
     assert told in front_answers.of_steps(both)
+    llama = table.assign(profile="tiny-llama", accuracy_new=table["accuracy_new"] + 0.05)
+    told = "300 steps in models built like GPT-2 or Llama (accuracy on the new facts by then 0.30"
+    assert f"{told} and 0.35)" in front_answers.of_steps(pd.concat([table, llama]))
+    assert f"{told})" in front_answers.of_steps(
+        pd.concat([table, table.assign(profile="tiny-llama")])
+    )
     assert front_answers.of_steps(table.iloc[:0]) == ""
     ledger = judged(main_ledgers(3))
     lines = front_answers.findings(ledger, {"circuit-returns": said}).splitlines()

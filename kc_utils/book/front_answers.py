@@ -207,17 +207,12 @@ def of_steps(forgetting: pd.DataFrame, ratio: float = 0.1) -> str:
         return ""
     last = rows[rows["step"] == rows.groupby("profile")["step"].transform("max")]
     ends = last.groupby("profile", sort=False)[["step", "accuracy_new"]].mean()
-    alike: dict[str, list[str]] = {}
-    for name, row in zip(ends.index, ends.itertuples(), strict=True):
-        words = (
-            f"{row.step:.0f} steps{{}} (accuracy on the new facts by then {row.accuracy_new:.2f})"
-        )
-        alike.setdefault(words, []).append(str(name))
-    several = len(ends) > 1
-    said = enumeration(
-        words.format(f" in {called_together(names)}" * several) for words, names in alike.items()
-    )
-    return f"Followed for {said}{_still_leaving(rows)}."
+    said = []
+    for step, part in ends.groupby(ends["step"].round().astype(int), sort=False):
+        where = f" in {called_together(part.index)}" * (len(ends) > 1)
+        by_then = enumeration(dict.fromkeys(f"{value:.2f}" for value in part["accuracy_new"]))
+        said.append(f"{step} steps{where} (accuracy on the new facts by then {by_then})")
+    return f"Followed for {enumeration(said)}{_still_leaving(rows)}."
 
 
 def _still_leaving(rows: pd.DataFrame) -> str:
