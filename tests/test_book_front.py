@@ -42,7 +42,10 @@ def test_the_answer_follows_the_verdict(verdict: str) -> None:
         clauses = {v: answer.clause(v) for v in VERDICTS}
         assert len(set(clauses.values())) == len(VERDICTS)
         line = next(ln for ln in said.splitlines() if answer.number in ln)
-        assert line.lower().startswith(f"- **{clauses[verdict].lower()}** (")
+        clause = clauses[verdict].lower()
+        if verdict == SMALLER:  # intervals of these effects end short of the margin
+            clause = clause.replace("though perhaps", "but")
+        assert line.lower().startswith(f"- **{clause}** (")
         assert f"The paper: {answer.published}; [chapter " in line
 
 
@@ -111,6 +114,16 @@ def test_an_opposite_that_may_be_too_small_to_matter_says_so() -> None:
     little = ", though perhaps by too little to matter**"
     assert front_answers.ANSWERS[0].opposite in told(-1.2).lower() and little in told(-1.2)
     assert little not in told(-3)
+
+
+def test_a_real_effect_is_perhaps_or_certainly_too_small_to_matter() -> None:
+    def told(mean: float) -> str:
+        rows = main_ledgers(mean)  # the margin is 0.1
+        rows["value"] += np.tile([0.0, 0.03, -0.03, 0.0], len(rows) // 4)
+        return front_answers.sentence(front_answers.ANSWERS[0], judged(rows))
+
+    assert "though perhaps too little to matter**" in told(0.9)  # the margin is inside
+    assert "but too little to matter**" in told(0.5) and "perhaps" not in told(0.5)
 
 
 def test_how_long_forgetting_was_followed_is_told() -> None:

@@ -281,13 +281,17 @@ def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
 def _clause(answer: Answer, row: dict[str, Any]) -> str:
     """A finding that runs with nothing to learn show as well is not told without them.
 
-    "Opposite" asks for an interval beyond zero, so the effect can be smaller than what matters.
+    "Opposite" asks for an interval beyond zero, so the effect can be smaller than what matters. A
+    real one whose interval ends short of the margin certainly is.
     """
     also = row["verdict"] == HOLDS == row["shuffled_verdict"]
-    nearest = min(abs(row["difference_low"]), abs(row["difference_high"]))
+    nearest, farthest = sorted(abs(row[f"difference_{end}"]) for end in ("low", "high"))
     little = row["verdict"] == OPPOSITE and nearest < row["margin"]
+    clause = answer.clause(row["verdict"])
+    if row["verdict"] == SMALLER and farthest < row["margin"]:
+        clause = clause.replace("though perhaps", "but")
     return (
-        answer.clause(row["verdict"])
+        clause
         + also * "; the same shows where nothing could be learned"
         + little * ", though perhaps by too little to matter"
     )

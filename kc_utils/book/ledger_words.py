@@ -154,7 +154,13 @@ def _because(row: dict[str, Any]) -> str:
     inside = f"The difference ({interval}) is smaller than {margin} on either side."
     said = {
         HOLDS: inside if equal else f"The whole difference ({interval}) is beyond {margin}.",
-        SMALLER: f"The difference ({interval}) is beyond 0, but not all of it beyond {margin}.",
+        SMALLER: f"The difference ({interval}) is beyond 0, but "
+        + (
+            "short of"
+            if max(abs(gap.low), abs(gap.high)) < row["margin"]
+            else "not all of it beyond"
+        )
+        + f" {margin}.",
         NO_EFFECT: inside,
         OPPOSITE: f"The whole difference ({interval}) is "
         + (f"beyond {margin} on one side." if equal else "on the other side of 0."),
