@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from ledger_rows import judged, ledgers, main_ledgers, write_sweep
 
-from kc_utils.book import front_answers, front_figure, front_page, front_panels
+from kc_utils.book import front_answers, front_figure, front_page, front_panels, verdict_marks
 from kc_utils.book.ledger_words import without_controls
 from kc_utils.plots.controls import signature
 from kc_utils.plots.front_panels import size_and_depth
@@ -124,6 +124,13 @@ def test_a_real_effect_is_perhaps_or_certainly_too_small_to_matter() -> None:
 
     assert "though perhaps too little to matter**" in told(0.9)  # the margin is inside
     assert "but too little to matter**" in told(0.5) and "perhaps" not in told(0.5)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(-0.0004, "0.000"), (0.0, "0.000"), (-0.0006, "-0.001"), (0.25, "+0.25")]
+)
+def test_a_number_that_rounds_to_zero_has_no_sign(number: float, told: str) -> None:
+    assert verdict_marks.short(number, "+") == told
 
 
 def test_how_long_forgetting_was_followed_is_told() -> None:

@@ -117,9 +117,12 @@ def _end(end: float, row: dict[str, Any]) -> str:
 
 
 def short(number: float, sign: str = "") -> str:
-    """Two digits, and no powers of ten where nothing is left of them."""
+    """Two digits, and no powers of ten where nothing is left of them; zero has no sign."""
     few = f"{number:{sign}#.2g}".removesuffix(".")
-    return few if 0.001 <= abs(number) < 99.5 else f"{number:{sign}.{3 * (abs(number) < 1)}f}"
+    if 0.001 <= abs(number) < 99.5:
+        return few
+    rounded = f"{number:{sign}.{3 * (abs(number) < 1)}f}"
+    return rounded.lstrip("+-") if not float(rounded) else rounded
 
 
 def chapter_link(notebook: str) -> str:
