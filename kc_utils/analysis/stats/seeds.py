@@ -23,6 +23,18 @@ LEAST_SEEDS = 3
 _PER_EPOCH = 20
 
 
+def half_width(spread: ArrayLike | float, n: ArrayLike | int, level: float = LEVEL) -> np.ndarray:
+    """Half of the t interval of a mean over ``n`` values, at least two, with this ``spread``.
+
+    Args:
+        spread: standard deviation with n - 1 in the denominator.
+        n: how many values the mean is taken over.
+        level: share of such intervals that cover the true mean.
+    """
+    n = np.asarray(n)
+    return np.asarray(scipy_stats.t.ppf((1 + level) / 2, n - 1) * np.asarray(spread) / np.sqrt(n))
+
+
 def t_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     """Mean with a t interval; the ends are NaN with fewer than three values, all without any."""
     array = np.asarray(values, dtype=float)
@@ -31,7 +43,7 @@ def t_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     mean = float(array.mean())
     if len(array) < LEAST_SEEDS:
         return Interval(mean, math.nan, math.nan)
-    half = float(scipy_stats.t.ppf((1 + level) / 2, len(array) - 1) * scipy_stats.sem(array))
+    half = float(half_width(array.std(ddof=1), len(array), level))
     return Interval(mean, mean - half, mean + half)
 
 
@@ -55,8 +67,8 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], value: str = "value") -
     means = frame.groupby([*keys, *per_seed], as_index=False, sort=False)[value].mean()
     grouped = means.groupby(list(keys), sort=False)[value]
     table = grouped.agg(value="mean", sd="std", n_seeds="count").reset_index()
-    factor = scipy_stats.t.ppf((1 + LEVEL) / 2, (table["n_seeds"] - 1).clip(lower=1))
-    half = (factor * table["sd"] / np.sqrt(table["n_seeds"])).where(table["n_seeds"] >= LEAST_SEEDS)
+    enough = table["n_seeds"] >= LEAST_SEEDS
+    half = pd.Series(half_width(table["sd"], table["n_seeds"].clip(lower=2))).where(enough)
     table = table.assign(low=table["value"] - half, high=table["value"] + half)
     return table[[*keys, "value", "low", "high", "n_seeds"]]
 

@@ -11,10 +11,9 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats as scipy_stats
 
 from kc_utils.analysis.stats.intervals import Interval
-from kc_utils.analysis.stats.seeds import LEAST_SEEDS, LEVEL
+from kc_utils.analysis.stats.seeds import LEAST_SEEDS, half_width
 from kc_utils.study.claims.verdicts import DECIDED, Direction, verdict
 
 #: Nobody will train so many models; beyond it the number is not told.
@@ -40,7 +39,7 @@ def seeds_needed(
         return math.nan, ""
     mean, spread = float(values.mean()), float(values.std(ddof=1))
     for n in range(LEAST_SEEDS, MOST + 1):
-        half = float(scipy_stats.t.ppf((1 + LEVEL) / 2, n - 1)) * spread / math.sqrt(n)
+        half = float(half_width(spread, n))
         said = verdict(Interval(mean, mean - half, mean + half), direction=direction, margin=margin)
         if said in DECIDED:
             return float(n), said
