@@ -8,13 +8,14 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError
 
 from kc_utils.errors import KcError
 
@@ -36,10 +37,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     under it. A process killed while writing leaves a ``.partial`` file that the next start ignores;
     a write that fails leaves nothing.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with naming(path, partial):
             write(partial)
             sync(partial)
             partial.replace(path)
@@ -48,13 +49,30 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
+def write_or_say(path: Path, write: Callable[[Path], None]) -> None:
+    """As :func:`write_atomically`, for functions that users call: what fails is a sentence.
+
+    Raises:
+        KcError: the file cannot be written; it says which and why.
+    """
+    try:
+        write_atomically(path, write)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
+        raise KcError(f"{path} cannot be written: {reason}.") from None
+
+
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Give errors of the machine that name no file, as those of a full disk, the name ``path``."""
+def naming(path: Path, aside: Path | None = None) -> Iterator[None]:
+    """Give errors of the machine that name no file, as those of a full disk, the name ``path``.
+
+    So do errors that name ``aside``, where ``path`` is prepared, which nobody has asked for.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
+        unasked = aside is not None and str(error.filename or "").startswith(str(aside))
+        if error.errno is not None and (error.filename is None or unasked):
             error.filename = str(path)
         raise
 
@@ -150,7 +168,8 @@ def remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # below a file there is nothing to delete
+            path.unlink(missing_ok=True)
 
 
 def files_below(path: Path) -> list[Path]:

@@ -88,9 +88,9 @@ def write_student(
     run = None if run_dir is None else _finished(run_dir)
     exercises = tuple(all_exercises(root))
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    artifacts.remove(partial)
     try:
-        with artifacts.naming(out):
+        with artifacts.naming(out, partial):
+            artifacts.remove(partial)
             _write_notebooks(partial / "notebooks", root, exercises, run is not None)
             size = 0.0 if run is None else _copy_run(run, partial / RUN, all_checkpoints)
             (partial / "README.md").write_text(readme(exercises, size), encoding="utf-8")

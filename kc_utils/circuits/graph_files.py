@@ -40,16 +40,21 @@ def write_graph(path: str | Path, file: GraphFile) -> None:
     Raises:
         KcError: the name ends otherwise, or scores or marks have another shape than this graph
             needs, or are no tensors, or edge scores are not finite (nan is allowed for nodes and
-            neurons: not scored), or the width is no positive integer.
+            neurons: not scored), or the width is no positive integer; the file cannot be written.
     """
     path = _checked(path)
     check_content(file)
     if path.suffix == ".pt":
         content = as_pt(file)
-        artifacts.write_atomically(path, lambda p: torch.save(content, p))
+        artifacts.write_or_say(path, lambda p: _save_pt(content, p))
     else:
         text = json.dumps(as_json(file))
-        artifacts.write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+        artifacts.write_or_say(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def _save_pt(content: object, path: Path) -> None:
+    with path.open("wb") as file:  # by its name alone, PyTorch says of no error what it was
+        torch.save(content, file)
 
 
 def read_graph(path: str | Path) -> GraphFile:

@@ -86,12 +86,7 @@ class PartialScores:
         """
         metadata = {HEAD: json.dumps({"key": self.key, "done": done})}
         tensors = {"sums": sums.detach().cpu().contiguous()}
-        try:
-            artifacts.write_atomically(
-                self.path, lambda p: save_file(tensors, str(p), metadata=metadata)
-            )
-        except (OSError, SafetensorError) as error:
-            raise KcError(f"{self.path} cannot be written: {str(error).rstrip('.')}.") from None
+        artifacts.write_or_say(self.path, lambda p: save_file(tensors, str(p), metadata=metadata))
 
     def remove(self) -> None:
         """The scoring is finished."""

@@ -35,7 +35,7 @@ def write_scores(path: str | Path, scores: Mapping[str, Tensor], graph: Graph) -
 
     Raises:
         KcError: a matrix of another shape, or with a score where the graph has no edge; a name that
-            is no text.
+            is no text; a file that cannot be written.
     """
     if not isinstance(scores, Mapping):
         raise KcError(
@@ -58,7 +58,7 @@ def write_scores(path: str | Path, scores: Mapping[str, Tensor], graph: Graph) -
             raise KcError(f"The scores {name!r} are not 0 everywhere that the graph has no edge.")
     # one key: safetensors stores several in a random order, and equal scores should be equal bytes
     metadata = {GRAPH: json.dumps(asdict(graph))}
-    artifacts.write_atomically(path, lambda p: save_file(vectors, str(p), metadata=metadata))
+    artifacts.write_or_say(path, lambda p: save_file(vectors, str(p), metadata=metadata))
 
 
 def read_scores(

@@ -23,10 +23,10 @@ def replace_folder(out: Path, fill: Callable[[Path], None]) -> None:
     """Fill a folder beside ``out``, then rename it into place; on failure ``out`` is as before."""
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    artifacts.remove(partial)
-    partial.mkdir(parents=True)
     try:
-        with artifacts.naming(out):
+        with artifacts.naming(out, partial):
+            artifacts.remove(partial)
+            partial.mkdir(parents=True)
             fill(partial)
         if out.exists():
             out.replace(old)
