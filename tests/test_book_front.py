@@ -79,7 +79,7 @@ def test_profiles_that_disagree_stand_in_one_sentence_and_one_card() -> None:
     assert ": GPT-2-like +0.30, Llama-like -0.30). The paper: " in said
     card = front_page.cards(both).split(":::{grid-item-card}")[1]
     assert (
-        f"`tiny`: [{{abbr}}`{HOLDS} (" in card and f"`tiny-llama`: [{{abbr}}`{OPPOSITE} (" in card
+        f"GPT-2-like: [{{abbr}}`{HOLDS} (" in card and f"Llama-like: [{{abbr}}`{OPPOSITE} (" in card
     )
 
 

@@ -44,7 +44,10 @@ def test_the_command_prints_what_the_tables_say(sweep: Path) -> None:
     assert len(rows) == 1 and rows[0].split()[-1] == "holds"
     assert "real, < margin" in shown and "b*" in shown and "no effect" in shown
     said = " ".join(shown.split())
-    assert "In 3 runs of tiny with shuffled answers the ledger says" in said and "`" not in said
+    assert (
+        "In 3 runs of models built like GPT-2, trained on shuffled answers, the ledger" in said
+        and "`" not in said
+    )
 
 
 def test_programs_get_every_field_and_can_ask_for_less(sweep: Path) -> None:

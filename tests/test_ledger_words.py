@@ -143,7 +143,9 @@ def test_false_discoveries_are_counted_for_both_kinds() -> None:
 
 def test_what_holds_without_anything_to_learn_is_named() -> None:
     said = shuffled_sentences(LEDGER)
-    assert "In 3 runs of `tiny` with shuffled answers the ledger says" in said
+    assert (
+        "In 3 runs of models built like GPT-2, trained on shuffled answers, the ledger says" in said
+    )
     assert "**1** of 2 claims (50%)" in said
     assert "Of the 1 that hold in the real runs, 1 holds here too" in said and "equal" not in said
     assert said.endswith("nothing about knowledge of people: *A*.")
@@ -168,7 +170,9 @@ def test_what_shuffled_runs_could_not_judge_or_show_as_well_is_counted() -> None
 
 def test_too_few_runs_say_so() -> None:
     few = judged(ledgers([0.5, 0.6]), ledgers([0.5], profile="tiny-shuffled"))
-    assert shuffled_sentences(few).startswith("Of `tiny` there is 1 run with shuffled answers")
+    assert shuffled_sentences(few).startswith(
+        "Of models built like GPT-2 there is 1 run with shuffled answers"
+    )
     assert "2 of `tiny`. Fewer than 3 decide nothing" in seeds_sentence(few)
     assert seeds_sentence(LEDGER) == ""
 

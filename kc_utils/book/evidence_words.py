@@ -13,7 +13,7 @@ from pandas.io.formats.style import Styler
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS
 from kc_utils.book.ledger_words import without_controls, wrapped
 from kc_utils.book.sentences import enumeration
-from kc_utils.book.verdict_marks import bar, called_shortly, ends
+from kc_utils.book.verdict_marks import bar, called, called_shortly, ends
 from kc_utils.study.claims.over_seeds import false_holds
 from kc_utils.study.claims.seeds_needed import MOST
 from kc_utils.study.claims.verdicts import (
@@ -153,7 +153,7 @@ def shuffled_sentences(ledger: pd.DataFrame) -> str:
     few = real[~real["profile"].isin(found["profile"])].groupby("profile", sort=False)["n_shuffled"]
     alike: dict[int, list[str]] = {}
     for profile, n in few.max().items():
-        alike.setdefault(int(n), []).append(f"`{profile}`")
+        alike.setdefault(int(n), []).append(called(str(profile)))
     for n, names in alike.items():
         runs = "is no run" if not n else "is 1 run" if n == 1 else f"are {n} runs"
         each = " each" * (len(names) > 1 and n > 0)
@@ -167,8 +167,9 @@ def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
     own = here[here["verdict"] == HOLDS]
     equal = int((here["direction"].eq("equal") & here["shuffled_verdict"].eq(HOLDS)).sum())
     said = (
-        f"In {row['n_seeds']} runs of `{row['profile']}` with shuffled answers the ledger says "
-        f'"holds" of **{row["holds"]}** of {row["judged"]} claims ({row["share"]:.0%}). '
+        f"In {row['n_seeds']} runs of {called(row['profile'])}, trained on shuffled answers, the "
+        f'ledger says "holds" of **{row["holds"]}** of {row["judged"]} claims '
+        f"({row['share']:.0%}). "
     )
     if equal:
         said += f"Of these {equal} say that two things are equal, which is easy with no knowledge. "

@@ -13,7 +13,7 @@ from kc_utils.book import front_figure, front_panels
 from kc_utils.book.evidence_words import settled, shuffled_sentences
 from kc_utils.book.front_answers import findings, of_names, of_steps
 from kc_utils.book.ledger_words import without_controls
-from kc_utils.book.verdict_marks import chapter_link, interval, margin_of, marked
+from kc_utils.book.verdict_marks import called_shortly, chapter_link, interval, margin_of, marked
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.study.claims.claim import BOOK, ELSEWHERE, PAPER
 from kc_utils.study.claims.entries import ledger_of
@@ -83,7 +83,7 @@ def _grid(claims: Iterable[pd.DataFrame]) -> str:
 
 
 def _verdict(row: dict[str, Any], named: bool) -> str:
-    head = f"`{row['profile']}`: " * named + marked(row["verdict"], row["direction"])
+    head = f"{called_shortly(row['profile'])}: " * named + marked(row["verdict"], row["direction"])
     return f"{head} [{numbers(row)}]{{.numbers}}"
 
 
