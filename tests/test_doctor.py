@@ -21,6 +21,7 @@ from kc_utils.cli.doctor import check_machine, costs, speed, timing
 from kc_utils.cli.doctor.check_installation import GIB, Finding, safely
 from kc_utils.cli.doctor.check_machine import check_run
 from kc_utils.cli.doctor.costs import EXPERIMENTS, KINDS, Costs, Speed, estimates
+from kc_utils.cli.doctor.costs import path_of as costs_path_of
 from kc_utils.cli.doctor.examine import Report, examine
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
@@ -191,6 +192,16 @@ def test_costs_of_a_run_are_kept_and_read(smoke_run: Path, tmp_path: Path) -> No
     assert costs.read(tmp_path / "costs.json") == kept
     assert kept.stages["training"]["seconds"] > 0 and kept.run_bytes > 100_000
     assert str(smoke_run) not in (tmp_path / "costs.json").read_text()
+
+
+def test_every_profile_has_a_record_of_its_own(
+    smoke_run: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(costs, "path_of", lambda name: costs_path_of(name, tmp_path))
+    kept = costs.keep(smoke_run, SPEED, {})
+    assert [p.name for p in tmp_path.iterdir()] == ["costs-smoke.json"]
+    assert costs.read(costs_path_of("smoke", tmp_path)) == kept
+    assert costs_path_of("tiny", tmp_path).name == "costs.json"
 
 
 def test_costs_of_an_unfinished_run_are_refused(own_run: Path, tmp_path: Path) -> None:

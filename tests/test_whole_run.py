@@ -104,6 +104,19 @@ def test_times_come_from_the_record_of_the_same_profile(tmp_path: Path) -> None:
     assert expected_seconds(profiles.load("tiny"), steps, tmp_path / "none") == dict.fromkeys(steps)
 
 
+def test_a_profile_with_a_record_of_its_own_is_estimated_by_that(tmp_path: Path) -> None:
+    reference = costs(tmp_path)
+    record = json.loads((reference / "costs.json").read_text())
+    other = record | {"profile": "smoke", "stages": {"training": {"seconds": 3.0}},
+                      "notebooks": {"05_performance": {"seconds": 2.0}}}  # fmt: skip
+    (reference / "costs-smoke.json").write_text(json.dumps(other))
+    steps = ["training", "attribution", "notebook 05_performance", "notebook 06_topology"]
+    book = 2.0 / notebooks_at_once(usable_cores())
+    found = expected_seconds(profiles.load("smoke"), steps, reference)
+    assert found == dict(zip(steps, (3.0, None, book, None), strict=True))
+    assert expected_seconds(profiles.load("tiny"), steps, reference)["training"] == 100.0
+
+
 def test_a_changed_parameter_scales_the_stages_that_grow_with_it(tmp_path: Path) -> None:
     reference = costs(tmp_path)
     half = profiles.load("tiny", ["training.epochs=12"])

@@ -167,6 +167,10 @@ def whole_runs(run: Run, reference: Path) -> str:
             row(r["profile"], f"seed {text(r['seed'])} of the sweep", r["seconds"], r["machine"])
             for r in SweepTables.open(sweep).record["runs"]
         ]
+    for path in sorted(reference.glob("costs-*.json")):
+        made = artifacts.read_json(path)
+        took = {name: stage["seconds"] for name, stage in made["stages"].items()}
+        rows.append(row(made["profile"], "stored", took, made["machine"]))
     for stored in stored_references(reference):
         made = stored.record
         if set(made["seconds"]) >= {"training", "claims"}:  # a whole run, not one stage of it

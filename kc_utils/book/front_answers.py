@@ -91,8 +91,8 @@ ANSWERS = (
         "knee-entropy",
         "circuits form fast and are then refined slowly, with a clear bend between the two",
         "circuits form fast and are then refined slowly, with a clear bend between the two",
-        "more circuits than controls form fast and are then refined slowly, with a clear bend "
-        "between the two, though perhaps too few to matter",
+        "a bend between fast formation and slow refinement is commoner than in the controls, "
+        "though perhaps by too little to matter",
         "circuits have a bend between fast formation and slow refinement no more often than their "
         "controls do",
         "circuits have a bend between fast formation and slow refinement more rarely than their "

@@ -3,7 +3,7 @@
 A stage's time is that of the same profile: in the record that ``kc doctor --keep`` wrote, else in a
 stored run, else the mean over the seeds of the sweep. Where a parameter differs from the profile's
 and its cost is known to be in proportion, the time is scaled. Notebooks mostly import and draw, so
-those of the recorded run stand for every profile.
+those of profile tiny stand for a profile without a record.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from kc_utils.book.cost_tables import ROWS, Growth
 from kc_utils.book.stored_results import stored_references
-from kc_utils.cli.doctor.costs import KEPT, Costs, read, sweep_seconds
+from kc_utils.cli.doctor.costs import KEPT, Costs, path_of, read, sweep_seconds
 from kc_utils.config import Config, profiles
 from kc_utils.config.overrides import value_of
 from kc_utils.errors import KcError
@@ -34,15 +34,18 @@ def expected_seconds(
     """
     try:
         costs = read(reference / KEPT.name)
-        stages = recorded(settings.profile, costs, reference)
+        own = read(path_of(settings.profile, reference))
+        where = costs.machine if costs else ""
+        stages = recorded(settings.profile, own, where, reference)
     except KcError:  # a damaged record; kc doctor names it
         return dict.fromkeys(steps)
     scale = scales(settings, costs.growth if costs else {})
+    books = dict(costs.notebooks if costs else {}) | dict(own.notebooks if own else {})
     at_once = notebooks_at_once(usable_cores())
     found: dict[str, float | None] = {}
     for step in steps:
         if step.startswith(NOTEBOOK):
-            book = costs.notebooks.get(step.removeprefix(NOTEBOOK)) if costs else None
+            book = books.get(step.removeprefix(NOTEBOOK))
             found[step] = book["seconds"] / at_once if book else None
         else:
             known = stages.get(step)
@@ -50,15 +53,15 @@ def expected_seconds(
     return found
 
 
-def recorded(profile: str, costs: Costs | None, reference: Path) -> dict[str, float]:
-    """Seconds of every stage that a stored run of the profile computed."""
-    found: dict[str, float] = {}
-    if costs and costs.profile == profile:
-        found = {name: stage["seconds"] for name, stage in costs.stages.items()}
+def recorded(profile: str, own: Costs | None, machine: str, reference: Path) -> dict[str, float]:
+    """Seconds of every stage that a stored run of the profile computed.
+
+    ``own`` is the profile's record; seeds of the sweep count that were computed on ``machine``.
+    """
+    found = {name: stage["seconds"] for name, stage in own.stages.items()} if own else {}
     for stored in stored_references(reference):
         if stored.record["config"].get("profile") == profile:
             found = stored.record["seconds"] | found
-    machine = costs.machine if costs else ""
     sweep = sweep_seconds(profile, machine, reference / "sweep" / "sweep.json") or {}
     return {name: float(seconds) for name, seconds in (sweep | found).items()}
 

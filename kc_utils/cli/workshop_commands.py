@@ -76,7 +76,8 @@ def doctor(
         Path | None,
         typer.Option(
             metavar="RUN_DIR",
-            help="Store what this run took, and this machine's speed, as the reference instead.",
+            help="Store what this run took, and this machine's speed, as the reference of its "
+            "profile instead.",
         ),
     ] = None,
 ) -> None:
@@ -104,10 +105,11 @@ def _keep(run_dir: Path, console: Console) -> None:
     from kc_utils.cli.doctor import costs, speed
 
     need_checkout("kc doctor --keep")  # it stores the reference beside the book
-    costs.finished(run_dir)
+    profile = costs.finished(run_dir).config.profile
     with console.status("measuring the speed of this machine"):
-        costs.keep(run_dir, speed.speed(), speed.growth())
-    console.print(str(costs.KEPT), soft_wrap=True)
+        growth = speed.growth() if profile == costs.REFERRED else {}
+        costs.keep(run_dir, speed.speed(), growth)
+    console.print(str(costs.path_of(profile)), soft_wrap=True)
 
 
 def _print(report: Report, console: Console) -> None:

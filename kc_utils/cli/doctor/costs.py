@@ -1,9 +1,11 @@
 """What the reference run took on its machine, and how long the same will take on this one.
 
 ``kc doctor --keep RUN_DIR`` writes the record from ``run.json`` of a run that was computed on this
-machine, and measures the machine's speed. Nothing in it is typed. An estimate is a recorded time,
-times how much slower this machine is at what most of that time goes into: training with all
-threads, training one job per core, attribution one job per core, or small work on one core.
+machine, and measures the machine's speed. Nothing in it is typed. The record of :data:`REFERRED` is
+what the doctor's estimates rest on; that of another profile says what such a run took. An estimate
+is a recorded time, times how much slower this machine is at what most of that time goes into:
+training with all threads, training one job per core, attribution one job per core, or small work
+on one core.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from kc_utils.runs.folder import Run
 
 KEPT = ROOT / REFERENCE / "costs.json"
+#: The profile of the book and of workshops.
+REFERRED = "tiny"
 SWEEP = ROOT / STORED_SWEEP / "sweep.json"
 Kind = Literal["training", "training jobs", "jobs", "alone"]
 KINDS: dict[str, Kind] = {
@@ -81,6 +85,11 @@ class Costs:
         return max([*stages, together]) if stages or books else None
 
 
+def path_of(profile: str, reference: Path = KEPT.parent) -> Path:
+    """Where the record of a run of ``profile`` is stored."""
+    return reference / (KEPT.name if profile == REFERRED else f"costs-{profile}.json")
+
+
 def read(path: Path = KEPT) -> Costs | None:
     """The stored record, or None when there is none.
 
@@ -130,8 +139,12 @@ def finished(run_dir: Path) -> Run:
     return run
 
 
-def keep(run_dir: Path, speed: Speed, growth: Mapping[str, float], path: Path = KEPT) -> Costs:
+def keep(
+    run_dir: Path, speed: Speed, growth: Mapping[str, float], path: Path | None = None
+) -> Costs:
     """Store what a finished run took, and what was measured now; returns the record.
+
+    ``path`` is that of :func:`path_of` unless it is given.
 
     Raises:
         KcError: see :func:`finished`.
@@ -153,7 +166,7 @@ def keep(run_dir: Path, speed: Speed, growth: Mapping[str, float], path: Path = 
         run_bytes=sum(file.stat().st_size for file in artifacts.files_below(run.path)),
         growth=growth,
     )
-    artifacts.write_json(path, asdict(costs))
+    artifacts.write_json(path or path_of(costs.profile), asdict(costs))
     return costs
 
 
