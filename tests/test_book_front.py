@@ -292,7 +292,7 @@ def test_the_figure_has_bands_only_where_there_are_seeds_enough() -> None:
     labels = [{t.get_text() for t in f.legends[0].get_texts()} for f in (few, many)]
     assert "95 % interval over seeds" not in labels[0] and "95 % interval over seeds" in labels[1]
     assert "knee (shaded: all seeds)" in labels[1] - labels[0]
-    assert [a.get_title() for a in many.axes[:2]] == ["tiny, 4 seeds", "tiny-llama, 4 seeds"]
+    assert [a.get_title() for a in many.axes[:2]] == ["GPT-2-like, 4 seeds", "Llama-like, 4 seeds"]
     marked = [len(a.patches) for a in many.axes]
     assert marked == [1, 0, 1, 0]  # through both rows of its profile
     assert svg_bytes(many) == svg_bytes(signature(_curves(4), bend))

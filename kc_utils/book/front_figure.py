@@ -48,13 +48,8 @@ def pages(sweep: SweepTables, ledger: pd.DataFrame) -> dict[str, str]:
     drawn = curves(sweep)
     return {
         "signature.md": directive(sweep, set(drawn["series"]), _rise(ledger)),
-        FIGURE: svg_bytes(signature(named(drawn), named(bends(sweep)))).decode(),
+        FIGURE: svg_bytes(signature(drawn, bends(sweep))).decode(),
     }
-
-
-def named(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with models named as in the findings: nobody knows the names of profiles yet."""
-    return table.assign(profile=[called_shortly(name).strip("`") for name in table["profile"]])
 
 
 def directive(sweep: SweepTables, series: Collection[str], rise: str = "") -> str:

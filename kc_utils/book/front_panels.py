@@ -9,7 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kc_utils.analysis.stats.seeds import at_common_epochs, seed_means
-from kc_utils.book.front_figure import named, real_and_shuffled
+from kc_utils.book.front_figure import real_and_shuffled
 from kc_utils.book.ledger_words import without_controls
 from kc_utils.book.sentences import enumeration
 from kc_utils.book.verdict_marks import marked
@@ -44,8 +44,8 @@ def pages(sweep: SweepTables, ledger: pd.DataFrame) -> dict[str, str]:
         return table[table["profile"].isin(ledger["profile"])]
 
     layers = sweep.table("graph").groupby("profile", as_index=False)["n_layers"].max()
-    n_layers = named(layers).set_index("profile")["n_layers"].to_dict()
-    figure = size_and_depth(named(shown(curves(sweep))), named(shown(_chosen(sweep))), n_layers)
+    n_layers = layers.set_index("profile")["n_layers"].to_dict()
+    figure = size_and_depth(shown(curves(sweep)), shown(_chosen(sweep)), n_layers)
     return {"size_and_depth.md": directive(ledger), FIGURE: svg_bytes(figure).decode()}
 
 

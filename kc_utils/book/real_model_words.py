@@ -12,6 +12,7 @@ import pandas as pd
 from kc_utils.analysis.acquisition import leads
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS
 from kc_utils.book.sentences import interval_of, listed, sentence
+from kc_utils.book.verdict_marks import called_shortly
 from kc_utils.runs.dataset import SweepTables
 from kc_utils.study.claims.over_seeds import SHUFFLED
 from kc_utils.study.claims.verdicts import DECIDED
@@ -37,20 +38,19 @@ def ends(accuracy: pd.DataFrame) -> str:
     )
 
 
-def bends(shift: pd.DataFrame, profiles: list[str]) -> str:
+def bends(shift: pd.DataFrame) -> str:
     """How many circuits have an onset and a knee of the kept edges' entropy, per profile."""
     kept = shift[shift["quantity"] == "entropy_kept"]
     rows = [
         {
-            "profile": profile,
+            "models": called_shortly(str(profile)),
             "n": len(part),
             "onset": int(part["onset"].notna().sum()),
             "knee": int(part["knee"].notna().sum()),
         }
         for profile, part in kept.groupby("profile", sort=False)
-        if profile in profiles
     ]
-    said = listed("{onset} of {n} circuits of `{profile}` have an onset and {knee} a knee", rows)
+    said = listed("{models}, {onset} of {n} circuits have an onset and {knee} a knee", rows)
     return f"{said}. Circuits without both are not in the figure."
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kc_utils.book.sentences import enumeration
+from kc_utils.plots.style import LOOKS
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPEN, OPPOSITE, SMALLER
 
 #: What each verdict says, for a pointer that rests on it; no brackets, which end the role.
@@ -63,10 +64,9 @@ def called_together(profiles: Iterable[str]) -> str:
 
 
 def called_shortly(profile: str) -> str:
-    """The same in front of a number: ``GPT-2-like``."""
-    if profile in BUILT:
-        return f"{BUILT[profile].rpartition(' ')[2]}-like"
-    return GIVEN[profile].partition("-")[0] if profile in GIVEN else f"`{profile}`"
+    """The same in front of a number, and in figures: ``GPT-2-like``."""
+    look = LOOKS["profile"].get(profile)
+    return look.label if look else f"`{profile}`"
 
 
 def interval(row: dict[str, Any], name: str, n: str) -> str:

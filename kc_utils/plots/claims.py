@@ -24,6 +24,7 @@ from kc_utils.plots.style import (
     LOOKS,
     WIDTH,
     Look,
+    label_of,
     looks_for,
     present,
     styled,
@@ -159,7 +160,7 @@ def verdict_bars(table: pd.DataFrame) -> Figure:
                     x = start[topic] + n[topic] / 2
                     axis.text(x, topic, str(n[topic]), ha="center", va="center", size=9, bbox=_BOX)
             start = start + n
-        axis.set_title(profile)
+        axis.set_title(label_of("profile", profile))
         axis.set_xlabel("claims (count)")
         axis.grid(axis="y", visible=False)
     axes[0, 0].invert_yaxis()
@@ -260,8 +261,8 @@ def _axis(axis: Axes, table: pd.DataFrame, top: float) -> None:
 
 def _legend(figure: Figure, table: pd.DataFrame, profiles: list[str], looks: dict) -> None:
     handles = [
-        Line2D([], [], color=BLACK, marker=looks[name].marker, linestyle="", label=name)
-        for name in profiles
+        Line2D([], [], color=BLACK, marker=look.marker, linestyle="", label=look.label)
+        for look in (looks[name] for name in profiles)
     ]
     handles.append(Line2D([], [], color=GREY, linestyle=":", label="one margin"))
     if "shuffled" in table and table["shuffled"].notna().any():

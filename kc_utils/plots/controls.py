@@ -40,6 +40,7 @@ from kc_utils.plots.style import (
     PURPLE,
     SKY,
     Look,
+    label_of,
     present,
     styled,
 )
@@ -107,7 +108,8 @@ def consistency(curves: pd.DataFrame, floor: pd.DataFrame) -> Figure:
         level = floor if profile is None else floor[floor["profile"] == profile]
         for axis, what in zip(row, kinds, strict=True):
             _neighbours(axis, part, level, what)
-            axis.set_title(f"{what}s, {profile}" if profile else f"{what}s")
+            named = f", {label_of('profile', profile)}" if profile else ""
+            axis.set_title(f"{what}s{named}")
     finish(axes, Curves(name, ""))
     label_outer(axes, EPOCH, ["Jaccard similarity (share)"] * len(rows))
     found: list[Artist] = [line_handle(_NEIGHBOUR), mark_handle(_FLOOR)]
@@ -176,7 +178,7 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
     for axis, profile in zip(axes[0], profiles, strict=True):
         own = (curves["profile"] == profile) & (curves["series"] != "shuffled run")
         n = int(curves.loc[own, "n_seeds"].max())
-        axis.set_title(f"{profile}, {n} {'seed' if n == 1 else 'seeds'}")
+        axis.set_title(f"{label_of('profile', profile)}, {n} {'seed' if n == 1 else 'seeds'}")
     epochs = "epoch" if len(profiles) > 2 else "epoch of training on new biographies"
     label_outer(axes, epochs, list(SIGNATURE.values()))
     handles = [line_handle(look) for look in present(_SERIES, curves["series"]).values()]

@@ -33,6 +33,7 @@ from kc_utils.plots.style import (
     ORANGE,
     VERMILION,
     Look,
+    label_of,
     present,
     styled,
 )
@@ -76,7 +77,8 @@ def exposure_curves(gains: pd.DataFrame, fits: pd.DataFrame | None = None) -> Fi
                 if fits is not None:
                     _fit(axis, _rows(fits, profile=profile, wording=wording, group=group), look)
             first = profile is not None and axis is row[0]
-            axis.set_title(f"{profile}\n{title.label}" if first else title.label)
+            named = f"{label_of('profile', profile)}\n" if first else ""
+            axis.set_title(f"{named}{title.label}")
             _log_steps(axis, int(gains["since"].max()))
     label_outer(axes, "steps since the last exposure", [_GAIN] * len(rows))
     found: list[Artist] = [line_handle(look) for look in looks.values()]

@@ -46,6 +46,7 @@ from kc_utils.plots.style import (
     SKY,
     VERMILION,
     Look,
+    label_of,
     looks_for,
     present,
     styled,
@@ -191,7 +192,8 @@ def strategy_curves(
             if chance is not None and quantity == "new_accuracy":
                 chance_line(axis, chance)
             title = _CURVES.get(quantity, quantity.replace("_", " "))
-            axis.set_title(f"{profile}: {title}" if len(rows) > 1 else title)
+            named = f"{label_of('profile', profile)}: " if len(rows) > 1 else ""
+            axis.set_title(f"{named}{title}")
     finish(axes, spec)
     label_outer(axes, "tokens (thousands)", [""] * len(axes))
     found: list[Artist] = [line_handle(look) for look in looks.values()]

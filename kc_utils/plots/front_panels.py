@@ -19,7 +19,17 @@ from kc_utils.plots.canvas import (
     whole_numbers,
 )
 from kc_utils.plots.curves import Curves, draw_curve
-from kc_utils.plots.style import BLACK, DASH_DOTTED, GREY, LOOKS, PURPLE, Look, present, styled
+from kc_utils.plots.style import (
+    BLACK,
+    DASH_DOTTED,
+    GREY,
+    LOOKS,
+    PURPLE,
+    Look,
+    label_of,
+    present,
+    styled,
+)
 from kc_utils.plots.tables import check
 
 _SIZE, _DEPTH = "size", "depth"
@@ -60,7 +70,7 @@ def size_and_depth(
             row[0].axvline(share, color=GREY, linewidth=1, zorder=1)
             row[0].annotate(f"{share:.1%} of the edges", (share, 1.12), xytext=(4, 0),
                             textcoords="offset points", size=8.5, va="center")  # fmt: skip
-        _titles(row, profile if len(profiles) > 1 else "")
+        _titles(row, label_of("profile", profile) if len(profiles) > 1 else "")
         row[0].set_ylabel("share of the answer restored")
         row[1].set_ylabel(f"mean layer where edges\nstart, of 0 to {n_layers[profile] - 1}")
         row[1].annotate("deeper ↑", (0.02, 0.94), xycoords="axes fraction", size=8.5, va="top")

@@ -132,6 +132,11 @@ LOOKS: dict[str, dict[str, Look]] = {
         "new_people": Look(BLACK, "o", "new people"),
         "conflicting": Look(GREY, "s", "conflicting facts"),
     },
+    "profile": {  # the models of the stored sweep, as sentences call them
+        "tiny": Look("#2A788E", "s", "GPT-2-like"),
+        "tiny-llama": Look("#7AD151", "^", "Llama-like"),
+        "smollm2": Look("#440154", "o", "SmolLM2"),
+    },
     "verdict": {
         "holds": Look(GREEN, "o", "holds"),
         "real, smaller than the margin": Look(BLUE, "^", "real, smaller than the margin"),
