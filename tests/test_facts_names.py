@@ -102,6 +102,13 @@ def test_tables_on_the_screen_take_relations_for_texts(monkeypatch) -> None:
     assert text.count("[/x] all") == 2 and "runs/[/facts]" in text
 
 
+def test_a_circuit_on_facts_that_the_model_does_not_know_says_so() -> None:
+    rows = {"relation": ["known", "unknown", "apart"], "group": ["all", "all", "unknown"],
+            "facts": 10, "right_first": [5, 4, 0]}  # fmt: skip
+    (said,) = model_commands._not_known(pd.DataFrame(rows))
+    assert said.startswith("'unknown': the model begins 4 of 10 answers right")
+
+
 @pytest.mark.slow
 def test_a_study_of_relations_with_odd_names_is_finished_and_shown(tmp_path) -> None:
     names = {"capital": "$x$ [/x] <b>", "sea": "國" * 90}

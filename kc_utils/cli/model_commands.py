@@ -120,7 +120,21 @@ def _show(folder: StudyFolder) -> None:
             "facts", "right_first", "right_whole", "without_partner")), pairs)  # fmt: skip
     console.print(counts)
     console.print(_circuits(folder.table("transfer")))
+    for words in _not_known(folder.table("relations")):
+        console.print(words, soft_wrap=True, markup=False, highlight=False)
     console.print(str(folder.path), soft_wrap=True, markup=False, highlight=False)
+
+
+def _not_known(relations: pd.DataFrame) -> list[str]:
+    """What circuits on all facts are about where the model gets most of them wrong."""
+    rows = relations[
+        (relations["group"] == "all") & (2 * relations["right_first"] < relations["facts"])
+    ]
+    return [
+        f"{shown(row['relation'])}: the model begins {row['right_first']} of {row['facts']} "
+        "answers right, so this circuit raises an answer that the model mostly does not give."
+        for row in rows.to_dict("records")
+    ]
 
 
 def _circuits(transfer: pd.DataFrame) -> Table:
