@@ -1,17 +1,11 @@
-"""Packing, the training run with its checkpoints, and the accuracies."""
+"""The training run with its checkpoints, and the accuracies."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kc_utils.analysis.knowledge import chance_level
 from kc_utils.config import ModelConfig, TrainingConfig
@@ -19,7 +13,7 @@ from kc_utils.errors import KcError
 from kc_utils.models.causal_lm import load_model, make_model
 from kc_utils.models.tokenizers import load_tokenizer, train_bpe
 from kc_utils.training.accuracy import first_token_accuracy, generate_answers
-from kc_utils.training.packing import BlockSteps, StepDataset, epoch_order, pack_blocks, plan_epochs
+from kc_utils.training.packing import BlockSteps, pack_blocks
 from kc_utils.training.pretraining import read_result, train, train_in_memory
 
 EOS, PAD = 0, 1
@@ -27,74 +21,6 @@ CITIES = ("Oslo", "Lima", "Kyiv", "Rome", "Cairo", "Paris", "Quito", "Seoul")
 NAMES = [f"{a}{b}" for a in ("Mo", "Ta", "Zu", "Ke") for b in ("rin", "lop", "vas", "den")]
 SMALL = ModelConfig(n_layers=2, n_heads=2, n_kv_heads=2, d_model=48, d_mlp=96, n_positions=64,
                     vocab_size=400)  # fmt: skip
-
-
-# packing
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=60),
-    block=st.integers(16, 64),
-    look_ahead=st.integers(1, 20),
-    seed=st.integers(0, 3),
-)
-def test_every_biography_is_whole_in_exactly_one_block(lengths, block, look_ahead, seed):
-    texts = [[100 + i] * n for i, n in enumerate(lengths)]
-    order = epoch_order(len(texts), seed, 0)
-    ids, labels = pack_blocks(texts, block, EOS, PAD, order, look_ahead)
-    found = []
-    for row, target in zip(ids.tolist(), labels.tolist(), strict=True):
-        used = [i for i, label in zip(row, target, strict=True) if label != -100]
-        assert row == used + [PAD] * (block - len(used))
-        assert used[0] != EOS
-        parts = np.split(np.array(used), np.flatnonzero(np.array(used) == EOS) + 1)
-        found += [part.tolist() for part in parts if len(part)]
-    assert sorted(found) == sorted([*text, EOS][:block] for text in texts)
-
-
-def test_too_long_biographies_are_cut_at_the_end_of_the_block():
-    ids, _ = pack_blocks([list(range(10, 40))], 16, EOS, PAD)
-    assert ids.tolist() == [list(range(10, 26))]
-
-
-def test_look_ahead_saves_room_and_no_texts_are_an_error():
-    texts = [[7] * n for n in np.random.default_rng(0).integers(10, 90, 300)]
-    without = pack_blocks(texts, 128, EOS, PAD, look_ahead=1)[0]
-    assert len(pack_blocks(texts, 128, EOS, PAD)[0]) < 0.85 * len(without)
-    with pytest.raises(KcError, match="no texts"):
-        pack_blocks([], 128, EOS, PAD)
-
-
-def _plan(texts, epochs=3, seed=0, block=64):
-    return plan_epochs(texts, epochs=epochs, block_size=block, eos_id=EOS, pad_id=PAD, seed=seed)
-
-
-def test_the_plan_is_seeded_and_epochs_differ():
-    texts = [[i + 2] * (5 + i % 9) for i in range(80)]
-    one, same, other = _plan(texts), _plan(texts), _plan(texts, seed=1)
-    assert one.digest == same.digest != other.digest
-    assert one.epochs[0] != one.epochs[1]
-    assert _plan(texts[::-1]).digest != one.digest
-    assert 0 <= one.padding_share < 0.1
-
-
-@pytest.mark.parametrize(("batch", "accumulation"), [(4, 1), (2, 3), (50, 2)])
-def test_steps_never_span_epochs_and_count_every_token_once(batch, accumulation):
-    plan = _plan([[i + 2] * (5 + i % 9) for i in range(80)])
-    dataset = StepDataset(plan, batch, accumulation)
-    assert len(dataset) == dataset.n_steps * accumulation
-    start = 0
-    for end in dataset.epoch_ends:
-        seen = []
-        for item in range(start * accumulation, end * accumulation):
-            labels = dataset[item]["labels"]
-            assert labels.shape == dataset[item]["input_ids"].shape and len(labels) <= batch
-            seen += labels[labels != -100].tolist()
-        blocks = plan.epochs[dataset.epoch_ends.index(end)]
-        expected = sum(len(plan.documents[d]) for block in blocks for d in block) - len(blocks)
-        assert len(seen) == expected
-        start = end
 
 
 # a toy world: first half of the people live in their own city, known from one sentence
@@ -282,61 +208,3 @@ def test_training_in_memory_measures_on_the_way(world, tmp_path):
     assert measured[-1][1] < measured[0][1]
     assert losses(True) == measured
     assert torch.equal(torch.get_rng_state(), state)
-
-
-# killed at any moment
-
-
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory):
-    script = Path(__file__).with_name("kill_training.py")
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(script.parent.parent),
-        "HF_HUB_OFFLINE": "1",
-    }
-    out = subprocess.run(
-        [sys.executable, str(script), str(tmp_path_factory.mktemp("killed"))],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=1500,
-    )
-    assert out.returncode == 0, out.stderr[-2000:]
-    return json.loads(out.stdout)
-
-
-def _weights(files):
-    return {name: digest for name, digest in files.items() if name.endswith("model.safetensors")}
-
-
-@pytest.mark.slow
-def test_a_run_killed_at_random_ends_with_the_same_bytes(killed):
-    assert killed["kills"] >= 1
-    assert len(_weights(killed["whole"])) == 4
-    assert killed["random"] == killed["whole"]
-
-
-@pytest.mark.slow
-def test_a_run_killed_while_writing_or_stepping_ends_with_the_same_bytes(killed):
-    assert all(run["died"] for run in killed["calls"].values())
-    resumed_from = [run["resumed_from"] for run in killed["calls"].values()]
-    assert resumed_from == [-1, 4, 8]
-    for run in killed["calls"].values():
-        assert run["files"] == killed["whole"]
-
-
-@pytest.mark.slow
-def test_with_decay_and_only_the_last_checkpoint_too(killed):
-    assert killed["last-killed"]["died"] and killed["last-killed"]["resumed_from"] > 0
-    assert killed["last-killed"]["files"] == killed["last"]
-    assert len(_weights(killed["last"])) == 1
-
-
-@pytest.mark.slow
-def test_controls_another_seed_or_a_forgotten_state_end_elsewhere(killed):
-    final = max(_weights(killed["whole"]))
-    assert killed["other-seed"][final] != killed["whole"][final]
-    for run in killed["forgot"].values():
-        assert run["resumed_from"] > 0
-        assert run["files"][final] != killed["whole"][final]
