@@ -16,6 +16,7 @@ import pandas as pd
 
 from kc_utils.analysis.acquisition import leads
 from kc_utils.book.evidence_words import seeds_sentence, settled
+from kc_utils.book.front_short import in_short
 from kc_utils.book.sentences import either, enumeration, interval_of
 from kc_utils.book.sentences import sentence as sentence_of
 from kc_utils.book.verdict_marks import (
@@ -138,7 +139,7 @@ ANSWERS = (
 
 
 def findings(ledger: pd.DataFrame, behind: Mapping[str, str] | None = None) -> str:
-    """The answer: a sentence per claim, then which models were trained and if they are enough.
+    """The answer: in short, a sentence per claim, then the models trained, and if they are enough.
 
     Profiles with too few seeds are named, and their numbers are left to their chapters. ``behind``
     has sentences that follow the claim of their key.
@@ -150,7 +151,7 @@ def findings(ledger: pd.DataFrame, behind: Mapping[str, str] | None = None) -> s
         for answer in ANSWERS
         if (said := sentence(answer, told))
     ]
-    parts = ["\n".join(found), f"{trained(told)}{begun(ledger, told)}", few]
+    parts = [in_short(told), "\n".join(found), f"{trained(told)}{begun(ledger, told)}", few]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
