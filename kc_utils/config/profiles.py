@@ -144,7 +144,8 @@ PROFILES: dict[str, Profile] = {
             "forgetting": {"n_people": 40, "steps": 10, "measure_every": 5, "learning_rate": 1e-4,
                            "replay_ratios": [0.0, 1.0], "variants": ["new_people"],
                            "batch_size": 2},
-            "analysis": {"lens_people": 16},
+            "analysis": {"lens_people": 16, "method_pairs": 8},
+            "controls": {"resamples": 2},
         },
     ),
     "smollm2": Profile(
