@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kc_utils import ROOT, STORED_SWEEP
 from kc_utils.artifacts import write_parquet
 from kc_utils.cli.app import app
 from kc_utils.cli.outcome import outcome
@@ -57,6 +58,7 @@ def test_tables_of_all_runs_read_as_one(tmp_path) -> None:
     np.testing.assert_allclose(table["value"].dropna(), [0.1, 1.1] * 2, rtol=1e-6)
     assert found.has("claims") and not found.has("hits")
     found.require_profile("tiny")
+    found.require_profile("tiny", "accuracy")
     with pytest.raises(KcError, match=r"no profile 'nosuch'; allowed are smoke, tiny\.$"):
         found.require_profile("nosuch")
     runs_table = found.runs
@@ -64,6 +66,13 @@ def test_tables_of_all_runs_read_as_one(tmp_path) -> None:
         ["smoke", 0], ["smoke", 1], ["tiny", 0], ["tiny", 1]
     ]  # fmt: skip
     assert set(runs_table["seconds"]) == {2.0 * len(STAGES.study)}
+
+
+def test_a_profile_that_a_table_lacks_is_refused_with_those_that_it_has() -> None:
+    stored = SweepTables.open(ROOT / STORED_SWEEP)
+    stored.require_profile("tiny-llama", "accuracy")
+    with pytest.raises(KcError, match="The table strategies of the sweep has no profile 'tiny-l"):
+        stored.require_profile("tiny-llama", "strategies")
 
 
 def test_the_same_runs_give_the_same_bytes_in_any_order(tmp_path) -> None:

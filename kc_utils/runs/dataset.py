@@ -61,9 +61,11 @@ class SweepTables(StoredTables):
         ]
         return pd.DataFrame(rows)
 
-    def require_profile(self, profile: str) -> None:
-        """KcError unless some run of the data set has this profile."""
+    def require_profile(self, profile: str, *tables: str) -> None:
+        """KcError unless some run of the data set has this profile, and some row of each table."""
         check_profile(profile, self.record["profiles"])
+        for name in tables:
+            check_profile(profile, self.table(name)["profile"], f"table {name} of the sweep")
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of all runs that have it: profile, seed, then the run table's own columns.
@@ -83,11 +85,12 @@ def in_order(name: tuple[str, int]) -> tuple[int, str, int]:
     return places.index(profile) if profile in places else len(places), profile, seed
 
 
-def check_profile(profile: str, known: Iterable[str]) -> None:
-    """KcError unless ``profile`` is one of ``known``."""
+def check_profile(profile: str, known: Iterable[str], where: str = "sweep") -> None:
+    """KcError unless ``profile`` is one of ``known``, those that are ``where``."""
     known = list(dict.fromkeys(known))
     if profile not in known:
-        raise KcError(f"The sweep has no profile {shown(profile)}; allowed are {', '.join(known)}.")
+        allowed = f"allowed {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
+        raise KcError(f"The {where} has no profile {shown(profile)}; {allowed}.")
 
 
 def join(tables: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:
