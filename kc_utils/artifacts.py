@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +167,8 @@ def remove(path: Path) -> None:
     """Delete a file or a folder if it is there."""
     if path.is_dir():
         shutil.rmtree(path)
-    else:
-        with suppress(NotADirectoryError):  # below a file there is nothing to delete
-            path.unlink(missing_ok=True)
+    elif path.is_symlink() or path.exists():  # where nothing can be written, unlink would say so
+        path.unlink(missing_ok=True)
 
 
 def files_below(path: Path) -> list[Path]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
 from kc_utils import artifacts
+from kc_utils.book.figures import keep
 from kc_utils.book.student import write_student
 from kc_utils.circuits import GraphFile, top_n, write_graph, write_scores
 from kc_utils.circuits.graph import Graph
+from kc_utils.config import profiles
 from kc_utils.errors import KcError
+from kc_utils.plots.interactive.figure import assemble
 from kc_utils.runs.exports import replace_folder
+from kc_utils.runs.folder import Run
 
 GRAPH = Graph(2, 2)
 SCORES = torch.ones(GRAPH.n_forward, GRAPH.n_backward) * torch.from_numpy(GRAPH.real_edges.copy())
@@ -48,6 +54,17 @@ def test_a_full_disk_is_no_traceback(tmp_path: Path, name: str) -> None:
 
 def _full(path: Path) -> None:
     Path("/dev/full").write_text("a" * 10_000)
+
+
+@pytest.mark.parametrize("figure", [plt.Figure(), assemble("kc", "<p>x</p>", "x", [])])
+def test_a_figure_that_a_run_cannot_keep_is_a_sentence(tmp_path: Path, figure: Any) -> None:
+    run = Run.draft(tmp_path / "run", profiles.load("smoke"))
+    run.path.mkdir()
+    (run.path / "figures").write_text("no folder")
+    with pytest.raises(KcError, match=r"figures/one\.(svg|html) cannot be written: "):
+        keep(run, "one", figure)
+    (run.path / "figures").unlink()
+    assert keep(run, "one", figure) is figure and len(list((run.path / "figures").iterdir())) == 1
 
 
 def test_a_folder_is_named_as_it_was_typed(tmp_path: Path) -> None:

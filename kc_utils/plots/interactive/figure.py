@@ -89,9 +89,9 @@ class Drawing:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write :meth:`page` to ``path``, whole or not at all."""
+        """Write :meth:`page` to ``path``, whole or not at all; KcError where that cannot be."""
         text = self.page()
-        artifacts.write_atomically(Path(path), lambda p: p.write_text(text, encoding="utf-8"))
+        artifacts.write_or_say(Path(path), lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def assemble(
