@@ -20,6 +20,14 @@ from kc_utils.cli.outcome import outcome
         (["--bogus"], "Unknown option '--bogus' of 'kc'; allowed are --help."),
         (["run", "--profil", "tiny"], "Unknown option '--profil' of 'kc run' (did you mean --pro"),
         (["run", "--bogus"], "Unknown option '--bogus' of 'kc run'; allowed are --profile, --set"),
+        (
+            ["status", "--run-dir", "x"],
+            "'kc status' takes this without --run-dir: 'kc status RUN-DIR'.",
+        ),
+        (
+            ["run", "--run_dir", "x"],
+            "Unknown option '--run_dir' of 'kc run' (did you mean --run-dir",
+        ),
         (["run", "-z"], "Unknown option '-z' of 'kc run'; allowed are --profile"),
         (["run", "--profile"], "'kc run' cannot be called like this: Option '--profile' requires"),
         (["status", "a", "b", "c"], "'kc status' cannot be called like this: Got unexpected"),

@@ -67,6 +67,11 @@ def _sentence(error: Any, command: Any, name: str) -> str:
     if hasattr(error, "possibilities"):
         options = [o for p in command.params for o in p.opts if o.startswith("-")]
         near = _meant(error.possibilities or ())
+        plain = str(error.option_name).lstrip("-").replace("-", "_")
+        for param in command.params:
+            if param.name == plain and param.param_type_name == "argument":
+                word = plain.replace("_", "-").upper()
+                return f"'{name}' takes this without {error.option_name}: '{name} {word}'."
         return (
             f"Unknown option {shown(error.option_name)} of '{name}'{near}; allowed are "
             f"{', '.join([*options, '--help'])}."
