@@ -37,7 +37,8 @@ CLAIMS = (
     Short(
         "relevant-progress",
         holds="new facts about known people do come sooner",
-        smaller="new facts about known people do come sooner, though perhaps by too little to matter",
+        smaller="new facts about known people do come sooner, though perhaps by too little to "
+        "matter",
         none="new facts about known people come no sooner",
         opposite="new facts about known people come later, not sooner",
         mixed="whether new facts about known people come sooner depends on the model, or is open",
@@ -45,7 +46,8 @@ CLAIMS = (
     Short(
         "knee-entropy",
         holds="circuits do form fast and are then refined slowly",
-        smaller="circuits do form fast and are then refined slowly, though not clearly in every model",
+        smaller="circuits do form fast and are then refined slowly, though not clearly in every "
+        "model",
         none="circuits show no turn from fast formation to slow refinement",
         opposite="a turn from fast formation to slow refinement is rarer in circuits than in "
         "their controls",
