@@ -13,7 +13,7 @@ from kc_utils.errors import KcError
 from kc_utils.models.causal_lm import load_model, make_model
 from kc_utils.models.tokenizers import load_tokenizer, train_bpe
 from kc_utils.training.accuracy import first_token_accuracy, generate_answers
-from kc_utils.training.packing import BlockSteps, pack_blocks
+from kc_utils.training.packing import BlockSteps, pack_blocks, plan_epochs
 from kc_utils.training.pretraining import read_result, train, train_in_memory
 
 EOS, PAD = 0, 1
@@ -42,6 +42,10 @@ def world():
         }
     )
     return tokenizer, validation, cities.tolist()
+
+
+def _plan(texts, epochs, block):
+    return plan_epochs(texts, epochs=epochs, block_size=block, eos_id=EOS, pad_id=PAD, seed=0)
 
 
 SETTINGS = TrainingConfig(epochs=80, block_size=32, batch_size=2, learning_rate=3e-3)

@@ -89,8 +89,8 @@ def check_profile(profile: str, known: Iterable[str], where: str = "sweep") -> N
     """KcError unless ``profile`` is one of ``known``, those that are ``where``."""
     known = list(dict.fromkeys(known))
     if profile not in known:
-        allowed = f"allowed {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
-        raise KcError(f"The {where} has no profile {shown(profile)}; {allowed}.")
+        allowed = ", ".join(known)
+        raise KcError(f"The {where} has no profile {shown(profile)}; allowed are {allowed}.")
 
 
 def join(tables: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:
