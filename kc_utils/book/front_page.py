@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from kc_utils.book import front_figure, front_panels
+from kc_utils.book.depth_words import without_knowledge
 from kc_utils.book.evidence_words import settled, shuffled_sentences
 from kc_utils.book.front_answers import findings, of_names, of_steps
 from kc_utils.book.ledger_words import without_controls
@@ -48,10 +49,14 @@ def _behind(sweep: SweepTables, told: pd.DataFrame) -> dict[str, str]:
     words = {"relevant-progress": ("time_to_knowledge", of_names),
              "circuit-returns": ("forgetting", of_steps)}  # fmt: skip
     tables = {claim: sweep.table(name) for claim, (name, _) in words.items() if sweep.has(name)}
-    return {
+    said = {
         claim: words[claim][1](table[table["profile"].isin(told["profile"])])
         for claim, table in tables.items()
     }
+    if sweep.has("centre_of_mass"):
+        knees = front_figure.bends(sweep).query("bend == 'knee'")
+        said["shallow-later"] = without_knowledge(front_panels.depth(sweep), knees)
+    return said
 
 
 def cards(ledger: pd.DataFrame) -> str:

@@ -68,12 +68,13 @@ def curves(sweep: SweepTables) -> pd.DataFrame:
     restored = seed_means(sizes, ["profile", "circuit", "share"], "value")
     restored = restored.rename(columns={"circuit": "series", "share": "x"})
     return pd.concat(
-        [restored.assign(picture="size"), _depth(sweep).assign(picture="depth")],
+        [restored.assign(picture="size"), depth(sweep).assign(picture="depth")],
         ignore_index=True,
     )
 
 
-def _depth(sweep: SweepTables) -> pd.DataFrame:
+def depth(sweep: SweepTables) -> pd.DataFrame:
+    """The mean layer that edges start from, by profile, series and epoch ``x``: mean over seeds."""
     real, shuffled = real_and_shuffled(sweep.table("centre_of_mass"))
     found = []
     for series, part, column in (
