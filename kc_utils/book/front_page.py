@@ -54,7 +54,8 @@ def _behind(sweep: SweepTables, told: pd.DataFrame) -> dict[str, str]:
         for claim, table in tables.items()
     }
     if sweep.has("centre_of_mass"):
-        knees = front_figure.bends(sweep).query("bend == 'knee'")
+        bends = front_figure.bends(sweep)
+        knees = bends[bends["bend"].eq("knee") & bends["profile"].isin(told["profile"])]
         said["shallow-later"] = without_knowledge(front_panels.depth(sweep), knees)
     return said
 
