@@ -28,6 +28,7 @@ from kc_utils.book.verdict_marks import (
     first_up,
     models,
     short,
+    within,
 )
 from kc_utils.config import STRANGE
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPEN, OPPOSITE, SMALLER
@@ -286,10 +287,10 @@ def _clause(answer: Answer, row: dict[str, Any]) -> str:
     real one whose interval ends short of the margin certainly is.
     """
     also = row["verdict"] == HOLDS == row["shuffled_verdict"]
-    nearest, farthest = sorted(abs(row[f"difference_{end}"]) for end in ("low", "high"))
-    little = row["verdict"] == OPPOSITE and nearest < row["margin"]
+    low, high = row["difference_low"], row["difference_high"]
+    little = row["verdict"] == OPPOSITE and min(abs(low), abs(high)) < row["margin"]
     clause = answer.clause(row["verdict"])
-    if row["verdict"] == SMALLER and farthest < row["margin"]:
+    if row["verdict"] == SMALLER and within(row["margin"], low, high):
         clause = clause.replace("though perhaps", "but")
     return (
         clause

@@ -14,7 +14,7 @@ from pandas.io.formats.style import Styler
 
 from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.book.sentences import enumeration
-from kc_utils.book.verdict_marks import ACROSS, across
+from kc_utils.book.verdict_marks import ACROSS, across, within
 from kc_utils.plots.tables import table
 from kc_utils.study.claims.over_seeds import SHUFFLED
 from kc_utils.study.claims.verdicts import (
@@ -155,11 +155,7 @@ def _because(row: dict[str, Any]) -> str:
     said = {
         HOLDS: inside if equal else f"The whole difference ({interval}) is beyond {margin}.",
         SMALLER: f"The difference ({interval}) is beyond 0, but "
-        + (
-            "short of"
-            if max(abs(gap.low), abs(gap.high)) < row["margin"]
-            else "not all of it beyond"
-        )
+        + ("short of" if within(row["margin"], gap.low, gap.high) else "not all of it beyond")
         + f" {margin}.",
         NO_EFFECT: inside,
         OPPOSITE: f"The whole difference ({interval}) is "

@@ -105,6 +105,11 @@ def across(row: dict[str, Any]) -> bool:
     return row["verdict"] == SMALLER and abs(row["difference"]) > row["margin"]
 
 
+def within(margin: float, low: float, high: float) -> bool:
+    """Whether a whole interval is short of the margin, on whichever side of zero it lies."""
+    return max(abs(low), abs(high)) < margin
+
+
 def first_up(text: str) -> str:
     """The text with a capital at its front."""
     return text[:1].upper() + text[1:]
