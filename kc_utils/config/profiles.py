@@ -145,7 +145,7 @@ PROFILES: dict[str, Profile] = {
                            "replay_ratios": [0.0, 1.0], "variants": ["new_people"],
                            "batch_size": 2},
             "analysis": {"lens_people": 16, "method_pairs": 8},
-            "controls": {"resamples": 2},
+            "controls": {"resamples": 2, "unseen_people": 60},
         },
     ),
     "smollm2": Profile(
