@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import subprocess
 import sys
+from multiprocessing import resource_tracker
 
 import pytest
 from conftest import ROOT, environment
@@ -111,3 +113,34 @@ def test_after_its_end_a_command_has_its_own_code() -> None:
 
 def test_a_job_in_the_background_ignores_it_as_before() -> None:
     assert interrupted("ready(0.3)", how=signal.SIG_IGN) == (0, "")
+
+
+FIRST_PROCESS = """
+import multiprocessing, signal
+from kc_utils.runs import jobs
+
+def tell(end):
+    end.send(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set()))
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    with jobs.interrupt_held():
+        context.Process(target=tell, args=(there,)).start()
+    print(here.recv())
+"""
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_the_first_process_does_not_hear_ctrl_c_either(tmp_path, tracked) -> None:
+    """Python's resource tracker starts with the first process, and lets Ctrl-C through again."""
+    if not tracked and "SIG_UNBLOCK" not in inspect.getsource(resource_tracker):
+        pytest.skip("this Python's tracker leaves the mask as it was")
+    script = FIRST_PROCESS
+    if not tracked:  # the control: as if nobody had thought of it
+        script = script.replace(
+            "    with", "    jobs.resource_tracker.ensure_running = int\n    with"
+        )
+    (tmp_path / "first.py").write_text(script)
+    said = subprocess.run([sys.executable, tmp_path / "first.py"], capture_output=True, text=True)
+    assert said.stdout.strip() == str(tracked), said.stderr
