@@ -64,7 +64,7 @@ def _ended(command: Command, process, target: int, how: signal.Signals, unbroken
     patience = SECONDS_TO_END + (40 * unbroken.seconds if alone and command.goes_on else 0)
     code, said = finish(process, patience)
     outcome.check(code is not None, f"{kind}: still running after {patience:.0f} s")
-    outcome.check("Traceback" not in said, f"{kind}: {_tail(said)}")
+    outcome.check("Traceback" not in said, f"{kind}: {_raised(said)}")
     if alone and command.goes_on:
         outcome.check(code == 0, f"{kind}: exit code {code}: {_tail(said)}")
     if not alone and how is signal.SIGINT:
@@ -83,6 +83,13 @@ def _sent(target: int, how: signal.Signals) -> bool:
     except ProcessLookupError:  # it has just ended
         return False
     return True
+
+
+def _raised(said: str) -> str:
+    """The end of the last traceback: where, and the error."""
+    lines = said.rpartition("Traceback (most recent call last):")[2].strip("\n").splitlines()
+    ends = next((i for i, line in enumerate(lines) if line[:1].strip()), len(lines) - 1)
+    return plain(" / ".join(lines[max(0, ends - 2) : ends + 1])[-300:])
 
 
 def _tail(said: str) -> str:
