@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kc_utils.book.depth_words import OWN, SHUFFLED, without_knowledge
+from kc_utils.book.depth_words import without_knowledge
+from kc_utils.book.front_panels import OWN
+from kc_utils.book.front_panels import SHUFFLED_RUN as SHUFFLED
 
 KNEES = pd.DataFrame({"profile": ["tiny", "tiny-llama"], "value": [2.0, 2.0]})
 

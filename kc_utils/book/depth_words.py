@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kc_utils.book.front_panels import OWN, SHUFFLED_RUN
 from kc_utils.book.sentences import enumeration
 from kc_utils.book.verdict_marks import called_shortly
-
-OWN, SHUFFLED = "own", "shuffled run"
 
 
 def without_knowledge(depth: pd.DataFrame, knees: pd.DataFrame) -> str:
@@ -29,9 +28,9 @@ def without_knowledge(depth: pd.DataFrame, knees: pd.DataFrame) -> str:
     for profile, knee in knees.set_index("profile")["value"].items():
         here = depth[(depth["profile"] == profile) & (depth["x"] >= knee)].sort_values("x")
         parts = {name: part for name, part in here.groupby("series") if len(part) > 1}
-        if OWN in parts and SHUFFLED in parts:
-            own, shuffled = (_moved(parts[name]["value"]) for name in (OWN, SHUFFLED))
-            runs = int(parts[SHUFFLED]["n_seeds"].max())
+        if OWN in parts and SHUFFLED_RUN in parts:
+            own, shuffled = (_moved(parts[name]["value"]) for name in (OWN, SHUFFLED_RUN))
+            runs = int(parts[SHUFFLED_RUN]["n_seeds"].max())
             said.append(
                 f"by {shuffled:+.2f} layers ({called_shortly(str(profile))}, {runs} "
                 f"{'run' if runs == 1 else 'runs'}; real runs {own:+.2f})"

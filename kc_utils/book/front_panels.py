@@ -32,6 +32,8 @@ _CAPTION = (
     "the answer: {faithful}. Its edges first move deeper: {deep}; then shallower: {shallow}."
 )
 _CLAIMS = {"faithful": "faithful", "deep": "deep-first", "shallow": "shallow-later"}
+#: The series of circuits of real runs, and of whole runs with nothing to learn.
+OWN, SHUFFLED_RUN = "own", "shuffled run"
 
 
 def pages(sweep: SweepTables, ledger: pd.DataFrame) -> dict[str, str]:
@@ -78,9 +80,9 @@ def depth(sweep: SweepTables) -> pd.DataFrame:
     real, shuffled = real_and_shuffled(sweep.table("centre_of_mass"))
     found = []
     for series, part, column in (
-        ("own", real, "source"),
+        (OWN, real, "source"),
         ("random", real, "random_source"),
-        ("shuffled run", shuffled, "source"),
+        (SHUFFLED_RUN, shuffled, "source"),
     ):
         if len(part):
             means = seed_means(at_common_epochs(part, ["profile"]), ["profile", "epoch"], column)
