@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, environment
 
 from kc_utils.kernels import kept_memory
-from kc_utils.sweep import drive
+from kc_utils.sweep import cluster
 
 BLOCK = 10 * 2**20 * 4 // resource.getpagesize()  # of the script, in pages
 PAGES = 8 * BLOCK  # of all blocks that are counted
@@ -40,7 +40,7 @@ def test_memory_is_kept_inside_and_given_back_at_the_end():
 
 @glibc
 def test_the_worker_of_a_sweep_keeps_memory_in_its_thread():
-    variables = drive._SETTINGS["distributed.nanny.pre-spawn-environ"]
+    variables = cluster._SETTINGS["distributed.nanny.pre-spawn-environ"]
     assert pages("other", **variables)[0] < PAGES / 50
     assert pages("other")[0] > PAGES / 2
 

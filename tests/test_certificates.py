@@ -20,7 +20,7 @@ from distributed.security import Security
 from kc_utils.cli.app import app
 from kc_utils.cli.outcome import outcome
 from kc_utils.errors import KcError
-from kc_utils.sweep import drive
+from kc_utils.sweep import cluster
 from kc_utils.sweep.certificates import Certificates, security_for, temporary_security
 
 TLS = "tls://127.0.0.1:9"
@@ -67,7 +67,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Pem:
 @pytest.fixture(scope="module")
 def local() -> Iterator[Client]:
     """The client of a cluster as a sweep starts it, with one worker."""
-    with drive.connect(None, 1) as client:
+    with cluster.connect(None, 1) as client:
         client.wait_for_workers(1)
         yield client
 
@@ -78,8 +78,8 @@ def elsewhere(pem: Pem) -> Iterator[str]:
     with LocalCluster(
         1, threads_per_worker=1, processes=False, protocol="tls", security=pem.security,
         dashboard_address="127.0.0.1:0",
-    ) as cluster:  # fmt: skip
-        yield cluster.scheduler_address
+    ) as far:  # fmt: skip
+        yield far.scheduler_address
 
 
 def addresses(client: Client) -> list[str]:
@@ -136,7 +136,7 @@ def test_without_the_package_that_makes_certificates_one_sentence_says_so(monkey
 
 def test_certificates_open_the_way_to_a_scheduler_elsewhere(elsewhere: str, pem: Pem) -> None:
     security = security_for(elsewhere, Certificates(pem.ca_file, pem.cert, pem.key))
-    with drive.connect(elsewhere, 1, security) as client:
+    with cluster.connect(elsewhere, 1, security) as client:
         assert client.submit(abs, -3).result() == 3
 
 
@@ -144,15 +144,15 @@ def test_certificates_may_stand_in_the_configuration_of_dask(elsewhere: str, pem
     files = {"ca-file": pem.ca_file, "client.cert": pem.cert, "client.key": pem.key}
     with dask.config.set({f"distributed.comm.tls.{k}": str(file) for k, file in files.items()}):
         security = security_for(elsewhere, Certificates())
-    with drive.connect(elsewhere, 1, security) as client:
+    with cluster.connect(elsewhere, 1, security) as client:
         assert client.submit(abs, -3).result() == 3
 
 
 def test_foreign_certificates_are_one_sentence(elsewhere: str, foreign: Pem, monkeypatch) -> None:
-    monkeypatch.setattr(drive, "SECONDS_TO_CONNECT", 2)
+    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 2)
     security = security_for(elsewhere, Certificates(foreign.ca_file, foreign.cert, foreign.key))
     with pytest.raises(KcError, match=r"certificates; both have|signed by the same authority"):
-        with drive.connect(elsewhere, 1, security):
+        with cluster.connect(elsewhere, 1, security):
             pass
 
 
@@ -213,6 +213,6 @@ def test_plain_tcp_is_refused_where_dask_is_told_to_encrypt() -> None:
 def test_a_scheduler_that_is_not_there_is_one_sentence(
     pem: Pem, tmp_path, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr(drive, "SECONDS_TO_CONNECT", 1)
+    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 1)
     said = kc_sweep(["--scheduler", TLS, *pem.options], tmp_path, capsys)
     assert f"No Dask scheduler with workers answers at {TLS}" in said

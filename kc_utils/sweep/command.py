@@ -157,23 +157,23 @@ def compute(
 def _connected(
     console: Console, scheduler: str | None, workers: int, security: Security | None
 ) -> Iterator[Client]:
-    from kc_utils.sweep import drive
+    from kc_utils.sweep import cluster
 
     with ExitStack() as stack:
         with console.status("starting the workers"):
-            client = stack.enter_context(drive.connect(scheduler, workers, security))
+            client = stack.enter_context(cluster.connect(scheduler, workers, security))
         yield client
 
 
 def _drive(
     work: list[tuple[Member, list[str]]], console: Console, client: Client, *, elsewhere: bool
 ) -> list[Failure]:
-    from kc_utils.sweep import drive
+    from kc_utils.sweep import cluster, drive
 
     with progress(console, sum(len(stages) for _, stages in work)) as watch:
         if elsewhere:
-            drive.check_folder(client, work[0][0].path)
-        return drive.Drive(client, lambda: drive.threads(client), watch).compute(work)
+            cluster.check_folder(client, work[0][0].path)
+        return drive.Drive(client, lambda: cluster.threads(client), watch).compute(work)
 
 
 @contextmanager
