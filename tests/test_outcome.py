@@ -18,7 +18,7 @@ from kc_utils import artifacts
 from kc_utils.cli import run_commands
 from kc_utils.cli.outcome import outcome
 from kc_utils.errors import KcError
-from kc_utils.runs.exports import replace_folder
+from kc_utils.runs.replaced import replace_folder
 
 KC = [sys.executable, "-c", "from kc_utils.cli.main import main; main()"]
 

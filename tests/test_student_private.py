@@ -125,7 +125,7 @@ def test_a_process_killed_between_its_renamings_loses_nothing(
     monkeypatch.setattr(student, "_refuse_foreign", lambda out: None)
 
     def killed(self: Path, target: Path) -> Path:
-        if target != student._old(out):
+        if not target.name.endswith(".old"):
             raise Killed  # the second renaming, and the one that would undo the first
         return rename(self, target)
 

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from kc_utils import artifacts
-from kc_utils.runs.exports import StoredTables, check_place, replace_folder, write_tables
+from kc_utils.runs.exports import StoredTables, check_place, write_tables
+from kc_utils.runs.replaced import replace_folder
 
 TABLES = ("curves", "areas", "pairs", "polish")  # and "draws": the areas of each draw of pairs
 

@@ -20,9 +20,10 @@ import pandas as pd
 from kc_utils import REFERENCE, ROOT, artifacts
 from kc_utils.analysis.knowledge import chance_level
 from kc_utils.errors import KcError, typed_path
-from kc_utils.runs.exports import StoredTables, portable, replace_folder, write_tables
+from kc_utils.runs.exports import StoredTables, portable, write_tables
 from kc_utils.runs.folder import Run
 from kc_utils.runs.inside import refuse_inside_run
+from kc_utils.runs.replaced import replace_folder
 from kc_utils.study.one_question import one_question
 from kc_utils.study.stages import STAGES
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from kc_utils.book.student_readme import readme
 from kc_utils.errors import KcError, typed_path
 from kc_utils.runs.folder import Run
 from kc_utils.runs.inside import refuse_inside_run
+from kc_utils.runs.replaced import replacing
 from kc_utils.study.stages import STAGES
 
 STAMP = "student.json"
@@ -83,21 +83,14 @@ def write_student(
     need_checkout("kc student", root)
     out = typed_path(out).resolve()
     refuse_inside_run(out, "--out")
-    _recover(out)
-    _refuse_foreign(out)
     run = None if run_dir is None else _finished(run_dir)
     exercises = tuple(all_exercises(root))
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        with artifacts.naming(out, partial):
-            artifacts.remove(partial)
-            _write_notebooks(partial / "notebooks", root, exercises, run is not None)
-            size = 0.0 if run is None else _copy_run(run, partial / RUN, all_checkpoints)
-            (partial / "README.md").write_text(readme(exercises, size), encoding="utf-8")
-            artifacts.write_json(partial / STAMP, _digests(partial))
-        _replace(out, partial)
-    finally:
-        artifacts.remove(partial)
+    with replacing(out) as folder:
+        _refuse_foreign(out)
+        _write_notebooks(folder / "notebooks", root, exercises, run is not None)
+        size = 0.0 if run is None else _copy_run(run, folder / RUN, all_checkpoints)
+        (folder / "README.md").write_text(readme(exercises, size), encoding="utf-8")
+        artifacts.write_json(folder / STAMP, _digests(folder))
     return StudentFolder(out, exercises, size)
 
 
@@ -240,31 +233,3 @@ def _named(value: Any) -> Any:
     if isinstance(value, str) and (Path(value).is_absolute() or value.startswith("~")):
         return Path(value).name
     return value
-
-
-def _replace(out: Path, partial: Path) -> None:
-    """Put ``partial`` in place of ``out``; what fails halfway leaves the old folder there."""
-    old = _old(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    there = out.exists()
-    if there:
-        out.rename(old)
-    try:
-        partial.rename(out)
-    except BaseException:
-        if there:
-            old.rename(out)
-        raise
-    artifacts.remove(old)
-
-
-def _old(out: Path) -> Path:
-    return out.with_name(f".{out.name}.kc-student-old")
-
-
-def _recover(out: Path) -> None:
-    """Put the old folder back where a process was killed between its two renamings."""
-    old = _old(out)
-    if old.is_dir() and not out.exists():
-        old.rename(out)
-    artifacts.remove(old)

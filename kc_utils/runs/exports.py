@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,25 +17,6 @@ from kc_utils.runs.inside import refuse_inside_run
 
 #: Tables that are kept with the source may hold this much together.
 MOST_BYTES = 5_000_000
-
-
-def replace_folder(out: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder beside ``out``, then rename it into place; on failure ``out`` is as before."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    try:
-        with artifacts.naming(out, partial):
-            artifacts.remove(partial)
-            partial.mkdir(parents=True)
-            fill(partial)
-        if out.exists():
-            out.replace(old)
-        partial.replace(out)
-    finally:
-        artifacts.remove(partial)
-        if old.exists() and not out.exists():
-            old.replace(out)
-        artifacts.remove(old)
 
 
 def check_place(out: Path) -> None:

@@ -27,9 +27,23 @@ def lock_file(folder: Path) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run folder, and remove what killed writers left in it.
+
+    Raises:
+        KcError: as :func:`held`.
+    """
+    with held(folder):
+        for left in folder.rglob(".*.partial"):  # nobody else writes
+            artifacts.remove(left)
+        yield
+
+
+@contextmanager
+def held(folder: Path, seconds: float = 0.0) -> Iterator[None]:
     """Hold the lock of ``folder``, which need not exist yet.
 
-    Not to be taken twice by one process: the second attempt is refused like anybody else's.
+    Not to be taken twice by one process: the second attempt is refused like anybody else's, after
+    ``seconds``.
 
     Raises:
         KcError: another process holds it, named with its process number and command; or nothing can
@@ -37,7 +51,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     path = lock_file(folder)
     _check_place(folder, path)
-    lock = FileLock(path, timeout=0)
+    lock = FileLock(path, timeout=seconds)
     try:
         lock.acquire()
     except Timeout:
@@ -48,8 +62,6 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         holder = f"process {os.getpid()} ({_command()})"  # words of a command need not be UTF-8
         path.write_text(holder, encoding="utf-8", errors="backslashreplace")
-        for left in folder.rglob(".*.partial"):  # by writers who were killed: nobody else writes
-            artifacts.remove(left)
         yield
     finally:
         # Removed while it is held: whoever opened it in the meantime sees that it has no name any

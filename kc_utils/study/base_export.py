@@ -11,9 +11,9 @@ from kc_utils import artifacts
 from kc_utils.errors import KcError
 from kc_utils.models.causal_lm import load_model, write_model
 from kc_utils.models.tokenizers import load_tokenizer
-from kc_utils.runs.exports import replace_folder
 from kc_utils.runs.folder import Run
 from kc_utils.runs.inside import refuse_inside_run
+from kc_utils.runs.replaced import replace_folder
 from kc_utils.study.given_base import FACTS, WEIGHTS, made_with
 from kc_utils.study.stages import STAGES
 from kc_utils.study.stages.knowledge import NEEDED, ask_facts, summary

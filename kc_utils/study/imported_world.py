@@ -18,9 +18,10 @@ import pandas as pd
 from kc_utils import artifacts
 from kc_utils.config import ATTRIBUTES, KINDS, Config
 from kc_utils.errors import KcError, typed_path
-from kc_utils.runs.exports import read_exported, replace_folder
+from kc_utils.runs.exports import read_exported
 from kc_utils.runs.folder import resolve
 from kc_utils.runs.inside import refuse_inside_run
+from kc_utils.runs.replaced import replace_folder
 from kc_utils.world.clone import Published, read_clone
 from kc_utils.world.people import completed
 from kc_utils.world.templates import Templates, split_all

@@ -19,9 +19,10 @@ from kc_utils.runs.dataset import (
     join,
     write_table,
 )
-from kc_utils.runs.exports import check_size, portable, replace_folder
+from kc_utils.runs.exports import check_size, portable
 from kc_utils.runs.folder import Run, resolve
 from kc_utils.runs.inside import refuse_inside_run
+from kc_utils.runs.replaced import replacing
 from kc_utils.study.stages import STAGES
 from kc_utils.sweep.plan import Member, as_in_sweeps
 
@@ -47,14 +48,14 @@ def write_dataset(
             a table is damaged, or the data set is too large.
     """
     out = check_target(out)
-    earlier = SweepTables.open(out) if merge and (out / PROVENANCE).is_file() else None
     records = {_name(run): _record(run) for run in runs}
     settings = _settings(runs)
-    kept = [] if earlier is None else _kept(earlier, records, settings)
-    if not runs and not kept:
-        raise KcError(f"There is no complete run to write into {out}.")
-    replace_folder(out, lambda folder: _write(folder, runs, records, settings, earlier, kept,
-                                              most_bytes))  # fmt: skip
+    with replacing(out) as folder:
+        earlier = SweepTables.open(out) if merge and (out / PROVENANCE).is_file() else None
+        kept = [] if earlier is None else _kept(earlier, records, settings)
+        if not runs and not kept:
+            raise KcError(f"There is no complete run to write into {out}.")
+        _write(folder, runs, records, settings, earlier, kept, most_bytes)
     return SweepTables.open(out)
 
 
