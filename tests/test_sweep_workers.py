@@ -61,10 +61,19 @@ def test_the_environment_is_left_as_it_was(monkeypatch) -> None:
 
 def test_a_worker_that_never_starts_is_one_sentence(dying) -> None:
     starts = dying(100)
-    with pytest.raises(KcError, match=r"do not start .* try fewer --workers\.$"):
+    with pytest.raises(KcError, match=r"ended 3 times .* try fewer --workers\.$"):
         with cluster.connect(None, 1):
             pass
     assert len(list(starts.iterdir())) == cluster.STARTS
+
+
+def test_another_reason_is_told(tmp_path, monkeypatch) -> None:
+    preload = tmp_path / "wrong.py"
+    preload.write_text("raise ValueError('no such thing')")
+    monkeypatch.setitem(cluster._SETTINGS, "distributed.worker.preload", [str(preload)])
+    with pytest.raises(KcError, match="do not start: no such thing"):
+        with cluster.connect(None, 1):
+            pass
 
 
 def test_dask_alone_does_not_start_it_again(dying, monkeypatch) -> None:

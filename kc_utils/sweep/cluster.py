@@ -38,6 +38,7 @@ SECONDS_TO_CONNECT = 30
 ALLOWED_FAILURES = 3
 #: A worker whose process ends this often before it takes orders cannot be started here.
 STARTS = 3
+_ENDED = "Nanny failed to start worker process"  # what Dask says of that
 _SETTINGS: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
     "distributed.scheduler.worker-saturation": 1.0,  # the rest waits, sorted by priority
@@ -170,10 +171,12 @@ def _started(**options: Any) -> SpecCluster:
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        raise KcError(
-            f"The workers of the sweep do not start ({str(cause).rstrip('.')}), most likely for "
-            "want of memory; try fewer --workers."
-        ) from error
+        if str(cause) == _ENDED:
+            raise KcError(
+                f"A worker of the sweep ended {STARTS} times before it took orders, most likely "
+                "for want of memory; try fewer --workers."
+            ) from error
+        raise KcError(f"The workers of the sweep do not start: {cause}") from error
 
 
 class Persistent(Nanny):
