@@ -160,6 +160,20 @@ def test_the_interval_is_the_t_interval_of_the_paired_difference() -> None:
     assert np.allclose(row[["difference_low", "difference_high"]].to_numpy(float), [low, high])
 
 
+@pytest.mark.parametrize(
+    ("quantity", "bound"),
+    [("cells (share)", 1.0), ("rank correlation of two", 1.0), ("gain (share of the peak)", 9.0)],
+)
+def test_an_interval_ends_where_what_is_measured_ends(quantity: str, bound: float) -> None:
+    rows = ledgers([0.9, 0.4, 1.0])
+    found = over_seeds(rows.assign(quantity=quantity)).iloc[0]
+    t_high = rows["value"].mean() + scipy_stats.t.ppf(0.975, 2) * rows["value"].sem()
+    assert t_high > 1 and found["effect_high"] == pytest.approx(min(t_high, bound))
+    assert -1 < found["effect_low"] < found["effect"]
+    columns = ["verdict", "p_for", "p_against", "difference"]
+    pd.testing.assert_series_equal(found[columns], one([0.9, 0.4, 1.0])[columns])
+
+
 def test_pairing_matters() -> None:
     # Seeds that differ widely, each a little above its own control: unpaired this is lost.
     control = np.array([0.1, 0.9, 0.4, 0.6, 0.2])

@@ -6,6 +6,9 @@ interval is a t interval over seeds: nothing inside a run is resampled, since pe
 one run share a model. The rule from interval to verdict is :mod:`.verdicts`; fewer than three seeds
 decide nothing.
 
+A t interval knows no bounds: an end that a share or a correlation cannot reach is shown at the
+bound (1 or -1). The verdict is that of the interval as it was.
+
 Two tests stand beside the interval: d beyond the margin as claimed (p_for), and d short of it
 (p_against). Each kind is adjusted for the false discovery rate among the rows of a profile.
 
@@ -101,9 +104,11 @@ def _row(profile: str, part: pd.DataFrame) -> dict[str, object]:
     if len(used) and len(used) < LEAST_SEEDS:
         said = OPEN
     found = {"profile": profile} | {name: first[name] for name in WORDS}
+    bound = _bound(str(first["quantity"]))
     for name, numbers in (("effect", t_interval(effect)), ("control_effect", t_interval(control)),
                           ("difference", gap)):  # fmt: skip
-        found |= {name: numbers.mean, f"{name}_low": numbers.low, f"{name}_high": numbers.high}
+        low, high = np.clip((numbers.low, numbers.high), -bound, bound)
+        found |= {name: numbers.mean, f"{name}_low": low, f"{name}_high": high}
     p_for, p_against = _p_values(effect - control, str(first["direction"]), margin)
     needed = math.nan, ""
     if said == OPEN:
@@ -123,6 +128,11 @@ def _row(profile: str, part: pd.DataFrame) -> dict[str, object]:
         "verdict": said,
         "note": " ".join(filter(None, _notes(part, used))),
     }
+
+
+def _bound(quantity: str) -> float:
+    """The largest absolute value that what a claim measures can have."""
+    return 1.0 if quantity.endswith("(share)") or "correlation" in quantity else math.inf
 
 
 def _p_values(gaps: np.ndarray, direction: str, margin: float) -> tuple[float, float]:
