@@ -114,8 +114,8 @@ def require_known(run: Run, kinds: list[str] | tuple[str, ...]) -> None:
         # A mean over relations that is exactly KNOWN may come out a rounding error below it.
         if right < KNOWN - 1e-9 or right <= chance:
             raise NotMeasured(
-                f"the base model answers {right:.2f} of the questions about people of kind "
-                f"{kind} (chance {chance:.2f}), so they are not known to it"
+                f"the base model answers {right:.3f} of the questions about people of kind {kind} "
+                f"({KNOWN:g} are needed, chance is {chance:.3f}), so they are not known to it"
             )
 
 
