@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from kc_utils import artifacts
+from kc_utils import STORED_SWEEP, artifacts
 from kc_utils.book import build, markdown, reference_tables
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
+from kc_utils.runs import notebooks
 from kc_utils.runs.folder import Run, key_of
+from kc_utils.study.pipeline import check_executed
 from kc_utils.study.stages import STAGES
 
 CONFIG = """\
@@ -145,6 +147,24 @@ def test_notebooks_of_another_configuration_are_not_staged(run: Run, root: Path)
     run.save()
     with pytest.raises(KcError, match=r"01_first\.ipynb was executed for another configuration"):
         build.stage_book(run.path, root)
+
+
+def test_figures_of_another_sweep_are_refused(run: Run, root: Path, monkeypatch) -> None:
+    monkeypatch.setattr(notebooks, "ROOT", root)
+    record = root / STORED_SWEEP / "sweep.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    source = root / "notebooks" / "01_first.ipynb"
+    assert notebooks.sweep_shown("01_first") is None  # it draws nothing from the sweep
+    source.write_text(source.read_text().replace("# First", "# First, from sweep_dir"))
+    digest = artifacts.sha256(run.path / "notebooks" / "01_first.ipynb")
+    keys = [STAGES.key(run.config, stage.name) for stage in STAGES.study]
+    known = {"key": "k", "seconds": 1.0, "digest": digest, "results": key_of(keys)}
+    run.record["notebooks"] = {"01_first": known | {"sweep": notebooks.sweep_shown("01_first")}}
+    check_executed(run, ["01_first"])
+    record.write_text('{"runs": []}')
+    with pytest.raises(KcError, match=r"01_first\.ipynb shows other tables than book/ref.*'kc run"):
+        check_executed(run, ["01_first"])
 
 
 def test_build_is_skipped_when_nothing_changed(run: Run, root: Path, monkeypatch) -> None:

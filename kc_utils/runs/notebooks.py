@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kc_utils import REFERENCE, ROOT, artifacts
+from kc_utils import REFERENCE, ROOT, STORED_SWEEP, artifacts
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run, key_of
 from kc_utils.runs.jobs import run_jobs, shared_processes
@@ -30,6 +30,14 @@ def source_digest() -> str:
     for path in sorted([*(ROOT / "kc_utils").rglob("*.py"), *stored]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def sweep_shown(name: str) -> str | None:
+    """Digest of the stored sweep if a notebook draws its figures from that, else None."""
+    path, record = notebook_path(name), ROOT / STORED_SWEEP / "sweep.json"
+    if not (path.is_file() and record.is_file()) or "sweep_dir" not in path.read_text("utf-8"):
+        return None
+    return artifacts.sha256(record)
 
 
 def due(run: Run, wanted: dict[str, list[str]], parameters: dict[str, Any]) -> dict[str, str]:
@@ -60,8 +68,9 @@ def due(run: Run, wanted: dict[str, list[str]], parameters: dict[str, Any]) -> d
 def check_executed(run: Run, wanted: dict[str, list[str]]) -> None:
     """Refuse executed notebooks that are not what the run executed, or show other results.
 
-    Changed source is no reason: what they show is the run's still. Notebooks that are missing or
-    not in the record are left to who reads them.
+    Changed source is no reason: what they show is the run's still. Changed tables of the stored
+    sweep are one where its figures are shown: what pages say beside them is said of the tables of
+    now. Notebooks that are missing or not in the record are left to who reads them.
 
     Args:
         run: holds the executed notebooks, and in its record their digests.
@@ -90,6 +99,8 @@ def check_executed(run: Run, wanted: dict[str, list[str]]) -> None:
             raise KcError(
                 f"{target} was executed for another configuration than that of the run now; {again}"
             )
+        if known.get("sweep") and known["sweep"] != sweep_shown(name):
+            raise KcError(f"{target} shows other tables than {STORED_SWEEP} holds now; {again}")
 
 
 def execute_all(
@@ -119,6 +130,7 @@ def execute_all(
         run.record["notebooks"][name] = {
             "key": keys[name], "seconds": seconds, "peak_bytes": peak,
             "digest": artifacts.sha256(target), "results": key_of(wanted[name]),
+            "sweep": sweep_shown(name),
         }  # fmt: skip
         run.save()
         done(name, seconds)

@@ -37,6 +37,7 @@ class _Stage(_Cost):
 class _Notebook(_Cost):
     digest: str | None = None
     results: str | None = None  # the keys of the stages that it shows, as one
+    sweep: str | None = None  # digest of the stored sweep whose figures it shows
 
 
 class _Record(BaseModel):
