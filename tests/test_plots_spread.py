@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import plot_tables as tables
 import pytest
+from matplotlib.figure import Figure
 
 from kc_utils import plots
 from kc_utils.errors import KcError
+from kc_utils.plots.curves import Curves, draw_means
 from kc_utils.plots.spread import spread_over
-from kc_utils.plots.style import LOOKS
+from kc_utils.plots.style import LOOKS, Look
 
 OUTSIDE = {"mean": "means", "corrupted": "corrupted values"}
 
@@ -82,3 +84,17 @@ def test_a_role_is_a_colour_and_a_mark() -> None:
     shapes = {m.get_paths()[0].vertices.round(3).tobytes() for m in marks}
     assert len(shapes) == len(LOOKS["role"]), "colour is not the only channel"
     assert not axis.texts
+
+
+@pytest.mark.parametrize("column", ["accuracy", "entropy"])
+def test_bands_of_shares_end_at_zero_and_one(column: str) -> None:
+    values = [0.0, 0.1, 1.0, 1.0, 0.9, 0.0]  # of three seeds at two epochs
+    table = pd.DataFrame({"epoch": [0, 0, 0, 1, 1, 1], "seed": [0, 1, 2] * 2, column: values})
+    axis = Figure().subplots()
+    draw_means(axis, table, Curves("F", "", colour=None), {"": Look("black", "o", "")}, column)
+    (band,) = axis.collections
+    ends = band.get_paths()[0].get_extents().intervaly
+    if column == "accuracy":
+        assert tuple(ends) == (0.0, 1.0)
+    else:  # the control: something that may go on
+        assert ends[0] < -0.5 and ends[1] > 1.5

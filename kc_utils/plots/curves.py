@@ -163,6 +163,7 @@ def draw(axis: Axes, part: pd.DataFrame, spec: Curves, whole: pd.DataFrame) -> N
 
 
 _PLAIN = Look(BLUE, "o", "")
+_SHARES = ("accuracy", "_answer", "_chance")  # ends of their columns' names
 
 
 def draw_curve(axis: Axes, curve: pd.DataFrame, spec: Curves, look: Look) -> None:
@@ -191,9 +192,15 @@ def draw_curve(axis: Axes, curve: pd.DataFrame, spec: Curves, look: Look) -> Non
 def draw_means(
     axis: Axes, part: pd.DataFrame, spec: Curves, looks: Mapping[Any, Look], value: str
 ) -> None:
-    """A curve of means over seeds of ``value``, with t intervals, for each of the ``looks``."""
+    """A curve of means over seeds of ``value``, with t intervals, for each of the ``looks``.
+
+    Bands of shares end at 0 and 1, which a t interval over few seeds does not know.
+    """
     keys = [spec.x, spec.colour] if spec.colour else [spec.x]
     means = seed_means(part, keys, value)
+    if value.endswith(_SHARES):
+        ends = ["low", "high"]
+        means[ends] = means[ends].clip(0, 1)
     for key, look in looks.items():
         curve = means[means[spec.colour] == key] if spec.colour else means
         if len(curve):
