@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -197,10 +198,8 @@ def draw_means(
     Bands of shares end at 0 and 1, which a t interval over few seeds does not know.
     """
     keys = [spec.x, spec.colour] if spec.colour else [spec.x]
-    means = seed_means(part, keys, value)
-    if value.endswith(_SHARES):
-        ends = ["low", "high"]
-        means[ends] = means[ends].clip(0, 1)
+    bounds = (0.0, 1.0) if value.endswith(_SHARES) else (-math.inf, math.inf)
+    means = seed_means(part, keys, value, bounds)
     for key, look in looks.items():
         curve = means[means[spec.colour] == key] if spec.colour else means
         if len(curve):

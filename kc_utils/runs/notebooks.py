@@ -12,6 +12,7 @@ from typing import Any
 
 from kc_utils import REFERENCE, ROOT, STORED_SWEEP, artifacts
 from kc_utils.errors import KcError
+from kc_utils.runs.dataset import PROVENANCE
 from kc_utils.runs.folder import Run, key_of
 from kc_utils.runs.jobs import run_jobs, shared_processes
 from kc_utils.runs.machine import notebooks_at_once, threads_per_notebook, usable_cores
@@ -34,7 +35,7 @@ def source_digest() -> str:
 
 def sweep_shown(name: str) -> str | None:
     """Digest of the stored sweep if a notebook draws its figures from that, else None."""
-    path, record = notebook_path(name), ROOT / STORED_SWEEP / "sweep.json"
+    path, record = notebook_path(name), ROOT / STORED_SWEEP / PROVENANCE
     if not (path.is_file() and record.is_file()) or "sweep_dir" not in path.read_text("utf-8"):
         return None
     return artifacts.sha256(record)

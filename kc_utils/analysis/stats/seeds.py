@@ -47,11 +47,17 @@ def t_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def seed_means(frame: pd.DataFrame, keys: Sequence[str], value: str = "value") -> pd.DataFrame:
+def seed_means(
+    frame: pd.DataFrame,
+    keys: Sequence[str],
+    value: str = "value",
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> pd.DataFrame:
     """Mean of ``value`` over rows with equal ``keys``, with a 95 % t interval over their seeds.
 
     Rows of one seed (bands, people, cells) are averaged first. Without a column ``seed`` the table
-    counts as one seed.
+    counts as one seed. A t interval knows no bounds: its ends are cut to ``bounds``, (0, 1) for a
+    share.
 
     Returns:
         The keys in the order of first appearance, then value (the mean, whatever the column was
@@ -69,7 +75,8 @@ def seed_means(frame: pd.DataFrame, keys: Sequence[str], value: str = "value") -
     table = grouped.agg(value="mean", sd="std", n_seeds="count").reset_index()
     enough = table["n_seeds"] >= LEAST_SEEDS
     half = pd.Series(half_width(table["sd"], table["n_seeds"].clip(lower=2))).where(enough)
-    table = table.assign(low=table["value"] - half, high=table["value"] + half)
+    low, high = (table["value"] + side * half for side in (-1, 1))
+    table = table.assign(low=low.clip(*bounds), high=high.clip(*bounds))
     return table[[*keys, "value", "low", "high", "n_seeds"]]
 
 
