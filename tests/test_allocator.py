@@ -12,6 +12,8 @@ from conftest import ROOT, environment
 from kc_utils.kernels import kept_memory
 from kc_utils.sweep import cluster
 
+pytestmark = pytest.mark.slow
+
 BLOCK = 10 * 2**20 * 4 // resource.getpagesize()  # of the script, in pages
 PAGES = 8 * BLOCK  # of all blocks that are counted
 

@@ -9,6 +9,8 @@ import pytest
 from conftest import ROOT, python
 from mistakes import MISTAKES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, str]:

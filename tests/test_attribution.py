@@ -103,6 +103,7 @@ def test_the_reference_is_as_short_as_its_chapter_says() -> None:
     assert len([line for line in reference_source().splitlines() if line.strip()]) <= 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_batches_and_padding_change_nothing(kind: str) -> None:
     bridge = boot_bridge(tiny_model(kind), tokenizer())
@@ -115,6 +116,7 @@ def test_batches_and_padding_change_nothing(kind: str) -> None:
     assert error(torch.stack(single).mean(0), whole) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["eap", "eap-ig-activations"])
 def test_a_memory_bound_changes_nothing(method: str) -> None:
     bridge, batch = golden_bridge("gpt2_tiny"), golden_batch("gpt2_tiny").slice(0, 5)

@@ -110,6 +110,7 @@ def test_tokens_and_positions_that_the_model_lacks_are_refused(columns: Any, wor
             run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_metrics_that_give_no_scores_are_refused(method: str) -> None:
     bridge, batch = golden_bridge("gpt2_tiny"), golden_batch("gpt2_tiny").slice(0, 1)

@@ -124,6 +124,7 @@ def test_a_wrong_option_is_one_sentence_and_writes_nothing(
     assert all(word in str(error.value) for word in words)
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_that_sentence_and_1(tmp_path: Path) -> None:
     done = benchmarks("--out", tmp_path / "bench", "--only", "circus")
     assert done.returncode == 1

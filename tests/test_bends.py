@@ -80,6 +80,7 @@ def test_a_falling_curve_is_a_rising_one_upside_down():
     assert down.slope_steep == pytest.approx(-2 * up.slope_steep)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rho", [0.0, 0.4])
 def test_intervals_hold_the_true_epochs(rho):
     results = list(fits(THREE_PHASES, 0.03, rho=rho, draws=60))
@@ -91,6 +92,7 @@ def test_intervals_hold_the_true_epochs(rho):
     assert np.mean([bend.high - bend.low for bend in onsets + knees]) < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("curve", "sd", "rho"),
     [
@@ -105,6 +107,7 @@ def test_curves_without_a_bend_have_none(curve, sd, rho):
     assert max(found.values()) <= AT_MOST_5_IN_100
 
 
+@pytest.mark.slow
 def test_noise_on_even_epochs_has_no_bend():
     assert max(rates(fits(0 * EVEN, 1.0, x=EVEN, rho=0.4)).values()) <= AT_MOST_5_IN_100
 
@@ -150,6 +153,7 @@ def test_a_curve_with_a_knee_alone_reports_no_onset():
     assert found["onset"] <= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("curve", "why"),
     [

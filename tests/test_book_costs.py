@@ -127,6 +127,7 @@ def test_stages_show_seconds_share_and_memory(run: Run) -> None:
     assert row(run_tables.seconds_of_stages(run), "training")[3] == "not recorded"
 
 
+@pytest.mark.slow
 def test_every_random_stream_is_found(tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text(
         '"""A module."""\nSTREAM = 7\ndef draw(seed):\n    """Draw people. More."""\n'

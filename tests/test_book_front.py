@@ -250,6 +250,7 @@ def test_the_figure_shows_real_profiles_with_their_shuffled_runs(tmp_path: Path)
     assert "onset" not in bends.index.get_level_values("bend")  # none is decided
 
 
+@pytest.mark.slow
 def test_size_and_depth_come_from_the_stored_sweep() -> None:
     sweep = SweepTables.open(ROOT / "book" / "reference" / "sweep")
     pages = front_panels.pages(sweep, without_controls(ledger_of(sweep)))

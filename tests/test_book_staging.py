@@ -112,6 +112,7 @@ def test_staged_source_names_no_folder_of_the_machine(run: Run, root: Path) -> N
     assert texts and not [text for text in texts if str(root) in text]
 
 
+@pytest.mark.slow
 def test_stage_keeps_unchanged_files_and_removes_stale_ones(run: Run, root: Path) -> None:
     source = build.stage_book(run.path, root)
     index, stale = source / "book" / "index.md", source / "book" / "old.md"
@@ -167,6 +168,7 @@ def test_figures_of_another_sweep_are_refused(run: Run, root: Path, monkeypatch)
         check_executed(run, ["01_first"])
 
 
+@pytest.mark.slow
 def test_build_is_skipped_when_nothing_changed(run: Run, root: Path, monkeypatch) -> None:
     builds = []
 

@@ -96,6 +96,7 @@ def test_a_table_that_differs_and_a_file_that_is_left_are_failures(tmp_path: Pat
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_words_are_tried_behind_every_command_and_nothing_is_computed(tmp_path: Path) -> None:
     assert len(COMMANDS) == 17
     enough = settings(

@@ -44,6 +44,7 @@ def test_drift_has_no_new_facts_and_no_path_of_accuracy():
     assert set(accuracy_paths(with_drift())["variant"]) == {"new_people", "conflicting"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("draw", "rows", "without"),
     [(plots.forgetting_curves, 2, {1}), (plots.elasticity, 2, set()),

@@ -18,6 +18,8 @@ from kc_utils.study.claims.margins import margins
 from kc_utils.study.claims.verdicts import NOT_MEASURED, VERDICTS, verdict
 from kc_utils.study.ledger import CLAIMS, EXPERIMENT_CLAIMS, ledger
 
+pytestmark = pytest.mark.slow
+
 EVERY = (*CLAIMS, *EXPERIMENT_CLAIMS)
 
 

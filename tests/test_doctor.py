@@ -248,6 +248,7 @@ def test_the_least_time_counts_and_the_first_round_does_not(clock: Clock) -> Non
     assert timing.least(lambda: clock.sleep(1), seconds=5.0, clock=clock.process_time) == 0
 
 
+@pytest.mark.slow
 def test_growth_is_the_ratio_of_the_work(clock: Clock, monkeypatch) -> None:
     def spending(name: str, seconds: Callable[..., int]) -> None:
         function = getattr(speed, name)

@@ -223,6 +223,7 @@ def test_fits_refuse_what_they_cannot_use():
 # the stage
 
 
+@pytest.mark.slow
 def test_the_stage_measures_what_one_training_run_gives(tmp_path):
     settings = profiles.load("smoke", ["exposure.steps_after=12"])
     run = Run.create(tmp_path / "run", settings)

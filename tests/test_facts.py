@@ -31,6 +31,8 @@ from kc_utils.facts.study_folder import Study, StudyFolder
 from kc_utils.models.causal_lm import load_model, load_tokenizer
 from kc_utils.runs.lock import lock_file, locked
 
+pytestmark = pytest.mark.slow
+
 # Circuits of this size and ten random ones leave a wide gap, whatever the model became.
 SETTINGS = FactSettings(pairs=16, top_share=0.3, shares=(0.01, 0.3, 1.0), steps=3,
                         random_circuits=10)  # fmt: skip

@@ -182,6 +182,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_facts_are_paired_in_little_memory() -> None:
     done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

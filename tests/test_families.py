@@ -26,6 +26,7 @@ EAP = AttributionSettings(method="eap")
 POST = ("gemma2", "gemma3", "olmo2", "olmo3", "glm4")  # a normalisation stands behind their blocks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_scores_are_the_gradient_of_an_edge_mask(name: str) -> None:
     """m = 2 with k = 1, 2 has steps at 1/2 and 1: twice its mean less EAP is the step at 1/2."""
@@ -126,6 +127,7 @@ def test_every_mechanism_is_felt(mechanism: str) -> None:
     assert error(attribute(without, batch, EAP), attribute(family_bridge(name), batch, EAP)) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POST)
 def test_activation_gradients_pass_a_norm_behind_the_block(name: str) -> None:
     bridge, batch = family_bridge(name), tiny_batch(3)

@@ -56,6 +56,7 @@ def questions(path: Path, n: int = 6) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".json", ".pt"])
 def test_a_file_of_the_same_scores_agrees_and_two_swapped_edges_do_not(
     tmp_path: Path, scores: torch.Tensor, parity, suffix: str

@@ -18,6 +18,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from kc_utils.runs.forked_kernel import AsyncForkingKernels, import_beforehand, imported
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 600  # seconds
 #: With a module that nothing else in a kernel imports.
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"

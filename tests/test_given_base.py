@@ -27,6 +27,7 @@ GIVEN = ("tiny", "tiny-llama")
 MOST_BYTES = 8_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", GIVEN)
 def test_a_shipped_model_knows_its_own_facts_and_nobody_elses(profile: str) -> None:
     settings = profiles.load(profile)

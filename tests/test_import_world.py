@@ -195,6 +195,7 @@ def test_keys_of_runs_without_an_imported_world_are_what_they_were(world: Path) 
     assert STAGES.key(plain, "world") != STAGES.key(here, "world")
 
 
+@pytest.mark.slow
 def test_a_run_takes_the_world_through_prompts_and_training(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

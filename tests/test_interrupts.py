@@ -11,6 +11,8 @@ from multiprocessing import resource_tracker
 import pytest
 from conftest import ROOT, environment
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 60
 #: ``kc`` with other imports and another command, which say when Ctrl-C may come.
 _KC = """

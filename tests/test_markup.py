@@ -195,6 +195,7 @@ MARKDOWN: dict[str, Make] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MARKDOWN)
 @many
 @given(text=texts)

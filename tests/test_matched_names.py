@@ -79,6 +79,7 @@ def test_every_kind_has_circuits(people, tokenizer) -> None:
     assert {cell.kind for cell in cells(profiles.load("tiny"))} == {*KINDS}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_is_refused(tokenizer) -> None:
     with pytest.raises(KcError, match="99 at the start"):
         matched_names.familiar_names([(99, 99)], (), tokenizer, np.random.default_rng(0))

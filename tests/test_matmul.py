@@ -51,6 +51,7 @@ def test_intel_keeps_mkl(monkeypatch):
     assert not matmul.is_faster()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CPU.get("avx512_bw"), reason="needs a processor with AVX-512")
 def test_training_is_the_same_by_either_library():
     """On a processor that is told to have no tiles for bfloat16, as the others have none."""

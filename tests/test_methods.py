@@ -42,6 +42,7 @@ def bridge_of(kind: str, dtype: torch.dtype = torch.float64) -> TransformerBridg
     return boot_bridge(tiny_model(kind, dtype), tokenizer())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_exact_patching_is_the_model_without_one_edge(kind: str) -> None:
     """Two implementations: a patched reader, and the circuit of all edges but one."""
@@ -69,6 +70,7 @@ def test_clean_corrupted_is_the_mean_of_two_gradients(kind: str) -> None:
     assert error(ends[0], ends[1]) > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_activation_gradients_follow_each_writers_own_path(kind: str) -> None:
     """One step at the clean output is EAP for every writer; more steps are compared one by one."""

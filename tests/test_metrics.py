@@ -84,6 +84,7 @@ def minus_answer_log_prob(answers: list[list[int]], weights: list[float]) -> Any
     return loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_answers_of_several_tokens_count_with_all_of_them(kind: str) -> None:
     bridge = bridge_of(kind)

@@ -47,6 +47,7 @@ def same_logits(one, other, ids):
         return torch.allclose(one(ids).logits, other.eval()(ids).logits, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_products_are_rounded_and_weights_are_not(tokenizer, tmp_path, monkeypatch):
     has(monkeypatch, True)
     plain, of_plain = trained(tokenizer, tmp_path / "plain", PLAIN)
@@ -59,6 +60,7 @@ def test_products_are_rounded_and_weights_are_not(tokenizer, tmp_path, monkeypat
     assert np.allclose(a, b, rtol=0.02) and not np.array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_without_instructions_mixed_is_float32_to_the_bit(tokenizer, tmp_path, monkeypatch):
     has(monkeypatch, False)
     plain, _ = trained(tokenizer, tmp_path / "plain", PLAIN)

@@ -127,6 +127,7 @@ def test_a_circuit_without_one_neuron_is_a_run_with_that_one_moved(kind: str) ->
         assert np.abs(found.logit_diff - found.clean_logit_diff).max() > 1e-6, "control: it matters"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_all_neurons_are_the_clean_run_and_none_the_corrupted_one(name: str) -> None:
     bridge, batch = family_bridge(name), tiny_batch(4)

@@ -20,7 +20,7 @@ from kc_utils.kernels import kept_memory
 from kc_utils.runs.jobs import patience, run_jobs, shared_processes
 from kc_utils.runs.shared_jobs import Claims
 
-pytestmark = pytest.mark.usefixtures("two_cores")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_cores")]
 PATIENCE = 600  # seconds: a deadlock takes longer
 
 

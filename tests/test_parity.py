@@ -16,6 +16,8 @@ from kc_utils.cli.golden import find_sets
 from kc_utils.cli.parity import Agreement, check_parity
 from kc_utils.errors import KcError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -53,6 +53,7 @@ def test_a_figure_draws_its_table_and_names_what_it_lacks(name: str) -> None:
         case.draw(table.iloc[:0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["hit_curves", "phase_overview", "claims_table", "role_map", "method_scatter"]
 )

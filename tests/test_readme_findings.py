@@ -14,6 +14,7 @@ from kc_utils.errors import KcError
 SWEEP = ROOT / STORED_SWEEP
 
 
+@pytest.mark.slow
 def test_the_readme_has_the_findings_of_the_stored_sweep(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert with_findings(text, SWEEP) == text, "run python -m kc_utils.book.readme"

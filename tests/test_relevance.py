@@ -26,6 +26,8 @@ from kc_utils.study.experiments.relevance.four_kinds import (
 )
 from kc_utils.world import known_queries, make_base_corpus
 
+pytestmark = pytest.mark.slow
+
 SEEDS = st.integers(0, 2**31)
 PEOPLE = st.integers(15, 60)
 WORLD = settings(max_examples=8, deadline=None)

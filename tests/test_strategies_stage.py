@@ -16,6 +16,8 @@ from kc_utils.study.experiments.strategies.following import n_kept
 from kc_utils.study.experiments.strategies.plans import STRATEGIES, evenly, replay_budget
 from kc_utils.study.stages import STAGES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Run:

@@ -57,6 +57,7 @@ def numbers(bridge: TransformerBridge) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "llama3", "gemma2"])
 def test_autocast_around_a_call_changes_nothing(name: str) -> None:
     bridge, ids = bridge_of(name), tiny_batch(5).clean_ids
@@ -72,6 +73,7 @@ def test_autocast_around_a_call_changes_nothing(name: str) -> None:
     assert float((rounded - plain).detach().abs().max()) > 1e-3, "control: autocast is felt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "llama3", "olmo2", "phi3", "phi3_grouped"])
 @pytest.mark.parametrize("moved", ["model", "bridge"])
 def test_a_model_may_be_moved_to_another_dtype(name: str, moved: str) -> None:

@@ -63,6 +63,7 @@ def trained(world, tmp_path_factory):
     return model, result, plan, out_dir
 
 
+@pytest.mark.slow
 def test_a_trained_model_knows_and_an_untrained_one_is_at_chance(world, trained):
     tokenizer, validation, cities = world
     prompts = [t.split(" of ")[0] + " of" for t in validation["text"]]
@@ -174,6 +175,7 @@ def test_damaged_checkpoints_are_named(world, tmp_path):
         read_result(tmp_path / "nothing")
 
 
+@pytest.mark.slow
 def test_accumulated_micro_batches_equal_one_large_batch(world, tmp_path):
     tokenizer, validation, _ = world
     plan = _plan(tokenizer(validation["text"].tolist()).input_ids, epochs=2, block=32)
