@@ -1,7 +1,7 @@
 # Two front doors: `make book` and `make test`. Both install what they need into .venv.
 PROFILE ?= tiny
 RUN_DIR ?= runs/$(PROFILE)
-PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3)
+PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3.13 python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -64,9 +64,9 @@ install: $(STAMP) $(if $(EXTRAS),$(VENV)/.installed-$(EXTRAS))
 # can make an environment (Debian ships `ensurepip` in a package of its own).
 define find_python
 for python in $(PYTHONS) ""; do \
-  "$$python" -c "import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))" 2>/dev/null && break; \
+  "$$python" -c "import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))" 2>/dev/null && break; \
 done; \
-test -n "$$python" || { echo "No usable Python among: $(PYTHONS). Install Python 3.11 or 3.12 with its venv module" \
+test -n "$$python" || { echo "No usable Python among: $(PYTHONS). Install Python 3.11, 3.12 or 3.13 with its venv module" \
   "(Debian 12, Ubuntu 24.04: apt-get install python3 python3-venv), or name one with make PYTHON=/path/to/python." >&2; exit 1; }
 endef
 

@@ -21,7 +21,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-CANDIDATES = ("python3.11", "python3.12", "python3")
+CANDIDATES = ("python3.11", "python3.12", "python3.13", "python3")
 PYTORCH = "download.pytorch.org"
 # An interpreter of any version: it answers code as this one would if it were of that version, makes
 # environments that hold a copy of itself, and writes down what else it is asked for.
@@ -98,7 +98,7 @@ def test_the_first_usable_python_is_taken(checkout: Checkout) -> None:
     assert checkout.asked()[0] == "python3.12 -m venv .venv"
 
 
-@pytest.mark.parametrize("version", [(3, 9), (3, 10), (3, 11), (3, 12), (3, 13)])
+@pytest.mark.parametrize("version", [(3, 9), (3, 10), (3, 11), (3, 12), (3, 13), (3, 14)])
 def test_make_takes_the_versions_that_the_project_allows(
     checkout: Checkout, version: tuple[int, int]
 ) -> None:

@@ -64,7 +64,7 @@ def safely(name: str, check: Callable[[], Sequence[Finding]]) -> list[Finding]:
         return [Finding(name, "missing", reason, install())]
 
 
-PYTHON = ((3, 11), (3, 13))  # from this one on, below that one
+PYTHON = ((3, 11), (3, 14))  # from this one on, below that one
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 KERNEL_SECONDS = 60
 _SHOWN = 6
