@@ -40,7 +40,6 @@ from kc_utils.study.stages import common
 from kc_utils.world.pools import stream
 
 LABELS, UNTRAINED, RANDOM = "shuffled labels", "untrained", "random"
-CONTROLS = (LABELS, UNTRAINED, RANDOM)
 
 
 def compute(work: Workspace) -> None:
