@@ -23,7 +23,6 @@ from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 from kc_utils.study.stages import common
 from kc_utils.study.stages.controls import (
-    CONTROLS,
     LABELS,
     RANDOM,
     UNTRAINED,
@@ -38,6 +37,7 @@ from kc_utils.study.stages.controls import (
     untrained,
 )
 
+CONTROLS = {LABELS, UNTRAINED, RANDOM}
 HOW = AttributionSettings(steps=2)
 TOP = 60
 
@@ -177,7 +177,7 @@ def test_tables_of_a_run(smoke_run: Path):
     steps = common.analysed_checkpoints(run)
     assert len(curves) == len(CONTROLS) * cells * len(steps)
     assert set(curves["task"]) == set(floor["task"]) == {settings.circuit.tasks[0]}
-    assert set(curves["control"]) == set(CONTROLS)
+    assert set(curves["control"]) == CONTROLS
     assert len(floor) == 2 * cells * settings.controls.resamples
     assert floor["edge_jaccard"].between(0, 1).all() and floor["edge_jaccard"].min() < 1
     last = curves[curves["step"] == curves["step"].max()]
@@ -198,7 +198,7 @@ def test_a_job_gives_the_same_again_and_no_control_has_the_runs_own_scores(
     own, found = common.load_scores(run, step), read_scores(tmp_path / "a")
     for name, scores in found.items():
         assert not torch.allclose(scores, own[name.split("|", 1)[1]])
-    assert {name.split("|")[0] for name in found} == set(CONTROLS)
+    assert {name.split("|")[0] for name in found} == CONTROLS
     stored = run.table("control_curves").query("step == @step and control == @LABELS")
     graph = common.graph_of_run(run)
     again = [entropy(found[f"{LABELS}|{row.task}|{row.kind}|{row.band}"], graph.real_edges)
