@@ -33,7 +33,7 @@ test: lint
 
 # Unit tests only: no finished run, no browser, nothing slow.
 test-fast: lint
-	$(BIN)/pytest -m "not slow and not browser and not run"
+	$(BIN)/pytest -p no:nbval -m "not slow and not browser and not run"
 
 # Style, spelling, and who may import whom.
 lint: install

@@ -163,6 +163,7 @@ def test_modes_without_gradients_around_the_call_change_nothing(mode: Any) -> No
     assert torch.equal(attribute(bridge, inside, EAP), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama", "olmo2"])
 def test_a_training_step_on_the_model_changes_its_bridge(name: str) -> None:
     """Grouped heads have copies of k and v, and OLMo 2 also one of its normalisation of k."""

@@ -170,6 +170,7 @@ def test_the_edges_of_the_input_are_the_slopes_along_the_path(path: str) -> None
     assert float(scores.sum()) != pytest.approx(riemann(slopes, 4, f"k = {path}"), rel=1e-2)
 
 
+@pytest.mark.slow
 def test_on_a_linear_model_one_step_is_enough() -> None:
     bridge, batch = boot_bridge(linear_model(), tokenizer()), wired_batch()
     adapter = adapter_of(bridge)

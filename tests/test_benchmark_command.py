@@ -19,6 +19,8 @@ from kc_utils.cli.app import app
 from kc_utils.errors import KcError
 from kc_utils.models.tokenizers import save_tokenizer
 
+pytestmark = pytest.mark.slow
+
 
 def kc(*words: str | Path) -> str:
     """What the command line says: its output, or its sentence."""
@@ -55,7 +57,6 @@ def test_the_command_judges_a_model_on_made_and_on_given_tasks(
     assert made == [*tasks.ioi(6, 0), *tasks.ioi(6, 1)]
 
 
-@pytest.mark.slow
 def test_areas_are_means_over_draws_with_an_interval(tmp_path: Path, stored_model: Path) -> None:
     words = ["--model", stored_model, "--method", "eap", "--task", "addition"]
     kc(*words, "--pairs", 8, "--draws", 3, "--out", tmp_path / "three")

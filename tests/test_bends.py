@@ -112,6 +112,7 @@ def test_noise_on_even_epochs_has_no_bend():
     assert max(rates(fits(0 * EVEN, 1.0, x=EVEN, rho=0.4)).values()) <= AT_MOST_5_IN_100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "curve",
     [
@@ -209,6 +210,7 @@ SCALES = st.floats(0.01, 100)
 SHIFTS = st.floats(-100, 100)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(CURVES, SCALES, SHIFTS, SCALES, SHIFTS, st.booleans(), st.randoms(use_true_random=False))
 def test_units_change_nothing(curve, height, lift, width, start, flip, random):

@@ -219,6 +219,7 @@ def _sweep(folder: Path, seeds: int, profiles: tuple[str, ...]) -> SweepTables:
     ))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_all_parts_and_the_same_bytes(tmp_path: Path) -> None:
     assert front_page.pages(tmp_path) == {}  # no sweep, no findings
     _sweep(tmp_path, 2, ("tiny", "tiny-shuffled"))
@@ -287,6 +288,7 @@ def _curves(n_seeds: int) -> pd.DataFrame:
     return frame.assign(low=frame["value"] - half, high=frame["value"] + half, n_seeds=n_seeds)
 
 
+@pytest.mark.slow
 def test_the_figure_has_bands_only_where_there_are_seeds_enough() -> None:
     none = pd.DataFrame(columns=["profile", "bend", "value", "low", "high"])
     bend = pd.DataFrame([("tiny", "knee", 2.0, 1.5, 2.5)], columns=none.columns)

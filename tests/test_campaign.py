@@ -31,6 +31,8 @@ from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
 
+pytestmark = pytest.mark.slow
+
 #: A command that is quick the first time, then never ends twice, then is quick again. It counts by
 #: appending: a file that is written anew is empty for a moment, and could be seen or killed then.
 _STUB = """
@@ -96,7 +98,6 @@ def test_a_table_that_differs_and_a_file_that_is_left_are_failures(tmp_path: Pat
     ]  # fmt: skip
 
 
-@pytest.mark.slow
 def test_words_are_tried_behind_every_command_and_nothing_is_computed(tmp_path: Path) -> None:
     assert len(COMMANDS) == 17
     enough = settings(

@@ -23,6 +23,8 @@ from kc_utils.errors import KcError
 from kc_utils.sweep import cluster
 from kc_utils.sweep.certificates import Certificates, security_for, temporary_security
 
+pytestmark = pytest.mark.slow
+
 TLS = "tls://127.0.0.1:9"
 
 

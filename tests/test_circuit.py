@@ -142,6 +142,7 @@ def test_random_circuits_differ_and_favour_no_edge() -> None:
     assert random_circuit(graph, graph.n_edges, 1).n_edges == graph.n_edges
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("ablation", ["corrupted", "zero", "mean"])
 def test_all_edges_are_the_model_and_none_the_ablation(kind: str, ablation: str) -> None:
@@ -168,6 +169,7 @@ def test_plain_runs_are_those_of_the_model(kind: str) -> None:
         assert torch.allclose(corrupted, refs.corrupted_logits[i], atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("ablation", ["corrupted", "zero", "mean"])
 def test_batches_padding_and_references_change_nothing(kind: str, ablation: str) -> None:

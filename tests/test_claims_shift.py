@@ -11,6 +11,8 @@ from claims_tables import TableRun
 from kc_utils.study.claims import phases, shift
 from kc_utils.study.claims.claim import rows
 
+pytestmark = pytest.mark.slow
+
 CLAIMS = (*shift.CLAIMS, *phases.CLAIMS)
 
 

@@ -60,6 +60,7 @@ def test_another_clock_moves_all_curves():
     np.testing.assert_allclose(other["onset"], own["onset"] + 1)
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_line_per_profile_and_marks_both_events():
     figure = plots.event_curves(tables.events())
     assert len(figure.axes) == len(SHOWN)

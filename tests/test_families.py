@@ -40,6 +40,7 @@ def test_scores_are_the_gradient_of_an_edge_mask(name: str) -> None:
     assert error(clean, half) > 1e-3, "control: the two runs are not the same"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("ablation", ABLATIONS)
 def test_circuits_are_those_of_plain_hooks(name: str, ablation: str) -> None:

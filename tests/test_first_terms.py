@@ -85,6 +85,7 @@ def _linked(page: BeautifulSoup) -> list[str]:
     return [" ".join(link.get_text().split()) for link in links]
 
 
+@pytest.mark.slow
 def test_the_first_plain_use_of_each_term_is_linked_in_order(built) -> None:
     assert _linked(built["page"]) == [
         "Edges", "marked", "edge activation ratio", "EAP-IG", "EAP", "Frequencies", "Hit@10", "EAP",

@@ -76,6 +76,7 @@ def test_a_file_of_the_same_scores_agrees_and_two_swapped_edges_do_not(
     assert any(f"the largest difference at {name}:" in said for name in GRAPH.edge_names(pair))
 
 
+@pytest.mark.slow
 def test_method_path_and_steps_are_those_that_are_asked_for(
     tmp_path: Path, scores: torch.Tensor, parity
 ) -> None:

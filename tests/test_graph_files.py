@@ -286,6 +286,7 @@ def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     assert names["larger"].n == 2 * names["circuit"].n_edges > 0
 
 
+@pytest.mark.slow
 def test_parity_takes_graphs_instead_of_arrays(tmp_path: Path) -> None:
     folder = shutil.copytree(GOLDEN, tmp_path / "set")
     graph = Graph(4, 4)

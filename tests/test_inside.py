@@ -40,6 +40,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "inside"), CASES)
 def test_every_command_that_writes_refuses_the_folder_of_a_run(
     run: Run, name: str, inside: str

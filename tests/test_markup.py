@@ -96,6 +96,7 @@ HTML: dict[str, Make] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HTML)
 @many
 @given(text=texts)

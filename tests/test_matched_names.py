@@ -29,6 +29,7 @@ def people(tokenizer) -> pd.DataFrame:
     return make_people(THREE, 3, load_pool("real_people"), tokenizer=tokenizer)
 
 
+@pytest.mark.slow
 def test_each_kind_has_as_many_people_read_about_as_often(people) -> None:
     assert people["kind"].value_counts().to_dict() == dict.fromkeys((*KINDS, STRANGE), 30)
     read = people.groupby("kind")["frequency"].agg(sorted).tolist()

@@ -112,6 +112,7 @@ def _at_share(bridge: TransformerBridge, batch: PairBatch, name: str, share: flo
     return total / len(batch) * torch.from_numpy(graph.real_edges.copy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "exact"])
 def test_positions_sum_to_the_whole(kind: str, method: str) -> None:
@@ -168,6 +169,7 @@ def test_a_single_pair_carries_its_change_at_the_token_that_differs() -> None:
         attribute_by_token(bridge, batch, EXACT)
 
 
+@pytest.mark.slow
 def test_relevance_leaves_the_model_as_it_is_and_nothing_in_q_and_k() -> None:
     for kind in KINDS:
         bridge, batch = bridge_of(kind), tiny_batch()

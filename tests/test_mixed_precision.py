@@ -13,6 +13,8 @@ from kc_utils.training import trainer
 from kc_utils.training.packing import BlockSteps, plan_epochs
 from kc_utils.training.pretraining import train, train_in_memory
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [f"{a}{b} lives in {c}." for a in ("Mo", "Ta") for b in ("rin", "lop") for c in ("Oslo",)]
 SMALL = ModelConfig(n_layers=2, n_heads=2, n_kv_heads=2, d_model=48, d_mlp=96, n_positions=64,
                     vocab_size=300)  # fmt: skip
@@ -47,7 +49,6 @@ def same_logits(one, other, ids):
         return torch.allclose(one(ids).logits, other.eval()(ids).logits, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_products_are_rounded_and_weights_are_not(tokenizer, tmp_path, monkeypatch):
     has(monkeypatch, True)
     plain, of_plain = trained(tokenizer, tmp_path / "plain", PLAIN)
@@ -60,7 +61,6 @@ def test_products_are_rounded_and_weights_are_not(tokenizer, tmp_path, monkeypat
     assert np.allclose(a, b, rtol=0.02) and not np.array_equal(a, b)
 
 
-@pytest.mark.slow
 def test_without_instructions_mixed_is_float32_to_the_bit(tokenizer, tmp_path, monkeypatch):
     has(monkeypatch, False)
     plain, _ = trained(tokenizer, tmp_path / "plain", PLAIN)

@@ -72,6 +72,7 @@ def some_neurons(bridge: TransformerBridge) -> list[tuple[int, int]]:
     return [(row, (7 * row + 3) % width) for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_nodes_score_is_the_sum_of_its_edges(name: str, method: str) -> None:
@@ -141,6 +142,7 @@ def test_all_neurons_are_the_clean_run_and_none_the_corrupted_one(name: str) -> 
         assert same == (ablation == "corrupted")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("ablation", ABLATIONS)
 def test_whole_rows_are_the_circuit_of_the_nodes(kind: str, ablation: str) -> None:

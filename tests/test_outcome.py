@@ -59,6 +59,7 @@ def loop() -> None:
         path.resolve()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [

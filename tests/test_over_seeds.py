@@ -188,6 +188,7 @@ def test_fewer_than_three_seeds_decide_nothing(seeds: int) -> None:
     assert math.isnan(row["difference_low"]) and math.isnan(row["p_for"])
 
 
+@pytest.mark.slow
 def test_claims_without_an_effect_rarely_hold() -> None:
     rng = np.random.default_rng(3)
     draws = rng.normal(size=(200, 5))

@@ -69,6 +69,7 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_killed_scoring_goes_on_behind_its_last_finished_block(
     tmp_path: Path, blocks: list[int]
 ) -> None:

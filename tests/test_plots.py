@@ -39,6 +39,7 @@ def test_every_public_figure_has_a_case() -> None:
     assert set(plots.__all__) - helpers - elsewhere <= set(CASES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_figure_draws_its_table_and_names_what_it_lacks(name: str) -> None:
     case = CASES[name]

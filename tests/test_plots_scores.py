@@ -46,6 +46,7 @@ def test_unknown_classes_and_views_are_named() -> None:
         plots.recovery_classes(tables.recovery().replace({"cut": "added"}))
 
 
+@pytest.mark.slow
 def test_undefined_curves_are_counted_in_their_panel() -> None:
     table = tables.sizes()
     assert words(plots.size_curve(table).axes[0]) == []

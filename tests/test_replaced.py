@@ -53,6 +53,7 @@ def out(tmp_path: Path) -> Path:
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_what_a_killed_writer_left_is_put_back_or_removed(out: Path, at: int) -> None:
     beside = {path.name for path in out.parent.iterdir()}

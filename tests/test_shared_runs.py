@@ -27,6 +27,8 @@ from kc_utils.circuits.by_position import attribute_by_position
 from kc_utils.circuits.metrics import METRICS
 from kc_utils.errors import KcError
 
+pytestmark = pytest.mark.slow
+
 
 def bridge_of(kind: str):
     return boot_bridge(tiny_model(kind, torch.float64), tokenizer())

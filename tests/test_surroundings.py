@@ -126,6 +126,7 @@ CALLS: dict[str, Callable[[TransformerBridge], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 def test_hooks_on_the_bridge_are_refused_and_not_passed_over(call: str) -> None:
     bridge = boot_bridge(tiny_model("llama"), tokenizer())

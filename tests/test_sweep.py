@@ -168,6 +168,7 @@ def test_two_sweeps_do_not_compute_the_same_run(tmp_path) -> None:
                 pass
 
 
+@pytest.mark.slow
 def test_a_scheduler_elsewhere_computes_and_one_that_is_not_there_is_named(
     tmp_path, capsys, monkeypatch
 ) -> None:

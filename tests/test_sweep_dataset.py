@@ -153,6 +153,7 @@ def test_the_command_exports_complete_runs_and_names_the_others(tmp_path, capsys
     assert "only experiments are missing; with --no-experiments" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_stored_is_not_computed_again_even_without_its_folder(
     tmp_path, capsys, monkeypatch
 ) -> None:

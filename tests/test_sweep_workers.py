@@ -17,6 +17,8 @@ from kc_utils.errors import KcError
 from kc_utils.sweep import cluster
 from kc_utils.sweep.worker_setup import dask_setup
 
+pytestmark = pytest.mark.slow
+
 _DIES = """
 import os, signal
 from pathlib import Path

@@ -30,6 +30,7 @@ def plain_difference(bridge: TransformerBridge, batch: PairBatch) -> float:
     return float((result.clean_logit_diff - result.corrupted_logit_diff).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_on_a_linear_model_every_method_is_complete_and_exact(method: str) -> None:
     """What the embedding sends adds up to the whole difference, and patching gives the same."""

@@ -16,6 +16,8 @@ from kc_utils.training.accuracy import first_token_accuracy, generate_answers
 from kc_utils.training.packing import BlockSteps, pack_blocks, plan_epochs
 from kc_utils.training.pretraining import read_result, train, train_in_memory
 
+pytestmark = pytest.mark.slow
+
 EOS, PAD = 0, 1
 CITIES = ("Oslo", "Lima", "Kyiv", "Rome", "Cairo", "Paris", "Quito", "Seoul")
 NAMES = [f"{a}{b}" for a in ("Mo", "Ta", "Zu", "Ke") for b in ("rin", "lop", "vas", "den")]
@@ -63,7 +65,6 @@ def trained(world, tmp_path_factory):
     return model, result, plan, out_dir
 
 
-@pytest.mark.slow
 def test_a_trained_model_knows_and_an_untrained_one_is_at_chance(world, trained):
     tokenizer, validation, cities = world
     prompts = [t.split(" of ")[0] + " of" for t in validation["text"]]
@@ -175,7 +176,6 @@ def test_damaged_checkpoints_are_named(world, tmp_path):
         read_result(tmp_path / "nothing")
 
 
-@pytest.mark.slow
 def test_accumulated_micro_batches_equal_one_large_batch(world, tmp_path):
     tokenizer, validation, _ = world
     plan = _plan(tokenizer(validation["text"].tolist()).input_ids, epochs=2, block=32)
