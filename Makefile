@@ -31,7 +31,7 @@ run: install
 test: lint
 	$(BIN)/pytest
 
-# Unit tests only: no finished run, no browser, nothing slow.
+# Unit tests only: no finished run, no browser, nothing slow; no notebooks, so nbval is not imported.
 test-fast: lint
 	$(BIN)/pytest -p no:nbval -m "not slow and not browser and not run"
 

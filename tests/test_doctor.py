@@ -76,7 +76,13 @@ def test_without_a_lock_nothing_is_compared(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("version", "state"),
-    [((3, 10, 9), "missing"), ((3, 11, 7), "ok"), ((3, 13, 0), "ok"), ((3, 14, 0), "missing")],
+    [
+        ((3, 10, 9), "missing"),
+        ((3, 11, 7), "ok"),
+        ((3, 12, 0), "ok"),
+        ((3, 13, 0), "ok"),
+        ((3, 14, 0), "missing"),
+    ],
 )
 def test_python_versions(version: tuple[int, ...], state: str) -> None:
     (found,) = installed.check_python(version)
