@@ -114,11 +114,15 @@ def _of_all(ledger: pd.DataFrame) -> list[str]:
         f"**{first_up(models(int(part['n_runs'].max()), str(profile)))}.** {counts(part)}"
         for profile, part in told.groupby("profile", sort=False)
     ]
+    claims = told.drop_duplicates("id").set_index("id")["claim"]
     for row in false_holds(told).to_dict("records"):
+        trained = first_up(models(int(row["n_seeds"]), str(row["profile"])))
+        named = "; ".join(str(claims[name]) for name in filter(None, row["claims"].split(", ")))
         said.append(
-            f"**Nothing to learn.** In {row['n_seeds']} runs with shuffled answers, of the "
+            f"**Nothing to learn.** {trained} were trained on shuffled answers. Of the "
             f"{row['judged']} claims that can be judged there, {'only ' * (row['holds'] == 1)}"
-            f"**{row['holds']}** {'holds' if row['holds'] == 1 else 'hold'}."
+            f"**{row['holds']}** {'holds' if row['holds'] == 1 else 'hold'}"
+            f"{f' (*{named}*)' * bool(named)}."
         )
     differ = seeds_differ(told)
     said += [f"**One seed would not do.** {differ}"] if "**" in differ else [differ]
