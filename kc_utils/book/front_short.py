@@ -26,8 +26,10 @@ class Short:
         """What all models say together: the weakest that they have in common."""
         if verdicts == {HOLDS}:
             return self.holds
-        if verdicts <= {HOLDS, SMALLER}:
+        if verdicts == {SMALLER}:
             return self.smaller
+        if verdicts == {HOLDS, SMALLER}:
+            return self.smaller.replace("though perhaps", "though in some models perhaps")
         if verdicts == {NO_EFFECT}:
             return self.none
         return self.opposite if verdicts == {OPPOSITE} else self.mixed
