@@ -22,7 +22,7 @@ def ledger(*verdicts: str, seeds: int = 4) -> pd.DataFrame:
     ("verdicts", "name"),
     [
         ((HOLDS, HOLDS), "holds"),
-        ((HOLDS, SMALLER), "smaller"),
+        ((HOLDS, SMALLER), "some"),
         ((SMALLER,), "smaller"),
         ((NO_EFFECT, NO_EFFECT), "none"),
         ((OPPOSITE, OPPOSITE), "opposite"),

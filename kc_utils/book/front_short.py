@@ -17,6 +17,7 @@ class Short:
 
     id: str
     holds: str
+    some: str
     smaller: str
     none: str
     opposite: str
@@ -29,7 +30,7 @@ class Short:
         if verdicts == {SMALLER}:
             return self.smaller
         if verdicts == {HOLDS, SMALLER}:
-            return self.smaller.replace("though perhaps", "though in some models perhaps")
+            return self.some
         if verdicts == {NO_EFFECT}:
             return self.none
         return self.opposite if verdicts == {OPPOSITE} else self.mixed
@@ -39,6 +40,8 @@ CLAIMS = (
     Short(
         "relevant-progress",
         holds="new facts about known people do come sooner",
+        some="new facts about known people do come sooner, though in some models perhaps by too "
+        "little to matter",
         smaller="new facts about known people do come sooner, though perhaps by too little to "
         "matter",
         none="new facts about known people come no sooner",
@@ -48,8 +51,8 @@ CLAIMS = (
     Short(
         "knee-entropy",
         holds="circuits do form fast and are then refined slowly",
-        smaller="circuits do form fast and are then refined slowly, though not clearly in every "
-        "model",
+        some="circuits do form fast and are then refined slowly, though not clearly in every model",
+        smaller="circuits do form fast and are then refined slowly, though not clearly",
         none="circuits show no turn from fast formation to slow refinement",
         opposite="a turn from fast formation to slow refinement is rarer in circuits than in "
         "their controls",
@@ -59,6 +62,8 @@ CLAIMS = (
     Short(
         "shallow-later",
         holds="once formed, they do grow towards shallow layers",
+        some="once formed, they do grow towards shallow layers, though in some models perhaps by "
+        "too little to matter",
         smaller="once formed, they do grow towards shallow layers, though perhaps by too little to "
         "matter",
         none="they do not grow from deep to shallow layers, but stay where they formed",
