@@ -77,6 +77,39 @@ def test_areas_are_means_over_draws_with_an_interval(tmp_path: Path, stored_mode
     assert each[each["draw"] == 0]["cmd"].to_numpy() != pytest.approx(second.to_numpy())
 
 
+def test_one_that_was_killed_goes_on_and_ends_the_same(
+    tmp_path: Path, stored_model: Path, monkeypatch
+) -> None:
+    words = ["--model", stored_model, "--method", "eap", "--task", "addition", "--polish", 4,
+             "--pairs", 6, "--draws", 2]  # fmt: skip
+    kc(*words, "--out", tmp_path / "whole")
+    judge, begun = judged_tasks.areas_by_method.faithfulness_by_size, []
+
+    def killed_at(call: int):
+        def judged(*arguments):
+            begun.append(arguments)
+            if len(begun) == call:
+                raise KeyboardInterrupt
+            return judge(*arguments)
+
+        return judged
+
+    monkeypatch.setattr(judged_tasks.areas_by_method, "faithfulness_by_size", killed_at(2))
+    kc(*words, "--out", tmp_path / "killed")
+    left = tmp_path / ".killed.draws"
+    assert len(list(left.glob("*.parquet"))) == 2 and not (tmp_path / "killed").exists()
+    kc(*words, "--out", tmp_path / "killed")
+    assert len(begun) == 3, "the first draw is not computed again"
+    assert not left.exists()
+    for name in ("areas", "draws", "curves", "pairs", "polish"):
+        files = [tmp_path / folder / f"{name}.parquet" for folder in ("whole", "killed")]
+        assert files[0].read_bytes() == files[1].read_bytes(), name
+    begun.clear()
+    kc(*words, "--out", tmp_path / "other")
+    kc(*words, "--steps", 2, "--out", tmp_path / "other")
+    assert len(begun) == 4, "control: killed once more, other settings take nothing over"
+
+
 def test_a_circuit_larger_than_the_graph_is_refused_before_it_is_looked_for(
     stored_model: Path, monkeypatch
 ) -> None:

@@ -76,7 +76,8 @@ def benchmark(
     """Compare attribution methods: on models whose circuit is known, or on a model of yours.
 
     Without --model, circuits put into small models by hand are looked for. With --model and
-    --task, circuits of all sizes are judged by the areas of MIB.
+    --task, circuits of all sizes are judged by the areas of MIB. One that was killed goes on
+    with the draws that it had finished, if started again with the same --out or --keep.
     """
     refuse_outside(1, MOST_AT_ONCE, pairs=pairs, batch_size=batch_size)
     refuse_outside(1, MOST_TIMES, steps=steps, seeds=seeds, draws=draws)
@@ -143,6 +144,7 @@ def _on_tasks(
     out: Path | None,
     targets: Sequence[Path],
 ) -> None:
+    from kc_utils import artifacts
     from kc_utils.benchmark.tasks import write_rows
     from kc_utils.book.benchmark_tables import check_target, store_benchmark
     from kc_utils.cli import judged_tasks
@@ -150,15 +152,20 @@ def _on_tasks(
 
     for folder in targets:  # it takes hours to find out afterwards
         check_target(folder)
+    # beside the results, which are replaced as a whole
+    finished = targets[0].with_name(f".{targets[0].name}.draws") if targets else None
     draws = {name: judged_tasks.draws_of(name, asked) for name in tasks}
     source = Source.find(model)
     with console.status("loading the model") as status:
         tables, record = judged_tasks.judge(
-            source, draws, methods, asked, batch_size, lambda what: status.update(escape(what))
-        )
+            source, draws, methods, asked, batch_size,
+            lambda what: status.update(escape(what)), finished,
+        )  # fmt: skip
     for folder in targets:
         store_benchmark(folder, tables, record)
         console.print(str(folder), soft_wrap=True, markup=False, highlight=False)
+    if finished is not None:
+        artifacts.remove(finished)
     if out is not None:
         for name, parts in draws.items():
             if judged_tasks.is_made(name):

@@ -6,15 +6,19 @@ no seed, or no row of a file, so the spread of their areas is what other pairs w
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from transformer_lens.model_bridge import TransformerBridge
 
+from kc_utils import artifacts
 from kc_utils.analysis.stats.seeds import seed_means
 from kc_utils.benchmark import areas_by_method
 from kc_utils.benchmark import tasks as benchmark_tasks
@@ -90,6 +94,7 @@ def judge(
     asked: Asked,
     batch_size: int,
     progress: Callable[[str], None],
+    finished: Path | None = None,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """Tables of :data:`kc_utils.book.benchmark_tables.TABLES`, and the record to store with them.
 
@@ -100,7 +105,9 @@ def judge(
         asked: the settings.
         batch_size: most pairs in a pass.
         progress: is told what begins.
+        finished: folder that keeps what has been computed, so that one that was killed goes on.
     """
+    made_with = {**asdict(asked), "model": source.digest, "methods": list(methods)}
     bridge = bridge_of(source, *source.load())
     refuse_outside(1, graph_of(bridge).n_edges, polish=asked.polish)  # before hours
     found: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
@@ -116,15 +123,22 @@ def judge(
             counts = {"discovery": len(batches[0]), "held_out": len(right), "left_out": left_out,
                       "right": float(right.mean())}  # fmt: skip
             found["pairs"].append(pd.DataFrame([where | counts]))
-            curves = areas_by_method.faithfulness_by_size(
-                evaluation, batches[0], methods, asked.steps, (True, False), asked.seed + draw,
-                lambda what, at=at: progress(f"{at}: {what}"),
+            curves = _once(
+                finished, ["curves", draw, halves, made_with | {"draws": None, "polish": None}],
+                partial(
+                    areas_by_method.faithfulness_by_size, evaluation, batches[0], methods,
+                    asked.steps, (True, False), asked.seed + draw,
+                    lambda what, at=at: progress(f"{at}: {what}"),
+                ),
             )  # fmt: skip
             found["curves"].append(curves.assign(**where))
             found["areas"].append(areas_by_method.areas_by_method(curves).assign(**where))
             if asked.polish and draw == 0:
                 progress(f"{task}: polish")
-                table = _polish(bridge, batches, evaluation, methods, asked, batch_size)
+                table = _once(
+                    finished, ["polish", halves, made_with | {"draws": None}],
+                    partial(_polish, bridge, batches, evaluation, methods, asked, batch_size),
+                )  # fmt: skip
                 found["polish"].append(table.assign(task=task))
     tables = {name: pd.concat(t, ignore_index=True) for name, t in found.items() if t}
     tables["draws"] = tables["areas"]
@@ -136,6 +150,19 @@ def judge(
               "settings": asdict(asked) | {"methods": list(methods)},
               "date": datetime.now(UTC).date().isoformat()}  # fmt: skip
     return tables, record
+
+
+def _once(
+    finished: Path | None, made_of: Sequence[Any], compute: Callable[[], pd.DataFrame]
+) -> pd.DataFrame:
+    """What ``compute`` gives, or the same from an earlier start with everything in ``made_of``."""
+    if finished is None:
+        return compute()
+    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+    path = finished / f"{made_of[0]}-{key}.parquet"
+    if not artifacts.intact(path):
+        artifacts.write_piece(path, compute())
+    return artifacts.read_parquet(path)
 
 
 def over_draws(table: pd.DataFrame, keys: list[str], values: Sequence[str]) -> pd.DataFrame:
