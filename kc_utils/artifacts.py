@@ -123,6 +123,13 @@ def write_piece(path: Path, frame: pd.DataFrame) -> None:
     seal(path)
 
 
+def piece(path: Path, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """The table that an earlier start stored in ``path``, or what ``compute()`` gives, stored."""
+    if not intact(path):
+        write_piece(path, compute())
+    return read_parquet(path)
+
+
 def seal(path: Path) -> None:
     """Store the digest of a finished file beside it; :func:`intact` compares them."""
     write_atomically(_seal(path), lambda p: p.write_text(sha256(path), encoding="utf-8"))

@@ -27,6 +27,7 @@ from kc_utils.book.verdict_marks import (
     short,
 )
 from kc_utils.study.claims.over_seeds import false_holds
+from kc_utils.study.claims.verdicts import HOLDS
 
 #: The chapter about models that exist already.
 REAL = "09_real_model"
@@ -114,10 +115,10 @@ def _of_all(ledger: pd.DataFrame) -> list[str]:
         f"**{first_up(models(int(part['n_runs'].max()), str(profile)))}.** {counts(part)}"
         for profile, part in told.groupby("profile", sort=False)
     ]
-    claims = told.drop_duplicates("id").set_index("id")["claim"]
     for row in false_holds(told).to_dict("records"):
         trained = first_up(models(int(row["n_seeds"]), str(row["profile"])))
-        named = "; ".join(str(claims[name]) for name in filter(None, row["claims"].split(", ")))
+        holding = told["profile"].eq(row["profile"]) & told["shuffled_verdict"].eq(HOLDS)
+        named = "; ".join(told.loc[holding, "claim"])
         said.append(
             f"**Nothing to learn.** {trained} were trained on shuffled answers. Of the "
             f"{row['judged']} claims that can be judged there, {'only ' * (row['holds'] == 1)}"

@@ -6,8 +6,6 @@ no seed, or no row of a file, so the spread of their areas is what other pairs w
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -30,6 +28,7 @@ from kc_utils.circuits.polish import polish
 from kc_utils.cli.given import refuse_outside
 from kc_utils.errors import KcError
 from kc_utils.facts.asking import Source, bridge_of
+from kc_utils.runs.folder import key_of
 
 Rows = list[benchmark_tasks.Row]
 #: Discovery and held-out rows, draw by draw.
@@ -158,11 +157,7 @@ def _once(
     """What ``compute`` gives, or the same from an earlier start with everything in ``made_of``."""
     if finished is None:
         return compute()
-    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
-    path = finished / f"{made_of[0]}-{key}.parquet"
-    if not artifacts.intact(path):
-        artifacts.write_piece(path, compute())
-    return artifacts.read_parquet(path)
+    return artifacts.piece(finished / f"{made_of[0]}-{key_of(*made_of)}.parquet", compute)
 
 
 def over_draws(table: pd.DataFrame, keys: list[str], values: Sequence[str]) -> pd.DataFrame:

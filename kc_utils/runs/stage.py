@@ -42,10 +42,7 @@ class Workspace:
 
     def piece(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """The table ``compute()`` returns, from ``parts/`` when it is already there."""
-        path = self.parts / f"{name}.parquet"
-        if not artifacts.intact(path):
-            artifacts.write_piece(path, compute())
-        return artifacts.read_parquet(path)
+        return artifacts.piece(self.parts / f"{name}.parquet", compute)
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Write a tidy table of the run."""
