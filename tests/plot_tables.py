@@ -160,7 +160,7 @@ def claims() -> pd.DataFrame:
         "Deep layers come first",
         "A late topology works better",
     ]
-    verdicts = ["open", "holds", "real, smaller than the margin", "no effect", "opposite"]
+    verdicts = ["open", "holds", "real, perhaps too small", "no effect", "opposite"]
     value = np.array([0.03, 0.41, 7.2, 0.1, 0.15])
     return pd.DataFrame(
         {

@@ -18,9 +18,9 @@ from kc_utils.plots.controls import signature
 from kc_utils.plots.front_panels import size_and_depth
 from kc_utils.plots.style import svg_bytes
 from kc_utils.runs.dataset import SweepTables
-from kc_utils.study.claims.entries import ledger_of
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, OPPOSITE, SMALLER, VERDICTS
 from kc_utils.study.ledger import CLAIMS
+from kc_utils.study.sweep_ledger import ledger_of
 
 ROOT = Path(__file__).resolve().parent.parent
 ANSWERED = [answer.id for answer in front_answers.ANSWERS]
@@ -122,8 +122,8 @@ def test_a_real_effect_is_perhaps_or_certainly_too_small_to_matter() -> None:
         rows["value"] += np.tile([0.0, 0.03, -0.03, 0.0], len(rows) // 4)
         return front_answers.sentence(front_answers.ANSWERS[0], judged(rows))
 
-    assert "though perhaps too little to matter**" in told(0.9)  # the margin is inside
-    assert "but too little to matter**" in told(0.5) and "perhaps" not in told(0.5)
+    assert "though perhaps by too little to matter**" in told(0.9)  # the margin is inside
+    assert "but by too little to matter**" in told(0.5) and "perhaps" not in told(0.5)
 
 
 @pytest.mark.parametrize(
@@ -207,9 +207,9 @@ def _sweep(folder: Path, seeds: int, profiles: tuple[str, ...]) -> SweepTables:
     cells = pd.DataFrame({"task": "city", "kind": ["K_rel", "K_compl"], "band": "high"})
     curves = base.merge(cells, how="cross")
     read = curves.assign(value=0.2 * curves["epoch"], band="all", wording="read")
-    topology = curves.assign(entropy_kept=6 - curves["epoch"], entropy=7.0)
+    topology = curves.assign(entropy_kept=6 - curves["epoch"], entropy=7.0, n_edges=600)
     names = pd.DataFrame({"control": ["shuffled labels", "untrained", "random"]})
-    controls = curves.merge(names, how="cross").assign(entropy_kept=6.0, entropy=7.0)
+    controls = curves.merge(names, how="cross").assign(entropy_kept=6.0, entropy=7.0, n_edges=600)
     bends = curves[curves["epoch"] == 0].drop(columns="epoch")
     bends = bends.assign(quantity="entropy_kept", onset=np.nan, knee=2.0 + bends["seed"])
     evidence = pd.concat([main_ledgers(3, seeds, profile) for profile in profiles])
@@ -231,10 +231,10 @@ def test_a_sweep_gives_all_parts_and_the_same_bytes(tmp_path: Path) -> None:
     assert pages == front_page.pages(tmp_path)
     assert "tiny-shuffled" not in pages["findings.md"] + pages["cards.md"] + pages["signature.md"]
     assert "there are 2 runs with shuffled answers so far" in pages["controls.md"]
-    assert "in grey, the mean of whole runs" in pages["signature.md"]
+    assert "in grey, whole runs" in pages["signature.md"]
     assert "0 of 4 have an onset and 4 a knee" in pages["signature.md"]
     assert "GPT-2-like models" in pages["signature.md"]
-    assert "steepest rise: [{abbr}`open (" in pages["signature.md"]
+    assert "the paper has it: [{abbr}`open (" in pages["signature.md"]
 
 
 def test_the_figure_shows_real_profiles_with_their_shuffled_runs(tmp_path: Path) -> None:
@@ -242,10 +242,9 @@ def test_the_figure_shows_real_profiles_with_their_shuffled_runs(tmp_path: Path)
     curves = front_figure.curves(sweep)
     assert set(curves["profile"]) == {"tiny", "tiny-llama"}
     grey = curves[curves["series"] == "shuffled run"]
-    assert set(grey["profile"]) == {"tiny"} and set(grey["quantity"]) == {
-        "accuracy",
-        "entropy_kept",
-    }
+    assert set(grey["profile"]) == {"tiny"} and set(grey["quantity"]) == {"accuracy", "entropy"}
+    entropy = curves[(curves["series"] == "own") & (curves["profile"] == "tiny")]
+    assert entropy["value"].iloc[0] == pytest.approx(6 / math.log(600))  # of n edges at most ln n
     bends = front_figure.bends(sweep).set_index(["profile", "bend"])
     assert bends.loc[("tiny", "knee")].tolist() == [3.0, 2.0, 4.0]  # mean, first and last seed
     assert "onset" not in bends.index.get_level_values("bend")  # none is decided
@@ -279,7 +278,7 @@ def _curves(n_seeds: int) -> pd.DataFrame:
     rows = [
         (profile, quantity, series, epoch, 0.1 * epoch)
         for profile in ("tiny", "tiny-llama")
-        for quantity, names in (("accuracy", ("K_rel", "K_compl")), ("entropy_kept", ("own",)))
+        for quantity, names in (("accuracy", ("K_rel", "K_compl")), ("entropy", ("own",)))
         for series in names
         for epoch in range(5)
     ]

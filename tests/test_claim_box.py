@@ -12,11 +12,11 @@ from kc_utils import ROOT, STORED_SWEEP
 from kc_utils.book.build import clean_notebook
 from kc_utils.book.claim_box import CHAPTERS, LEDGER, REAL, box, with_box
 from kc_utils.book.ledger_words import counts, without_controls
-from kc_utils.book.verdict_marks import ACROSS, MEANS, interval, margin_of, marked
+from kc_utils.book.verdict_marks import MEANS, interval, marked
 from kc_utils.runs.dataset import SweepTables
-from kc_utils.study.claims.entries import ledger_of
 from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPPOSITE, SMALLER
 from kc_utils.study.ledger import CLAIMS, EXPERIMENT_CLAIMS
+from kc_utils.study.sweep_ledger import ledger_of
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 CHAPTER = "05_performance"
@@ -77,15 +77,6 @@ def test_rounding_puts_no_end_on_the_margin() -> None:
     row = {"d": 0.25, "d_low": 0.2, "d_high": 0.303, "n": 4, "margin": 0.3}
     assert interval(row, "d", "n") == "+0.25 (95 %: 0.20 to 0.303; 4 seeds)"
     assert interval(row | {"margin": 0.4}, "d", "n") == "+0.25 (95 %: 0.20 to 0.30; 4 seeds)"
-
-
-def test_a_mean_beyond_the_margin_whose_interval_is_not_says_so() -> None:
-    row = {"verdict": SMALLER, "difference": 0.1, "margin": 0.03, "direction": "above"}
-    assert margin_of(row) == f"margin +0.03 ({ACROSS})"
-    below = {"difference": -0.1, "direction": "below"}
-    assert margin_of(row | below) == f"margin -0.03 ({ACROSS})"
-    for other in ({"difference": 0.02}, {"verdict": HOLDS}):
-        assert margin_of(row | other) == "margin +0.03"
 
 
 def test_a_pointer_on_a_verdict_reads_what_it_means() -> None:

@@ -13,7 +13,7 @@ from ledger_rows import ledgers, write_sweep
 from kc_utils import artifacts
 from kc_utils.errors import KcError
 from kc_utils.runs.dataset import SweepTables
-from kc_utils.study.claims.entries import ledger_of
+from kc_utils.study.sweep_ledger import ledger_of
 
 KEPT = ROOT / "book" / "reference" / "sweep"
 NEEDED = {"id", "claim", "claimed_by", "profile", "quantity", "effect", "interval", "n_seeds",
@@ -42,10 +42,10 @@ def test_the_command_prints_what_the_tables_say(sweep: Path) -> None:
     assert max(map(len, table.splitlines())) <= 80
     rows = [line for line in shown.splitlines() if "strategy-names-first-efficiency" in line]
     assert len(rows) == 1 and rows[0].split()[-1] == "holds"
-    assert "real, < margin" in shown and "b*" in shown and "no effect" in shown
+    assert "real, small?" in shown and "b*" in shown and "no effect" in shown
     said = " ".join(shown.split())
     assert (
-        "In 3 runs of models built like GPT-2, trained on shuffled answers, the ledger" in said
+        "In 3 runs of models built like GPT-2, trained on shuffled answers, the verdict" in said
         and "`" not in said
     )
 
@@ -86,7 +86,7 @@ def test_a_changed_table_changes_the_verdict_and_an_edited_one_is_refused(
         ledger_of(SweepTables.open(folder), "tiny")["verdict"].tolist()
         for folder in (sweep, tmp_path)
     )
-    assert before == ["holds", "no effect", "real, smaller than the margin"]
+    assert before == ["holds", "no effect", "real, perhaps too small"]
     assert after == ["opposite", "no effect", "no effect"]
 
 

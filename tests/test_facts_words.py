@@ -7,7 +7,7 @@ from itertools import product
 import pandas as pd
 import pytest
 
-from kc_utils.book.facts_words import of_what
+from kc_utils.book.facts_words import alone, of_what
 
 
 def transfer(foreign: dict[str, float], own: float = 0.9) -> pd.DataFrame:
@@ -24,17 +24,31 @@ def transfer(foreign: dict[str, float], own: float = 0.9) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("capital", "continent", "about"),
     [
-        (0.1, 0.2, "each circuit is about its own relation."),
-        (0.88, 0.95, "circuits of this size are about the subjects more than about one question."),
-        (0.1, 0.88, "some circuits are about their own relation and some about the subjects."),
+        (0.1, 0.2, "So each circuit is about its own question."),
+        (0.88, 0.95, "most of what they restore is common to both."),
+        (0.1, 0.88, "So some circuits prefer their own question and some do not."),
     ],
 )
 def test_circuits_are_about_what_they_answer(capital: float, continent: float, about: str) -> None:
     said = of_what(transfer({"capital": capital, "continent": continent}), "known")
-    assert said.startswith("A circuit found for *continent* restores **")
-    assert f"restores **{capital:.2f}** of the answers about *capital*, one found" in said
-    assert "*capital*, one found for that **0.90**" in said
-    assert said.endswith(f"So {about}")
+    assert said.startswith("Asked about *capital*, the circuit found on *continent* restores **")
+    assert (
+        f"restores **{capital:.2f}** of the logit difference, and its own circuit **0.90**" in said
+    )
+    assert said.endswith(about)
+
+
+def test_circuits_that_hardly_answer_alone_are_told_so() -> None:
+    rows = [("capital", "zero", share, circuit, value)
+            for share in (0.1, 0.2, 1.0)
+            for circuit, value in (("own", 0.5 + share), ("random", 0.5))]  # fmt: skip
+    names = ["relation", "ablation", "share", "circuit", "faithfulness"]
+    sizes = pd.DataFrame(rows, columns=names).assign(group="known", split="evaluate")
+    assert "0.15 more than random circuits" in alone(sizes, "known")
+    assert "0.20 more at most, up to 20% of the edges" in alone(sizes, "known")
+    assert "hardly answer" in alone(sizes, "known")
+    assert "also answer by themselves" in alone(sizes, "known", little=0.1)
+    assert alone(sizes.assign(ablation="corrupted"), "known") == ""
 
 
 def test_one_relation_has_nothing_to_be_compared_with() -> None:

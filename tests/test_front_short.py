@@ -43,6 +43,13 @@ def test_no_two_outcomes_are_said_alike() -> None:
         assert len({claim.clause({verdict}) for verdict in VERDICTS}) == 5
 
 
+def test_what_runs_with_nothing_to_learn_show_as_well_is_said() -> None:
+    depth = CLAIMS[2]
+    said = in_short(ledger(OPPOSITE), {depth.id})
+    assert "so do circuits in runs with nothing to learn" in said and depth.opposite not in said
+    assert in_short(ledger(HOLDS), {depth.id}) == in_short(ledger(HOLDS))
+
+
 def test_too_few_seeds_or_a_claim_that_is_missing_say_nothing() -> None:
     assert in_short(ledger(HOLDS, seeds=2)) == ""
     few = ledger(HOLDS)

@@ -144,7 +144,7 @@ def test_false_discoveries_are_counted_for_both_kinds() -> None:
 def test_what_holds_without_anything_to_learn_is_named() -> None:
     said = shuffled_sentences(LEDGER)
     assert (
-        "In 3 runs of models built like GPT-2, trained on shuffled answers, the ledger says" in said
+        "In 3 runs of models built like GPT-2, trained on shuffled answers, the verdict is" in said
     )
     assert "**1** of 2 claims (50%)" in said
     assert "Of the 1 that hold in the real runs, 1 holds here too" in said and "equal" not in said
@@ -161,7 +161,7 @@ def test_what_shuffled_runs_could_not_judge_or_show_as_well_is_counted() -> None
     real = LEDGER.assign(shuffled_verdict=NOT_MEASURED)
     assert "1 of the 1 could not be judged where nothing was learned" in shuffled_sentences(real)
     near = LEDGER.assign(shuffled_verdict=OPEN, shuffled=LEDGER["difference"] * 0.4)
-    said = "Runs with nothing to learn show more than a third of the effect of 1 more: *A*"
+    said = "For 1 more of the 1, runs with nothing to learn show over a third of the effect: *A*"
     assert said in shuffled_sentences(near)
     far = near.assign(shuffled=near["difference"] * 0.3)
     equal = near.assign(direction="equal")
@@ -240,7 +240,7 @@ def test_a_strategy_helps_fails_or_stays_open() -> None:
     mixed = strategy_verdict(both.replace({HOLDS: NO_EFFECT}).drop(ids[1]), "phase")
     assert "**it is not shown to help**" in mixed
     assert "whether it learns sooner: no effect" in mixed
-    assert mixed.endswith("whether it forgets less: not measured")
+    assert "forgets" not in mixed  # no claim was made
 
 
 def test_the_main_claims_stand_in_a_row_each_with_every_settled_profile() -> None:

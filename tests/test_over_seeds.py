@@ -15,7 +15,6 @@ from scipy import stats as scipy_stats
 
 from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.errors import KcError
-from kc_utils.study.claims.entries import entries
 from kc_utils.study.claims.over_seeds import FEW, false_holds, over_seeds
 from kc_utils.study.claims.verdicts import (
     HOLDS,
@@ -28,6 +27,7 @@ from kc_utils.study.claims.verdicts import (
     difference,
     verdict,
 )
+from kc_utils.study.sweep_ledger import entries
 
 NUMBERS = st.floats(-1e3, 1e3)
 MARGINS = st.floats(1e-3, 1e2)

@@ -40,7 +40,7 @@ def test_claims_stand_side_by_side_where_both_models_measure_them(ledger):
     said = words.agreement(ledger, "made", "real")
     assert "measure 4 claims" in said and "same in **1**" in said and "opposite in **1**" in said
     assert "*Claim b*" in said and "*Claim a*" not in said
-    assert "Both decide 1 of them, 0 with the same verdict" in said
+    assert "Of them, 1 are decided in both models, 0 with the same verdict" in said
 
 
 def test_nothing_in_common_is_said(ledger):

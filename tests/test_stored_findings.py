@@ -37,6 +37,14 @@ def test_accuracy_is_told_before_early_and_at_the_end() -> None:
     assert published.startswith("*The paper:*")
 
 
+def test_a_flat_start_is_named_where_others_have_none() -> None:
+    both = [pd.concat(part) for part in zip(tables(3, "tiny"), tables(3, "smollm2"), strict=True)]
+    late = both[0]["profile"].eq("smollm2") & both[0]["epoch"].lt(5)
+    both[0].loc[late, "value"] = 0.0
+    assert arrival(*both)[-2].endswith("is seen in SmolLM2-135M only.")
+    assert "only" not in arrival(*tables(3, "tiny"))[-2]
+
+
 @pytest.mark.parametrize(("seeds", "profile"), [(2, "tiny"), (3, "tiny-shuffled")])
 def test_too_few_seeds_and_shuffled_runs_are_not_told(seeds: int, profile: str) -> None:
     assert arrival(*tables(seeds, profile)) == []

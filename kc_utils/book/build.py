@@ -26,6 +26,7 @@ import yaml
 
 from kc_utils import REFERENCE, ROOT, STORED_SWEEP, artifacts
 from kc_utils.book import (
+    box_notes,
     campaign_table,
     contents,
     cost_tables,
@@ -49,8 +50,8 @@ from kc_utils.book.whole_book import NAME, write_whole_book
 from kc_utils.errors import KcError
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.entries import ledger_of
 from kc_utils.study.pipeline import check_executed
+from kc_utils.study.sweep_ledger import ledger_of
 
 logger = logging.getLogger(__name__)
 
@@ -244,7 +245,7 @@ def _prose(root: Path) -> dict[str, bytes]:
 def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
     folders = {f"{run.path}": f"runs/{run.name}", f"{root}/": "", f"{root}": "."}
     staged = {}
-    ledger, stored_ones = _ledger(root), stored_notebooks(root)
+    (ledger, notes), stored_ones = _ledger(root), stored_notebooks(root)
     found = stored_findings(root)
     folder = root / "notebooks"
     check_executed(run, [p.relative_to(folder).with_suffix("").as_posix() for p in stored_ones])
@@ -261,7 +262,7 @@ def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
             if stored.parent.name == EXERCISES:
                 text = json.dumps(published_notebook(json.loads(text), stored), ensure_ascii=False)
             content = clean_notebook(
-                text, folders, partial(with_box, stored.stem, ledger, stored=found)
+                text, folders, partial(with_box, stored.stem, ledger, stored=found, notes=notes)
             )
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
             raise KcError(f"{executed} is damaged: not a notebook ({error!r}).") from None
@@ -269,12 +270,14 @@ def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
     return staged
 
 
-def _ledger(root: Path) -> pd.DataFrame | None:
-    """The ledger of the stored sweep, without its control profiles."""
+def _ledger(root: Path) -> tuple[pd.DataFrame | None, dict[str, str]]:
+    """The ledger of the stored sweep, without its control profiles, and notes to its claims."""
     sweep = root / "book" / "reference" / "sweep"
     if not (sweep / PROVENANCE).is_file():
-        return None
-    return without_controls(ledger_of(SweepTables.open(sweep)))
+        return None, {}
+    tables = SweepTables.open(sweep)
+    ledger = without_controls(ledger_of(tables))
+    return ledger, box_notes.notes(tables, ledger)
 
 
 def _write_if_changed(path: Path, content: bytes) -> None:

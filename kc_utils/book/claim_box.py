@@ -13,12 +13,13 @@ from typing import Any
 import pandas as pd
 
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS
-from kc_utils.book.evidence_words import seeds_differ, settled
+from kc_utils.book.evidence_words import seeds_differ, settled, shown_without_knowledge
 from kc_utils.book.front_answers import ANSWERS
 from kc_utils.book.ledger_words import counts
 from kc_utils.book.verdict_marks import (
     BUILT,
     GIVEN,
+    NOTHING,
     first_up,
     interval,
     margin_of,
@@ -38,17 +39,18 @@ CHAPTERS = {
     "03_circuit_discovery": ("faithful", "entropy-falls"),
     "04_circuit_evaluation": ("faithful", "in-sample-published", "aligned-zero"),
     "05_performance": ("relevant-progress", "relevant-hits", "frequent-circuit"),
-    "06_topology": ("knee-entropy", "knee-in-rise", "optimisation"),
+    "06_topology": ("onset-entropy", "knee-entropy", "knee-in-rise", "optimisation"),
     "07_components": ("deep-first", "shallow-later", "mover-published"),
     "08_forgetting": ("forgetting", "replay-returns", "circuit-returns"),
     REAL: ("faithful", "relevant-progress", "knee-entropy", "shallow-later"),
     "13_relevance": ("relevance-known", "relevance-tokens", "relevance-same", "relevance-dose"),
     "14_exposure": (
-        "exposure-curve", "knee-follows", "exposure-gain", "exposure-power-law", "varied-held-out",
+        "exposure-curve", "knee-follows", "exposure-gain", "exposure-decay", "exposure-power-law",
+        "varied-held-out", "repeated-forgotten-faster",
     ),
     "15_strategies": (
         "strategy-replay-forgetting", "strategy-names-first-efficiency",
-        "strategy-phase-efficiency", "strategy-circuit-efficiency",
+        "strategy-phase-efficiency", "strategy-circuit-efficiency", "strategy-circuit-forgetting",
     ),
 }  # fmt: skip
 _WHO = {"the paper": "The paper", "another paper": "Elsewhere", "this book": "Published"}
@@ -59,22 +61,24 @@ def with_box(
     ledger: pd.DataFrame | None,
     source: str,
     stored: Mapping[str, list[str]] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> str:
     """The first cell of a chapter with the box behind its opening paragraph.
 
     Args:
         chapter: name of the notebook, without suffix.
-        ledger: :func:`~kc_utils.study.claims.entries.ledger_of` without the control profiles, or
+        ledger: :func:`~kc_utils.study.sweep_ledger.ledger_of` without the control profiles, or
             None where no sweep is stored: no box then.
         source: Markdown that begins with the title and one paragraph.
         stored: what chapters without a claim have found: chapter -> paragraphs.
+        notes: what is said behind the claims of a chapter: chapter -> paragraph.
 
     Returns:
         ``source`` as it is where the ledger has none of the chapter's claims; a sweep without
         experiments says nothing about theirs.
     """
     if ledger is not None and ledger["id"].isin(_claims(chapter)).any():
-        found = box(chapter, ledger)
+        found = box(chapter, ledger, (notes or {}).get(chapter, ""))
     elif said := (stored or {}).get(chapter):
         found = _framed("", said)
     else:
@@ -87,11 +91,11 @@ def _claims(chapter: str) -> tuple[str, ...]:
     return tuple(a.id for a in ANSWERS) if chapter == LEDGER else CHAPTERS.get(chapter, ())
 
 
-def box(chapter: str, ledger: pd.DataFrame) -> str:
+def box(chapter: str, ledger: pd.DataFrame, note: str = "") -> str:
     """The box of a chapter in :data:`CHAPTERS` or of the ledger's own, as MyST Markdown.
 
     Profiles with too few seeds to decide are left out; the chapter about the real model has its
-    own all the same.
+    own all the same. ``note`` follows the claims.
     """
     if chapter == LEDGER:
         return _framed("", _of_all(ledger))
@@ -105,7 +109,9 @@ def box(chapter: str, ledger: pd.DataFrame) -> str:
     alone = where and not few
     said = [_claim(rows, named=not alone) for rows in found]
     last = "Every claim, with its control, is in [the ledger](12_evidence.ipynb)."
-    return _framed(where if alone else "", [*filter(None, [few]), *said, last])
+    return _framed(
+        where if alone else "", [*filter(None, [few]), *said, *filter(None, [note]), last]
+    )
 
 
 def _of_all(ledger: pd.DataFrame) -> list[str]:
@@ -167,17 +173,24 @@ def _found(row: dict[str, Any], named: bool) -> str:
         said += f" {row['note']}"
     if math.isnan(row["shuffled"]):
         return said
-    return (
-        f"{said} Where nothing could be learned: {short(row['shuffled'], '+')}, "
+    said += (
+        f" Where nothing could be learned: {short(row['shuffled'], '+')}, "
         f"*{row['shuffled_verdict']}*."
     )
+    if shown_without_knowledge(row):
+        share = row["shuffled"] / row["difference"]
+        said += f" That is {share:.0%} of the effect, so it may have nothing to do with facts."
+    return said
 
 
 def _beside(row: dict[str, Any]) -> str:
-    """The effect; where its control is not zero by construction, both and their difference."""
+    """The effect; where its control is not zero by construction, both and their difference, to the
+    same decimal place."""
     told = interval(row, "difference", "n_seeds")
-    if row["control_effect"] == 0:
+    if row["control"] in NOTHING:
         return told
-    effect, control, number = short(row["effect"]), row["control"], short(row["control_effect"])
+    places = len(short(row["difference"]).partition(".")[2])
+    effect, number = (f"{row[name]:z.{places}f}" for name in ("effect", "control_effect"))
+    control = row["control"]
     beside = control if number in control else f"{control}: {number}"
     return f"{effect}; {beside}; difference {told}"

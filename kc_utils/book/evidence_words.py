@@ -142,7 +142,7 @@ def seeds_differ(ledger: pd.DataFrame) -> str:
 
 
 def shuffled_sentences(ledger: pd.DataFrame) -> str:
-    """How often the ledger says "holds" where there was nothing to learn about anybody.
+    """How often the ledger's verdict is "holds" where there was nothing to learn about anybody.
 
     ``ledger``: :func:`kc_utils.study.claims.over_seeds.over_seeds`, with or without the control
     profiles' own rows.
@@ -168,7 +168,7 @@ def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
     equal = int((here["direction"].eq("equal") & here["shuffled_verdict"].eq(HOLDS)).sum())
     said = (
         f"In {row['n_seeds']} runs of {called(row['profile'])}, trained on shuffled answers, the "
-        f'ledger says "holds" of **{row["holds"]}** of {row["judged"]} claims '
+        f'verdict is "holds" for **{row["holds"]}** of {row["judged"]} claims '
         f"({row['share']:.0%}). "
     )
     if equal:
@@ -181,8 +181,8 @@ def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
     if len(like):
         claims = "; ".join(f"*{claim}*" for claim in like["claim"])
         said += (
-            f" Runs with nothing to learn show more than a third of the effect of {len(like)} "
-            f"more: {claims}."
+            f" For {len(like)} more of the {len(own)}, runs with nothing to learn show over a "
+            f"third of the effect: {claims}."
         )
     return said
 
@@ -205,9 +205,16 @@ def _both(own: pd.DataFrame, both: pd.DataFrame) -> str:
 
 def _alike(own: pd.DataFrame) -> pd.Series:
     """Claims of an effect whose shuffled runs show a third of it or more without holding there."""
-    share = own["shuffled"] / own["difference"]
-    rest = own["direction"].ne("equal") & ~own["shuffled_verdict"].isin([HOLDS, NOT_MEASURED])
-    return rest & (share > ALIKE)
+    return pd.Series([shown_without_knowledge(row) for row in own.to_dict("records")], own.index,
+                     dtype=bool)  # fmt: skip
+
+
+def shown_without_knowledge(row: dict) -> bool:
+    """Whether a row of the ledger holds for an effect of which shuffled runs show a third or more,
+    without holding there."""
+    judged = row["verdict"] == HOLDS and row["shuffled_verdict"] not in (HOLDS, NOT_MEASURED)
+    effect = judged and row["direction"] != "equal"
+    return effect and row["shuffled"] / row["difference"] > ALIKE
 
 
 def settled(ledger: pd.DataFrame) -> pd.DataFrame:

@@ -66,6 +66,30 @@ def curve(sizes: pd.DataFrame, group: str, enough: float = 0.85) -> str:
     return "On held-out facts, with corrupted values outside, " + "; ".join(said) + "."
 
 
+def alone(sizes: pd.DataFrame, group: str, little: float = 0.25) -> str:
+    """What circuits do with zeros or means outside, where nothing else of the answer is left.
+
+    Empty where neither was run. An advantage over random circuits below ``little`` is called none.
+    """
+    rows = sizes[sizes["ablation"].isin(["zero", "mean"]) & (sizes["group"] == group)]
+    rows = rows[(rows["split"] == "evaluate") & (rows["share"] < 1)]
+    if rows.empty:
+        return ""
+    keys = ["relation", "ablation", "share", "circuit"]
+    wide = rows.groupby(keys)["faithfulness"].mean().unstack("circuit")
+    gain = wide["own"] - wide.drop(columns="own").max(axis=1)
+    what = (
+        "they carry what differs between two subjects, and by themselves hardly answer"
+        if gain.max() < little
+        else "they also answer by themselves, in part"
+    )
+    return (
+        f"With zeros or means outside they restore {gain.mean():.2f} more than random circuits of "
+        f"the same size on average, and {gain.max():.2f} more at most, up to "
+        f"{rows['share'].max():.0%} of the edges: {what}."
+    )
+
+
 def specificity(transfer: pd.DataFrame, overlap: pd.DataFrame, group: str) -> str:
     """Discovered against foreign circuits on held-out facts, and how many edges they share."""
     rows = transfer[transfer["ablation"] == "corrupted"].query("group == @group")
@@ -104,20 +128,21 @@ def of_what(transfer: pd.DataFrame, group: str) -> str:
         best = others.loc[others["faithfulness"].idxmax()]
         clear.append(best["faithfulness_high"] < own["faithfulness_low"])
         said.append(
-            f"a circuit found for *{plain(best['source_relation'])}* restores "
-            f"**{best['faithfulness']:z.2f}** of the answers about *{plain(relation)}*, one found "
-            f"for that **{own['faithfulness']:z.2f}**"
+            f"asked about *{plain(relation)}*, the circuit found on "
+            f"*{plain(best['source_relation'])}* restores **{best['faithfulness']:z.2f}** of the "
+            f"logit difference, and its own circuit **{own['faithfulness']:z.2f}**"
         )
     if not said:
         return ""
     about = (
-        "each circuit is about its own relation"
+        "So each circuit is about its own question"
         if all(clear)
-        else "circuits of this size are about the subjects more than about one question"
+        else "So circuits of this size show no clear preference for their own question: most of "
+        "what they restore is common to both"
         if not any(clear)
-        else "some circuits are about their own relation and some about the subjects"
+        else "So some circuits prefer their own question and some do not"
     )
-    return f"{first_up('; '.join(said))}. So {about}."
+    return f"{first_up('; '.join(said))}. {about}."
 
 
 def unknown(tables: Tables) -> str:

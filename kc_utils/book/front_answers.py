@@ -7,7 +7,7 @@ tables of the stored sweep decide which one is printed.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,9 @@ from kc_utils.book.verdict_marks import (
     GIVEN,
     called,
     called_shortly,
-    called_together,
     chapter_link,
     first_up,
+    inside,
     models,
     short,
     within,
@@ -59,6 +59,8 @@ class Answer:
         return said[verdict]
 
 
+_REPLAY = "with a little replay (a block of old text for every ten of new)"
+
 ANSWERS = (
     Answer(
         "faithful",
@@ -66,12 +68,13 @@ ANSWERS = (
         "a circuit restores far more of the model's answer than a random circuit of the same size, "
         "even about people it was not found on",
         "about people it was not found on, a circuit restores more of the model's answer than a "
-        "random circuit of the same size, though perhaps too little to matter",
+        "random circuit of the same size, though perhaps by too little to matter",
         "about people it was not found on, a circuit restores no more of the model's answer than a "
         "random circuit of the same size",
         "about people it was not found on, a circuit restores less of the model's answer than a "
         "random circuit of the same size",
-        "share of the logit difference restored, minus a random circuit's",
+        "share of the logit difference restored by the smallest circuits that restore 0.85 on "
+        "their own people, minus a random circuit's",
         "0.85 to 0.95 restored, with no random circuits to compare",
     ),
     Answer(
@@ -125,25 +128,29 @@ ANSWERS = (
     ),
     Answer(
         "circuit-returns",
-        "circuits recover from training on other people when a tenth of the old texts is replayed",
-        "circuits recover from training on other people when a tenth of the old texts is replayed",
-        "circuits recover from training on other people when a tenth of the old texts is replayed, "
-        "though perhaps too little to matter",
-        "within the steps followed, circuits do not recover from training on other people, "
-        "even when a tenth of the old texts is replayed",
-        "circuits go on drifting away under training on other people, even when a tenth of the old "
-        "texts is replayed",
+        f"circuits recover from training on other people {_REPLAY}",
+        f"circuits recover from training on other people {_REPLAY}",
+        f"circuits recover from training on other people {_REPLAY}, though perhaps by too little "
+        "to matter",
+        "within the steps followed, circuits do not recover from training on other people, even "
+        "with a little replay",
+        "circuits go on drifting away under training on other people, even with a little replay",
         "edge overlap regained, minus the drift of further training",
-        "circuits bend and recover",
+        "circuits are called elastic; their entropy comes back, no return of edges is shown",
     ),
 )
 
 
-def findings(ledger: pd.DataFrame, behind: Mapping[str, str] | None = None) -> str:
+def findings(
+    ledger: pd.DataFrame,
+    behind: Mapping[str, str] | None = None,
+    alike: Collection[str] = (),
+) -> str:
     """The answer: in short, a sentence per claim, then the models trained, and if they are enough.
 
     Profiles with too few seeds are named, and their numbers are left to their chapters. ``behind``
-    has sentences that follow the claim of their key.
+    has sentences that follow the claim of their key; ``alike`` are the ids of claims of which runs
+    with nothing to learn show the same.
     """
     told = settled(ledger)
     few, behind = seeds_sentence(told), behind or {}
@@ -152,7 +159,7 @@ def findings(ledger: pd.DataFrame, behind: Mapping[str, str] | None = None) -> s
         for answer in ANSWERS
         if (said := sentence(answer, told))
     ]
-    parts = [in_short(told), "\n".join(found), f"{trained(told)}{begun(ledger, told)}", few]
+    parts = [in_short(told, alike), "\n".join(found), f"{trained(told)}{begun(ledger, told)}", few]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -211,7 +218,7 @@ def of_steps(forgetting: pd.DataFrame, ratio: float = 0.1) -> str:
     ends = last.groupby("profile", sort=False)[["step", "accuracy_new"]].mean()
     said = []
     for step, part in ends.groupby(ends["step"].round().astype(int), sort=False):
-        where = f" in {called_together(part.index)}" * (len(ends) > 1)
+        where = f" {inside(part.index)}" * (len(ends) > 1)
         by_then = enumeration(dict.fromkeys(f"{value:.2f}" for value in part["accuracy_new"]))
         said.append(f"{step} steps{where} (accuracy on the new facts by then {by_then})")
     return f"Followed for {enumeration(said)}{_still_leaving(rows)}."
@@ -219,14 +226,18 @@ def of_steps(forgetting: pd.DataFrame, ratio: float = 0.1) -> str:
 
 def _still_leaving(rows: pd.DataFrame) -> str:
     """In how many runs the circuit was farthest from its start at the last step; empty if none."""
-    runs = rows.sort_values("step").groupby(["profile", "seed"])["edge_jaccard"]
-    leaving = int((runs.last() <= runs.min()).sum())
-    if not leaving:
+    runs = rows.sort_values("step").groupby(["profile", "seed"], sort=False)["edge_jaccard"]
+    leaving = runs.last() <= runs.min()
+    if not leaving.any():
         return ""
-    them = "its circuit was" if leaving == 1 else "the circuit was"
+    them = "its circuit was" if leaving.sum() == 1 else "the circuit was"
+    by_profile = leaving.groupby("profile", sort=False)
+    never = by_profile.sum()[by_profile.all() & (leaving.sum() > 1)]
+    all_of = enumeration(f"all {n} of {called(str(name))}" for name, n in never.items())
     return (
-        f"; in {leaving} of {runs.ngroups} runs {them} then farther from its start than ever "
-        "before, so a later return is not ruled out"
+        f"; in {leaving.sum()} of {len(leaving)} runs {them} then farther from its start than ever "
+        f"before{f' ({all_of}, where no return could be seen)' * bool(all_of)}, so a later return "
+        "is not ruled out"
     )
 
 
@@ -262,9 +273,9 @@ def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
                 answer.clause(NOT_MEASURED): "this could not be measured"}  # fmt: skip
     first = sorted(said, key=lambda clause: clause in short_of)
     parts = [
-        f"in {called_together(said[clause])}, {clause}"
+        f"{inside(said[clause])}, {clause}"
         if clause not in short_of or first[0] in short_of
-        else f"in {called_together(said[clause])} {short_of[clause]}"
+        else f"{inside(said[clause])} {short_of[clause]}"
         for clause in first
     ]
     if len(parts) == 1:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+import numpy as np
 import pandas as pd
 
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS, at_common_epochs, seed_means
@@ -29,14 +30,15 @@ _CAPTION = (
     "How facts arrive and circuits form, means over seeds: {names} models{few}. Above: accuracy on "
     "the first token of new facts, in texts that training reads, for people known before (K_rel) "
     "and for new people (K_compl){strange}. Below: how evenly importance is spread over the edges "
-    "of the circuit (entropy of the kept edges, questions about the {task}), beside circuits that "
-    "were asked for other people's answers and circuits of an untrained model{runs}. Dashed: where "
+    "of the circuit (entropy of the kept edges as a share of its maximum, because runs keep "
+    "different numbers of edges; questions about the {task}), beside circuits that were asked for "
+    "other people's answers and circuits of an untrained model{runs}. Dashed: where "
     "the steep fall of the entropy begins (onset) and where it turns slow (knee, the "
     "{{term}}`phase shift`), each the median over the circuits that have one: {shares}.{rise}"
 )
-_RUNS = "; in grey, the mean of whole runs whose answers were shuffled: there was nothing to learn"
+_RUNS = "; in grey, whole runs whose answers were shuffled: there was nothing to learn"
 _STRANGE = ", some of them with names of rare tokens (K_strange)"
-_RISE = " The knee comes while accuracy is in its steepest rise: {}."
+_RISE = " The knee comes while accuracy is rising, about where the paper has it: {}."
 _CONTROLS = ("shuffled labels", "untrained")
 
 
@@ -73,13 +75,18 @@ def directive(sweep: SweepTables, series: Collection[str], rise: str = "") -> st
 
 def _rise(ledger: pd.DataFrame) -> str:
     """Whether the knee lies in the rise of accuracy: the verdicts in a sentence, or nothing."""
-    rows = ledger[ledger["id"] == "knee-in-rise"].to_dict("records")
+    found = by_verdict(ledger[ledger["id"] == "knee-in-rise"])
+    return _RISE.format(found) if found else ""
+
+
+def by_verdict(rows: pd.DataFrame) -> str:
+    """The verdicts on one claim, each with the models that have it if they differ."""
     said: dict[str, list[str]] = {}
-    for row in rows:
+    for row in rows.to_dict("records"):
         mark = marked(row["verdict"], row["direction"])
         said.setdefault(mark, []).append(called_shortly(row["profile"]))
     where = {mark: f" ({enumeration(names)})" * (len(said) > 1) for mark, names in said.items()}
-    return _RISE.format(enumeration(f"{mark}{where[mark]}" for mark in said)) if said else ""
+    return enumeration(f"{mark}{where[mark]}" for mark in said)
 
 
 def _shares(sweep: SweepTables) -> Iterator[str]:
@@ -93,17 +100,20 @@ def curves(sweep: SweepTables) -> pd.DataFrame:
     """Accuracy by type of knowledge, and entropy beside its controls: means over seeds.
 
     Columns: profile, quantity, series, epoch, value, low, high, n_seeds. Entropy is that of the
-    kept edges, the mean over types and bands, for the one relation that the controls were measured
-    on. The series "shuffled run" is the profile's runs with shuffled answers.
+    kept edges over its maximum (runs keep different numbers of edges), the mean over types and
+    bands, for the one relation that the controls were measured on. The series "shuffled run" is
+    the profile's runs with shuffled answers.
     """
     read = sweep.table("accuracy_read").query("band == 'all'")
     controls = sweep.table("control_curves").query("control != 'random'")
     discovered = sweep.table("topology").merge(_tasks(sweep)).assign(control="own")
     entropy = pd.concat([discovered, controls], ignore_index=True)
+    several = entropy["n_edges"].where(entropy["n_edges"] > 1)
+    entropy["share"] = entropy["entropy_kept"] / np.log(several)
     found = []
     for quantity, table, series, value in (
         ("accuracy", read, "kind", "value"),
-        ("entropy_kept", entropy, "control", "entropy_kept"),
+        ("entropy", entropy, "control", "share"),
     ):
         real, other = real_and_shuffled(table)
         other = other[~other[series].isin(_CONTROLS)].assign(**{series: "shuffled run"})

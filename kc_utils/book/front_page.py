@@ -10,14 +10,22 @@ from typing import Any
 import pandas as pd
 
 from kc_utils.book import front_figure, front_panels
-from kc_utils.book.depth_words import without_knowledge
+from kc_utils.book.depth_words import as_without_knowledge, moves_of, without_knowledge
 from kc_utils.book.evidence_words import settled, shuffled_sentences
 from kc_utils.book.front_answers import findings, of_names, of_steps
 from kc_utils.book.ledger_words import without_controls
-from kc_utils.book.verdict_marks import called_shortly, chapter_link, interval, margin_of, marked
+from kc_utils.book.verdict_marks import (
+    NOTHING,
+    called_shortly,
+    chapter_link,
+    first_up,
+    interval,
+    margin_of,
+    marked,
+)
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.study.claims.claim import BOOK, ELSEWHERE, PAPER
-from kc_utils.study.claims.entries import ledger_of
+from kc_utils.study.sweep_ledger import ledger_of
 
 #: Main claims whose cards stand open: those of the findings, in their order, and two beside them.
 SHOWN = (
@@ -33,9 +41,12 @@ def pages(folder: Path) -> dict[str, str]:
     sweep = SweepTables.open(folder)
     ledger = without_controls(ledger_of(sweep))
     told = settled(ledger)
+    moves = moves_of(sweep, told)
+    behind = _behind(sweep, told) | {"shallow-later": without_knowledge(moves)}
+    alike = ["shallow-later"] if as_without_knowledge(moves) else []
     return (
         {
-            "findings.md": findings(ledger, _behind(sweep, told)),
+            "findings.md": findings(ledger, behind, alike),
             "cards.md": cards(told),
             "controls.md": shuffled_sentences(told) + "\n",
         }
@@ -49,15 +60,10 @@ def _behind(sweep: SweepTables, told: pd.DataFrame) -> dict[str, str]:
     words = {"relevant-progress": ("time_to_knowledge", of_names),
              "circuit-returns": ("forgetting", of_steps)}  # fmt: skip
     tables = {claim: sweep.table(name) for claim, (name, _) in words.items() if sweep.has(name)}
-    said = {
+    return {
         claim: words[claim][1](table[table["profile"].isin(told["profile"])])
         for claim, table in tables.items()
     }
-    if sweep.has("centre_of_mass"):
-        bends = front_figure.bends(sweep)
-        knees = bends[bends["bend"].eq("knee") & bends["profile"].isin(told["profile"])]
-        said["shallow-later"] = without_knowledge(front_panels.depth(sweep), knees)
-    return said
 
 
 def cards(ledger: pd.DataFrame) -> str:
@@ -81,11 +87,18 @@ def _grid(claims: Iterable[pd.DataFrame]) -> str:
         first = rows.iloc[0]
         named = rows["profile"].nunique() > 1
         text += [f":::{{grid-item-card}} {first['claim']}"]
+        text += [f"[{_what(first.to_dict())}:]{{.numbers}}", ""]
         text += ["\n\n".join(_verdict(row, named) for row in rows.to_dict("records")), ""]
         by = {PAPER: "The paper", ELSEWHERE: "Elsewhere", BOOK: "This book asks; published"}
         told = f"{by[first['claimed_by']]}: {first['paper']} ({chapter_link(first['notebook'])})."
         text += [f"[{told}]{{.numbers}}", ":::", ""]
     return "\n".join([*text, "::::", ""])
+
+
+def _what(row: dict[str, Any]) -> str:
+    """What the numbers of a card are numbers of."""
+    beside = "" if row["control"] in NOTHING else f", minus the control ({row['control']})"
+    return f"{first_up(row['quantity'])}{beside}"
 
 
 def _verdict(row: dict[str, Any], named: bool) -> str:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import pandas as pd
 
 from kc_utils.analysis.stats.seeds import at_common_epochs, seed_means
-from kc_utils.book.front_figure import real_and_shuffled
+from kc_utils.book.front_figure import by_verdict, real_and_shuffled
 from kc_utils.book.ledger_words import without_controls
-from kc_utils.book.sentences import enumeration
-from kc_utils.book.verdict_marks import marked
 from kc_utils.plots.front_panels import size_and_depth
 from kc_utils.plots.style import svg_bytes
 from kc_utils.runs.dataset import SweepTables
@@ -26,11 +24,13 @@ _ALT = (
 )
 _CAPTION = (
     "Left: how much of the model's answer is left when all edges but the strongest carry another "
-    "person's values, about people whom the circuit was not found on. The line is the size used in "
-    "the study. Right: the mean layer in which a circuit's edges start; by the paper's account it "
-    "rises first and falls later. Means over seeds, relations, types and bands. A circuit restores "
-    "the answer: {faithful}. Its edges first move deeper: {deep}; then shallower: {shallow}."
+    "person's values, about people whom the circuit was not found on. The vertical line is the "
+    "size of circuits in this book. Right: the mean layer in which a circuit's edges start; by the "
+    "paper's account it rises first and falls later. Means over seeds, relations, types and "
+    "bands{runs}. Verdicts: a circuit restores the answer: {faithful}; while it forms, its edges "
+    "move deeper: {deep}; after that, they move to shallower layers: {shallow}."
 )
+_RUNS = "; purple, runs with nothing to learn"
 _CLAIMS = {"faithful": "faithful", "deep": "deep-first", "shallow": "shallow-later"}
 #: The series of circuits of real runs, and of whole runs with nothing to learn.
 OWN, SHUFFLED_RUN = "own", "shuffled run"
@@ -48,15 +48,18 @@ def pages(sweep: SweepTables, ledger: pd.DataFrame) -> dict[str, str]:
     layers = sweep.table("graph").groupby("profile", as_index=False)["n_layers"].max()
     n_layers = layers.set_index("profile")["n_layers"].to_dict()
     figure = size_and_depth(shown(curves(sweep)), shown(_chosen(sweep)), n_layers)
-    return {"size_and_depth.md": directive(ledger), FIGURE: svg_bytes(figure).decode()}
+    with_runs = SHUFFLED_RUN in set(depth(sweep)["series"])
+    return {"size_and_depth.md": directive(ledger, with_runs), FIGURE: svg_bytes(figure).decode()}
 
 
-def directive(ledger: pd.DataFrame) -> str:
-    """The figure with caption and alternative text; the caption holds the verdicts."""
-    said = {}
+def directive(ledger: pd.DataFrame, with_runs: bool) -> str:
+    """The figure with caption and alternative text; the caption holds the verdicts.
+
+    ``with_runs``: whether runs with nothing to learn are drawn.
+    """
+    said = {"runs": _RUNS * with_runs}
     for name, claim in _CLAIMS.items():
-        verdicts = dict.fromkeys(ledger.loc[ledger["id"] == claim, "verdict"])
-        said[name] = enumeration(map(marked, verdicts))
+        said[name] = by_verdict(ledger[ledger["id"] == claim])
     head = f"```{{figure}} generated/{FIGURE}\n:name: fig-size-depth\n:alt: {_ALT}\n\n"
     return f"{head}{_CAPTION.format(**said)}\n```\n"
 

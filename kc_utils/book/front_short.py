@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Collection, Set
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,7 +13,10 @@ from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, OPPOSITE, SMALLER
 
 @dataclass(frozen=True)
 class Short:
-    """A main claim of the paper, by its ``id`` in the ledger, with a clause for each outcome."""
+    """A main claim of the paper, by its ``id`` in the ledger, with a clause for each outcome.
+
+    ``opposite_alike`` stands for ``opposite`` where runs with nothing to learn show the same.
+    """
 
     id: str
     holds: str
@@ -22,9 +25,13 @@ class Short:
     none: str
     opposite: str
     mixed: str
+    opposite_alike: str = ""
 
-    def clause(self, verdicts: Set[str]) -> str:
-        """What all models say together: the weakest that they have in common."""
+    def clause(self, verdicts: Set[str], alike: bool = False) -> str:
+        """What all models say together: the weakest that they have in common.
+
+        ``alike``: whether runs with nothing to learn show the same.
+        """
         if verdicts == {HOLDS}:
             return self.holds
         if verdicts == {SMALLER}:
@@ -33,7 +40,9 @@ class Short:
             return self.some
         if verdicts == {NO_EFFECT}:
             return self.none
-        return self.opposite if verdicts == {OPPOSITE} else self.mixed
+        if verdicts == {OPPOSITE}:
+            return self.opposite_alike if alike and self.opposite_alike else self.opposite
+        return self.mixed
 
 
 CLAIMS = (
@@ -70,17 +79,24 @@ CLAIMS = (
         opposite="they do not grow from deep to shallow layers, but move deeper once they have "
         "formed",
         mixed="whether they grow from deep to shallow layers depends on the model, or is open",
+        opposite_alike="they do not grow from deep to shallow layers: once formed they move "
+        "deeper, but so do circuits in runs with nothing to learn",
     ),
 )
 
 
-def in_short(ledger: pd.DataFrame) -> str:
+def in_short(ledger: pd.DataFrame, alike: Collection[str] = ()) -> str:
     """The sentence; empty where no profile has seeds enough, or a claim is not in the ledger.
 
-    ``ledger``: rows of the profiles that are told, :func:`kc_utils.book.evidence_words.settled`.
+    Args:
+        ledger: rows of the profiles that are told, :func:`kc_utils.book.evidence_words.settled`.
+        alike: ids of claims of which runs with nothing to learn show the same as the real ones.
     """
     verdicts = [set(ledger.loc[ledger["id"] == claim.id, "verdict"]) for claim in CLAIMS]
     if not all(verdicts) or ledger["n_seeds"].max() < LEAST_SEEDS:
         return ""
-    said = "; ".join(claim.clause(v) for claim, v in zip(CLAIMS, verdicts, strict=True))
+    said = "; ".join(
+        claim.clause(found, claim.id in alike)
+        for claim, found in zip(CLAIMS, verdicts, strict=True)
+    )
     return f"**In short**, of the paper's three main claims: {said}."

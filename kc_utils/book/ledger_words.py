@@ -14,14 +14,13 @@ from pandas.io.formats.style import Styler
 
 from kc_utils.analysis.stats.intervals import Interval
 from kc_utils.book.sentences import enumeration
-from kc_utils.book.verdict_marks import ACROSS, across, within
+from kc_utils.book.verdict_marks import within
 from kc_utils.plots.tables import table
 from kc_utils.study.claims.over_seeds import SHUFFLED
 from kc_utils.study.claims.verdicts import (
     DECIDED,
     HOLDS,
     NO_EFFECT,
-    NOT_MEASURED,
     OPEN,
     OPPOSITE,
     SMALLER,
@@ -229,8 +228,7 @@ def evidence_table(ledger: pd.DataFrame) -> Styler:
 
 
 def _verdict(row: dict[str, Any]) -> str:
-    why = f" ({ACROSS})" * across(row)
-    return f"{row['verdict'].capitalize()}{why}. {row['note']}".strip()
+    return f"{row['verdict'].capitalize()}. {row['note']}".strip()
 
 
 def _effect(row: dict[str, Any]) -> str:
@@ -290,11 +288,12 @@ def strategy_verdict(verdicts: pd.Series, strategy: str) -> str:
     """What the ledger says of a strategy of training, in words.
 
     ``verdicts`` by the claim's id, ``strategy`` as in ``strategy-<strategy>-efficiency`` and
-    ``strategy-<strategy>-forgetting``; a claim that is missing was not measured.
+    ``strategy-<strategy>-forgetting``; of a claim that is missing there is nothing to say.
     """
     found: dict[str, list[str]] = {name: [] for name in VERDICTS}
     for what, gain in (("efficiency", "learns sooner"), ("forgetting", "forgets less")):
-        found[verdicts.get(f"strategy-{strategy}-{what}", NOT_MEASURED)].append(gain)
+        if (name := f"strategy-{strategy}-{what}") in verdicts:
+            found[verdicts[name]].append(gain)
     helps = " and ".join(found[HOLDS])
     said = [f"it {helps}" if helps else "**it is not shown to help**"]
     for name in VERDICTS[1:]:

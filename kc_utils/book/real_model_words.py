@@ -83,7 +83,7 @@ def sooner(times: pd.DataFrame) -> str:
     open_ = int((~times["known"].astype(bool)).sum())
     return sentence(
         "On average a person is known after {means} epochs. {left} of {n:,} people are not known "
-        "at the end, and count as known there.",
+        "at the end, and are counted as if they became known at the last checkpoint.",
         means=listed("**{epoch:.2f}** ({kind})", means, ", "),
         left=open_ or "None",
         n=len(times),
@@ -190,7 +190,10 @@ def agreement(ledger: pd.DataFrame, one: str, other: str) -> str:
     if not decided.any():
         return said
     equal = (table[f"verdict, {one}"] == table[f"verdict, {other}"])[decided].sum()
-    return f"{said} Both decide {decided.sum()} of them, {equal} with the same verdict."
+    return (
+        f"{said} Of them, {decided.sum()} are decided in both models, {equal} with the same "
+        "verdict."
+    )
 
 
 def limits(ledger: pd.DataFrame, hits: pd.DataFrame, profile: str) -> str:

@@ -13,10 +13,10 @@ from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPEN,
 #: What each verdict says, for a pointer that rests on it; no brackets, which end the role.
 MEANS = {
     HOLDS: "the whole 95 % interval is beyond the margin",
-    SMALLER: "there is an effect, but it may be smaller than the margin: the whole interval is "
-    "beyond zero, and part of it is short of the margin",
-    NO_EFFECT: "the whole interval is inside the margin: too small to matter",
-    OPPOSITE: "the whole interval is on the other side of zero",
+    SMALLER: "there is an effect, but it may be too small to matter: the whole interval is beyond "
+    "zero, and not all of it is beyond the margin",
+    NO_EFFECT: "the whole interval is inside the margin and reaches zero or the other side of it",
+    OPPOSITE: "the whole interval is on the other side of zero and reaches beyond the margin there",
     OPEN: "the interval allows for an effect and for none, or there are too few runs",
     NOT_MEASURED: "there is no number",
 }
@@ -27,8 +27,9 @@ EQUAL = {
 }
 #: What the profiles of the reference sweep are, where nobody knows their names yet.
 BUILT = {"tiny": "built like GPT-2", "tiny-llama": "built like Llama"}
-#: Why an effect whose mean is beyond the margin is not said to hold.
-ACROSS = "the mean is beyond the margin, part of the interval is not"
+#: Controls that are zero whatever the run, so that the effect is the difference.
+NOTHING = ("no change", "no difference", "no correlation", "none", "the same epoch", "plain",
+           "replay", "chance agreement", "people never shown (taken off)")  # fmt: skip
 #: Profiles whose runs all begin with one model that exists.
 GIVEN = {"smollm2": "SmolLM2-135M"}
 
@@ -55,12 +56,12 @@ def called(profile: str) -> str:
     return f"models {BUILT[profile]}" if profile in BUILT else GIVEN.get(profile, f"`{profile}`")
 
 
-def called_together(profiles: Iterable[str]) -> str:
-    """Several of them: ``models built like GPT-2 or Llama and SmolLM2-135M``."""
+def inside(profiles: Iterable[str]) -> str:
+    """Where something is so: ``in models built like GPT-2 or Llama and in SmolLM2-135M``."""
     profiles = list(profiles)
     kinds = [BUILT[name].rpartition(" ")[2] for name in profiles if name in BUILT]
-    made = [f"models built like {' or '.join(kinds)}"] if kinds else []
-    return enumeration([*made, *(called(name) for name in profiles if name not in BUILT)])
+    made = [f"in models built like {' or '.join(kinds)}"] if kinds else []
+    return enumeration([*made, *(f"in {called(name)}" for name in profiles if name not in BUILT)])
 
 
 def called_shortly(profile: str) -> str:
@@ -96,13 +97,8 @@ def bar(row: dict[str, Any]) -> str:
 
 
 def margin_of(row: dict[str, Any]) -> str:
-    """``margin +0.055``; where the mean is beyond it and the verdict says "smaller", why."""
-    return f"margin {bar(row)}" + f" ({ACROSS})" * across(row)
-
-
-def across(row: dict[str, Any]) -> bool:
-    """Whether an effect is real and its interval has the margin inside, below the mean."""
-    return row["verdict"] == SMALLER and abs(row["difference"]) > row["margin"]
+    """``margin +0.055``."""
+    return f"margin {bar(row)}"
 
 
 def within(margin: float, low: float, high: float) -> bool:

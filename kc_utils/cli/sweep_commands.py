@@ -24,7 +24,7 @@ console = Console()
 #: How a verdict is written in a narrow table, and its colour.
 _SHORT = {
     "holds": ("holds", "green"),
-    "real, smaller than the margin": ("real, < margin", "cyan"),
+    "real, perhaps too small": ("real, small?", "cyan"),
     "no effect": ("no effect", "magenta"),
     "opposite": ("opposite", "red"),
     "open": ("open", "yellow"),
@@ -131,7 +131,7 @@ def claims(
     from kc_utils.book.evidence_words import shuffled_sentences
     from kc_utils.book.ledger_words import without_controls
     from kc_utils.runs.dataset import SweepTables
-    from kc_utils.study.claims.entries import entries, ledger_of
+    from kc_utils.study.sweep_ledger import entries, ledger_of
 
     table = ledger_of(SweepTables.open(sweep), profile)
     table = table if profile else without_controls(table)

@@ -56,7 +56,7 @@ _CONTROLS = {
 _LABELS = LABELS | {"source": "centre of mass (layer)"}
 _NEIGHBOUR = Look(BLUE, "o", "checkpoint before, same people")
 _FLOOR = Look(GREEN, "D", "same checkpoint, two samples of people", "", True)
-SIGNATURE = {"accuracy": "accuracy", "entropy_kept": "entropy (nats)"}
+SIGNATURE = {"accuracy": "accuracy (share)", "entropy": "entropy / maximum (share)"}
 _SERIES = LOOKS["kind"] | {
     "own": Look(BLACK, "D", "circuit"),
     "shuffled labels": Look(PURPLE, "^", "control: other people's answers", LONG_DASHED),
@@ -145,8 +145,7 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
     Args:
         curves: profile, quantity (a key of ``SIGNATURE``), series (K_rel, K_compl, own, shuffled
             labels, untrained, shuffled run), epoch, value, low, high, n_seeds; low and high are
-            NaN where there are too few seeds for an interval. Of the entropy of shuffled runs the
-            mean alone is drawn: each of them keeps another number of edges.
+            NaN where there are too few seeds for an interval.
         bends: profile, bend (onset or knee of the circuit's entropy), value, low, high: epoch,
             mean over seeds, and the earliest and latest seed. Drawn through both rows, so that
             the reader sees where accuracy is then. May be empty.
@@ -161,8 +160,6 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
         for axis, profile in zip(axes[i], profiles, strict=True):
             here = curves[(curves["profile"] == profile) & (curves["quantity"] == quantity)]
             for series, curve in here.groupby("series", sort=False):
-                if series == "shuffled run" and quantity != "accuracy":
-                    curve = curve.drop(columns=["low", "high"])  # each has a size of its own
                 draw_curve(axis, curve, spec, _SERIES[str(series)])
             for bend in bends[bends["profile"] == profile].to_dict("records"):
                 axis.axvline(bend["value"], **_bend_style(bend["bend"]))
@@ -171,10 +168,8 @@ def signature(curves: pd.DataFrame, bends: pd.DataFrame) -> Figure:
                 axis.axvspan(*ends, color=colour, alpha=0.13, linewidth=0, zorder=1)
         finish(axes[i : i + 1], spec)
         shown = curves[curves["quantity"] == quantity]
-        for axis, profile in zip(axes[i], profiles, strict=True):
-            # Circuits of larger models have more entropy; a share is a share everywhere.
-            own = shown if quantity == "accuracy" else shown[shown["profile"] == profile]
-            axis.set_ylim(_in_view(own))
+        for axis in axes[i]:
+            axis.set_ylim(_in_view(shown))
     for axis, profile in zip(axes[0], profiles, strict=True):
         own = (curves["profile"] == profile) & (curves["series"] != "shuffled run")
         n = int(curves.loc[own, "n_seeds"].max())

@@ -141,7 +141,7 @@ LOOKS: dict[str, dict[str, Look]] = {
     },
     "verdict": {
         "holds": Look(GREEN, "o", "holds"),
-        "real, smaller than the margin": Look(BLUE, "^", "real, smaller than the margin"),
+        "real, perhaps too small": Look(BLUE, "^", "real, perhaps too small"),
         "no effect": Look(BLACK, "s", "no effect"),
         "opposite": Look(VERMILION, "X", "opposite"),
         "open": Look(GREY, "D", "open", hollow=True),

@@ -161,7 +161,7 @@ CLAIMS = (
     Claim(
         id="shallow-later",
         claim="After the phase shift, a circuit's edges move to shallower layers",
-        paper="growth moves from the deep layers to lower ones; told in words",
+        paper="growth moves from the deep layers to lower ones; described without a number",
         direction="below",
         measure=functools.partial(drift, part=OPTIMISATION),
         main=True,

@@ -178,7 +178,7 @@ _RISE = "5.8 to 6.6 nats at r = 0; comes back with replay"
 CLAIMS = (
     Claim(
         id="forgetting",
-        claim="Without replay, training on other people erases old facts",
+        claim="Without replay, training on other people makes the model lose old facts",
         claimed_by=PAPER,
         paper="first-token accuracy 0.93 to 0.14 within 50 steps at r = 0",
         quantity="old accuracy, last minus start (share)",

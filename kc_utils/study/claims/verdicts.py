@@ -1,13 +1,14 @@
-"""From an interval to a verdict: one symmetric rule, the same for every claim.
+"""From an interval to a verdict: one rule, the same for every claim.
 
 What is judged is the difference d of an effect and its control, with a 95 % interval. ``margin`` is
 the smallest difference that would matter, fixed before any run (:mod:`.margins`). With the claimed
 direction turned upwards:
 
 - **holds**: the whole interval lies beyond the margin;
-- **real, smaller than the margin**: the whole interval lies beyond zero, but not beyond the margin;
+- **real, perhaps too small**: the whole interval lies beyond zero, but not beyond the margin;
 - **no effect**: the whole interval lies inside the margin, on either side of zero;
-- **opposite**: the whole interval lies on the other side of zero, and not inside the margin;
+- **opposite**: the whole interval lies on the other side of zero, and not inside the margin, so it
+  may be too small to matter, like a real effect;
 - **open**: everything else: the data fit an effect as well as none;
 - **not measured**: there is no number, or no interval.
 
@@ -27,7 +28,7 @@ from kc_utils.errors import KcError
 
 Direction = Literal["above", "below", "equal"]
 Verdict = Literal[
-    "holds", "real, smaller than the margin", "no effect", "opposite", "open", "not measured"
+    "holds", "real, perhaps too small", "no effect", "opposite", "open", "not measured"
 ]
 VERDICTS: tuple[str, ...] = get_args(Verdict)
 HOLDS, SMALLER, NO_EFFECT, OPPOSITE, OPEN, NOT_MEASURED = VERDICTS

@@ -11,6 +11,7 @@ from kc_utils.errors import KcError
 from kc_utils.runs.dataset import SweepTables, check_profile
 from kc_utils.study.claims.claim import WORDS
 from kc_utils.study.claims.over_seeds import over_seeds
+from kc_utils.study.ledger import CLAIMS, EXPERIMENT_CLAIMS
 
 _TEXT = (
     *WORDS,
@@ -27,12 +28,12 @@ _NUMBERS = ("margin", "p_for", "q_for", "p_against", "q_against", "n_seeds", "se
 #: Means over seeds, and how their 95 % intervals [low, high] are called.
 _INTERVALS = {"effect": "interval", "control_effect": "control_interval",
               "difference": "difference_interval", "shuffled": "shuffled_interval"}  # fmt: skip
-#: Words of ledgers that were stored before the book settled on its terms -> the terms.
-_TERMS = {"the people of discovery": "the discovery people"}
+#: Words of a claim that may be put better after its ledgers were stored; the rest is its recipe.
+_WORDED = ("claim", "paper", "quantity")
 
 
 def ledger_of(sweep: SweepTables, profile: str | None = None) -> pd.DataFrame:
-    """The ledger over the seeds of a sweep, computed from its table ``evidence``.
+    """The ledger over the seeds of a sweep, computed from its table ``evidence``, in today's words.
 
     Raises:
         KcError: the sweep holds no ledgers, or not the profile that is asked for.
@@ -40,11 +41,20 @@ def ledger_of(sweep: SweepTables, profile: str | None = None) -> pd.DataFrame:
     if not sweep.has("evidence"):
         raise KcError(f"{sweep.path} holds no ledgers (no table 'evidence').")
     table = over_seeds(sweep.table("evidence"))
-    table["paper"] = table["paper"].replace(_TERMS, regex=True)
+    table = _in_todays_words(table)
     if profile is None:
         return table
     check_profile(profile, table["profile"])
     return table[table["profile"] == profile].reset_index(drop=True)
+
+
+def _in_todays_words(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the words that their claims have now; a claim that is gone keeps its own."""
+    claims = {claim.id: claim for claim in (*CLAIMS, *EXPERIMENT_CLAIMS)}
+    for word in _WORDED:
+        now = table["id"].map({name: getattr(claim, word) for name, claim in claims.items()})
+        table[word] = now.fillna(table[word])
+    return table
 
 
 def entries(table: pd.DataFrame) -> list[dict[str, Any]]:
