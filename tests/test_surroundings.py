@@ -141,3 +141,21 @@ def test_hooks_on_the_bridge_are_refused_and_not_passed_over(call: str) -> None:
         CALLS[call](bridge)
     bridge.reset_hooks(including_permanent=True)
     CALLS[call](bridge)
+
+
+@pytest.mark.parametrize("name", ["llama3", "phi3_grouped"])
+def test_shared_k_and_v_changed_on_the_bridge_are_kept_or_refused(name: str) -> None:
+    model, batch = family_model(name, torch.float32), tiny_batch(5)
+    bridge = boot_bridge(model, tokenizer())
+    before = attribute(bridge, batch, EAP)
+    copies = bridge.kc_copies
+    assert copies
+    for rows in copies:
+        rows.copy.data.mul_(0.5)
+    changed = attribute(bridge, batch, EAP)
+    assert error(changed, before) > 1e-3
+    assert torch.equal(changed, attribute(bridge, batch, EAP)), "not undone by the next call"
+    assert torch.equal(changed, attribute(boot_bridge(model, tokenizer()), batch, EAP))
+    copies[0].copy.data[-1].mul_(2.0)  # of one query head only
+    with pytest.raises(KcError, match="query heads that share a KV head"):
+        attribute(bridge, batch, EAP)

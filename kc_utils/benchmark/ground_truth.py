@@ -19,7 +19,7 @@ from kc_utils.benchmark.known_circuits import KNOWN_CIRCUITS, KnownCircuit
 from kc_utils.circuits.adapter import graph_of
 from kc_utils.circuits.attribution import attribute
 from kc_utils.circuits.bridge import boot_bridge
-from kc_utils.circuits.circuit import circuit_from_names, strongest_first, top_n
+from kc_utils.circuits.circuit import as_array, circuit_from_names, strongest_first, top_n
 from kc_utils.circuits.evaluation import evaluate_circuit
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.settings import METHODS, AttributionSettings
@@ -137,7 +137,6 @@ def _ranked(
             f"{int(found.sum())} of {graph.n_edges} possible edges are known; a ROC curve needs "
             "some that are and some that are not."
         )
-    values = scores.detach().cpu().numpy() if isinstance(scores, Tensor) else scores
-    strength = np.abs(values.astype(np.float64).ravel()[order])
+    strength = np.abs(as_array(scores).astype(np.float64).ravel()[order])
     strength[strength < ZERO * strength.max()] = 0
     return found, strength

@@ -138,6 +138,7 @@ def read_rows(path: Path) -> list[Row]:
         try:
             row = json.loads(line)
             _answer(row)
+            _check_counterfactuals(row)
         except (ValueError, RecursionError, KcError) as error:
             raise KcError(f"{path}, line {number} is no question of a task: {error}") from None
         rows.append(row)
@@ -178,10 +179,14 @@ def pairs_of(
     Raises:
         KcError: a counterfactual that not every row has, or no row that can be used.
     """
+    if not rows:
+        raise KcError("There is no row to make pairs of; at least 1 is needed.")
     there = counterfactuals(rows)
     if counterfactual is None:
         usual = [name for _, name in TASKS.values() if name in there]
         if not usual and len(there) != 1:
+            if not there:
+                raise KcError(f"The rows share no counterfactual, a key that ends in {SUFFIX}.")
             raise KcError(f"Rows have {len(there)} counterfactuals ({', '.join(there)}); name one.")
         counterfactual = (usual or there)[0]
     elif counterfactual not in there:
@@ -202,6 +207,14 @@ def pairs_of(
             "their first token."
         )
     return PairBatch.from_lists(*columns), len(rows) - len(columns[0])
+
+
+def _check_counterfactuals(row: Row) -> None:
+    """KcError for a counterfactual without a prompt."""
+    for name, other in row.items():
+        if name.endswith(SUFFIX) and isinstance(other, dict):
+            if not isinstance(other.get("prompt"), str):
+                raise KcError(f"its {shown(name)} has no prompt.")
 
 
 def _answer(row: Any) -> str:

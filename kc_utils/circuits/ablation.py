@@ -15,6 +15,7 @@ replacements themselves are summed once, or never.
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.adapter import Adapter, require_eval
@@ -34,6 +35,7 @@ from kc_utils.circuits.metrics import AnswerScores, answer_scores
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.precision import own_precision
 from kc_utils.circuits.written import Written, record
+from kc_utils.errors import KcError
 
 #: What can stand in for edges that are not kept.
 ABLATIONS = ("corrupted", "zero", "mean")
@@ -44,7 +46,8 @@ class References:
     """Plain runs of a batch: logits where they are read, and ``written`` by the corrupted run.
 
     Computed once per model and batch, then shared by all circuits that are evaluated there. k = 1,
-    the last token, unless the batch has whole answers. ``prompts`` are the clean and corrupted ids.
+    the last token, unless the batch has whole answers. ``prompts`` are the clean and corrupted ids,
+    ``read_at`` the positions that were read, ``model`` refers to what was run.
     """
 
     clean_logits: Float[Tensor, "n k vocab"]
@@ -53,6 +56,8 @@ class References:
     right_ids: Int[Tensor, " n"]
     wrong_ids: Int[Tensor, " n"]
     prompts: tuple[Int[Tensor, "n pos"], Int[Tensor, "n pos"]]
+    read_at: Int[Tensor, "n k"]
+    model: weakref.ref[nn.Module]
 
     def of_answers(self, batch: PairBatch) -> References:
         """These, or the same runs with the answers of ``batch`` if it has others."""
@@ -106,7 +111,8 @@ def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64
             written.append(outputs.padded(batch.clean_ids.shape[1]))
     return References(
         torch.cat(clean), torch.cat(corrupted), Written.joined(written),
-        batch.right_ids, batch.wrong_ids, (batch.clean_ids, batch.corrupted_ids),
+        batch.right_ids, batch.wrong_ids, (batch.clean_ids, batch.corrupted_ids), batch.read_at,
+        weakref.ref(adapter.model),
     )  # fmt: skip
 
 
@@ -119,7 +125,7 @@ def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 
 
     Raises:
         KcError: a model in training mode, an empty batch, tokens or positions that the model lacks,
-            a batch size below 1.
+            a batch size below 1, a mean that is no finite number in the model's dtype.
     """
     adapter, batch_size = require_eval(bridge), whole(batch_size, "batch_size", 1)
     check_ids(adapter, batch)
@@ -127,12 +133,17 @@ def mean_outputs(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 
     total, count = 0.0, 0
     for start in range(0, len(batch), batch_size):
         block = batch.slice(start, start + batch_size)
-        outputs = record(adapter, block.clean_ids)[1].outputs(adapter)
+        outputs = record(adapter, block.clean_ids)[1].outputs(adapter, adapter.score_dtype)
         position = torch.arange(block.clean_ids.shape[1], device=block.last.device)
         real = position <= block.last[:, None]
         total = total + torch.einsum("ubpd,bp->ud", outputs, real.to(outputs.dtype))
         count += int(real.sum())
-    return MeanOutputs(total / count)
+    rows = (total / count).to(adapter.dtype)
+    if wrong := int((~torch.isfinite(rows)).sum()):
+        raise KcError(
+            f"{wrong} of {rows.numel()} mean outputs are not finite numbers in {adapter.dtype}."
+        )
+    return MeanOutputs(rows)
 
 
 class Baseline(ABC):

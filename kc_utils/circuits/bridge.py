@@ -65,8 +65,9 @@ def boot_bridge(
         The model in evaluation mode, heads ungrouped; :func:`~kc_utils.circuits.adapter.adapter_of`
         finds its modules, :func:`~kc_utils.circuits.adapter.graph_of` its graph. Everything else in
         this package runs the plain model under it: hooks on the bridge are refused there, and torch
-        hooks that are put on ``model`` later are not met. Weights may be trained, or moved to
-        another dtype or device, on the model or on the bridge; buffers, such as the frequencies of
+        hooks that are put on ``model`` later are not met. Weights may be trained on the model,
+        and moved to another dtype or device on the model or on the bridge; what the bridge has of k
+        and v that heads share is a copy of the model's; buffers, such as the frequencies of
         rotary positions, keep the dtype that they had here.
 
     Raises:
@@ -83,7 +84,7 @@ def boot_bridge(
         model, tokenizer = _load(model, tokenizer)
     check_kind(model)
     tokenizer = _tokenizer_of(model) if tokenizer is None else tokenizer
-    was_training = model.training
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         ids = probe_ids(model)
@@ -92,7 +93,8 @@ def boot_bridge(
         plain, copies = _ungrouped(model)
         bridge = _wrap(plain, tokenizer)
     finally:
-        model.train(was_training)
+        for module, training in modes.items():
+            module.training = training
     plain.eval()
     bridge.eval()
     _speed_up(plain)

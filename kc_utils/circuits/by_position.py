@@ -26,7 +26,7 @@ def attribute_by_position(
 
     Named as in :data:`POSITIONS`, they sum to what :func:`attribute` gives. The position is the one
     at which the reader reads; the last token is the last that is read, and the relation is
-    everything else.
+    everything else: all of it where the batch does not know its subjects, whose scores are then 0.
 
     Raises:
         KcError: the method ``exact``, which has no such parts; otherwise as :func:`attribute`.

@@ -89,11 +89,14 @@ def check_ablations(
             f"The references are of {len(refs.clean_logits)} pairs and the batch has {len(batch)}; "
             "they have to be of the same batch."
         )
-    for own, given in zip(refs.prompts, (batch.clean_ids, batch.corrupted_ids), strict=True):
+    if refs.model() is not adapter.model:
+        raise KcError("The references are of another model; they have to be of the one given.")
+    runs = (*refs.prompts, refs.read_at), (batch.clean_ids, batch.corrupted_ids, batch.read_at)
+    for own, given in zip(*runs, strict=True):
         if own.shape != given.shape or not torch.equal(own, given.to(own.device)):
             raise KcError(
-                "The references are of other prompts than those of the batch; they have to be of "
-                "the same batch."
+                "The references are of other prompts than those of the batch, or were read "
+                "elsewhere; they have to be of the same batch."
             )
 
 

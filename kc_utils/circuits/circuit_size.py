@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kc_utils.circuits.ablation import ABLATIONS
+from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.circuit import Circuit, top_sizes
 from kc_utils.circuits.evaluation import BatchEvaluation
 from kc_utils.circuits.graph import Graph
@@ -240,8 +241,7 @@ def minimal_size(
 def _check(target: float, n_max: int, known: Mapping[int, float], tolerance: float) -> None:
     if not 0 < target < 1:
         raise KcError(f"target={target} is not a faithfulness above 0 and below 1.")
-    if n_max < 0:
-        raise KcError(f"n_max={n_max} is not a number of edges of at least 0.")
+    whole(n_max, "n_max", 0)
     if outside := [n for n in known if not 0 <= n <= n_max]:
         raise KcError(f"The known size {outside[0]} is not in 0 to {n_max}.")
     if not 0 <= tolerance < 1:

@@ -54,7 +54,9 @@ class EvaluationResult:
 
     Logit differences are right minus wrong answer, in logits; where another metric was asked for,
     the three fields named after them hold that metric, in its units. Ranks count the logits that
-    are larger than the right answer's, and half of those that are equal to it: 0 is the top.
+    are larger than the right answer's, and half of those that are equal to it: 0 is the top. Of
+    whole answers a pair can have a row for each of two, whose ranks are those of their own answer;
+    ``of_right`` marks the rows of right ones (None: all).
     """
 
     logit_diff: Float[np.ndarray, " n"]
@@ -63,6 +65,7 @@ class EvaluationResult:
     clean_rank: Float[np.ndarray, " n"]
     corrupted_logit_diff: Float[np.ndarray, " n"]
     corrupted_rank: Float[np.ndarray, " n"]
+    of_right: Bool[np.ndarray, " n"] | None = None
 
     @property
     def faithfulness(self) -> float:
@@ -79,7 +82,8 @@ class EvaluationResult:
         Raises:
             KcError: ``k`` below 1.
         """
-        return float(hit(self.rank, k).mean())
+        rank = self.rank if self.of_right is None else self.rank[self.of_right]
+        return float(hit(rank, k).mean())
 
 
 def hit(ranks: Float[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
@@ -225,7 +229,9 @@ class BatchEvaluation:
     def result_of(self, logits: Float[Tensor, "n k vocab"]) -> EvaluationResult:
         """The result of a run that gave these logits, whatever was changed in it."""
         clean, corrupted = self._plain
-        return EvaluationResult(*self._scores(logits), *clean, *corrupted)
+        whole_answers = self.batch.answer_ids is not None
+        right = (self.batch.weight > 0).cpu().numpy() if whole_answers else None
+        return EvaluationResult(*self._scores(logits), *clean, *corrupted, right)
 
     def empty_logit_diff(self, circuit: Edges, ablation: str) -> Float[np.ndarray, " n"]:
         """Logit difference per pair when no edge is kept; ``circuit`` only gives the shape.

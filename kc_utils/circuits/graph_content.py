@@ -74,6 +74,9 @@ def check_content(file: GraphFile) -> None:
         bad = torch.isinf(scores) if what else ~torch.isfinite(scores)
         if bad.any():
             raise KcError(f"{int(bad.sum())} {what[4:-1] or 'edge'} scores are not finite numbers.")
+    outside = file.scores.detach().cpu() * torch.from_numpy(~graph.real_edges)
+    if stray := int(torch.count_nonzero(outside)):
+        raise KcError(f"{stray} scores are not 0 where the graph has no edge.")
     if file.neurons is not None and (
         file.neurons.shape != neurons or file.neurons.dtype != np.dtype(bool)
     ):

@@ -83,7 +83,7 @@ def evaluate_metric(
     """
     last = logits[:, -1]
     if callable(metric):
-        values = metric(last, batch)
+        values = metric(last.clone(), batch)  # it may write into what it is given
         if not isinstance(values, Tensor) or values.shape != (len(batch),):
             given = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else repr(values)
             raise KcError(

@@ -8,6 +8,7 @@ for a whole model and little for the edges that are left in a circuit. Conmy et 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
+from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.circuit import Circuit, prune, strongest_first
 from kc_utils.circuits.evaluation import BatchEvaluation
 from kc_utils.errors import KcError
@@ -73,11 +75,16 @@ def polish(
     """
     if not loss >= 0:
         raise KcError(f"loss={loss} is not a faithfulness of at least 0.")
-    if most_runs is not None and most_runs < 1:
-        raise KcError(f"most_runs={most_runs} is not at least 1.")
+    if most_runs is not None:
+        most_runs = whole(most_runs, "most_runs", 1)
     graph, edges = circuit.graph, circuit.edges
     weakest_first = [flat for flat in strongest_first(scores, graph)[::-1] if edges.flat[flat]]
     start = now = evaluation.result(circuit, ablation).faithfulness
+    if math.isnan(start):
+        raise KcError(
+            "The faithfulness of the circuit is undefined, because clean and corrupted runs agree "
+            "in the mean; there is nothing to polish by."
+        )
     allowed = abs(1 - start) + loss
     trials: list[tuple[str, float, int, bool]] = []
     stayed = 0  # trials in a row after which the edge stayed

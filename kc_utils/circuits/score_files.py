@@ -46,6 +46,10 @@ def write_scores(path: str | Path, scores: Mapping[str, Tensor], graph: Graph) -
     for name, matrix in scores.items():
         if not isinstance(name, str):
             raise KcError(f"The name of scores is a text, not {shown(name)}.")
+        if name == "__metadata__":  # a key of the format itself
+            raise KcError(
+                "Scores cannot be called '__metadata__', which safetensors keeps for itself."
+            )
         if not isinstance(matrix, Tensor):
             raise KcError(f"The scores {name!r} are a {type(matrix).__name__}, not a tensor.")
         if matrix.shape != real.shape:
