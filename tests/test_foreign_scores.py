@@ -12,6 +12,7 @@ from tiny_models import GOLDEN, golden_batch, golden_bridge
 
 from kc_utils.circuits import AttributionSettings, GraphFile, attribute, top_n, write_graph
 from kc_utils.circuits.graph import Graph
+from kc_utils.circuits.neurons import attribute_nodes
 from kc_utils.cli import foreign_scores
 from kc_utils.cli.app import app
 from kc_utils.cli.outcome import outcome
@@ -87,6 +88,27 @@ def test_method_path_and_steps_are_those_that_are_asked_for(
         assert parity(file, *beside, *other)[0] == 1, other
 
 
+def test_nodes_and_neurons_are_scored_by_the_steps_of_the_library(tmp_path: Path, parity) -> None:
+    bridge, batch = golden_bridge("gpt2_tiny"), golden_batch("gpt2_tiny")
+    settings, none = AttributionSettings(path="1..m"), torch.zeros(GRAPH.real_edges.shape)
+    nodes = attribute_nodes(bridge, batch, settings)
+    file, beside = tmp_path / "nodes.pt", ("--model", MODEL, "--pairs", PAIRS)
+
+    def store(scores: torch.Tensor) -> None:
+        write_graph(file, GraphFile(none, top_n(none, GRAPH, 0), 64, node_scores=scores))
+
+    store(nodes)
+    assert parity(file, *beside)[0] == 0
+    assert parity(file, *beside, "--path", "0..m-1")[0] == 1
+    mlp = torch.tensor([name.startswith("m") for name in GRAPH.rows])
+    store(torch.where(mlp, nodes / 2, nodes))
+    code, said = parity(file, *beside)
+    assert code == 1 and "; all but those of MLPs agree" in said
+    store(nodes * 1.5)
+    code, said = parity(file, *beside)
+    assert code == 1 and "all but" not in said
+
+
 def test_questions_as_mib_has_them_are_pairs_too(tmp_path: Path, parity) -> None:
     bridge, file = golden_bridge("gpt2_tiny"), tmp_path / "graph.json"
     asked = foreign_scores.Scoring(str(MODEL), questions(tmp_path / "q.jsonl"), "x_counterfactual")
@@ -110,7 +132,11 @@ def test_mistakes_are_one_sentence(tmp_path: Path, scores: torch.Tensor, parity)
     line = json.loads(PAIRS.read_text().splitlines()[0])
     wide.write_text(json.dumps(line | {"right_id": 10**6}))
     small = Graph(3, 2)
-    other = stored(tmp_path / "other.json", torch.rand(small.real_edges.shape), small)
+    other = stored(
+        tmp_path / "other.json",
+        torch.rand(small.real_edges.shape) * torch.from_numpy(small.real_edges),
+        small,
+    )
     model, pairs = ("--model", MODEL), ("--pairs", PAIRS)
     for words, said in (
         ((file,), "needs --model DIR and --pairs FILE.jsonl"),

@@ -53,12 +53,21 @@ def is_graph_file(path: Path) -> bool:
     return not path.is_dir() and (path.is_file() or path.suffix in SUFFIXES)
 
 
-def check_file(path: Path, asked: Scoring, settings: AttributionSettings) -> list[Agreement]:
+def check_file(
+    path: Path, asked: Scoring, settings: AttributionSettings, of_nodes: AttributionSettings
+) -> list[Agreement]:
     """Compare all scores of the graph file ``path`` with those that this code gives.
 
     Edges are left out where a file that scores nodes or neurons has 0 for all of them, and nodes
     and neurons that were not scored. The error is the largest difference, relative to the largest
-    score of the file; where it is too large, the quantity names what it is at.
+    score of the file; where it is too large, the quantity names what it is at, and says if all but
+    the MLPs agree: Hanna et al.'s library takes the gradient of an MLP at its input.
+
+    Args:
+        path: the file.
+        asked: model and pairs.
+        settings: how its scores of edges were made.
+        of_nodes: how its scores of nodes and neurons were made.
 
     Raises:
         KcError: a file is missing or damaged, the graph is not the model's, or pairs that the
@@ -88,24 +97,29 @@ def check_file(path: Path, asked: Scoring, settings: AttributionSettings) -> lis
         )
     log.info("scoring %d pairs", len(batch))
     results = []
-    for what, stored, score in (
-        ("edge", _edge_scores(theirs), attribute),
-        ("node", theirs.node_scores, attribute_nodes),
-        ("neuron", theirs.neuron_scores, attribute_neurons),
+    for what, stored, score, how in (
+        ("edge", _edge_scores(theirs), attribute, settings),
+        ("node", theirs.node_scores, attribute_nodes, of_nodes),
+        ("neuron", theirs.neuron_scores, attribute_neurons, of_nodes),
     ):
         if stored is None:
             continue
         stored = stored.numpy()
-        ours = np.where(np.isnan(stored), np.nan, score(bridge, batch, settings).double().numpy())
+        ours = np.where(np.isnan(stored), np.nan, score(bridge, batch, how).double().numpy())
         scored = graph.real_edges if what == "edge" else ~np.isnan(stored)
         error = relative_error(ours[scored], stored[scored])
-        ok = error <= tolerance_of(adapter_of(bridge), asked.double)
+        allowed = tolerance_of(adapter_of(bridge), asked.double)
+        ok = error <= allowed
         quantity = f"{scored.sum()} {what} scores on {len(batch)} pairs"
         if left_out:
             quantity += f" ({left_out} of the file left out: they make no pair of this model)"
         if not ok:
             worst = np.unravel_index(int(np.nanargmax(np.abs(ours - stored))), stored.shape)
             quantity += f", the largest difference at {_name(graph, what, [*map(int, worst)])}"
+            rest = np.array([not name.startswith("m") for name in graph.rows])
+            others = (scored.T & rest).T
+            if what != "edge" and relative_error(ours[others], stored[others]) <= allowed:
+                quantity += "; all but those of MLPs agree"
         results.append(Agreement(quantity, error, ok))
     return results
 

@@ -199,8 +199,8 @@ def parity(
     ] = None,
     path: Annotated[
         str | None,
-        typer.Option(help="Steps of eap-ig: 0..m-1, as that library has them and when left out, or "
-                          "1..m."),
+        typer.Option(help="Steps of eap-ig: 0..m-1 or 1..m; left out, those of that library, which "
+                          "are 0..m-1 for edges and 1..m for nodes and neurons."),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Their number m; 5 if left out.")] = None,
 ) -> None:  # fmt: skip
@@ -215,6 +215,8 @@ def parity(
     given = {"--model": model, "--pairs": pairs, "--counterfactual": counterfactual,
              "--method": method, "--path": path, "--steps": steps}  # fmt: skip
     if foreign_scores.is_graph_file(where):
+        from dataclasses import replace
+
         from kc_utils.circuits.attribution import AttributionSettings
 
         if model is None or pairs is None:
@@ -228,7 +230,8 @@ def parity(
             "0..m-1" if path is None else path,
         )
         asked = foreign_scores.Scoring(model, pairs, counterfactual, double)
-        results = foreign_scores.check_file(where, asked, settings)
+        of_nodes = settings if path else replace(settings, path="1..m")
+        results = foreign_scores.check_file(where, asked, settings, of_nodes)
     else:
         if without := [name for name, value in given.items() if value is not None]:
             raise KcError(f"{without[0]} is for one graph file and has no effect on a folder.")
