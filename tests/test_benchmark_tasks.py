@@ -92,6 +92,10 @@ def test_a_file_holds_what_was_written(tmp_path: Path) -> None:
         ('{"prompt": "a", "choices": ["x"], "answerKey": 0}', "two or more choices"),
         ('{"prompt": "a", "choices": ["x", "y"], "answerKey": 2}', "two or more choices"),
         ('{"prompt": "a", "choices": ["x", "y"], "answerKey": true}', "two or more choices"),
+        (
+            '{"prompt": "a", "label": "b", "x_counterfactual": {"label": "c"}}',
+            "its 'x_counterfactual' has no prompt",
+        ),
         ("[" * 100_000, "line 2 is no question"),
     ],
 )
@@ -138,6 +142,13 @@ def test_tokens_that_both_answers_begin_with_belong_to_the_prompt() -> None:
     assert apart.decode(batch.clean_ids[0]) == "1 + 2 = "
     assert apart.decode(batch.corrupted_ids[0]) == "4 + 4 = "
     assert apart.decode([int(batch.right_ids[0]), int(batch.wrong_ids[0])]) == "38"
+
+
+def test_rows_without_a_counterfactual_and_no_rows_are_refused(tokenizer) -> None:
+    with pytest.raises(KcError, match="share no counterfactual"):
+        tasks.pairs_of([{"prompt": "a", "label": "b"}], tokenizer)
+    with pytest.raises(KcError, match="at least 1 is needed"):
+        tasks.pairs_of([], tokenizer)
 
 
 def test_rows_that_make_no_pair_are_counted(tokenizer) -> None:

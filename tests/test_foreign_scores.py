@@ -134,7 +134,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path, scores: torch.Tensor, parity)
     small = Graph(3, 2)
     other = stored(
         tmp_path / "other.json",
-        torch.rand(small.real_edges.shape) * torch.from_numpy(small.real_edges),
+        torch.rand(small.real_edges.shape) * torch.from_numpy(small.real_edges.copy()),
         small,
     )
     model, pairs = ("--model", MODEL), ("--pairs", PAIRS)

@@ -195,6 +195,10 @@ def test_scores_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
     file = made(Graph(2, 2))
     with pytest.raises(KcError, match="not finite"):
         write_graph(tmp_path / "g.json", GraphFile(file.scores * torch.nan, file.circuit, 8))
+    stray = file.scores.clone()
+    stray[-1, 0] = 1.0
+    with pytest.raises(KcError, match="1 scores are not 0 where the graph has no edge"):
+        write_graph(tmp_path / "g.pt", GraphFile(stray, file.circuit, 8))
     assert not [*tmp_path.iterdir()]
 
 

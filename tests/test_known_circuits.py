@@ -82,6 +82,7 @@ def test_integrated_gradients_find_every_known_edge(name: str) -> None:
     scores = attribute(bridge, case.pairs(16, 0), AttributionSettings("eap-ig"))
     known = graph.edges_from_names(case.edges)
     assert ground_truth.roc_area(scores, graph, known) == 1
+    assert ground_truth.roc_area(scores.bfloat16(), graph, known) == 1
     assert ground_truth.recovered(scores, graph, known) == 1
 
 

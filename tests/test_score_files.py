@@ -125,3 +125,5 @@ def test_scores_that_the_file_cannot_hold_are_refused(tmp_path: Path) -> None:
     with pytest.raises(KcError, match=r"'x' have shape \(3, 3\)"):
         write_scores(path, {"x": torch.zeros(3, 3)}, GRAPH)
     assert not path.exists()
+    with pytest.raises(KcError, match="safetensors keeps for itself"):
+        write_scores(path, {"__metadata__": scores_of(GRAPH)}, GRAPH)
