@@ -22,6 +22,7 @@ from kc_utils.circuits.circuit import top_n
 from kc_utils.circuits.circuit_run import run_circuit
 from kc_utils.circuits.metrics import evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
+from kc_utils.config.run import CircuitConfig
 from kc_utils.errors import KcError
 
 EAP = AttributionSettings(method="eap")
@@ -50,7 +51,7 @@ def test_metrics_are_gradients_of_what_they_say(kind: str, metric: str, loss: An
     assert (
         error(attribute(bridge, batch, corrupted), mask_gradient(bridge, batch, 0.0, loss)) < 1e-6
     )
-    at_clean = attribute(bridge, batch, replace(EAP, metric=metric))
+    at_clean = attribute(bridge, batch, replace(corrupted, path="1..m"))  # EAP
     if metric == "kl":
         scale = attribute(bridge, batch, corrupted).abs().max()
         assert float(at_clean.abs().max() / scale) < 1e-9, "KL is flat at the clean run"
@@ -156,3 +157,12 @@ def test_the_same_on_a_gpu(kind: str) -> None:
         assert scores.device.type == "cpu"
         assert scores.dtype == torch.float32
         assert error(scores, here) < tolerance
+
+
+@pytest.mark.parametrize("method", ["eap", "relp"])
+def test_a_method_without_a_gradient_by_kl_is_refused(method: str) -> None:
+    with pytest.raises(KcError, match="no gradient at the clean run"):
+        AttributionSettings(method, metric="kl")
+    with pytest.raises(ValueError, match="no gradient at the clean run"):
+        CircuitConfig(method=method, metric="kl")
+    assert CircuitConfig(metric="kl").metric == "kl"

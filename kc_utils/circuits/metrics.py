@@ -68,7 +68,7 @@ def evaluate_metric(
 
     - ``logit_diff`` and ``prob_diff``: right minus wrong answer, at the last token.
     - ``kl``: minus KL(clean || this run) of the next token, in nats; it needs ``clean_logits``. Its
-      gradient at the clean run is zero, so EAP gives zero scores with it.
+      gradient at the clean run is zero, so it scores no edges by EAP or RelP.
     - ``answer_log_prob``: sum over the answer's tokens of log p(token given the prompt and the
       answer's tokens before it), in nats, times the row's weight.
 

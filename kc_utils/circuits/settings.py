@@ -14,6 +14,8 @@ from kc_utils.errors import KcError, shown
 METHODS = ("eap", "eap-ig", "eap-ig-activations", "clean-corrupted", "relp", "exact")
 #: Values of k on the path from the corrupted run, k = 0, to the clean one, k = m.
 PATHS = ("1..m", "0..m-1")
+#: Methods whose only gradient is that of the clean run, where KL to the clean run has none.
+FLAT_IN_KL = ("eap", "relp")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class AttributionSettings:
             below).
 
     Raises:
-        KcError: names a value that is not allowed.
+        KcError: names a value that is not allowed, or a method that has no gradient by the metric.
     """
 
     method: str = "eap-ig"
@@ -50,6 +52,12 @@ class AttributionSettings:
         for name in ("steps", "batch_size", "max_bytes"):
             object.__setattr__(self, name, whole(getattr(self, name), name, 1))
         check_metric(self.metric)
+        if self.metric == "kl" and self.method in FLAT_IN_KL:
+            raise KcError(
+                f"metric='kl' has no gradient at the clean run, the only one that "
+                f"method={self.method!r} takes; allowed are 'eap-ig', 'eap-ig-activations' and "
+                "'clean-corrupted'."
+            )
 
     @property
     def shares_of_clean(self) -> tuple[float, ...]:

@@ -26,8 +26,6 @@ console = Console()
 KEPT = REFERENCE / "benchmark"
 #: Metrics of the last token, which is what tasks ask for.
 METRICS = ("logit_diff", "prob_diff", "kl")
-#: Methods whose only gradient is that of the clean run, where KL has none.
-FLAT_IN_KL = ("eap", "relp")
 
 
 def benchmark(
@@ -181,6 +179,8 @@ def _on_tasks(
 
 def _gradient_methods(methods: Sequence[str] | None, metric: str) -> Sequence[str]:
     """The methods asked for, or all that ``metric`` has a gradient for; KcError for another."""
+    from kc_utils.circuits.settings import FLAT_IN_KL
+
     known = _known(methods, gradients=True)
     if metric != "kl":
         return known

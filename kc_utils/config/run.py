@@ -213,6 +213,15 @@ class CircuitConfig(Section):
             raise ValueError("at least one is needed, and each only once")
         return chosen
 
+    @model_validator(mode="after")
+    def _consistent(self) -> CircuitConfig:
+        if self.metric == "kl" and self.method in ("eap", "relp"):
+            raise ValueError(
+                f"metric='kl' has no gradient at the clean run, the only one that "
+                f"method={self.method!r} takes"
+            )
+        return self
+
 
 class Config(Section):
     """Everything that a run depends on."""
