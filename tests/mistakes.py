@@ -76,6 +76,35 @@ def spoilt() -> PreTrainedModel:
 
 #: Name of a mistake: the call, and what its sentence says.
 MISTAKES: dict[str, tuple[Callable[[Given], Any], str]] = {
+    "a bridge for the graph of a file": (
+        lambda g: write_scores("x", {"a": g.scores}, g.bridge),
+        "A TransformerBridge is no Graph",
+    ),
+    "edges for a circuit": (
+        lambda g: strongest_edges(g.scores, g.circuit.edges),
+        "ndarray is no Circuit",
+    ),
+    "edges for a circuit to be drawn alike": (
+        lambda g: random_circuit_per_layer(g.circuit.edges, 0),
+        "ndarray is no Circuit",
+    ),
+    "edges in a file": (
+        lambda g: write_graph("x.pt", GraphFile(g.scores, g.circuit.edges, 32)),
+        "ndarray is no Circuit",
+    ),
+    "scores for a file": (lambda g: write_graph("x.pt", g.scores), "Tensor is no GraphFile"),
+    "a list of circuits": (
+        lambda g: size_curve(BatchEvaluation(g.bridge, g.batch), [g.circuit], ["corrupted"]),
+        "as curve_circuits gives them, and no list",
+    ),
+    "no tokenizer": (
+        lambda g: PairBatch.from_texts(None, ["a b"], ["a c"], ["x"], ["y"]),
+        "tokenizer=None is no tokenizer",
+    ),
+    "an array for a metric": (
+        lambda g: AttributionSettings(metric=np.array([1, 2])),
+        "is neither a function nor one of",
+    ),
     "a method for settings": (
         lambda g: attribute(g.bridge, g.batch, "eap"),
         "settings='eap' are no AttributionSettings",

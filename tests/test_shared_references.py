@@ -82,7 +82,7 @@ def test_means_of_half_precision_do_not_depend_on_the_batch_size() -> None:
 def test_what_cannot_be_polished_is_refused(bridge) -> None:
     batch, circuit = tiny_batch(3), full_circuit(graph_of(bridge))
     same = replace(batch, corrupted_ids=batch.clean_ids)
-    scores = torch.ones(circuit.edges.shape) * torch.from_numpy(graph_of(bridge).real_edges)
+    scores = torch.ones(circuit.edges.shape) * torch.from_numpy(graph_of(bridge).real_edges.copy())
     with pytest.raises(KcError, match="undefined"):
         polish(BatchEvaluation(bridge, same), circuit, scores)
 

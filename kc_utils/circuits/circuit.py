@@ -263,6 +263,7 @@ def strongest_edges(
     Raises:
         KcError: scores of another shape than the graph's, or ``n`` below 0.
     """
+    check_circuit(circuit)
     table, values = circuit.table(), matrix_of(scores, circuit.graph)
     rows, columns = circuit.edges.nonzero()
     table["score"] = values[rows, columns].astype(float)
@@ -276,6 +277,13 @@ def check_graph(graph: Graph) -> None:
     """KcError for something else, such as the bridge that it is of."""
     if not isinstance(graph, Graph):
         raise KcError(f"A {type(graph).__name__} is no Graph; graph_of(bridge) is the model's.")
+
+
+def check_circuit(circuit: Circuit) -> None:
+    """KcError for something else, such as the edges of one."""
+    if not isinstance(circuit, Circuit):
+        kind = type(circuit).__name__
+        raise KcError(f"{kind} is no Circuit; Circuit(graph, edges, n) makes one of edges.")
 
 
 def check_size(graph: Graph, n: int, name: str) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from kc_utils.circuits.ablation import ABLATIONS
 from kc_utils.circuits.arguments import whole
-from kc_utils.circuits.circuit import Circuit, top_sizes
+from kc_utils.circuits.circuit import Circuit, check_graph, top_sizes
 from kc_utils.circuits.evaluation import BatchEvaluation
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.random_circuits import random_circuit, random_circuit_per_layer
@@ -54,6 +54,7 @@ def sizes_of(graph: Graph, shares: Sequence[float] = SHARES) -> list[int]:
     Raises:
         KcError: a share outside of 0 to 1.
     """
+    check_graph(graph)
     for share in shares:
         _check_share(share)
     return [int(share * graph.n_edges) for share in shares]
@@ -110,6 +111,11 @@ def size_curve(
         raise KcError(
             f"A size curve needs circuits and a list of ablations, not {len(circuits)} circuits "
             f"and ablations={shown(ablations)}."
+        )
+    if not isinstance(circuits, Mapping):
+        raise KcError(
+            "The circuits of a size curve are by share and name, as curve_circuits gives them, and "
+            f"no {type(circuits).__name__}."
         )
     tables = [
         evaluation.tables(circuit, ablations).assign(

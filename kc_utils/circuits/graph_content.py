@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from kc_utils.circuits.arguments import whole
-from kc_utils.circuits.circuit import Circuit, as_array
+from kc_utils.circuits.circuit import Circuit, as_array, check_circuit
 from kc_utils.circuits.graph import LOGITS, Graph
 from kc_utils.errors import KcError
 
@@ -55,6 +55,10 @@ class GraphFile:
 def check_content(file: GraphFile) -> None:
     """KcError for scores or marks of another shape than the graph's, or that are no numbers, and
     for a width that is none."""
+    if not isinstance(file, GraphFile):
+        kind = type(file).__name__
+        raise KcError(f"{kind} is no GraphFile; GraphFile(scores, circuit, d_model) makes one.")
+    check_circuit(file.circuit)
     graph = file.graph
     whole(file.d_model, "d_model", 1)
     neurons = (graph.n_forward, file.d_model)

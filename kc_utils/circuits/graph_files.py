@@ -93,7 +93,12 @@ def submission_path(folder: str | Path, method: str, task: str, model: str,
         if name not in allowed:
             raise KcError(f"MIB has no {what} {shown(name)}; allowed are {', '.join(allowed)}.")
     for name in (method, model, ablation):
-        if not name or set(name) & set("/\\\0") or name.startswith("."):
+        if (
+            not isinstance(name, str)
+            or not name
+            or set(name) & set("/\\\0")
+            or name.startswith(".")
+        ):
             raise KcError(f"{shown(name)} cannot be part of a file name.")
     return Path(folder) / f"{method}_{ablation}_{level}" / f"{task}_{model}" / "importances.json"
 

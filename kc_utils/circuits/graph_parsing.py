@@ -30,6 +30,11 @@ def mapping(value: Any, name: str) -> dict[str, Any]:
 def from_json(content: Mapping[str, Any]) -> GraphFile:
     """The graph of a JSON file; KcError says what is wrong with it."""
     nodes = mapping(content.get("nodes"), "'nodes'")
+    if any(isinstance(entry, bool) for entry in nodes.values()):
+        raise KcError(
+            "'nodes' holds true or false for each, as early versions of the EAP-IG library wrote "
+            "them, without d_model; only files of later versions can be read."
+        )
     nodes = {name: mapping(x, f"node {shown(name)}") for name, x in nodes.items() if name != LOGITS}
     graph, width = _graph(content, len(nodes))
     if unknown := nodes.keys() - set(graph.rows):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.precision import own_precision
-from kc_utils.errors import KcError, cut
+from kc_utils.errors import KcError, cut, shown
 
 #: A function of last-token logits [n, vocab] and their batch that gives one number per pair, larger
 #: for a better answer.
@@ -30,9 +30,9 @@ METRICS = ("logit_diff", "prob_diff", "kl", "answer_log_prob")
 
 def check_metric(metric: str | Metric) -> None:
     """KcError unless ``metric`` is a known name or a function."""
-    if not callable(metric) and metric not in METRICS:
+    if not callable(metric) and not (isinstance(metric, str) and metric in METRICS):
         allowed = ", ".join(map(repr, METRICS))
-        raise KcError(f"metric={metric!r} is neither a function nor one of {allowed}.")
+        raise KcError(f"metric={shown(metric)} is neither a function nor one of {allowed}.")
 
 
 def check_batch(metric: str | Metric, batch: PairBatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from kc_utils.circuits.circuit import Circuit, matrix_of
+from kc_utils.circuits.circuit import Circuit, check_circuit, matrix_of
 from kc_utils.circuits.graph import LOGITS
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def network(
     """
     import networkx as nx
 
+    check_circuit(circuit)
     graph, values = circuit.graph, matrix_of(scores, circuit.graph)
     drawn = nx.MultiDiGraph(n_layers=graph.n_layers, n_heads=graph.n_heads)
     rows, columns = circuit.edges.nonzero()

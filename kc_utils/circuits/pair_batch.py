@@ -167,8 +167,10 @@ class PairBatch:
         Raises:
             KcError: lists of unequal length; names the first pair whose prompts have unequal
                 numbers of tokens, whose answers share their first token, or whose answer the
-                tokenizer joins with the end of its prompt.
+                tokenizer joins with the end of its prompt; something else for the tokenizer.
         """
+        if not callable(tokenizer):
+            raise KcError(f"tokenizer={shown(tokenizer)} is no tokenizer; bridge.tokenizer is one.")
         for texts in (clean, corrupted, right, wrong):
             listed = hasattr(texts, "__len__") and not isinstance(texts, str)
             if not (listed and all(isinstance(text, str) for text in texts)):

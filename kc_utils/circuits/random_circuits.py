@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from kc_utils.circuits.arguments import whole
-from kc_utils.circuits.circuit import Circuit, check_size, from_flat, prune
+from kc_utils.circuits.circuit import Circuit, check_circuit, check_size, from_flat, prune
 from kc_utils.circuits.graph import Graph
 
 #: Stream numbers of the generators that draw these circuits.
@@ -74,6 +74,7 @@ def random_circuit_per_layer(circuit: Circuit, seed: int) -> Circuit:
     Raises:
         KcError: ``seed`` is no integer from 0 on.
     """
+    check_circuit(circuit)
     graph = circuit.graph
     wanted = edges_per_layer(circuit.edges, graph)
     rng = np.random.default_rng([whole(seed, "seed", 0), RANDOM_PER_LAYER])

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from kc_utils.circuits.circuit import Circuit
+from kc_utils.circuits.circuit import Circuit, check_circuit
 from kc_utils.circuits.evaluation import BatchEvaluation
 from kc_utils.circuits.graph import Graph
 from kc_utils.errors import KcError
@@ -77,6 +77,7 @@ def recovery(
     Raises:
         KcError: as :func:`kc_utils.circuits.evaluation.evaluate_circuit`.
     """
+    check_circuit(circuit)
     evaluation.edges_of(circuit)  # of this model's graph, or refused
     tables = []
     for reader_class in READER_CLASSES:

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kc_utils import artifacts
+from kc_utils.circuits.circuit import check_graph
 from kc_utils.circuits.graph import Graph
 from kc_utils.errors import KcError, shown
 
@@ -41,6 +42,7 @@ def write_scores(path: str | Path, scores: Mapping[str, Tensor], graph: Graph) -
         raise KcError(
             f"Scores are written by name, as {{'mine': scores}}, not as {type(scores).__name__}."
         )
+    check_graph(graph)
     path, real = Path(path), torch.from_numpy(graph.real_edges.copy())
     vectors = {}
     for name, matrix in scores.items():
