@@ -354,6 +354,14 @@ MISTAKES: dict[str, tuple[Callable[[Given], Any], str]] = {
         lambda g: PairBatch.from_lists(["a"], ["b"], ["c"], ["d"]),
         "Pair 0: 'a' is text; from_texts takes that",
     ),
+    "a text among several answers": (
+        lambda g: PairBatch.from_lists([[1, 2]], [[5, 2]], [[3, "4"]], [6]),
+        "Pair 0: '4' is text; from_texts takes that",
+    ),
+    "half a token among several answers": (
+        lambda g: PairBatch.from_lists([[1, 2]], [[5, 2]], [[3, 1.5]], [6]),
+        r"Pair 0: \[3, 1.5\] is not a list of token ids",
+    ),
 }
 
 

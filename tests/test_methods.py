@@ -24,9 +24,11 @@ from kc_utils.circuits import evaluate_circuit
 from kc_utils.circuits.ablation import references
 from kc_utils.circuits.adapter import adapter_of, graph_of
 from kc_utils.circuits.attribution import attribute
+from kc_utils.circuits.batch_sizes import patched_bytes_per_prompt, patching_bytes_per_pair
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.by_position import attribute_by_position, attribute_by_token
 from kc_utils.circuits.circuit import top_edges
+from kc_utils.circuits.exact import PROMPTS_AT_ONCE, _Patching
 from kc_utils.circuits.metrics import evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.relp import apply_relp_rules
@@ -56,6 +58,35 @@ def test_exact_patching_in_small_blocks_is_the_same(monkeypatch: pytest.MonkeyPa
     whole = attribute(bridge, batch, EXACT)
     monkeypatch.setattr("kc_utils.circuits.exact.PROMPTS_AT_ONCE", 7)
     assert error(attribute(bridge, batch, replace(EXACT, batch_size=2)), whole) < 1e-12
+
+
+def test_exact_patching_keeps_a_memory_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    bridge, batch = bridge_of("llama"), tiny_batch(5)
+    adapter, pos = adapter_of(bridge), batch.clean_ids.shape[1]
+    least = patching_bytes_per_pair(adapter, pos) + patched_bytes_per_prompt(adapter, pos)
+    whole, run, sizes = attribute(bridge, batch, EXACT), _Patching._run, []
+
+    def counted(self: _Patching, times: int) -> Tensor:
+        sizes.append(times * len(self.batch))
+        return run(self, times)
+
+    monkeypatch.setattr(_Patching, "_run", counted)
+    for max_bytes in (2**31, 8 * least, least):
+        sizes.clear()
+        assert error(attribute(bridge, batch, replace(EXACT, max_bytes=max_bytes)), whole) < 1e-12
+        bound = max_bytes // 2 // patched_bytes_per_prompt(adapter, pos)
+        assert max(sizes) <= min(bound, PROMPTS_AT_ONCE)
+    assert max(sizes) < 5, "control: the least bound does not hold all pairs"
+    with pytest.raises(KcError, match=f"max_bytes={least - 1} is less than the {least} bytes"):
+        attribute(bridge, batch, replace(EXACT, max_bytes=least - 1))
+
+
+def test_exact_patching_shows_its_progress(capfd: pytest.CaptureFixture[str]) -> None:
+    bridge, batch = bridge_of("gpt2"), tiny_batch(2)
+    attribute(bridge, batch, EXACT)
+    assert not capfd.readouterr().err
+    attribute(bridge, batch, EXACT, progress=True)
+    assert "reader" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,14 +6,17 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conftest import python
 from tiny_models import golden_batch, golden_bridge, tiny_batch, tiny_model, tokenizer
+from torch import Tensor
 
-from kc_utils.circuits import AttributionSettings, attribute, boot_bridge
+from kc_utils.circuits import AttributionSettings, PairBatch, attribute, boot_bridge
 from kc_utils.circuits import attribution as attribution_module
+from kc_utils.circuits.adapter import Adapter
 from kc_utils.errors import KcError
 
 EIG = AttributionSettings(steps=2, batch_size=2)
@@ -97,6 +100,25 @@ def test_batch_sizes_may_change(stopped: Path, blocks: list[int]) -> None:
     torch.testing.assert_close(scores, attribute(bridge, batch, EIG), rtol=1e-4, atol=1e-6)
 
 
+def test_exact_patching_goes_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bridge, batch = boot_bridge(tiny_model("gpt2"), tokenizer()), tiny_batch(5)
+    settings, path = AttributionSettings("exact", batch_size=2), tmp_path / "sums"
+    whole, sums, done = attribute(bridge, batch, settings), attribution_module.exact_sums, []
+
+    def interrupted(adapter: Adapter, block: PairBatch, *args: Any, **kw: Any) -> Tensor:
+        done.append(len(block))
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        return sums(adapter, block, *args, **kw)
+
+    monkeypatch.setattr(attribution_module, "exact_sums", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        attribute(bridge, batch, settings, partial=path)
+    found = attribute(bridge, batch, settings, partial=path)
+    assert done == [2, 2, 2, 1] and not path.exists(), "the first block is not patched again"
+    torch.testing.assert_close(found, whole, rtol=1e-5, atol=1e-6)
+
+
 OTHERS: dict[str, Callable[[], tuple]] = {
     "other pairs": lambda: (golden_bridge("gpt2_tiny"), golden_batch("gpt2_tiny").slice(1, 24),
                             EIG),
@@ -141,8 +163,6 @@ def test_what_cannot_be_gone_on_with_is_named(tmp_path: Path) -> None:
     assert (tmp_path / "text").read_text() == "mine"
     with pytest.raises(KcError, match="cannot be written"):
         attribute(bridge, batch, EIG, partial=tmp_path / "text" / "sums")
-    with pytest.raises(KcError, match="no effect on method='exact'"):
-        attribute(bridge, batch, AttributionSettings("exact"), partial=tmp_path / "a")
     with pytest.raises(KcError, match="a metric by name"):
         metric = replace(EIG, metric=lambda last, batch: last[:, 0])
         attribute(bridge, batch, metric, partial=tmp_path / "a")

@@ -217,10 +217,9 @@ def _projection(
     The final norm's scale is the one of this run; centring, weight and bias are linear.
     """
     w_u, b_u, norm = bridge.W_U, bridge.b_U, adapter_of(bridge).final_norm
-    unembed, constant = w_u[:, batch.right_ids].T, b_u[batch.right_ids]
+    (unembed, wrong), (constant, other) = map(batch.answers.directions, (w_u.T, b_u))
     if direction == "difference":
-        unembed = unembed - w_u[:, batch.wrong_ids].T
-        constant = constant - b_u[batch.wrong_ids]
+        unembed, constant = unembed - wrong, constant - other
     if norm.bias is not None:
         constant = constant + unembed @ norm.bias
     return norm.centre(unembed * norm.weight) / norm.scale(_at_last(final, batch)), constant

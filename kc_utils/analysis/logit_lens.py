@@ -43,12 +43,14 @@ def logit_lens(
         count as half), probability (0 to 1).
 
     Raises:
-        KcError: if the batch is empty, or ``target`` is unknown.
+        KcError: if the batch is empty or a pair has several answers, or ``target`` is unknown.
     """
     if target not in ("right", "wrong"):
         raise KcError(f"target={target!r} must be 'right' or 'wrong'.")
     if not len(batch):
         raise KcError("A logit lens over 0 pairs is not defined; at least 1 is needed.")
+    if getattr(batch, f"{target}_sets") is not None:
+        raise KcError(f"A logit lens reads one answer per pair; this batch has {target}_sets.")
     frames = []
     for start in range(0, len(batch), batch_size):
         part = batch.slice(start, start + batch_size).to(bridge.W_U.device)

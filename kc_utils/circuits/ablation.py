@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.adapter import Adapter, require_eval
+from kc_utils.circuits.answers import Answers
 from kc_utils.circuits.arguments import whole
 from kc_utils.circuits.checks import check_ids
 from kc_utils.circuits.metrics import AnswerScores, answer_scores
@@ -53,28 +54,25 @@ class References:
     clean_logits: Float[Tensor, "n k vocab"]
     corrupted_logits: Float[Tensor, "n k vocab"]
     written: Written
-    right_ids: Int[Tensor, " n"]
-    wrong_ids: Int[Tensor, " n"]
+    answers: Answers
     prompts: tuple[Int[Tensor, "n pos"], Int[Tensor, "n pos"]]
     read_at: Int[Tensor, "n k"]
     model: weakref.ref[nn.Module]
 
     def of_answers(self, batch: PairBatch) -> References:
         """These, or the same runs with the answers of ``batch`` if it has others."""
-        own, others = (self.right_ids, self.wrong_ids), (batch.right_ids, batch.wrong_ids)
-        if all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(own, others, strict=True)):
-            return self
-        return replace(self, right_ids=batch.right_ids, wrong_ids=batch.wrong_ids)
+        same = self.answers.same_as(batch.answers)
+        return self if same else replace(self, answers=batch.answers)
 
     @cached_property
     def clean(self) -> AnswerScores:
         """Logit difference and rank per pair of the clean run."""
-        return answer_scores(self.clean_logits[:, -1], self.right_ids, self.wrong_ids)
+        return answer_scores(self.clean_logits[:, -1], self.answers)
 
     @cached_property
     def corrupted(self) -> AnswerScores:
         """The same of the corrupted run."""
-        return answer_scores(self.corrupted_logits[:, -1], self.right_ids, self.wrong_ids)
+        return answer_scores(self.corrupted_logits[:, -1], self.answers)
 
 
 @dataclass(frozen=True)
@@ -110,9 +108,8 @@ def references(bridge: TransformerBridge, batch: PairBatch, batch_size: int = 64
             corrupted.append(adapter.logits(hidden, block.read_at))
             written.append(outputs.padded(batch.clean_ids.shape[1]))
     return References(
-        torch.cat(clean), torch.cat(corrupted), Written.joined(written),
-        batch.right_ids, batch.wrong_ids, (batch.clean_ids, batch.corrupted_ids), batch.read_at,
-        weakref.ref(adapter.model),
+        torch.cat(clean), torch.cat(corrupted), Written.joined(written), batch.answers,
+        (batch.clean_ids, batch.corrupted_ids), batch.read_at, weakref.ref(adapter.model),
     )  # fmt: skip
 
 

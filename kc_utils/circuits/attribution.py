@@ -41,10 +41,16 @@ from tqdm.auto import tqdm
 from transformer_lens.model_bridge import TransformerBridge
 
 from kc_utils.circuits.adapter import Adapter, frozen, require_eval
-from kc_utils.circuits.batch_sizes import pairs_per_block, pairs_per_product, steps_per_run
+from kc_utils.circuits.answers import mean_at
+from kc_utils.circuits.batch_sizes import (
+    pairs_per_block,
+    pairs_per_patching,
+    pairs_per_product,
+    steps_per_run,
+)
 from kc_utils.circuits.block import bias_of, weight_of
 from kc_utils.circuits.checks import check_ids
-from kc_utils.circuits.exact import exact_scores
+from kc_utils.circuits.exact import exact_sums
 from kc_utils.circuits.gradients import Backward, Gradients, Leaf, Loss, run_backward
 from kc_utils.circuits.metrics import (
     Metric,
@@ -81,7 +87,7 @@ def attribute(
     ``batch_size`` and ``max_bytes`` beyond rounding. Parameters get no gradients, and none
     of ``torch.no_grad``, ``torch.inference_mode`` and ``torch.autocast`` around the call changes
     anything: for scores in another precision, load the model in that dtype. ``progress`` shows a
-    bar over blocks of pairs on stderr (of no use to ``exact``, which has none).
+    bar over blocks of pairs on stderr.
 
     ``partial`` names a file that keeps the sums over finished blocks. A call that was stopped and
     is made again with it goes on behind the last of them; a finished one removes it. The file is as
@@ -91,9 +97,9 @@ def attribute(
         KcError: a model in training mode, an empty batch, prompts of unequal shape, pairs that the
             metric cannot tell apart, tokens outside of the vocabulary, prompts longer than a table
             of positions, a memory bound below what one pair needs, a metric without a gradient
-            (but for ``exact``), and scores that are not finite. With ``partial``: the method
-            ``exact``, a metric that is a function, and a file that is damaged, cannot be written,
-            or is of another model, other pairs or other settings.
+            (but for ``exact``), and scores that are not finite. With ``partial``: a metric that
+            is a function, and a file that is damaged, cannot be written, or is of another model,
+            other pairs or other settings.
     """
     return scores_of_parts(bridge, batch, settings, progress=progress, partial=partial)[0]
 
@@ -127,20 +133,26 @@ def scores_of_parts(
     check_pairs(adapter, batch, settings.metric)
     kept = None if partial is None else PartialScores(partial, adapter, batch, settings)
     batch = batch.to(adapter.device)
-    if settings.method == "exact":
-        exact = exact_scores(adapter, batch, settings.metric, settings.batch_size)
-        return finite(exact[None].cpu(), settings.metric)
     shape = (n_parts, *adapter.graph.real_edges.shape)
     scores = torch.zeros(shape, dtype=adapter.score_dtype, device=adapter.device)
-    steps = len(settings.shares_of_clean)
-    size = pairs_per_block(adapter, batch, steps, settings.max_bytes, settings.batch_size)
+    exact, bounds = settings.method == "exact", (settings.max_bytes, settings.batch_size)
+    steps = 1 if exact else len(settings.shares_of_clean)
+    size = (
+        pairs_per_patching(adapter, batch, *bounds)
+        if exact
+        else pairs_per_block(adapter, batch, steps, *bounds)
+    )
     scores, done = (scores, 0) if kept is None else kept.start(scores)
     with frozen(adapter.model):
         blocks = range(done, len(batch), size)
         for start in tqdm(blocks, settings.method, unit="block", disable=not progress):
             block = batch.slice(start, start + size)
             log.debug("attribution of pairs %d-%d of %d", start, start + len(block), len(batch))
-            _Block(adapter, block, settings, split, scores).add()
+            if exact:
+                metric, room = settings.metric, settings.max_bytes
+                scores[0] += exact_sums(adapter, block, metric, room, progress=progress)
+            else:
+                _Block(adapter, block, settings, split, scores).add()
             if kept is not None:
                 kept.store(scores, start + len(block))
     if kept is not None:
@@ -236,16 +248,16 @@ def loss_of_read(
 ) -> Float[Tensor, " n"]:
     """Minus the metric, from the hidden states that are read."""
     metric, relp = settings.metric, settings.method == "relp"
-    # Needs two rows of the unembedding, not all of the vocabulary.
+    # Needs the answers' rows of the unembedding, not all of the vocabulary.
     if metric == "logit_diff":
         weight, bias = weight_of(adapter.unembed), bias_of(adapter.unembed)
         if adapter.logit_cap is None:
-            towards = weight[batch.right_ids] - weight[batch.wrong_ids]
-            constant = bias[batch.right_ids] - bias[batch.wrong_ids]
-            return -((read[:, -1] * towards).sum(-1) + constant)
+            right, wrong = batch.answers.directions(weight)
+            constant, other = batch.answers.directions(bias)
+            return -((read[:, -1] * (right - wrong)).sum(-1) + (constant - other))
         right, wrong = (
-            adapter.capped((read[:, -1] * weight[answer]).sum(-1) + bias[answer], relp)
-            for answer in (batch.right_ids, batch.wrong_ids)
+            mean_at(adapter.capped((read[:, -1:] * weight[ids]).sum(-1) + bias[ids], relp), ids)
+            for ids in (batch.answers.right, batch.answers.wrong)
         )
         return wrong - right
     logits = adapter.capped(adapter.unembed(read.flatten(0, 1)), relp).unflatten(0, read.shape[:2])

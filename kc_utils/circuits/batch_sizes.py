@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from transformers import PreTrainedConfig
+
 from kc_utils.circuits.adapter import Adapter
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.errors import KcError
@@ -17,8 +19,7 @@ def bytes_per_pair(adapter: Adapter, pos: int, steps: int) -> int:
     """
     config, layers = adapter.model.config, adapter.graph.n_layers
     width = config.hidden_size
-    hidden = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None)
-    hidden = hidden or 4 * width
+    hidden = _hidden_width(config)
     heads = 3 * sum(x.numel() for x in adapter.blocks[0].b_qkv) // 3
     kept = layers * (12 * width + 3 * heads + 5 * hidden + 2 * adapter.graph.n_heads * pos)
     summed = layers * (2 * heads + 2 * width)
@@ -33,6 +34,45 @@ def product_bytes_per_pair(adapter: Adapter, pos: int) -> int:
     one layer's head inputs."""
     rows = 2 * adapter.graph.n_forward + 2 * 3 * adapter.graph.n_heads
     return rows * pos * adapter.model.config.hidden_size * _size(adapter)
+
+
+def patching_bytes_per_pair(adapter: Adapter, pos: int) -> int:
+    """Bytes of a pair's plain runs in exact patching: what both write, the residual streams in
+    front of every reader, and each writer's change (twice, while it is made)."""
+    width, graph = adapter.model.config.hidden_size, adapter.graph
+    heads = sum(x.numel() for x in adapter.blocks[0].b_qkv) // 3
+    written = 3 * graph.n_layers * (heads + width)
+    token = written + (2 * graph.n_layers + 1) * width + 2 * graph.n_forward * width
+    return pos * token * _size(adapter) + 4 * adapter.model.config.vocab_size * _size(adapter)
+
+
+def patched_bytes_per_prompt(adapter: Adapter, pos: int) -> int:
+    """Bytes of a patched prompt: the stream that its reader reads, a layer's activations, and the
+    attention of that layer."""
+    config = adapter.model.config
+    heads = sum(x.numel() for x in adapter.blocks[0].b_qkv)
+    hidden = _hidden_width(config)
+    token = 8 * config.hidden_size + 3 * heads + 3 * hidden + 3 * adapter.graph.n_heads * pos
+    return pos * token * _size(adapter) + 4 * config.vocab_size * _size(adapter)
+
+
+def pairs_per_patching(adapter: Adapter, batch: PairBatch, max_bytes: int, most: int) -> int:
+    """Pairs that exact patching may hold at once; KcError if one does not fit ``max_bytes``."""
+    pos = batch.clean_ids.shape[1]
+    needed = patching_bytes_per_pair(adapter, pos)
+    least = needed + patched_bytes_per_prompt(adapter, pos)
+    if least > max_bytes:
+        raise KcError(
+            f"max_bytes={max_bytes} is less than the {least} bytes that exact patching needs for "
+            f"one pair of {pos} tokens."
+        )
+    return max(1, min(most, max_bytes // 2 // needed))
+
+
+def changes_per_run(adapter: Adapter, batch: PairBatch, max_bytes: int, most_prompts: int) -> int:
+    """Edges that may be patched at once, in copies of all pairs of ``batch``."""
+    needed = patched_bytes_per_prompt(adapter, batch.clean_ids.shape[1])
+    return max(1, min(most_prompts, max_bytes // 2 // needed) // len(batch))
 
 
 def pairs_per_block(
@@ -60,6 +100,11 @@ def pairs_per_product(adapter: Adapter, batch: PairBatch, max_bytes: int) -> int
     """Pairs whose differences may be multiplied with gradients at once."""
     needed = product_bytes_per_pair(adapter, batch.clean_ids.shape[1])
     return max(1, min(len(batch), max_bytes // 2 // needed))
+
+
+def _hidden_width(config: PreTrainedConfig) -> int:
+    hidden = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None)
+    return hidden or 4 * config.hidden_size
 
 
 def _size(adapter: Adapter) -> int:

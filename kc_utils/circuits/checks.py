@@ -158,11 +158,12 @@ def check_ids(adapter: Adapter, batch: PairBatch) -> None:
     check_filled(batch)
     n_read, n_predicted = len(adapter.embed.weight), len(adapter.unembed.weight)
     whole = batch.answer_ids is not None  # a row then has one answer, and -1 where it is shorter
+    fewer = [-1 if x is not None else 0 for x in (batch.right_sets, batch.wrong_sets)]
     bounds = {
         "clean prompt": (batch.clean_ids, 0, n_read),
         "corrupted prompt": (batch.corrupted_ids, 0, n_read),
-        "right answer": (batch.right_ids, 0, n_predicted),
-        "wrong answer": (batch.wrong_ids, -1 if whole else 0, n_predicted),
+        "right answer": (batch.answers.right, fewer[0], n_predicted),
+        "wrong answer": (batch.answers.wrong, -1 if whole else fewer[1], n_predicted),
         "answer": (batch.answer_ids, -1, n_predicted),
     }
     for name, (ids, low, high) in bounds.items():

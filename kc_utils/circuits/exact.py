@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from kc_utils.circuits.adapter import Adapter
+from kc_utils.circuits.batch_sizes import changes_per_run, pairs_per_patching
 from kc_utils.circuits.block import Block
 from kc_utils.circuits.metrics import Metric, evaluate_metric
 from kc_utils.circuits.pair_batch import PairBatch
@@ -31,6 +33,7 @@ def exact_scores(
     metric: str | Metric,
     batch_size: int,
     readers: Sequence[int] | None = None,
+    max_bytes: int = 2**31,
 ) -> Float[Tensor, "n_forward n_backward"]:
     """Mean over pairs of metric(clean) - metric(edge patched); 0 where there is no edge.
 
@@ -38,23 +41,46 @@ def exact_scores(
         adapter: of the model.
         batch: the pairs.
         metric: one of :data:`kc_utils.circuits.metrics.METRICS`, or a function.
-        batch_size: pairs in a run.
+        batch_size: most pairs in a run.
         readers: columns of the graph whose edges are patched (None: all); the others stay 0.
+        max_bytes: most memory to use beside the model (an estimate).
 
     Raises:
-        KcError: as :func:`kc_utils.circuits.metrics.evaluate_metric`.
+        KcError: less memory than one pair needs; otherwise as
+            :func:`kc_utils.circuits.metrics.evaluate_metric`.
     """
     scores = torch.zeros(
         adapter.graph.real_edges.shape, dtype=adapter.score_dtype, device=adapter.device
     )
-    columns = range(adapter.graph.n_backward) if readers is None else readers
-    for start in range(0, len(batch), batch_size):
-        patching = _Patching(adapter, batch.slice(start, start + batch_size), metric)
-        for column in columns:
-            n_writers = int(adapter.graph.real_edges[:, column].sum())
-            effects = patching.effects(column, patching.difference[:n_writers])
-            scores[:n_writers, column] += effects.sum(1)
+    size = pairs_per_patching(adapter, batch, max_bytes, batch_size)
+    for start in range(0, len(batch), size):
+        scores += exact_sums(adapter, batch.slice(start, start + size), metric, max_bytes, readers)
     return scores / len(batch)
+
+
+@torch.no_grad()
+def exact_sums(
+    adapter: Adapter,
+    batch: PairBatch,
+    metric: str | Metric,
+    max_bytes: int,
+    readers: Sequence[int] | None = None,
+    progress: bool = False,
+) -> Float[Tensor, "n_forward n_backward"]:
+    """The sum over pairs instead of the mean, of pairs that fit into memory together.
+
+    Arguments are those of :func:`exact_scores`; ``progress`` shows a bar over readers on stderr.
+    """
+    sums = torch.zeros(
+        adapter.graph.real_edges.shape, dtype=adapter.score_dtype, device=adapter.device
+    )
+    patching = _Patching(adapter, batch, metric, max_bytes)
+    columns = range(adapter.graph.n_backward) if readers is None else readers
+    for column in tqdm(columns, "patching", unit="reader", leave=False, disable=not progress):
+        n_writers = int(adapter.graph.real_edges[:, column].sum())
+        effects = patching.effects(column, patching.difference[:n_writers])
+        sums[:n_writers, column] += effects.sum(1)
+    return sums
 
 
 @torch.no_grad()
@@ -92,8 +118,11 @@ def edge_response(
 class _Patching:
     """The plain runs of a block of pairs, and the patched ones."""
 
-    def __init__(self, adapter: Adapter, batch: PairBatch, metric: str | Metric) -> None:
+    def __init__(
+        self, adapter: Adapter, batch: PairBatch, metric: str | Metric, max_bytes: int = 2**31
+    ) -> None:
         self.adapter, self.batch, self.metric = adapter, batch, metric
+        self.at_once = changes_per_run(adapter, batch, max_bytes, PROMPTS_AT_ONCE)
         hidden, clean = record(adapter, batch.clean_ids, streams=True)
         self.streams = clean.streams
         _, corrupted = record(adapter, batch.corrupted_ids)
@@ -108,8 +137,8 @@ class _Patching:
 
         One run per change, several of them at once.
         """
-        at_once, found = max(1, PROMPTS_AT_ONCE // len(self.batch)), []
-        for some in changes.split(at_once):
+        found = []
+        for some in changes.split(self.at_once):
             with Hooks() as hooks:
                 self._replace(hooks, column, some)
                 found.append(self.clean - self._run(len(some)))

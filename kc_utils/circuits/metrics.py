@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kc_utils.circuits.answers import Answers, place_of
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.precision import own_precision
 from kc_utils.errors import KcError, cut, shown
@@ -50,12 +51,10 @@ def check_batch(metric: str | Metric, batch: PairBatch) -> None:
             "metric='answer_log_prob' or PairBatch.from_lists."
         )
     if metric in ("logit_diff", "prob_diff"):
-        same = torch.nonzero(batch.right_ids == batch.wrong_ids).flatten().tolist()
-        if same:
-            token = int(batch.right_ids[same[0]])
-            raise KcError(
-                f"Pair {same[0]}: right and wrong answer share their first token {token}."
-            )
+        shared = batch.answers.shared()
+        if shared.any():
+            pair, token = int(shared.any(1).nonzero()[0]), int(batch.answers.right[shared][0])
+            raise KcError(f"Pair {pair}: right and wrong answer share their first token {token}.")
 
 
 def evaluate_metric(
@@ -66,7 +65,8 @@ def evaluate_metric(
 ) -> Float[Tensor, " n"]:
     """The metric of each pair, larger for a better answer.
 
-    - ``logit_diff`` and ``prob_diff``: right minus wrong answer, at the last token.
+    - ``logit_diff`` and ``prob_diff``: right minus wrong answer, at the last token; of several
+      answers, the mean of their logits or the sum of their probabilities.
     - ``kl``: minus KL(clean || this run) of the next token, in nats; it needs ``clean_logits``. Its
       gradient at the clean run is zero, so it scores no edges by EAP or RelP.
     - ``answer_log_prob``: sum over the answer's tokens of log p(token given the prompt and the
@@ -102,8 +102,8 @@ def evaluate_metric(
         known = wanted >= 0
         log_p = logits.log_softmax(-1).gather(-1, wanted.clamp_min(0)[..., None])[..., 0]
         return (log_p * known).sum(-1) * batch.weight.to(log_p.dtype)
-    values = last.softmax(-1) if metric == "prob_diff" else last
-    return logit_diff(values, batch.right_ids, batch.wrong_ids)
+    answers = batch.answers
+    return answers.prob_diff(last) if metric == "prob_diff" else answers.logit_diff(last)
 
 
 def finite(scores: Float[Tensor, "*shape"], metric: str | Metric) -> Float[Tensor, "*shape"]:
@@ -135,18 +135,14 @@ def rank(logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"]) -> Float[Te
     So ties do not help: where all logits are equal, an answer has the middle rank, as if one drew.
     Logits that are no numbers count as ties.
     """
-    own = logits.gather(1, right[:, None])
-    larger, not_smaller = (logits > own).sum(1), (~(logits < own)).sum(1)
-    return (larger + not_smaller - 1) / 2  # not_smaller counts the answer itself
+    return place_of(logits, logits.gather(1, right[:, None]))
 
 
-def answer_scores(
-    logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"], wrong: Int[Tensor, " n"]
-) -> AnswerScores:
+def answer_scores(logits: Float[Tensor, "n vocab"], answers: Answers) -> AnswerScores:
     """Logit difference and rank (0 is the top) of the right answer, per pair, in float64."""
-    right, wrong = right.to(logits.device), wrong.to(logits.device)
-    difference = logit_diff(logits, right, wrong).detach().cpu().double().numpy()
-    return difference, rank(logits, right).cpu().double().numpy()
+    answers = answers.to(logits.device)
+    difference = answers.logit_diff(logits).detach().cpu().double().numpy()
+    return difference, answers.rank(logits).cpu().double().numpy()
 
 
 @own_precision()
@@ -174,7 +170,7 @@ def metric_scores(
     """
     batch = batch.to(logits.device)
     if metric == "logit_diff":  # not cast: the same numbers as those of the references
-        return answer_scores(logits[:, -1], batch.right_ids, batch.wrong_ids)
+        return answer_scores(logits[:, -1], batch.answers)
     first = logits[:, -1]
     if batch.answer_ids is not None:  # shorter answers are read at fewer of the last positions
         rows = torch.arange(len(batch), device=logits.device)
@@ -188,4 +184,4 @@ def metric_scores(
         )
         found.append(evaluate_metric(metric, run, batch.slice(start, stop), clean).detach())
     values = torch.cat(found).cpu().double().numpy()
-    return values, rank(first, batch.right_ids).cpu().double().numpy()
+    return values, batch.answers.rank(first).cpu().double().numpy()

@@ -16,8 +16,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from kc_utils.circuits.answers import Answers, lists_of, padded_sets
 from kc_utils.circuits.pair_checks import TokenIds, check_pairs, check_subjects, check_tokens
-from kc_utils.errors import KcError, shown
+from kc_utils.circuits.pair_texts import split_texts
+from kc_utils.errors import KcError
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,19 @@ class PairBatch:
         clean_ids: token ids of the clean prompts, padded on the right.
         corrupted_ids: the same of the corrupted prompts.
         last: position of the last real token.
-        right_ids: first token of the answer to the clean prompt.
-        wrong_ids: first token of the answer to the corrupted prompt; -1 with whole answers.
+        right_ids: first token of the answer to the clean prompt, or of the first of several.
+        wrong_ids: the same of the corrupted prompt; -1 with whole answers.
         subject_start: where the subject's tokens start; 0 if unknown.
         subject_stop: where they end, half open; 0 if unknown.
         answer_ids: tokens that should be predicted at the last k positions, -1 where an answer is
             shorter.
         weight: what a row's metric is multiplied with.
+        right_sets: first tokens of all right answers if a pair has several, -1 where others have
+            more; the first of them are ``right_ids``.
+        wrong_sets: the same of the wrong answers.
 
     Raises:
-        KcError: another number of rows in one of them than in another.
+        KcError: another number of rows in one of them than in another, or sets of other answers.
     """
 
     clean_ids: Int[Tensor, "n pos"]
@@ -52,6 +57,8 @@ class PairBatch:
     subject_stop: Int[Tensor, " n"]
     answer_ids: Int[Tensor, "n k"] | None = None
     weight: Float[Tensor, " n"] | None = None
+    right_sets: Int[Tensor, "n a"] | None = None
+    wrong_sets: Int[Tensor, "n b"] | None = None
 
     def __post_init__(self) -> None:
         rows = {name: len(x) for name, x in self._tensors().items()}
@@ -60,6 +67,13 @@ class PairBatch:
                 f"{other[0]} has {rows[other[0]]} rows and last has {rows['last']}; a batch has "
                 "one row per pair in each."
             )
+        sides = (
+            ("right", self.right_sets, self.right_ids),
+            ("wrong", self.wrong_sets, self.wrong_ids),
+        )
+        for name, sets, first in sides:
+            if sets is not None and not torch.equal(sets[:, 0], first):
+                raise KcError(f"{name}_ids are not the first answers of {name}_sets.")
 
     def __len__(self) -> int:
         return len(self.last)
@@ -69,6 +83,12 @@ class PairBatch:
         moved = {name: x.to(device) for name, x in self._tensors().items()}
         # autograd keeps no tensor that was made in torch.inference_mode
         return PairBatch(**{n: x.clone() if x.is_inference() else x for n, x in moved.items()})
+
+    @property
+    def answers(self) -> Answers:
+        """The right and the wrong answers of each pair, one or several."""
+        ones, sets = (self.right_ids, self.wrong_ids), (self.right_sets, self.wrong_sets)
+        return Answers(*(a[:, None] if b is None else b for a, b in zip(ones, sets, strict=True)))
 
     @property
     def read_at(self) -> Int[Tensor, "n k"]:
@@ -100,8 +120,8 @@ class PairBatch:
         cls,
         clean: Sequence[TokenIds],
         corrupted: Sequence[TokenIds],
-        right: Sequence[int],
-        wrong: Sequence[int],
+        right: Sequence[int | TokenIds],
+        wrong: Sequence[int | TokenIds],
         subject_start: Sequence[int] | None = None,
         subject_stop: Sequence[int] | None = None,
     ) -> PairBatch:
@@ -110,15 +130,16 @@ class PairBatch:
         Args:
             clean: tokens of each clean prompt.
             corrupted: tokens of each corrupted prompt, as many as in its clean one.
-            right: first token of the answer to each clean prompt.
-            wrong: first token of the answer to each corrupted prompt.
+            right: first token of the answer to each clean prompt, or a list of them where several
+                answers are right.
+            wrong: the same for each corrupted prompt.
             subject_start: where the subject's tokens start in each prompt, if that is known.
             subject_stop: where they end, half open.
 
         Raises:
             KcError: columns of unequal length or of none; names the first pair whose prompts differ
                 in length or hold no token, that has a token that is negative or no integer, or
-                whose answers share their first token.
+                whose right and wrong answers share a first token.
         """
         columns = (clean, corrupted, right, wrong)
         if len({len(column) for column in columns}) != 1 or len(clean) == 0:
@@ -126,7 +147,8 @@ class PairBatch:
                 "A batch needs one clean prompt, corrupted prompt, right and wrong token per pair, "
                 f"not {[len(column) for column in columns]} of them."
             )
-        check_pairs(clean, corrupted, right, wrong)
+        rights, wrongs = lists_of(right), lists_of(wrong)
+        check_pairs(clean, corrupted, rights, wrongs)
         for name, bounds in (("subject_start", subject_start), ("subject_stop", subject_stop)):
             if bounds is not None and len(bounds) != len(clean):
                 raise KcError(f"{name} has {len(bounds)} numbers for {len(clean)} pairs.")
@@ -137,10 +159,12 @@ class PairBatch:
             clean_ids=_pad(clean),
             corrupted_ids=_pad(corrupted),
             last=torch.tensor([len(ids) - 1 for ids in clean]),
-            right_ids=torch.tensor([int(i) for i in right]),
-            wrong_ids=torch.tensor([int(i) for i in wrong]),
+            right_ids=torch.tensor([int(ids[0]) for ids in rights]),
+            wrong_ids=torch.tensor([int(ids[0]) for ids in wrongs]),
             subject_start=torch.tensor([int(i) for i in start]),
             subject_stop=torch.tensor([int(i) for i in stop]),
+            right_sets=padded_sets(rights),
+            wrong_sets=padded_sets(wrongs),
         )
 
     @classmethod
@@ -149,8 +173,8 @@ class PairBatch:
         tokenizer: PreTrainedTokenizerBase,
         clean: Sequence[str],
         corrupted: Sequence[str],
-        right: Sequence[str],
-        wrong: Sequence[str],
+        right: Sequence[str | Sequence[str]],
+        wrong: Sequence[str | Sequence[str]],
     ) -> PairBatch:
         """Build a batch from prompts and answers as text, which are joined by one blank.
 
@@ -161,38 +185,20 @@ class PairBatch:
             tokenizer: of the model.
             clean: clean prompts.
             corrupted: corrupted prompts, each of as many tokens as its clean one.
-            right: answers to the clean prompts, of which the first token counts.
-            wrong: answers to the corrupted prompts, of which the first token counts.
+            right: answers to the clean prompts, of which the first token counts; a list of texts
+                for a prompt with several.
+            wrong: the same for the corrupted prompts.
 
         Raises:
             KcError: lists of unequal length; names the first pair whose prompts have unequal
-                numbers of tokens, whose answers share their first token, or whose answer the
-                tokenizer joins with the end of its prompt; something else for the tokenizer.
+                numbers of tokens, whose right and wrong answers share a first token, or whose
+                answer the tokenizer joins with the end of its prompt; something else for the
+                tokenizer.
         """
-        if not callable(tokenizer):
-            raise KcError(f"tokenizer={shown(tokenizer)} is no tokenizer; bridge.tokenizer is one.")
-        for texts in (clean, corrupted, right, wrong):
-            listed = hasattr(texts, "__len__") and not isinstance(texts, str)
-            if not (listed and all(isinstance(text, str) for text in texts)):
-                raise KcError(f"{shown(texts)} is not a list of texts.")
-        for answers in (right, wrong):
-            if empty := [i for i, answer in enumerate(answers) if not answer.strip()]:
-                raise KcError(f"Pair {empty[0]}: an answer is {answers[empty[0]]!r}, no text.")
-        split: list[list[tuple[list[int], list[int]]]] = []
-        for prompts, answers in ((clean, right), (corrupted, wrong)):
-            if len(prompts) != len(answers):
-                raise KcError(f"There are {len(prompts)} prompts and {len(answers)} answers.")
-            both = enumerate(zip(prompts, answers, strict=True))
-            split.append([_split(tokenizer, i, *texts) for i, texts in both])
-        if len(split[0]) == len(split[1]):
-            for (one, first), (other, second) in zip(*split, strict=True):
-                while len(first) > 1 and first[0] == second[0] and len(second) > 1:
-                    if tokenizer.decode(first[:1]).strip():
-                        break  # part of both answers, which is an error of the caller
-                    one.append(first.pop(0))
-                    other.append(second.pop(0))
-        prompts = [[prompt for prompt, _ in side] for side in split]
-        return cls.from_lists(*prompts, *([answer[0] for _, answer in side] for side in split))
+        sides = split_texts(tokenizer, (clean, corrupted), (right, wrong))
+        prompts = [[prompt for prompt, _ in side] for side in sides]
+        first = [[[ids[0] for ids in answers] for _, answers in side] for side in sides]
+        return cls.from_lists(*prompts, *first)
 
     @classmethod
     def with_answers(
@@ -283,17 +289,3 @@ def _pad(sequences: Sequence[TokenIds]) -> Int[Tensor, "n pos"]:
     for row, ids in zip(padded, sequences, strict=True):
         row[: len(ids)] = torch.tensor([int(i) for i in ids])
     return padded
-
-
-def _split(
-    tokenizer: PreTrainedTokenizerBase, pair: int, prompt: str, answer: str
-) -> tuple[list[int], list[int]]:
-    """Tokens of a prompt, and of the answer behind it and a blank; KcError if one spans both."""
-    prompt = prompt.rstrip(" ")
-    whole = f"{prompt} {answer.lstrip(' ')}"
-    known, found = (list(tokenizer(text)["input_ids"]) for text in (prompt, whole))
-    if found[: len(known)] != known or len(found) == len(known):
-        raise KcError(
-            f"Pair {pair}: the tokenizer does not split {whole!r} where the answer begins."
-        )
-    return known, found[len(known) :]

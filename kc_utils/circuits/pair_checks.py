@@ -16,22 +16,25 @@ TokenIds = Sequence[int] | np.ndarray
 def check_pairs(
     clean: Sequence[TokenIds],
     corrupted: Sequence[TokenIds],
-    right: Sequence[int],
-    wrong: Sequence[int],
+    right: Sequence[list[int]],
+    wrong: Sequence[list[int]],
 ) -> None:
-    """KcError unless prompts are token ids, of one length in a pair, and its answers differ."""
+    """KcError unless prompts are token ids, of one length in a pair, and its right answers differ
+    from its wrong ones."""
     for i, (a, b, r, w) in enumerate(zip(clean, corrupted, right, wrong, strict=True)):
-        if text := [x for x in (a, b, r, w) if isinstance(x, str)]:
+        if text := [x for x in (a, b, *r, *w) if isinstance(x, str)]:
             raise KcError(f"Pair {i}: {shown(text[0])} is text; from_texts takes that.")
-        for ids in (a, b, (r, w)):
+        for ids in (a, b, r, w):
             check_tokens(i, ids)
+        if not (r and w):
+            raise KcError(f"Pair {i}: it has no {'wrong' if r else 'right'} answer.")
         if len(a) != len(b) or len(a) == 0:
             raise KcError(
                 f"Pair {i}: the clean prompt has {len(a)} tokens and the corrupted one has "
                 f"{len(b)}; both need the same length of at least 1."
             )
-        if r == w:
-            raise KcError(f"Pair {i}: right and wrong answer share their first token {r}.")
+        if shared := [token for token in r if token in w]:
+            raise KcError(f"Pair {i}: right and wrong answer share their first token {shared[0]}.")
 
 
 def check_subjects(prompts: Sequence[TokenIds], start: Sequence[int], stop: Sequence[int]) -> None:

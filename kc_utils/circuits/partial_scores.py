@@ -37,14 +37,12 @@ class PartialScores:
         settings: how they are scored.
 
     Raises:
-        KcError: a method without blocks, or a metric that is a function and has no key.
+        KcError: a metric that is a function and has no key.
     """
 
     def __init__(
         self, path: str | Path, adapter: Adapter, batch: PairBatch, settings: AttributionSettings
     ) -> None:
-        if settings.method == "exact":
-            raise KcError("partial= has no effect on method='exact', which has no blocks.")
         if callable(settings.metric):
             raise KcError("partial= needs a metric by name; what a function computes has no key.")
         self.path, self.n_pairs = Path(path), len(batch)
