@@ -259,8 +259,8 @@ MISTAKES: dict[str, tuple[Callable[[Given], Any], str]] = {
         "Pair 0: 1 is not a list of token ids",
     ),
     "a list for an answer": (
-        lambda g: PairBatch.from_lists([[1]], [[2]], [[1]], [2]),
-        r"Pair 0: \(\[1\], 2\) is not a list of token ids",
+        lambda g: PairBatch.from_lists([[1]], [[2]], [[[1]]], [2]),
+        r"Pair 0: \[\[1\]\] is not a list of token ids",
     ),
     "a token for a whole answer": (
         lambda g: PairBatch.with_answers([[1], [2]], [[3], [4]], [[1], 5]),

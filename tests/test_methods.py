@@ -67,16 +67,18 @@ def test_exact_patching_keeps_a_memory_bound(monkeypatch: pytest.MonkeyPatch) ->
     whole, run, sizes = attribute(bridge, batch, EXACT), _Patching._run, []
 
     def counted(self: _Patching, times: int) -> Tensor:
-        sizes.append(times * len(self.batch))
+        needed = patched_bytes_per_prompt(adapter, self.batch.clean_ids.shape[1])
+        sizes.append((times, len(self.batch), needed))
         return run(self, times)
 
     monkeypatch.setattr(_Patching, "_run", counted)
     for max_bytes in (2**31, 8 * least, least):
         sizes.clear()
         assert error(attribute(bridge, batch, replace(EXACT, max_bytes=max_bytes)), whole) < 1e-12
-        bound = max_bytes // 2 // patched_bytes_per_prompt(adapter, pos)
-        assert max(sizes) <= min(bound, PROMPTS_AT_ONCE)
-    assert max(sizes) < 5, "control: the least bound does not hold all pairs"
+        for times, pairs, needed in sizes:
+            assert times * pairs <= PROMPTS_AT_ONCE
+            assert times == 1 or times * pairs * needed <= max_bytes // 2
+    assert {pairs for _, pairs, _ in sizes} == {1}, "control: the least bound holds one pair"
     with pytest.raises(KcError, match=f"max_bytes={least - 1} is less than the {least} bytes"):
         attribute(bridge, batch, replace(EXACT, max_bytes=least - 1))
 

@@ -5,7 +5,7 @@ From a model folder to a faithfulness, and to a file that others read, in six st
 1. :func:`boot_bridge` wraps a ``transformers`` model (GPT-2, Llama, GPT-NeoX, Phi and relatives);
    :func:`graph_of` is its :class:`Graph` of writers (rows) and readers (columns).
 2. :class:`PairBatch` holds clean and corrupted prompts as token ids, with the right and the wrong
-   next token. Inside a pair both prompts have the same length.
+   next token, or several of each. Inside a pair both prompts have the same length.
 3. :func:`attribute` gives a score matrix [n_forward, n_backward] with the method, metric and steps
    of :class:`AttributionSettings`: how much worse (in units of the metric, logits unless another of
    :data:`METRICS` is chosen) the answer gets when the edge is corrupted, mean over pairs.

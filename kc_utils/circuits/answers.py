@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,9 +91,10 @@ def mean_at(values: Float[Tensor, "n a ..."], ids: Int[Tensor, "n a"]) -> Float[
     return total / known.sum(1).clamp_min(1)
 
 
-def lists_of(answers: Sequence[int | Sequence[int] | np.ndarray]) -> list[list[int]]:
-    """A list of answers for each pair, whether it was given one or several."""
-    return [list(x) if isinstance(x, list | tuple | np.ndarray) else [x] for x in answers]
+def lists_of(answers: Sequence[int | Sequence[int] | np.ndarray]) -> list[list[Any]]:
+    """A list of answers for each pair, whether it was given one or several; nothing is checked."""
+    plain = (x.tolist() if hasattr(x, "tolist") else x for x in answers)
+    return [list(x) if isinstance(x, list | tuple) else [x] for x in plain]
 
 
 def padded_sets(lists: Sequence[Sequence[int]]) -> Int[Tensor, "n a"] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +17,8 @@ TokenIds = Sequence[int] | np.ndarray
 def check_pairs(
     clean: Sequence[TokenIds],
     corrupted: Sequence[TokenIds],
-    right: Sequence[list[int]],
-    wrong: Sequence[list[int]],
+    right: Sequence[Sequence[Any]],
+    wrong: Sequence[Sequence[Any]],
 ) -> None:
     """KcError unless prompts are token ids, of one length in a pair, and its right answers differ
     from its wrong ones."""
