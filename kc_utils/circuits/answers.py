@@ -34,7 +34,7 @@ class Answers:
         return Answers(self.right.to(device), self.wrong.to(device))
 
     def same_as(self, other: Answers) -> bool:
-        """Whether all pairs have these answers, on any device."""
+        """Whether all pairs of ``other`` have these answers, on any device."""
         sides = ((self.right, other.right), (self.wrong, other.wrong))
         return all(torch.equal(a.cpu(), b.cpu()) for a, b in sides)
 
@@ -92,7 +92,7 @@ def mean_at(values: Float[Tensor, "n a ..."], ids: Int[Tensor, "n a"]) -> Float[
 
 
 def lists_of(answers: Sequence[int | Sequence[int] | np.ndarray]) -> list[list[Any]]:
-    """A list of answers for each pair, whether it was given one or several; nothing is checked."""
+    """A list of ``answers`` for each pair, which has one or several; nothing is checked."""
     plain = (x.tolist() if hasattr(x, "tolist") else x for x in answers)
     return [list(x) if isinstance(x, list | tuple) else [x] for x in plain]
 

@@ -1,15 +1,15 @@
 """Measuring what a circuit does: logit difference, rank, Hit@k and faithfulness.
 
 Metrics are taken at the last token of the clean prompts: the logit difference (right minus wrong
-answer, in logits), the rank of the right answer (the best of several), and the faithfulness of Hanna et al. (2024, arXiv
-2403.17806), of mean logit differences::
+answer, in logits), the rank of the right answer (the best of several), and the faithfulness of
+Hanna et al. (2024, arXiv 2403.17806), of mean logit differences::
 
     faithfulness = (circuit - corrupted) / (clean - corrupted)
 
 Any metric that edges can be scored by (:mod:`kc_utils.circuits.metrics`) may be used instead of the
-logit difference. With ``kl``, minus KL(clean || run), the
-clean run has 0, and the faithfulness is 1 - KL(clean || circuit) / KL(clean || corrupted): it is
-never above 1, and below 0 where the circuit is farther from the model than the corrupted run is.
+logit difference. With ``kl``, minus KL(clean || run), the clean run has 0, and the faithfulness is
+1 - KL(clean || circuit) / KL(clean || corrupted): it is never above 1, and below 0 where the
+circuit is farther from the model than the corrupted run is.
 
 For one circuit there is :func:`evaluate_circuit`; for many circuits on one batch,
 :class:`BatchEvaluation` makes the plain runs and every result once.
