@@ -47,8 +47,9 @@ class References:
     """Plain runs of a batch: logits where they are read, and ``written`` by the corrupted run.
 
     Computed once per model and batch, then shared by all circuits that are evaluated there. k = 1,
-    the last token, unless the batch has whole answers. ``prompts`` are the clean and corrupted ids,
-    ``read_at`` the positions that were read, ``model`` refers to what was run.
+    the last token, unless the batch has whole answers. ``answers`` are those of the batch,
+    ``prompts`` the clean and corrupted ids, ``read_at`` the positions that were read, and ``model``
+    refers to what was run.
     """
 
     clean_logits: Float[Tensor, "n k vocab"]
