@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import facts_case
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -122,6 +123,39 @@ def test_a_random_circuit_is_worse_where_the_model_knows_the_facts(done) -> None
         own, random = (part[part["circuit"] == name].iloc[0] for name in ("own", "random"))
         assert own["faithfulness_low"] > random["faithfulness_high"], relation
         assert own["model_hit"] == 1.0
+
+
+def test_circuits_are_compared_on_the_same_facts(done) -> None:
+    rows, pairs = done.table("transfer"), done.table("transfer_pairs")
+    own = rows.query("source_relation == relation and circuit == 'own'")
+    assert len(own) and (own[["own_more", "own_more_low", "own_more_high"]] == 0).all(axis=None)
+    keys = ["relation", "group", "ablation"]
+    others = rows.merge(own[[*keys, "faithfulness"]], on=keys, suffixes=("", "_own"))
+    np.testing.assert_allclose(
+        others["own_more"], others["faithfulness_own"] - others["faithfulness"], atol=1e-12
+    )
+    at = "relation == 'capital' and ablation == 'corrupted' and circuit == 'own'"
+    found = rows.query(f"{at} and source_relation == 'sea'").iloc[0]
+    sums = {
+        source: part.groupby("subject")[["logit_diff", "clean_logit_diff", "corrupted_logit_diff"]]
+        .sum().to_numpy()
+        for source, part in pairs.query(at).groupby("source_relation")
+    }  # fmt: skip
+    rng, drawn = np.random.default_rng(1), []
+    for _ in range(2000):
+        some = rng.integers(len(sums["sea"]), size=len(sums["sea"]))
+        f = {}
+        for source, values in sums.items():
+            circuit, clean, corrupted = values[some].sum(0)
+            f[source] = (circuit - corrupted) / (clean - corrupted)
+        drawn.append(f["capital"] - f["sea"])
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    width = high - low
+    assert found["own_more_low"] == pytest.approx(low, abs=0.25 * width)
+    assert found["own_more_high"] == pytest.approx(high, abs=0.25 * width)
+    both = [rows.query(f"{at} and source_relation == '{source}'").iloc[0] for source in sums]
+    apart = sum(row["faithfulness_high"] - row["faithfulness_low"] for row in both)
+    assert width < apart, "control: pairing says more than two intervals"
 
 
 def test_checkpoints_give_the_evolution(done) -> None:

@@ -11,12 +11,13 @@ from kc_utils.book.facts_words import alone, of_what
 
 
 def transfer(foreign: dict[str, float], own: float = 0.9) -> pd.DataFrame:
-    """Circuits of capitals and continents on each other; intervals are 0.1 wide."""
+    """Circuits of capitals and continents on each other; intervals of differences are 0.1 wide."""
     rows = []
     for relation, source in product(foreign, foreign):
         value = own if source == relation else foreign[relation]
-        rows.append((relation, source, value, value - 0.05, value + 0.05))
-    names = ["relation", "source_relation", "faithfulness", "faithfulness_low", "faithfulness_high"]
+        rows.append((relation, source, value, own - value, own - value - 0.05, own - value + 0.05))
+    names = ["relation", "source_relation", "faithfulness", "own_more", "own_more_low",
+             "own_more_high"]  # fmt: skip
     words = {"ablation": "corrupted", "circuit": "own", "group": "known", "source_group": "known"}
     return pd.DataFrame(rows, columns=names).assign(**words)
 
@@ -25,8 +26,8 @@ def transfer(foreign: dict[str, float], own: float = 0.9) -> pd.DataFrame:
     ("capital", "continent", "about"),
     [
         (0.1, 0.2, "So each circuit is about its own question."),
-        (0.88, 0.95, "most of what they restore is common to both."),
-        (0.1, 0.88, "So some circuits prefer their own question and some do not."),
+        (0.86, 0.95, "most of what they restore is common to both."),
+        (0.84, 0.88, "So some circuits prefer their own question and some do not."),
     ],
 )
 def test_circuits_are_about_what_they_answer(capital: float, continent: float, about: str) -> None:

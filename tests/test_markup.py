@@ -156,7 +156,8 @@ def setup_of(model: str) -> str:
 
 def specificity(relation: str) -> str:
     columns = {"ablation": "corrupted", "group": "known", "source_group": "known",
-               "faithfulness_low": 0.1, "faithfulness_high": 0.9, "faithfulness": 0.5}  # fmt: skip
+               "own_more": 0.1, "own_more_low": 0.0, "own_more_high": 0.2,
+               "faithfulness": 0.5}  # fmt: skip
     relation = relation.replace("\ud800", "")
     names = (relation + "a", relation + "b")
     rows = [

@@ -24,7 +24,7 @@ from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.runs.lock import locked
 from kc_utils.runs.record import provenance
 
-VERSION = 1  # of what the numbers mean: raise it when a study must be computed again
+VERSION = 2  # of what the numbers mean: raise it when a study must be computed again
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,6 @@ def _tables(
     sizes, transfer = rows["sizes"], rows["transfer"]
     keys = [*study_tables.AT, "split", "circuit", "ablation", "share", "n_edges"]
     curve = study_tables.hits_and_faithfulness(sizes, keys, seed)
-    keys = ["source_relation", "source_group", *study_tables.AT, "circuit", "ablation"]
     return {
         "facts": inquiry.facts,
         "relations": inquiry.counts,
@@ -117,7 +116,7 @@ def _tables(
         "graph": study_tables.graph_table(inquiry.graph, inquiry.n),
         "sizes": curve,
         "areas": study_tables.areas_of(curve),
-        "transfer": study_tables.hits_and_faithfulness(transfer, keys, seed),
+        "transfer": study_tables.transfer_of(transfer, seed),
         "topology": study_tables.evolution(found, circuits, names, seed),
         "answers": study_tables.answers(inquiry.facts, right, names),
         "overlap": study_tables.overlap(circuits[-1]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from torch import Tensor
@@ -48,14 +50,59 @@ def faithfulness_interval(
     rows: pd.DataFrame, seed: int, level: float = 0.95
 ) -> tuple[float, float]:
     """Percentile interval of faithfulness when subjects are drawn anew; NaN for one subject."""
+    return _interval(_resampled(_sums(rows), seed), level)
+
+
+def transfer_of(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """:func:`hits_and_faithfulness` of every circuit on every cell's facts, beside its own circuit.
+
+    Further columns: own_more, by how much the faithfulness of the cell's own circuit is larger, and
+    own_more_low and own_more_high, its 95 % interval. Differences are paired: both circuits run on
+    the same facts, of subjects that are resampled together.
+    """
+    source = ["source_relation", "source_group"]
+    table = hits_and_faithfulness(rows, [*source, *AT, "circuit", "ablation"], seed)
+    keys = [*AT, "ablation"]
+    more = []
+    for cell, part in rows.groupby(keys, sort=False, observed=True):
+        at_home = (part[source].to_numpy() == part[AT].to_numpy()).all(1)
+        own = _sums(part[at_home & (part["circuit"] == "own")])
+        for names, other in part.groupby([*source, "circuit"], sort=False, observed=True):
+            sums = _sums(other).loc[own.index]
+            drawn = np.subtract(_resampled(own, seed), _resampled(sums, seed))
+            more.append((*names, *cell, _faithfulness(own) - _faithfulness(sums),
+                         *_interval(drawn)))  # fmt: skip
+    names = ["own_more", "own_more_low", "own_more_high"]
+    keys = [*source, "circuit", *keys]
+    return table.merge(pd.DataFrame(more, columns=[*keys, *names]), on=keys)
+
+
+def _sums(rows: pd.DataFrame) -> pd.DataFrame:
+    """Sums over pairs of each subject: of the circuit, of the clean and of the corrupted run."""
     sides = ["logit_diff", "clean_logit_diff", "corrupted_logit_diff"]
-    sums = rows.groupby("subject")[sides].sum().to_numpy()
-    if len(sums) < 2:
-        return float("nan"), float("nan")
+    return rows.groupby("subject")[sides].sum()
+
+
+def _faithfulness(sums: pd.DataFrame) -> float:
+    return faithfulness(*map(float, sums.sum()))
+
+
+def _resampled(sums: pd.DataFrame, seed: int) -> list[float]:
+    """Faithfulness when subjects are drawn anew, the same draws for the same number of subjects."""
+    n = len(sums)
+    if n < 2:
+        return [float("nan")]
     rng = np.random.default_rng([seed, _STREAM])
-    weights = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=RESAMPLES)
-    values = [faithfulness(*map(float, row)) for row in weights @ sums]
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    weights = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+    return [faithfulness(*map(float, row)) for row in weights @ sums.to_numpy()]
+
+
+def _interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Percentiles of values that are numbers; NaN if there are none."""
+    known = np.asarray(values)[~np.isnan(values)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
