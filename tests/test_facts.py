@@ -235,6 +235,16 @@ def test_a_study_stopped_three_times_goes_on_and_ends_the_same(done, request_, t
     assert scored == modified(again.out / "scores"), "scores were computed again"
 
 
+def test_a_study_of_another_version_is_refused(done, tmp_path: Path) -> None:
+    shutil.copytree(done.path, tmp_path / "old")
+    record = artifacts.read_json(tmp_path / "old" / "study.json")
+    record["of"]["version"] -= 1
+    artifacts.write_json(tmp_path / "old" / "study.json", record)
+    with pytest.raises(KcError, match="old holds a study of another version of kc"):
+        Study.open(tmp_path / "old")
+    assert Study.open(done.path).names, "control"
+
+
 def modified(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
 

@@ -18,13 +18,11 @@ from kc_utils.facts.lines import read_facts
 from kc_utils.facts.pairing import FactSettings
 from kc_utils.facts.study import Inquiry, Say, check_checkpoint, circuits_of, each_part, scores_of
 from kc_utils.facts.study_figures import write_figures
-from kc_utils.facts.study_folder import StudyFolder
+from kc_utils.facts.study_folder import VERSION, StudyFolder
 from kc_utils.runs.exports import portable
 from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.runs.lock import locked
 from kc_utils.runs.record import provenance
-
-VERSION = 2  # of what the numbers mean: raise it when a study must be computed again
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from kc_utils.runs.folder import key_of
 from kc_utils.runs.lock import lock_file
 
 RECORD = "study.json"
+VERSION = 2  # of what the numbers mean: raise it when a study must be computed again
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,15 @@ class Study(StoredTables):
 
     @classmethod
     def open(cls, folder: str | Path) -> Study:
-        """Open one; KcError also for a study that is not finished."""
+        """Open one; KcError also for one that is not finished or of another version."""
         study = super().open(folder)
+        of = study.record["of"]
+        if not isinstance(of, dict) or of.get("version") != VERSION:
+            made_by = cls.MADE_BY.format(folder="OTHER")
+            raise KcError(
+                f"{folder} holds a study of another version of kc, with other tables; '{made_by}' "
+                "computes it again."
+            )
         if not study.names:
             made_by = cls.MADE_BY.format(folder=folder)
             raise KcError(f"{folder} holds an unfinished study; '{made_by}' goes on with it.")
