@@ -21,6 +21,8 @@ from kc_utils.analysis.logit_lens import logit_lens
 from kc_utils.circuits import AttributionSettings, PairBatch, attribute, evaluate_circuit, graph_of
 from kc_utils.circuits.ablation import references
 from kc_utils.circuits.bridge import boot_bridge
+from kc_utils.circuits.by_position import attribute_by_token
+from kc_utils.circuits.neurons import attribute_neurons, attribute_nodes
 from kc_utils.errors import KcError
 
 RIGHT = [[8, 7, 9], [10], [12, 11]]
@@ -79,6 +81,23 @@ def test_scores_are_the_gradient_of_an_edge_mask(
     assert error(attribute(bridge, batch, settings), sum(ends) / 2) < 1e-5
     others = attribute(bridge, only_first(batch), settings)
     assert error(others, sum(ends) / 2) > 0.05, "control: the other answers count"
+
+
+@pytest.mark.parametrize(
+    "score", [attribute, attribute_nodes, attribute_neurons, attribute_by_token]
+)
+def test_scores_are_the_mean_over_choices_of_one_answer(score: Callable[..., Tensor]) -> None:
+    """The logit difference is linear in logits, and so are all its scores."""
+    bridge, prompts = bridge_of("gpt2"), ([[3, 4, 5, 6]], [[3, 9, 5, 6]])
+    settings = AttributionSettings(steps=2)
+    whole = score(bridge, PairBatch.from_lists(*prompts, [[8, 7, 9]], [[1, 2]]), settings)
+    single = [
+        score(bridge, PairBatch.from_lists(*prompts, [right], [wrong]), settings)
+        for right in (8, 7, 9)
+        for wrong in (1, 2)
+    ]
+    assert error(whole, sum(single) / 6) < 1e-9
+    assert error(single[0], sum(single) / 6) > 0.05, "control"
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from torch import Tensor
 from kc_utils.circuits.adapter import Adapter
 from kc_utils.circuits.exact import edge_response
 from kc_utils.circuits.graph import Graph
-from kc_utils.circuits.metrics import logit_diff
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.written import record
 from kc_utils.errors import KcError
@@ -66,8 +65,7 @@ def repeated_logit_diff(
 ) -> Float[Tensor, "times pair"]:
     """The logit difference of each row of ``ids``, which are the pairs repeated."""
     logits = adapter.logits(adapter.hidden(ids), batch.read_at.repeat(times, 1))[:, -1]
-    right, wrong = batch.right_ids.repeat(times), batch.wrong_ids.repeat(times)
-    return logit_diff(logits, right, wrong).unflatten(0, (times, -1))
+    return batch.repeated(times).answers.logit_diff(logits).unflatten(0, (times, -1))
 
 
 def some_readers(graph: Graph, most_edges: int, seed: int) -> list[int]:
