@@ -83,6 +83,23 @@ def test_profiles_that_disagree_stand_in_one_sentence_and_one_card() -> None:
     )
 
 
+def test_models_that_agree_more_or_less_clearly_stand_in_one_sentence() -> None:
+    little = main_ledgers(0.9, profile="smollm2")  # the margin is 0.1, inside of its interval
+    little["value"] += np.tile([0.0, 0.03, -0.03, 0.0], len(little) // 4)
+    certain = main_ledgers(0.5, profile="tiny-llama")
+    answer = front_answers.ANSWERS[0]
+    said = front_answers.sentence(answer, judged(little, certain, main_ledgers(3)))
+    common = answer.common[0].upper() + answer.common[1:]
+    assert said.startswith(
+        f"**{common}: clearly in models built like GPT-2, perhaps by too little to matter in "
+        "SmolLM2-135M, by too little to matter in models built like Llama** ("
+    )
+    shuffled = main_ledgers(3, profile="tiny-shuffled")
+    also = judged(little, main_ledgers(3), shuffled)
+    told = front_answers.sentence(answer, without_controls(also))
+    assert "the same shows where nothing could be learned" in told, "this is not left out"
+
+
 def test_what_is_open_in_one_model_is_not_told_twice() -> None:
     answer, unclear = front_answers.ANSWERS[0], main_ledgers(0, profile="smollm2")
     clause = answer.clause(HOLDS)

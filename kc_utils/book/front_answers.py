@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import pandas as pd
 
 from kc_utils.analysis.acquisition import leads
 from kc_utils.book.evidence_words import seeds_sentence, settled
+from kc_utils.book.front_clauses import ANSWERS, Answer
 from kc_utils.book.front_short import in_short
 from kc_utils.book.sentences import either, enumeration, interval_of
 from kc_utils.book.sentences import sentence as sentence_of
@@ -31,114 +31,7 @@ from kc_utils.book.verdict_marks import (
     within,
 )
 from kc_utils.config import STRANGE
-from kc_utils.study.claims.verdicts import HOLDS, NO_EFFECT, NOT_MEASURED, OPEN, OPPOSITE, SMALLER
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A claim of the ledger as part of the book's answer: a clause for each verdict.
-
-    ``number`` says what the difference of effect and control is a number of, ``published`` what
-    the paper reports.
-    """
-
-    id: str
-    question: str
-    holds: str
-    smaller: str
-    none: str
-    opposite: str
-    number: str
-    published: str
-
-    def clause(self, verdict: str) -> str:
-        """What was found, without the full stop."""
-        said = {HOLDS: self.holds, SMALLER: self.smaller, NO_EFFECT: self.none,
-                OPPOSITE: self.opposite, OPEN: f"it is open whether {self.question}",
-                NOT_MEASURED: f"it could not be measured whether {self.question}"}  # fmt: skip
-        return said[verdict]
-
-
-_REPLAY = "with a little replay (a block of old text for every ten of new)"
-
-ANSWERS = (
-    Answer(
-        "faithful",
-        "circuits restore more of the model's answer than random circuits of the same size",
-        "a circuit restores far more of the model's answer than a random circuit of the same size, "
-        "even about people it was not found on",
-        "about people it was not found on, a circuit restores more of the model's answer than a "
-        "random circuit of the same size, though perhaps by too little to matter",
-        "about people it was not found on, a circuit restores no more of the model's answer than a "
-        "random circuit of the same size",
-        "about people it was not found on, a circuit restores less of the model's answer than a "
-        "random circuit of the same size",
-        "share of the logit difference restored by the smallest circuits that restore 0.85 on "
-        "their own people, minus a random circuit's",
-        "0.85 to 0.95 restored, with no random circuits to compare",
-    ),
-    Answer(
-        "relevant-progress",
-        "new facts about people whom the model already knew are learned sooner than new facts "
-        "about strangers",
-        "new facts about people whom the model already knew are learned sooner than new facts "
-        "about strangers",
-        "new facts about people whom the model already knew are learned sooner, though perhaps by "
-        "too little to matter",
-        "new facts about people whom the model already knew are learned no sooner than new facts "
-        "about strangers",
-        "new facts about strangers are learned sooner than new facts about people whom the model "
-        "already knew",
-        "lead in first-token accuracy",
-        "a lead of 0.22 in GPT-2",
-    ),
-    Answer(
-        "knee-entropy",
-        "circuits form fast and are then refined slowly, with a clear bend between the two",
-        "circuits form fast and are then refined slowly, with a clear bend between the two",
-        "a bend between fast formation and slow refinement is commoner than in the controls, "
-        "though perhaps by too little to matter",
-        "circuits have a bend between fast formation and slow refinement no more often than their "
-        "controls do",
-        "circuits have a bend between fast formation and slow refinement more rarely than their "
-        "controls do",
-        "share of circuits whose entropy has this bend, minus the control's",
-        "such a bend in every curve",
-    ),
-    Answer(
-        "deep-first",
-        "circuits move to deeper layers while they form",
-        "while circuits form, they move to deeper layers",
-        "while circuits form, they move to deeper layers, though perhaps by too little to matter",
-        "while circuits form, they do not move to deeper layers",
-        "while circuits form, they move to shallower layers, not to deeper ones",
-        "shift during formation, as a share of the depth",
-        "deep layers come first",
-    ),
-    Answer(
-        "shallow-later",
-        "circuits move to shallower layers once they have formed",
-        "circuits that have formed move to shallower layers",
-        "circuits that have formed move to shallower layers, though perhaps by too little to "
-        "matter",
-        "circuits that have formed do not move to shallower layers",
-        "circuits that have formed move to deeper layers, not to shallower ones",
-        "shift after the bend, as a share of the depth",
-        "shallow layers come later",
-    ),
-    Answer(
-        "circuit-returns",
-        f"circuits recover from training on other people {_REPLAY}",
-        f"circuits recover from training on other people {_REPLAY}",
-        f"circuits recover from training on other people {_REPLAY}, though perhaps by too little "
-        "to matter",
-        "within the steps followed, circuits do not recover from training on other people, even "
-        "with a little replay",
-        "circuits go on drifting away under training on other people, even with a little replay",
-        "edge overlap regained, minus the drift of further training",
-        "circuits are called elastic; their entropy comes back, no return of edges is shown",
-    ),
-)
+from kc_utils.study.claims.verdicts import HOLDS, NOT_MEASURED, OPEN, OPPOSITE, SMALLER
 
 
 def findings(
@@ -266,6 +159,34 @@ def begun(ledger: pd.DataFrame, told: pd.DataFrame) -> str:
 def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
     """What the ledger says of one claim: a clause for all profiles, or one for each verdict."""
     rows = ledger[ledger["id"] == answer.id].to_dict("records")
+    if not rows:
+        return ""
+    text = _together(answer, rows) or _apart(answer, rows)
+    measured = [r for r in rows if math.isfinite(r["difference"])]
+    where = {r["profile"]: f"{called_shortly(r['profile'])} " * (len(rows) > 1) for r in rows}
+    numbers = [f"{where[r['profile']]}{short(r['difference'], '+')}" for r in measured]
+    told = f" ({answer.number}: {', '.join(numbers)})" if numbers else ""
+    source = f"The paper: {answer.published}; {chapter_link(rows[0]['notebook'])}."
+    return f"**{first_up(text)}**{told}. {source}"
+
+
+def _together(answer: Answer, rows: list[dict[str, Any]]) -> str:
+    """One sentence where all models say the same, some clearly and some perhaps by too little."""
+    said: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda row: row["verdict"] != HOLDS):
+        degree = "clearly" if row["verdict"] == HOLDS else "perhaps by too little to matter"
+        if row["verdict"] == SMALLER and _certainly_little(row):
+            degree = "by too little to matter"
+        said.setdefault(degree, []).append(row["profile"])
+    alone = any(row["verdict"] == HOLDS == row["shuffled_verdict"] for row in rows)
+    if {row["verdict"] for row in rows} != {HOLDS, SMALLER} or alone:
+        return ""
+    places = (f"{degree} {inside(profiles)}" for degree, profiles in said.items())
+    return f"{answer.common}: {', '.join(places)}"
+
+
+def _apart(answer: Answer, rows: list[dict[str, Any]]) -> str:
+    """A clause for all models, or one for each verdict with the models that gave it."""
     said: dict[str, list[str]] = {}
     for row in rows:
         said.setdefault(_clause(answer, row), []).append(row["profile"])
@@ -280,15 +201,7 @@ def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
     ]
     if len(parts) == 1:
         parts = list(said)
-    text = "; ".join(parts)
-    measured = [r for r in rows if math.isfinite(r["difference"])]
-    where = {r["profile"]: f"{called_shortly(r['profile'])} " * (len(rows) > 1) for r in rows}
-    numbers = [f"{where[r['profile']]}{short(r['difference'], '+')}" for r in measured]
-    told = f" ({answer.number}: {', '.join(numbers)})" if numbers else ""
-    if not rows:
-        return ""
-    source = f"The paper: {answer.published}; {chapter_link(rows[0]['notebook'])}."
-    return f"**{first_up(text)}**{told}. {source}"
+    return "; ".join(parts)
 
 
 def _clause(answer: Answer, row: dict[str, Any]) -> str:
@@ -301,10 +214,15 @@ def _clause(answer: Answer, row: dict[str, Any]) -> str:
     low, high = row["difference_low"], row["difference_high"]
     little = row["verdict"] == OPPOSITE and min(abs(low), abs(high)) < row["margin"]
     clause = answer.clause(row["verdict"])
-    if row["verdict"] == SMALLER and within(row["margin"], low, high):
+    if row["verdict"] == SMALLER and _certainly_little(row):
         clause = clause.replace("though perhaps", "but")
     return (
         clause
         + also * "; the same shows where nothing could be learned"
         + little * ", though perhaps by too little to matter"
     )
+
+
+def _certainly_little(row: dict[str, Any]) -> bool:
+    """Whether the whole interval of an effect ends short of the margin."""
+    return within(row["margin"], row["difference_low"], row["difference_high"])
