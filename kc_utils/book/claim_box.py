@@ -14,7 +14,7 @@ import pandas as pd
 
 from kc_utils.analysis.stats.seeds import LEAST_SEEDS
 from kc_utils.book.evidence_words import seeds_differ, settled, shown_without_knowledge
-from kc_utils.book.front_answers import ANSWERS
+from kc_utils.book.front_clauses import ANSWERS
 from kc_utils.book.ledger_words import counts
 from kc_utils.book.verdict_marks import (
     BUILT,
