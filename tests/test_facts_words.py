@@ -27,7 +27,18 @@ def transfer(foreign: dict[str, float], own: float = 0.9) -> pd.DataFrame:
     [
         (0.1, 0.2, "So each circuit is about its own question."),
         (0.86, 0.95, "most of what they restore is common to both."),
-        (0.84, 0.88, "So some circuits prefer their own question and some do not."),
+        (0.2, 0.88, "So only the circuit of *capital* prefers its own question."),
+        (
+            0.8,
+            0.88,
+            "*capital* prefers its own question, and most of what is restored is common to both.",
+        ),
+        (
+            0.8,
+            0.3,
+            "So each circuit prefers its own question, though part of what it restores is "
+            "common to both.",
+        ),
     ],
 )
 def test_circuits_are_about_what_they_answer(capital: float, continent: float, about: str) -> None:

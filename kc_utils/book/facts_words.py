@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from kc_utils.book.markdown import text as plain
+from kc_utils.book.sentences import enumeration
 from kc_utils.book.verdict_marks import first_up
 from kc_utils.facts.study_figures import of
 
@@ -124,14 +125,16 @@ def specificity(transfer: pd.DataFrame, overlap: pd.DataFrame, group: str) -> st
 def of_what(transfer: pd.DataFrame, group: str) -> str:
     """Whether circuits are about their own relation or about its subjects: the chapter's answer."""
     rows = transfer.query("ablation == 'corrupted' and circuit == 'own' and source_group == @group")
-    said, clear = [], []
+    said, clear, large = [], [], []
     for relation, part in _by_relation(rows[rows["group"] == group]):
         own = part.query("source_relation == relation").iloc[0]
         others = part.query("source_relation != relation")
         if others.empty:
             continue
         best = others.loc[others["faithfulness"].idxmax()]
-        clear.append(best["own_more_low"] > 0)
+        if best["own_more_low"] > 0:
+            clear.append(f"*{plain(relation)}*")
+        large.append(best["own_more"] > own["faithfulness"] / 2)
         said.append(
             f"asked about *{plain(relation)}*, the circuit found on "
             f"*{plain(best['source_relation'])}* restores **{best['faithfulness']:z.2f}** of the "
@@ -139,14 +142,24 @@ def of_what(transfer: pd.DataFrame, group: str) -> str:
         )
     if not said:
         return ""
-    about = (
-        "So each circuit is about its own question"
-        if all(clear)
-        else "So circuits of this size show no clear preference for their own question: most of "
-        "what they restore is common to both"
-        if not any(clear)
-        else "So some circuits prefer their own question and some do not"
-    )
+    if not clear:
+        about = (
+            "So circuits of this size show no clear preference for their own question: most of "
+            "what they restore is common to both"
+        )
+    elif len(clear) < len(said):
+        one = len(clear) == 1
+        about = (
+            f"So only the circuit{'s' * (not one)} of {enumeration(clear)} "
+            f"prefer{'s' * one} {'its' if one else 'their'} own question"
+        ) + ", and most of what is restored is common to both" * (not any(large))
+    elif all(large):
+        about = "So each circuit is about its own question"
+    else:
+        about = (
+            "So each circuit prefers its own question, though part of what it restores is common "
+            "to both"
+        )
     return f"{first_up('; '.join(said))}. {about}."
 
 

@@ -30,7 +30,8 @@ class GraphFile:
             in a file of nodes or neurons.
         circuit: the edges marked as in the graph, none in a file of importances only. Where a file
             marks nodes and has no edges, those between the marked nodes.
-        d_model: width of the model, which the published library stores with the graph.
+        d_model: width of the model, which the published library stores with the graph; 0 where a
+            file of an early version does not give it.
         node_scores: as :func:`kc_utils.circuits.neurons.attribute_nodes` gives them; None in a file
             without. A node with the score nan was not scored; that library keeps it in every
             circuit.

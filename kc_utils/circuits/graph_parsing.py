@@ -2,6 +2,8 @@
 
 Importances without marks, and marks without importances, are taken too: the circuit track of the
 Mechanistic Interpretability Benchmark (MIB, arXiv 2504.13151) allows either, of edges or of nodes.
+Early versions of the library, such as the copy in the repository of the paper that this project
+rebuilds (arXiv 2502.11196), mark nodes by true or false alone and do not store the model's width.
 """
 
 from __future__ import annotations
@@ -30,13 +32,11 @@ def mapping(value: Any, name: str) -> dict[str, Any]:
 def from_json(content: Mapping[str, Any]) -> GraphFile:
     """The graph of a JSON file; KcError says what is wrong with it."""
     nodes = mapping(content.get("nodes"), "'nodes'")
-    if any(isinstance(entry, bool) for entry in nodes.values()):
-        raise KcError(
-            "'nodes' holds true or false for each, as early versions of the EAP-IG library wrote "
-            "them, without d_model; only files of later versions can be read."
-        )
+    early = bool(nodes) and all(isinstance(entry, bool) for entry in nodes.values())
+    if early:
+        nodes = {name: {"in_graph": mark} for name, mark in nodes.items()}
     nodes = {name: mapping(x, f"node {shown(name)}") for name, x in nodes.items() if name != LOGITS}
-    graph, width = _graph(content, len(nodes))
+    graph, width = _graph(content, len(nodes), early)
     if unknown := nodes.keys() - set(graph.rows):
         raise KcError(f"{shown(min(unknown))} is not one of its {graph.n_forward} nodes.")
     entries = [nodes[name] for name in graph.rows]
@@ -66,13 +66,14 @@ def from_json(content: Mapping[str, Any]) -> GraphFile:
 def from_pt(content: Mapping[str, Any]) -> GraphFile:
     """The graph of a ``.pt`` file; KcError says what is wrong with it."""
     sources = content.get("src_nodes")
-    if not isinstance(sources, list):
+    early = isinstance(sources, dict)  # names with their marks
+    if not isinstance(sources, list | dict):
         raise KcError("'src_nodes' is not a list of names.")
-    graph, width = _graph(content, len(sources))
+    graph, width = _graph(content, len(sources), early)
     if tuple(sources) != graph.rows or tuple(content.get("dst_nodes") or ()) != graph.columns:
         raise KcError("its nodes have other names, or stand in another order.")
     nodes, neurons = (graph.n_forward,), (graph.n_forward, width)
-    scores = _tensor(content, "edges_scores", graph.real_edges.shape)
+    scores = _tensor(content, "edges" if early else "edges_scores", graph.real_edges.shape)
     marked = _tensor(content, "edges_in_graph", graph.real_edges.shape)
     marked_nodes = _tensor(content, "nodes_in_graph", nodes)
     node_scores = _tensor(content, "nodes_scores", nodes)
@@ -98,13 +99,15 @@ def from_pt(content: Mapping[str, Any]) -> GraphFile:
     )  # fmt: skip
 
 
-def _graph(content: Mapping[str, Any], n_writers: int) -> tuple[Graph, int]:
-    """The graph that ``cfg`` names, if it is as large as the list of its nodes says; its width."""
+def _graph(content: Mapping[str, Any], n_writers: int, early: bool) -> tuple[Graph, int]:
+    """The graph that ``cfg`` names, if it is as large as the list of its nodes says; its width, or
+    0 where an early file does not give it."""
     cfg = mapping(content.get("cfg"), "'cfg'")
-    sizes = [cfg.get(key) for key in ("n_layers", "n_heads", "d_model")]
+    keys = ["n_layers", "n_heads", *["d_model"] * (not early or "d_model" in cfg)]
+    sizes = [cfg.get(key) for key in keys]
     if not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):
         raise KcError("'cfg' does not give n_layers, n_heads and d_model as positive numbers.")
-    layers, heads, width = sizes
+    layers, heads, width = [*sizes, 0][:3]
     if 1 + layers * (heads + 1) != n_writers:  # before anything of that size is laid out
         raise KcError(f"{layers} layers of {heads} heads do not have {shown(n_writers)} nodes.")
     parallel = _truth(cfg.get("parallel_attn_mlp", False), "parallel_attn_mlp")
@@ -120,7 +123,8 @@ def _json_edges(
         raise KcError(f"{shown(unknown[0])} is not one of its {len(index)} edges.")
     entries = {name: mapping(x, f"edge {shown(name)}") for name, x in edges.items()}
     has_scores, has_marks = (
-        any(key in entry for entry in entries.values()) for key in ("score", "in_graph")
+        any(entry.get(key) is not None for entry in entries.values())
+        for key in ("score", "in_graph")
     )
     values, kept = np.zeros(len(index)), np.zeros(len(index), dtype=bool)
     for name, entry in entries.items():

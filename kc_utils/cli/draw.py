@@ -111,8 +111,8 @@ def _write(out: Path, found: GraphFile) -> None:
     graph, circuit = found.graph, found.circuit
     if out.suffix in SUFFIXES:
         if not found.d_model:
-            raise KcError(f"{out} stores the width of the model, which a file of edge scores does "
-                          "not give; write .html or .graphml.")  # fmt: skip
+            raise KcError(f"{out} stores the width of the model, which a file of edge scores or of "
+                          "an early EAP-IG does not give; write .html or .graphml.")  # fmt: skip
         write_graph(out, found)
     elif out.suffix == ".graphml":
         import networkx as nx
