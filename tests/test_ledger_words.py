@@ -144,7 +144,7 @@ def test_false_discoveries_are_counted_for_both_kinds() -> None:
 def test_what_holds_without_anything_to_learn_is_named() -> None:
     said = shuffled_sentences(LEDGER)
     assert (
-        "In 3 runs of models built like GPT-2, trained on shuffled answers, the verdict is" in said
+        "**In 3 runs of models built like GPT-2**, trained on shuffled answers, the verdict" in said
     )
     assert "**1** of 2 claims (50%)" in said
     assert "Of the 1 that hold in the real runs, 1 holds here too" in said and "equal" not in said

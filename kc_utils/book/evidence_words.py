@@ -144,8 +144,9 @@ def seeds_differ(ledger: pd.DataFrame) -> str:
 def shuffled_sentences(ledger: pd.DataFrame) -> str:
     """How often the ledger's verdict is "holds" where there was nothing to learn about anybody.
 
-    ``ledger``: :func:`kc_utils.study.claims.over_seeds.over_seeds`, with or without the control
-    profiles' own rows.
+    A paragraph per kind of model. ``ledger``:
+    :func:`kc_utils.study.claims.over_seeds.over_seeds`, with or without the control profiles' own
+    rows.
     """
     real = without_controls(ledger)
     found = false_holds(real)
@@ -159,7 +160,7 @@ def shuffled_sentences(ledger: pd.DataFrame) -> str:
         each = " each" * (len(names) > 1 and n > 0)
         end = ": too few to say." if n else "."
         said.append(f"Of {enumeration(names)} there {runs}{each} with shuffled answers so far{end}")
-    return " ".join(said)
+    return "\n\n".join(said)
 
 
 def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
@@ -167,8 +168,8 @@ def _shuffled(row: dict, ledger: pd.DataFrame) -> str:
     own = here[here["verdict"] == HOLDS]
     equal = int((here["direction"].eq("equal") & here["shuffled_verdict"].eq(HOLDS)).sum())
     said = (
-        f"In {row['n_seeds']} runs of {called(row['profile'])}, trained on shuffled answers, the "
-        f'verdict is "holds" for **{row["holds"]}** of {row["judged"]} claims '
+        f"**In {row['n_seeds']} runs of {called(row['profile'])}**, trained on shuffled answers, "
+        f'the verdict is "holds" for **{row["holds"]}** of {row["judged"]} claims '
         f"({row['share']:.0%}). "
     )
     if equal:
