@@ -25,9 +25,14 @@ def transfer(foreign: dict[str, float], own: float = 0.9) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("capital", "continent", "about"),
     [
-        (0.1, 0.2, "So each circuit is about its own question."),
-        (0.86, 0.95, "most of what they restore is common to both."),
-        (0.2, 0.88, "So only the circuit of *capital* prefers its own question."),
+        (0.1, 0.2, "Each circuit is about its own question."),
+        (
+            0.86,
+            0.95,
+            "show no clear preference for their own question: most of what they restore is "
+            "common to both.",
+        ),
+        (0.2, 0.88, "Only the circuit of *capital* prefers its own question."),
         (
             0.8,
             0.88,
@@ -36,18 +41,18 @@ def transfer(foreign: dict[str, float], own: float = 0.9) -> pd.DataFrame:
         (
             0.8,
             0.3,
-            "So each circuit prefers its own question, though part of what it restores is "
+            "Each circuit prefers its own question, though part of what it restores is "
             "common to both.",
         ),
     ],
 )
 def test_circuits_are_about_what_they_answer(capital: float, continent: float, about: str) -> None:
     said = of_what(transfer({"capital": capital, "continent": continent}), "known")
-    assert said.startswith("Asked about *capital*, the circuit found on *continent* restores **")
+    assert "** Asked about *capital*, the circuit found on *continent* restores **" in said
     assert (
         f"restores **{capital:.2f}** of the logit difference, and its own circuit **0.90**" in said
     )
-    assert said.endswith(about)
+    assert said.startswith("**") and f"{about}**" in said
 
 
 def test_circuits_that_hardly_answer_alone_are_told_so() -> None:

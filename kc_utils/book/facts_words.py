@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -107,8 +107,8 @@ def specificity(transfer: pd.DataFrame, overlap: pd.DataFrame, group: str) -> st
         for row in foreign.to_dict("records"):
             text += f", that of *{plain(row['source_relation'])}* **{row['faithfulness']:z.2f}** "
             text += (
-                f"(its own more by {row['own_more']:z.2f}, from {row['own_more_low']:z.2f} to "
-                f"{row['own_more_high']:z.2f})"
+                f"(its own minus that: {row['own_more']:+z.2f}, 95 %: {row['own_more_low']:+z.2f} "
+                f"to {row['own_more_high']:+z.2f})"
             )
         said.append(f"{text}, random ones {random['faithfulness']:z.2f}")
     pairs = overlap.query("group == @group and other_group == @group and relation < other_relation")
@@ -134,33 +134,38 @@ def of_what(transfer: pd.DataFrame, group: str) -> str:
         best = others.loc[others["faithfulness"].idxmax()]
         if best["own_more_low"] > 0:
             clear.append(f"*{plain(relation)}*")
-        large.append(best["own_more"] > own["faithfulness"] / 2)
+        large.append(bool(best["own_more"] > own["faithfulness"] / 2))
         said.append(
             f"asked about *{plain(relation)}*, the circuit found on "
             f"*{plain(best['source_relation'])}* restores **{best['faithfulness']:z.2f}** of the "
-            f"logit difference, and its own circuit **{own['faithfulness']:z.2f}**"
+            f"logit difference, and its own circuit **{own['faithfulness']:z.2f}** (difference "
+            f"{best['own_more']:+z.2f}, 95 %: {best['own_more_low']:+z.2f} to "
+            f"{best['own_more_high']:+z.2f})"
         )
     if not said:
         return ""
+    return f"**{_preference(clear, len(said), large)}.** {first_up('; '.join(said))}."
+
+
+def _preference(clear: Sequence[str], n: int, large: Sequence[bool]) -> str:
+    """Which of ``n`` circuits restore more than a foreign one, and whether that is most of it."""
     if not clear:
-        about = (
-            "So circuits of this size show no clear preference for their own question: most of "
-            "what they restore is common to both"
+        return (
+            "Circuits of this size show no clear preference for their own question: most of what "
+            "they restore is common to both"
         )
-    elif len(clear) < len(said):
+    if len(clear) < n:
         one = len(clear) == 1
-        about = (
-            f"So only the circuit{'s' * (not one)} of {enumeration(clear)} "
-            f"prefer{'s' * one} {'its' if one else 'their'} own question"
-        ) + ", and most of what is restored is common to both" * (not any(large))
-    elif all(large):
-        about = "So each circuit is about its own question"
-    else:
-        about = (
-            "So each circuit prefers its own question, though part of what it restores is common "
-            "to both"
+        common = ", and most of what is restored is common to both" * (not any(large))
+        return (
+            f"Only the circuit{'s' * (not one)} of {enumeration(clear)} prefer{'s' * one} "
+            f"{'its' if one else 'their'} own question{common}"
         )
-    return f"{first_up('; '.join(said))}. {about}."
+    if all(large):
+        return "Each circuit is about its own question"
+    return (
+        "Each circuit prefers its own question, though part of what it restores is common to both"
+    )
 
 
 def unknown(tables: Tables) -> str:
