@@ -211,6 +211,12 @@ def test_seeds_that_could_not_measure_are_counted_and_explained() -> None:
     row = over_seeds(rows).iloc[0]
     assert row["n_seeds"] == 3 and row["verdict"] == HOLDS
     assert row["note"] == "Not measured in 1 of 4 seeds: nothing was learned."
+    rows = ledgers([0.5, 0.55, 0.5, np.nan, np.nan])
+    rows.loc[[3, 4], "note"] = ["Not measured: 0.1 was learned.", "Not measured: 0.2 was learned."]
+    said = over_seeds(rows).iloc[0]["note"]
+    assert said == "Not measured in 2 of 5 seeds; in the first of them: 0.1 was learned."
+    rows.loc[4, "note"] = rows.loc[3, "note"]
+    assert over_seeds(rows).iloc[0]["note"] == "Not measured in 2 of 5 seeds: 0.1 was learned."
 
 
 def test_profiles_are_judged_apart_and_in_order() -> None:

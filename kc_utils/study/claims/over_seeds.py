@@ -156,9 +156,10 @@ def _notes(part: pd.DataFrame, used: pd.DataFrame) -> list[str]:
     name, margin = part["id"].iloc[0], part["margin"].iloc[0]
     told = []
     if len(used) < len(part):
-        reason = part.loc[~part.index.isin(used.index), "note"].iloc[0]
-        some = f" in {len(part) - len(used)} of {len(part)} seeds" if len(used) else ""
-        told.append(f"Not measured{some}: {reason.removeprefix('Not measured: ')}")
+        reasons = part.loc[~part.index.isin(used.index), "note"]
+        some = f" in {len(reasons)} of {len(part)} seeds" if len(used) else ""
+        first = "; in the first of them" if reasons.nunique() > 1 else ""
+        told.append(f"Not measured{some}{first}: {reasons.iloc[0].removeprefix('Not measured: ')}")
     elif len(notes := part["note"].unique()) == 1 and notes[0]:
         told.append(f"{notes[0][0].upper()}{notes[0][1:].removesuffix('.')}.")
     if 0 < len(used) < LEAST_SEEDS:
