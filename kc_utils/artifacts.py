@@ -171,8 +171,8 @@ def _seal(path: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder if it is there."""
-    if path.is_dir():
+    """Delete a file or a folder if it is there; of a symbolic link the link, not what it names."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     elif path.is_symlink() or path.exists():  # where nothing can be written, unlink would say so
         path.unlink(missing_ok=True)

@@ -80,6 +80,18 @@ def test_a_piece_with_one_changed_bit_is_computed_again_and_said_to_be(run, capl
     assert not list(run.path.rglob("*.sha256"))
 
 
+def test_of_a_symbolic_link_the_link_is_removed(tmp_path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").touch()
+    link = tmp_path / "scores"
+    for target in ("elsewhere", "nowhere"):
+        link.symlink_to(tmp_path / target)
+        artifacts.remove(link)
+        assert not link.is_symlink() and (tmp_path / "elsewhere" / "kept").exists()
+    artifacts.remove(tmp_path / "elsewhere")
+    assert not list(tmp_path.iterdir()), "control: a folder is removed with what is in it"
+
+
 def test_a_write_that_fails_leaves_nothing(tmp_path) -> None:
     (tmp_path / "a.txt").write_text("old")
 
@@ -162,6 +174,8 @@ def test_a_damaged_run_json_is_named(run) -> None:
         ({"stages": []}, "stages"),
         ({"stages": {"one": {"key": 3, "seconds": 1.0, "wrote": {}}}}, r"stages\.one\.key"),
         ({"stages": {"one": {"key": "a", "seconds": "soon", "wrote": {}}}}, "seconds"),
+        ({"stages": {"one": {"key": "a", "seconds": -1.0, "wrote": {}}}}, "seconds"),
+        ({"other_seconds": {"book": float("inf")}}, "other_seconds"),
         ({"notebook": {}}, "notebook"),
         ({"config": None}, "config"),
         ({"other_seconds": {"book": 1.0}}, "digest"),  # of the right shape

@@ -73,8 +73,12 @@ def run(
     with prepared(*asked, typed_without("--from")) as run_, patience(minutes):
         steps = steps_to_do(run_, to=to, notebooks=notebooks)
         expected = expected_seconds(run_.config, steps)
-        console.print(escape(in_advance(expected, profile, machine())), highlight=False)
+        said = escape(in_advance(expected, profile, machine()))
+        if expected:
+            console.print(said, highlight=False)
         run_study(run_, console, to=to, notebooks=notebooks, expected=expected)
+        if not expected:  # which is known when all files have been looked at
+            console.print(said, highlight=False)
     _print_seconds(run_, install)
 
 

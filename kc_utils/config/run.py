@@ -27,6 +27,7 @@ from kc_utils.config.sections import (
     Share,
     StrategyConfig,
     Times,
+    each_once,
 )
 from kc_utils.config.training import BaseConfig, TrainingConfig
 
@@ -209,9 +210,7 @@ class CircuitConfig(Section):
     @field_validator("tasks", "bands")
     @classmethod
     def _each_once(cls, chosen: tuple[str, ...]) -> tuple[str, ...]:
-        if not chosen or len(set(chosen)) < len(chosen):  # twice would count its rows twice
-            raise ValueError("at least one is needed, and each only once")
-        return chosen
+        return each_once(chosen)
 
     @model_validator(mode="after")
     def _consistent(self) -> CircuitConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 #: Most of anything that is counted (people, pairs, steps, ...): more is a slip of the keyboard.
 MOST = 10**6
@@ -32,6 +32,13 @@ class Section(BaseModel):
     )
 
 
+def each_once(chosen: tuple) -> tuple:
+    """``chosen``; ValueError if it is empty, or has twice what would be counted twice."""
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError("at least one is needed, and each only once")
+    return chosen
+
+
 class ControlsConfig(Section):
     """What noise and controls give: resampled people, shuffled answers, an untrained model."""
 
@@ -57,6 +64,11 @@ class ForgettingConfig(Section):
     measure_every: Count = Field(20, description="steps between measurements")
     learning_rate: Rate = Field(1e-3, description="learning rate of AdamW")
     batch_size: Count = Field(12, description="blocks per step")
+
+    @field_validator("replay_ratios", "variants")
+    @classmethod
+    def _each_once(cls, chosen: tuple) -> tuple:
+        return each_once(chosen)
 
 
 class AnalysisConfig(Section):

@@ -9,9 +9,9 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kc_utils import ROOT, artifacts
 from kc_utils.errors import KcError
@@ -26,7 +26,7 @@ class _Cost(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     key: str
-    seconds: float
+    seconds: Annotated[float, Field(ge=0)]
     peak_bytes: int | None = None
 
 
@@ -43,12 +43,12 @@ class _Notebook(_Cost):
 class _Record(BaseModel):
     """The shape of a record; what the configuration may hold is the configuration's matter."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     config: dict[str, Any]
     stages: dict[str, _Stage]
     notebooks: dict[str, _Notebook] = {}
-    other_seconds: dict[str, float] = {}
+    other_seconds: dict[str, Annotated[float, Field(ge=0)]] = {}
     provenance: dict[str, Any] = {}
     digest: str | None = None
 

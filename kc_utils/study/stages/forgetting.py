@@ -57,7 +57,7 @@ def compute(work: Workspace) -> None:
     missing = [(run, v, path) for v, path in starts.items() if not artifacts.intact(path)]
     run_jobs(measure_start, missing, "before forgetting")
     jobs = [
-        (run, variant, ratio, starts[variant], work.parts / f"{variant}-{ratio:.3f}.parquet")
+        (run, variant, ratio, starts[variant], work.parts / f"{variant}-{ratio!r}.parquet")
         for variant in (*variants, DRIFT)
         for ratio in (ratios if variant != DRIFT else (1.0,))
     ]
