@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from bs4 import BeautifulSoup
+from hand_written_graphs import BY_HAND, SCORES, by_hand, by_hand_pt
 from typer.testing import CliRunner
 
 from kc_utils.circuits import GraphFile, read_graph, top_n, write_graph
@@ -26,47 +27,6 @@ from kc_utils.cli.parity import check_parity
 from kc_utils.errors import KcError
 
 GOLDEN = Path(__file__).parent / "golden" / "gpt2_tiny"
-#: One layer of one head, as the documented format spells it: written by hand, not by this code.
-BY_HAND: dict[str, Any] = {
-    "cfg": {"n_layers": 1, "n_heads": 1, "parallel_attn_mlp": False, "d_model": 8},
-    "nodes": {
-        "input": {"in_graph": True},
-        "a0.h0": {"in_graph": True},
-        "m0": {"in_graph": False},
-        "logits": {"in_graph": True},
-    },
-    "edges": {
-        "input->a0.h0<q>": {"score": 0.0, "in_graph": False},
-        "input->a0.h0<k>": {"score": -0.25, "in_graph": False},
-        "input->a0.h0<v>": {"score": 2.0, "in_graph": True},
-        "input->m0": {"score": 0.125, "in_graph": False},
-        "a0.h0->m0": {"score": 0.5, "in_graph": False},
-        "input->logits": {"score": 1.0, "in_graph": False},
-        "a0.h0->logits": {"score": 3.0, "in_graph": True},
-        "m0->logits": {"score": -1.0, "in_graph": False},
-    },
-}
-SCORES = [[0.0, -0.25, 2.0, 0.125, 1.0], [0.0, 0.0, 0.0, 0.5, 3.0], [0.0, 0.0, 0.0, 0.0, -1.0]]
-
-
-def early(folder: Path, suffix: str, **changes: Any) -> Path:
-    """The same graph as early versions wrote it, among them the code of the paper."""
-    path = folder / f"early{suffix}"
-    cfg = {"n_layers": 1, "n_heads": 1, "parallel_attn_mlp": False}
-    marks = {name: node["in_graph"] for name, node in BY_HAND["nodes"].items()}
-    if suffix == ".json":
-        content = {"cfg": cfg, "nodes": marks, "edges": BY_HAND["edges"]}
-        path.write_text(json.dumps(content | changes))
-        return path
-    del marks["logits"]
-    edges = torch.zeros(3, 5, dtype=torch.bool)
-    edges[0, 2] = edges[1, 4] = True
-    content = {
-        "cfg": cfg, "src_nodes": marks, "edges": torch.tensor(SCORES), "edges_in_graph": edges,
-        "dst_nodes": ["a0.h0<q>", "a0.h0<k>", "a0.h0<v>", "m0", "logits"],
-    }  # fmt: skip
-    torch.save(content | changes, path)
-    return path
 
 
 def made(graph: Graph) -> GraphFile:
@@ -76,75 +36,12 @@ def made(graph: Graph) -> GraphFile:
     return GraphFile(scores, top_n(scores, graph, 20), 32)
 
 
-def by_hand(folder: Path, **changes: Any) -> Path:
-    path = folder / "graph.json"
-    path.write_text(json.dumps(BY_HAND | changes))
-    return path
-
-
-def by_hand_pt(folder: Path, **changes: Any) -> Path:
-    edges = torch.zeros(3, 5, dtype=torch.bool)
-    edges[0, 2] = edges[1, 4] = True
-    content = {
-        "cfg": BY_HAND["cfg"],
-        "src_nodes": ["input", "a0.h0", "m0"],
-        "dst_nodes": ["a0.h0<q>", "a0.h0<k>", "a0.h0<v>", "m0", "logits"],
-        "edges_scores": torch.tensor(SCORES),
-        "edges_in_graph": edges,
-        "nodes_in_graph": torch.tensor([True, True, False]),
-    }
-    path = folder / "graph.pt"
-    torch.save(content | changes, path)
-    return path
-
-
 @pytest.mark.parametrize("write", [by_hand, by_hand_pt])
 def test_a_file_as_documented_is_read(tmp_path: Path, write: Any) -> None:
     found = read_graph(write(tmp_path))
     assert found.graph == Graph(1, 1) and found.d_model == 8
     assert found.scores.tolist() == SCORES
     assert found.circuit.edge_names == ("input->a0.h0<v>", "a0.h0->logits")
-
-
-@pytest.mark.parametrize("suffix", [".json", ".pt"])
-def test_a_file_of_an_early_version_is_read_and_drawn(tmp_path: Path, suffix: str) -> None:
-    path = early(tmp_path, suffix)
-    found, later = read_graph(path), read_graph(by_hand(tmp_path))
-    assert found.graph == later.graph and torch.equal(found.scores, later.scores)
-    assert np.array_equal(found.circuit.edges, later.circuit.edges)
-    assert found.d_model == 0, "which such a file does not give"
-    with pytest.raises(KcError, match="d_model=0 is not an integer of at least 1"):
-        write_graph(tmp_path / "again.json", found)
-    for name, works in (("early.graphml", True), ("early.html", True), ("again.pt", False)):
-        done = CliRunner().invoke(app, ["draw", str(path), "--out", str(tmp_path / name)])
-        assert (done.exit_code == 0) == (tmp_path / name).exists() == works
-    assert "an early EAP-IG" in str(done.exception) + done.output
-
-
-EARLY_REFUSED = {
-    "two kinds of nodes": (".json", {"nodes": {"input": True, "a0.h0": {}, "m0": True}}, "bool"),
-    "edges in a list": (".json", {"edges": []}, "'edges' is list"),
-    "an unknown node": (".json", {"nodes": {"input": True, "a0.h0": True, "m7": True}}, "'m7'"),
-    "another order": (".pt", {"src_nodes": {"m0": True, "a0.h0": True, "input": True}}, "order"),
-    "another shape": (".pt", {"edges": torch.zeros(3, 4)}, "not a matrix of shape"),
-    "a width that is none": (".pt", {"cfg": BY_HAND["cfg"] | {"d_model": "8"}}, "positive"),
-}
-
-
-@pytest.mark.parametrize("case", EARLY_REFUSED)
-def test_an_early_file_that_is_no_graph_is_named(tmp_path: Path, case: str) -> None:
-    suffix, changes, words = EARLY_REFUSED[case]
-    with pytest.raises(KcError, match=words):
-        read_graph(early(tmp_path, suffix, **changes))
-
-
-def test_scores_that_are_null_are_none_at_all(tmp_path: Path) -> None:
-    edges = {name: entry | {"score": None} for name, entry in BY_HAND["edges"].items()}
-    found = read_graph(early(tmp_path, ".json", edges=edges))
-    assert not found.scores.any() and found.circuit.n_edges == 2
-    some = edges | {"m0->logits": {"score": 1.0, "in_graph": False}}
-    with pytest.raises(KcError, match="None, not a finite number"):
-        read_graph(early(tmp_path, ".json", edges=some))
 
 
 @pytest.mark.parametrize("suffix", [".json", ".pt"])

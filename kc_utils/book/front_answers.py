@@ -172,15 +172,15 @@ def sentence(answer: Answer, ledger: pd.DataFrame) -> str:
 
 def _together(answer: Answer, rows: list[dict[str, Any]]) -> str:
     """One sentence where all models say the same, some clearly and some perhaps by too little."""
+    alone = any(row["verdict"] == HOLDS == row["shuffled_verdict"] for row in rows)
+    if {row["verdict"] for row in rows} != {HOLDS, SMALLER} or alone:
+        return ""
     said: dict[str, list[str]] = {}
     for row in sorted(rows, key=lambda row: row["verdict"] != HOLDS):
         degree = "clearly" if row["verdict"] == HOLDS else "perhaps by too little to matter"
         if row["verdict"] == SMALLER and _certainly_little(row):
             degree = "by too little to matter"
         said.setdefault(degree, []).append(row["profile"])
-    alone = any(row["verdict"] == HOLDS == row["shuffled_verdict"] for row in rows)
-    if {row["verdict"] for row in rows} != {HOLDS, SMALLER} or alone:
-        return ""
     places = (f"{degree} {inside(profiles)}" for degree, profiles in said.items())
     return f"{answer.common}: {', '.join(places)}"
 

@@ -51,10 +51,7 @@ class Answers:
     def prob_diff(self, logits: Float[Tensor, "n vocab"]) -> Float[Tensor, " n"]:
         """Probability of a right answer minus that of a wrong one, per pair."""
         p = logits.softmax(-1)
-        right, wrong = (
-            p.gather(1, x.clamp_min(0)).where(x >= 0, torch.zeros_like(p[:1, :1])).sum(1)
-            for x in self._sides
-        )
+        right, wrong = (_sum_at(p.gather(1, x.clamp_min(0)), x) for x in self._sides)
         return right - wrong
 
     def directions(
@@ -86,9 +83,14 @@ def place_of(logits: Float[Tensor, "n vocab"], own: Float[Tensor, "n 1"]) -> Flo
 
 def mean_at(values: Float[Tensor, "n a ..."], ids: Int[Tensor, "n a"]) -> Float[Tensor, "n ..."]:
     """Mean of ``values`` over the answers that a pair has; of one answer, that value to the bit."""
+    n = (ids >= 0).sum(1).clamp_min(1)
+    return _sum_at(values, ids) / n.reshape(-1, *[1] * (values.dim() - 2))
+
+
+def _sum_at(values: Float[Tensor, "n a ..."], ids: Int[Tensor, "n a"]) -> Float[Tensor, "n ..."]:
+    """Sum of ``values`` over the answers that a pair has."""
     known = (ids >= 0).reshape(*ids.shape, *[1] * (values.dim() - 2))
-    total = values.where(known, torch.zeros_like(values[:1, :1])).sum(1)
-    return total / known.sum(1).clamp_min(1)
+    return values.where(known, torch.zeros_like(values[:1, :1])).sum(1)
 
 
 def lists_of(answers: Sequence[int | Sequence[int] | np.ndarray]) -> list[list[Any]]:

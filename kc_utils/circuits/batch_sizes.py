@@ -60,19 +60,14 @@ def pairs_per_patching(adapter: Adapter, batch: PairBatch, max_bytes: int, most:
     """Pairs that exact patching may hold at once; KcError if one does not fit ``max_bytes``."""
     pos = batch.clean_ids.shape[1]
     needed = patching_bytes_per_pair(adapter, pos)
-    least = needed + patched_bytes_per_prompt(adapter, pos)
-    if least > max_bytes:
-        raise KcError(
-            f"max_bytes={max_bytes} is less than the {least} bytes that exact patching needs for "
-            f"one pair of {pos} tokens."
-        )
-    return max(1, min(most, max_bytes // 2 // needed))
+    _check_least(max_bytes, needed + patched_bytes_per_prompt(adapter, pos), "exact patching", pos)
+    return _as_many(max_bytes, needed, most)
 
 
 def changes_per_run(adapter: Adapter, batch: PairBatch, max_bytes: int, most_prompts: int) -> int:
     """Edges that may be patched at once, in copies of all pairs of ``batch``."""
     needed = patched_bytes_per_prompt(adapter, batch.clean_ids.shape[1])
-    return max(1, min(most_prompts, max_bytes // 2 // needed) // len(batch))
+    return max(1, _as_many(max_bytes, needed, most_prompts) // len(batch))
 
 
 def pairs_per_block(
@@ -81,25 +76,34 @@ def pairs_per_block(
     """Pairs that one block of runs may hold; KcError if not even one fits into ``max_bytes``."""
     pos = batch.clean_ids.shape[1]
     needed = bytes_per_pair(adapter, pos, steps)
-    least = needed + product_bytes_per_pair(adapter, pos)
-    if least > max_bytes:
-        raise KcError(
-            f"max_bytes={max_bytes} is less than the {least} bytes that attribution needs for one "
-            f"pair of {pos} tokens."
-        )
-    return max(1, min(most, max_bytes // 2 // needed))
+    _check_least(max_bytes, needed + product_bytes_per_pair(adapter, pos), "attribution", pos)
+    return _as_many(max_bytes, needed, most)
 
 
 def steps_per_run(adapter: Adapter, batch: PairBatch, steps: int, max_bytes: int) -> int:
     """Steps that may run as one: few pairs of a small model take longer to call than to compute."""
     needed = bytes_per_pair(adapter, batch.clean_ids.shape[1], 1) * len(batch)
-    return max(1, min(steps, min(SHARED_BYTES, max_bytes // 2) // needed))
+    return _as_many(min(2 * SHARED_BYTES, max_bytes), needed, steps)
 
 
 def pairs_per_product(adapter: Adapter, batch: PairBatch, max_bytes: int) -> int:
     """Pairs whose differences may be multiplied with gradients at once."""
     needed = product_bytes_per_pair(adapter, batch.clean_ids.shape[1])
-    return max(1, min(len(batch), max_bytes // 2 // needed))
+    return _as_many(max_bytes, needed, len(batch))
+
+
+def _check_least(max_bytes: int, least: int, what: str, pos: int) -> None:
+    """KcError if not even one pair fits."""
+    if least > max_bytes:
+        raise KcError(
+            f"max_bytes={max_bytes} is less than the {least} bytes that {what} needs for one pair "
+            f"of {pos} tokens."
+        )
+
+
+def _as_many(max_bytes: int, needed: int, most: int) -> int:
+    """How many things of ``needed`` bytes go into half of the bound, at least 1."""
+    return max(1, min(most, max_bytes // 2 // needed))
 
 
 def _hidden_width(config: PreTrainedConfig) -> int:

@@ -103,11 +103,13 @@ def _graph(content: Mapping[str, Any], n_writers: int, early: bool) -> tuple[Gra
     """The graph that ``cfg`` names, if it is as large as the list of its nodes says; its width, or
     0 where an early file does not give it."""
     cfg = mapping(content.get("cfg"), "'cfg'")
-    keys = ["n_layers", "n_heads", *["d_model"] * (not early or "d_model" in cfg)]
+    has_width = not early or "d_model" in cfg
+    keys = ("n_layers", "n_heads", "d_model") if has_width else ("n_layers", "n_heads")
     sizes = [cfg.get(key) for key in keys]
     if not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):
         raise KcError("'cfg' does not give n_layers, n_heads and d_model as positive numbers.")
-    layers, heads, width = [*sizes, 0][:3]
+    layers, heads = sizes[:2]
+    width = sizes[2] if has_width else 0
     if 1 + layers * (heads + 1) != n_writers:  # before anything of that size is laid out
         raise KcError(f"{layers} layers of {heads} heads do not have {shown(n_writers)} nodes.")
     parallel = _truth(cfg.get("parallel_attn_mlp", False), "parallel_attn_mlp")

@@ -125,8 +125,7 @@ def logit_diff(
     logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"], wrong: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
     """Logit of the right answer minus logit of the wrong one, per pair."""
-    rows = torch.arange(len(logits), device=logits.device)
-    return logits[rows, right] - logits[rows, wrong]
+    return Answers(right[:, None], wrong[:, None]).logit_diff(logits)
 
 
 def rank(logits: Float[Tensor, "n vocab"], right: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

@@ -67,9 +67,10 @@ def transfer_of(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
     for cell, part in rows.groupby(keys, sort=False, observed=True):
         at_home = (part[source].to_numpy() == part[AT].to_numpy()).all(1)
         own = _sums(part[at_home & (part["circuit"] == "own")])
+        own_drawn = _resampled(own, seed)
         for names, other in part.groupby([*source, "circuit"], sort=False, observed=True):
             sums = _sums(other).loc[own.index]
-            drawn = np.subtract(_resampled(own, seed), _resampled(sums, seed))
+            drawn = np.subtract(own_drawn, _resampled(sums, seed))
             more.append((*names, *cell, _faithfulness(own) - _faithfulness(sums),
                          *_interval(drawn)))  # fmt: skip
     names = ["own_more", "own_more_low", "own_more_high"]
