@@ -26,9 +26,9 @@ from kc_utils.errors import KcError, shown
 from kc_utils.runs.exports import StoredTables
 
 SWEEP_TABLES = (
-    "evidence", "claims", "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness",
+    "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness",
     "sizes", "transfer", "aligned", "topology", "centre_of_mass",
-    "activation_ratio", "role_shares", "forgetting", "control_curves", "noise_floor", "unseen",
+    "activation_ratio", "role_shares", "forgetting", "control_curves", "control_shift", "noise_floor", "unseen",
     "capacity", "frequency_curve", "relevance", "relevance_people", "relevance_known", "exposure",
     "strategies", "strategies_summary", "checkpoints", "graph", "prior_knowledge", "circuit_size",
     "accuracy_read", "query_curve", "time_to_knowledge", "shift", "regime", "ways",

@@ -35,7 +35,6 @@ def write_dataset(
     """Write the tables of ``runs`` and ``sweep.json`` into ``out``; all or nothing.
 
     A table that no run has is left out, and so is what a stage wrote for another configuration.
-    The table ``evidence`` of a run whose experiments were not computed is its table ``claims``.
 
     Args:
         runs: one configuration per profile, apart from the seed.
@@ -117,8 +116,6 @@ def tables_of(run: Run) -> dict[str, pd.DataFrame]:
         for folder in ("tables", "data")
         if f"{folder}/{name}.parquet" in wrote
     }
-    if "claims" in found and "evidence" not in found:
-        found["evidence"] = found["claims"]
     return found
 
 
@@ -226,6 +223,8 @@ def _write(
         "runs": everyone,
         "tables": digests,
     }
+    if earlier is not None and "planned" in earlier.record:
+        record["planned"] = earlier.record["planned"]
     artifacts.write_json(folder / PROVENANCE, record)
     if most_bytes is not None:
         sizes[PROVENANCE] = (folder / PROVENANCE).stat().st_size

@@ -1,268 +1,141 @@
-"""Which knowledge is acquired sooner: relevant before completely new, frequent before rare.
-
-Claims about relevance need subjects whom the model knows. Whether it does was asked before training
-(table ``prior_knowledge``); where it did not know enough, nothing is judged.
-"""
+"""Measures of what is learned sooner, and of confidence and capacity."""
 
 from __future__ import annotations
 
-import functools
+import math
 
 import numpy as np
 import pandas as pd
 
-from kc_utils.analysis.stats.progress import LEVEL, lead_at_progress
-from kc_utils.analysis.stats.resample import (
-    NotMeasured,
-    contrast,
-    per_person,
-    require_right,
-    spread,
+from kc_utils.analysis.stats.resample import NotMeasured
+from kc_utils.study.claims.measured import (
+    Measured,
+    against,
+    last,
+    mean,
+    require_known,
+    require_learned,
 )
-from kc_utils.config import KINDS
-from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import BOOK, PAPER, Claim, Finding, point
-from kc_utils.study.claims.margins import margin_of
-from kc_utils.study.claims.verdicts import difference, verdict
+from kc_utils.study.claims.tables import RunTables
 
-LEARNED = 0.01
-"""Share of right answers that must be exceeded before two groups are compared."""
-
-#: Where accuracy of each kind of text is measured: table and wording.
-TEXTS = {"read": ("first_token_read", "read"), "new": ("first_token", "trained")}
-_SHUFFLED = "bootstrap over people, permutation of the labels of people"
-_DRAWS = 500  # bootstrap samples of people behind the lead at equal progress
+#: Where each kind of text is measured: table and wording.
+TEXTS = {"read": ("accuracy_read", "read"), "new": ("accuracy", "trained")}
 
 
-def require_known(run: Run) -> None:
-    """Refuse to speak of relevant knowledge where the base model does not know its people.
+def time_to(curve: pd.DataFrame, share: float = 0.5, value: str = "value") -> float:
+    """Epoch at which a curve first reaches ``share`` of its last value, linear between checkpoints.
 
-    Raises:
-        NotMeasured: if it does not, or nobody asked it.
+    NaN where the curve never rises.
     """
-    checked = run.table("prior_knowledge")
-    if not len(checked):
-        raise NotMeasured("what the base model knows about K_rel people was not asked")
-    if not bool(checked["passed"].iloc[0]):
-        right = float(checked["accuracy"].iloc[0])
-        raise NotMeasured(f"the base model answers {right:.2f} of its facts on K_rel people")
+    curve = curve.sort_values("epoch")
+    x, y = curve["epoch"].to_numpy(float), curve[value].to_numpy(float)
+    level = share * y[-1]
+    k = int(np.argmax(y >= level))
+    if level <= 0 or k == 0:
+        return math.nan
+    return float(x[k - 1] + (x[k] - x[k - 1]) * (level - y[k - 1]) / (y[k] - y[k - 1]))
 
 
-def people_of(run: Run, texts: str) -> pd.DataFrame:
-    """Mean first-token accuracy of each person over all checkpoints after the start.
+def lead(first: float, second: float) -> Measured:
+    """How much sooner ``first`` is there than ``second``, in per cent of the time of ``second``."""
+    if not (math.isfinite(first) and math.isfinite(second)):
+        raise NotMeasured("one of the curves never rises")
+    return Measured(first, second, 100 * (second - first) / second)
 
-    ``texts`` is "read" (texts that training read) or "new" (new texts in trained wordings).
-    """
+
+def sooner(run: RunTables, texts: str, second: str, learned: float, known: float) -> Measured:
+    """Time to half of the final accuracy, known people (K_rel) against ``second``."""
+    require_learned(run, learned)
+    require_known(run, known)
     name, wording = TEXTS[texts]
-    table = run.table(name)
-    table = table[(table["wording"] == wording) & (table["step"] > 0)]
-    return per_person(table, "correct", ["kind", "band"])
+    table = run.table(name).query("wording == @wording and band == 'all'")
+    kinds = dict(tuple(table.groupby("kind")))
+    if second not in kinds:
+        raise NotMeasured(f"the world has no people of kind {second}")
+    return lead(time_to(kinds["K_rel"]), time_to(kinds[second]))
 
 
-def relevance(run: Run, texts: str) -> Finding:
-    """Mean accuracy over the checkpoints, K_rel minus K_compl within bands."""
-    require_known(run)
-    people = people_of(run, texts)
-    require_right(people["value"], LEARNED, "mean first-token accuracy")
-    return compare(run, people, "kind", "K_rel", ["band"])
+def frequent_sooner(run: RunTables, learned: float) -> Measured:
+    """Time to half of the final accuracy, high against low band, mean over both kinds."""
+    require_learned(run, learned)
+    table = run.table("accuracy_read").query("kind in ('K_rel', 'K_compl')")
+    times = {band: mean([time_to(c) for _, c in part.groupby("kind")], "a rise")
+             for band, part in table.groupby("band")}  # fmt: skip
+    if not {"high", "low"} <= set(times):
+        raise NotMeasured("the run lacks the high or the low band")
+    return lead(times["high"], times["low"])
 
 
-def lead(run: Run) -> Finding:
-    """Accuracy of K_rel on texts read minus that of K_compl where K_compl reaches 0.3.
-
-    People are resampled within types; a sample whose K_compl never gets there is left out.
-    """
-    require_known(run)
-    table = run.table("first_token_read")
-    curves = table.pivot_table(index=["kind", "person_id"], columns="epoch", values="correct",
-                               aggfunc="mean", observed=True)  # fmt: skip
-    epochs = curves.columns.to_numpy(float)
-    sides = [curves.loc[kind].to_numpy(float) for kind in ("K_rel", "K_compl")
-             if kind in curves.index.get_level_values("kind")]  # fmt: skip
-    if len(sides) < 2:
-        raise NotMeasured("every person has the same kind")
-    found = lead_at_progress(epochs, *(side.mean(axis=0) for side in sides))
-    if found.reason:
-        raise NotMeasured(f"K_compl's accuracy: {found.reason}")
-    rng = np.random.default_rng([run.config.seed, 64])
-    drawn = np.array([
-        lead_at_progress(epochs, *(s[rng.integers(len(s), size=len(s))].mean(axis=0)
-                                   for s in sides)).lead
-        for _ in range(_DRAWS)
-    ])  # fmt: skip
-    note = f"K_compl reaches {LEVEL:g} at epoch {found.epoch:.1f}."
-    effect = spread(found.lead, drawn[np.isfinite(drawn)])
-    return Finding(effect, point(0.0), sum(map(len, sides)), "people", note=note)
-
-
-def sooner(run: Run) -> Finding:
-    """Epoch from which on a person is known, K_rel minus K_compl within bands, share of training.
-
-    People who are not known at the end count as the end.
-    """
-    require_known(run)
-    table = run.table("time_to_knowledge")
-    end = float(run.table("checkpoints")["epoch"].max())
-    people = table.assign(value=table["epoch"] / end)
-    require_right(people["known"], LEARNED, "the share of people known at the end")
-    found = compare(run, people, "kind", "K_rel", ["band"])
-    note = f"{people['known'].mean():.0%} of the people are known at the end."
-    return Finding(found.effect, found.control, found.n, found.units, note=note)
-
-
-def relevant_hits(run: Run) -> Finding:
-    """Hit@k of own circuits at the last checkpoint, K_rel minus K_compl within bands."""
-    require_known(run)
-    people = last_hits(run)
-    require_right(people["value"], LEARNED, "Hit@k of the circuits")
-    return compare(run, people, "kind", "K_rel", ["band"])
-
-
-def frequent_hits(run: Run) -> Finding:
-    """Hit@k of own circuits at the last checkpoint, high minus low band within types."""
-    return _bands(run, last_hits(run))
-
-
-def frequent_accuracy(run: Run) -> Finding:
-    """Mean accuracy on texts read over the checkpoints, high minus low band within types."""
-    return _bands(run, people_of(run, "read"))
-
-
-def last_hits(run: Run) -> pd.DataFrame:
-    """Per person: share of held-out queries that the last checkpoint's circuits answer."""
-    chosen = run.table("circuit_pairs").query(
-        "circuit == 'own' and ablation == 'corrupted' and split == 'evaluate' "
-        "and wording == 'trained' and step == step.max()"
+def relevance(run: RunTables, first: str, second: str, known: float) -> Measured:
+    """Time to half of the final accuracy, two of the four kinds of relevance, trained wordings."""
+    right = run.table("relevance_known").groupby("kind_of_relevance")["accuracy"].mean()
+    for kind in {first, second} & set(right.index):
+        if right[kind] < known - 1e-6:
+            raise NotMeasured(
+                f"the base model answers {right[kind]:.3f} of the questions about people of kind "
+                f"'{kind}'; {known:g} is needed"
+            )
+    table = run.table("relevance").query("wording == 'trained' and band == 'all'")
+    first_time, second_time = (
+        time_to(table[table["kind_of_relevance"] == kind], value="accuracy")
+        for kind in (first, second)
     )
-    hits = chosen.assign(hit=(chosen["rank"] <= run.config.circuit.hit_k).astype(float))
-    return per_person(hits, "hit", ["kind", "band"])
+    return lead(first_time, second_time)
 
 
-def compare(run: Run, people: pd.DataFrame, label: str, first: str, strata: list[str]) -> Finding:
-    """Contrast of two labels among people, as a finding; of kinds, the paper's two.
+def circuit_hits(
+    run: RunTables, column: str, first: str, second: str, learned: float, known: float
+) -> Measured:
+    """Hit@10 (%) of the last circuits on held-out people, two kinds or two bands."""
+    require_learned(run, learned)
+    require_known(run, known)
+    hits = last(run.table("hits")).query(
+        "circuit == 'own' and ablation == 'corrupted' and split == 'evaluate' "
+        "and wording == 'trained' and kind in ('K_rel', 'K_compl')"
+    )
+    sides = (hits[hits[column] == name]["value"] for name in (first, second))
+    return against(*(100 * mean(side, f"people of {column} on both sides") for side in sides))
 
-    Raises:
-        NotMeasured: if one of the labels does not occur.
+
+def confident(run: RunTables, learned: float) -> Measured:
+    """Entropy (nats) of answers about people never written about, beside a calibrated guess."""
+    require_learned(run, learned)
+    rows = last(run.table("unseen")).query("group == 'unseen'")
+    return against(float(rows["entropy"].mean()), float(rows["guess_entropy"].mean()))
+
+
+def confident_together(run: RunTables, excess: float, rise: float) -> Measured:
+    """When confidence about strangers is half there, beside the same of facts, % of training.
+
+    Confidence is how far entropy lies below a calibrated guess; facts are accuracy above the best
+    guess. Attributes count where both end above ``excess`` (nats) and ``rise``.
     """
-    if label == "kind":
-        people = people[people["kind"].isin(KINDS)]
-    if people[label].nunique() < 2:
-        raise NotMeasured(f"every person has the same {label}")
-    n, seed = run.config.analysis.bootstrap, run.config.seed
-    # The shuffled labels' mean is 0 by construction: what they give is the p-value.
-    effect, _, p = contrast(people, people[label] == first, strata, n=n, seed=seed)
-    return Finding(effect, point(0.0), len(people), "people", p)
+    table = run.table("unseen")
+    strangers = table[table["group"] == "unseen"]
+    trained = table[table["group"] != "unseen"].groupby(["epoch", "attribute"], as_index=False)
+    facts = trained[["accuracy", "guess_accuracy"]].mean()
+    times = []
+    for attribute, sure in strangers.groupby("attribute"):
+        known = facts[facts["attribute"] == attribute]
+        sure = sure.assign(value=(sure["guess_entropy"] - sure["entropy"]).clip(lower=0))
+        known = known.assign(value=(known["accuracy"] - known["guess_accuracy"]).clip(lower=0))
+        if last_value(sure) >= excess and last_value(known) >= rise:
+            times.append((time_to(sure), time_to(known)))
+    if not times:
+        raise NotMeasured("no attribute is both learned and answered with overconfidence")
+    end = float(strangers["epoch"].max())
+    return against(*(100 * mean(side, "both times") / end for side in zip(*times, strict=True)))
 
 
-def _bands(run: Run, people: pd.DataFrame) -> Finding:
-    missing = {"high", "low"} - set(people["band"])
-    if missing:
-        raise NotMeasured(f"the run has no people of band {' and '.join(sorted(missing))}")
-    chosen = people[people["band"].isin(["high", "low"])].reset_index(drop=True)
-    require_right(chosen["value"], LEARNED, "the mean share of right answers")
-    return compare(run, chosen, "band", "high", ["kind"])
+def capacity(run: RunTables) -> Measured:
+    """Bits held by the bits there are (%), beside the same answers shuffled among people."""
+    table = last(run.table("capacity")).query("wording == 'trained'")
+    table = table.assign(bits=table["n_people"] * table["pool_bits"])
+    sums = table.groupby("answers")[["total_bits", "bits"]].sum()
+    share = 100 * sums["total_bits"] / sums["bits"]
+    return against(float(share["own"]), float(share["shuffled"]))
 
 
-def placebo(run: Run, n: int = 20) -> pd.DataFrame:
-    """Verdicts on "K_rel leads" when types are dealt out at random inside each band.
-
-    Columns: draw, value, low, high, verdict. Hardly any of the verdicts should be "holds".
-    """
-    people = people_of(run, "read")
-    rng = np.random.default_rng([run.config.seed, 59])
-    margin = margin_of("relevant-read").margin
-    rows = []
-    for draw in range(n):
-        kinds = people.groupby("band")["kind"].transform(lambda k: rng.permutation(k.to_numpy()))
-        found = compare(run, people.assign(kind=kinds), "kind", "K_rel", ["band"])
-        gap = difference(found.effect, found.control)
-        said = verdict(gap, direction="above", margin=margin)
-        rows.append((draw, gap.mean, gap.low, gap.high, said))
-    return pd.DataFrame(rows, columns=["draw", "value", "low", "high", "verdict"])
-
-
-_REL = {"topic": "acquisition", "notebook": "05_performance", "control": "no difference"}
-
-CLAIMS = (
-    Claim(
-        id="relevant-progress",
-        claim="New facts about known people come first (lead where K_compl is at 0.3)",
-        claimed_by=PAPER,
-        paper="K_rel leads by 0.22 where K_compl is at 0.3 (GPT-2; other models 0.22 and 0.23)",
-        quantity="lead of K_rel (share)",
-        test="texts that training read; interpolated between checkpoints, bootstrap over people",
-        direction="above",
-        measure=lead,
-        main=True,
-        **_REL,
-    ),
-    Claim(
-        id="relevant-read",
-        claim="Over the whole of training, K_rel is ahead on the texts that training read",
-        claimed_by=PAPER,
-        paper="mean lead over training 0.07 (GPT-2 and Medium), 0.05, 0.04 in the published curves",
-        quantity="mean accuracy, K_rel - K_compl (share)",
-        test=f"mean over checkpoints, {_SHUFFLED} within bands",
-        direction="above",
-        measure=functools.partial(relevance, texts="read"),
-        **_REL,
-    ),
-    Claim(
-        id="relevant-new",
-        claim="K_rel is ahead on texts that training never read, too",
-        claimed_by=BOOK,
-        paper="measured on texts that training read",
-        quantity="mean accuracy, K_rel - K_compl (share)",
-        test=f"new texts in trained wordings; mean over checkpoints, {_SHUFFLED} within bands",
-        direction="above",
-        measure=functools.partial(relevance, texts="new"),
-        **_REL,
-    ),
-    Claim(
-        id="relevant-time",
-        claim="A known person's new facts are known at an earlier epoch",
-        claimed_by=BOOK,
-        paper="curves over people, no time of knowledge for each of them",
-        quantity="time, K_rel minus K_compl (of training)",
-        test="first epoch from which 4 of 5 facts stay right, texts read; bootstrap over people "
-        "within bands",
-        direction="below",
-        measure=sooner,
-        **_REL,
-    ),
-    Claim(
-        id="relevant-hits",
-        claim="At the end, circuits answer more about people who were known before",
-        claimed_by=PAPER,
-        paper="Hit@10 K_rel 0.64, 0.45, 0.20 and K_compl 0.43, 0.31, 0.15 (high, medium, low)",
-        quantity="circuit Hit@10, K_rel - K_compl (share)",
-        test=f"last checkpoint, people not used to find it, {_SHUFFLED} within bands",
-        direction="above",
-        measure=relevant_hits,
-        main=True,
-        **_REL,
-    ),
-    Claim(
-        id="frequent-circuit",
-        claim="Circuits answer more about people who are written about often",
-        claimed_by=PAPER,
-        paper="Hit@10 at the end: K_rel 0.64 high, 0.20 low; K_compl 0.43 high, 0.15 low",
-        quantity="circuit Hit@10, high minus low (share)",
-        test=f"last checkpoint, people not used to find it, {_SHUFFLED} within types",
-        direction="above",
-        measure=frequent_hits,
-        main=True,
-        **_REL,
-    ),
-    Claim(
-        id="frequent-accuracy",
-        claim="The model learns sooner about people who are written about often",
-        claimed_by=PAPER,
-        paper="order high, medium, low throughout training",
-        quantity="mean accuracy, high minus low (share)",
-        test=f"texts read, mean over checkpoints, {_SHUFFLED} within types",
-        direction="above",
-        measure=frequent_accuracy,
-        **_REL,
-    ),
-)
+def last_value(curve: pd.DataFrame) -> float:
+    """The value at the last epoch."""
+    return float(curve.loc[curve["epoch"].idxmax(), "value"])

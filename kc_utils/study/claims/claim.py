@@ -1,111 +1,71 @@
-"""A claim, what was found about it, and the ledger's row that the two make."""
+"""The claims as data: ``claims.toml`` read and checked."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
 
-import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kc_utils.analysis.stats.intervals import Interval
-from kc_utils.analysis.stats.resample import NotMeasured
-from kc_utils.runs.folder import Run
-from kc_utils.study.claims.margins import margin_of
-from kc_utils.study.claims.verdicts import Direction, difference, verdict
+from kc_utils.errors import KcError
 
-PAPER, ELSEWHERE, BOOK = "the paper", "another paper", "this book"
-Claimant = Literal["the paper", "another paper", "this book"]
+Direction = Literal["above", "below", "equal"]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """An effect beside its control.
+class Claim(BaseModel):
+    """One claim: the sentence, what measures it, its control, its gate and its margin.
 
-    ``n`` counts ``units`` (people, cells, ...); ``note`` says what the reader should know about
-    this number; ``p_value`` is told beside the interval and decides nothing.
+    ``measure`` names a function in :data:`kc_utils.study.claims.measures.MEASURES`, called with
+    ``args`` and the thresholds in ``gates``. ``margin`` is in ``unit``. ``direction`` is where the
+    claim expects the effect, own value minus control.
     """
 
-    effect: Interval
-    control: Interval
-    n: int
-    units: str
-    p_value: float = math.nan
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim in one sentence, who makes it, what was reported, and how it is put to the test here.
-
-    ``main`` marks the dozen that a reader should see first. ``exploratory`` marks what was thought
-    of after the data of the sweep had been seen. The margin is in ``margins.toml``, under ``id``.
-    """
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
+    claim: str = Field(min_length=10)
     topic: str
-    claim: str
-    claimed_by: Claimant
+    notebook: str
+    primary: bool = False
+    claimed_by: Literal["the paper", "another paper", "this book"] = "the paper"
     paper: str
     quantity: str
-    control: str
-    test: str
+    unit: str
+    measure: str
+    args: dict[str, Any] = {}
+    control: str = Field(min_length=3)
+    gate: str
+    gates: dict[str, float] = {}
     direction: Direction
-    notebook: str
-    measure: Callable[[Run], Finding]
-    main: bool = False
-    exploratory: bool = False
+    margin: float = Field(gt=0)
+    reason: str = Field(min_length=10)
 
 
-#: What a row repeats of its claim.
-WORDS = (
-    "id", "topic", "claim", "claimed_by", "paper", "quantity", "control", "test", "direction",
-    "notebook", "main", "exploratory",
-)  # fmt: skip
-COLUMNS = (
-    "id", "topic", "claim", "claimed_by", "paper", "quantity", "value", "low", "high", "control",
-    "control_value", "control_low", "control_high", "difference", "difference_low",
-    "difference_high", "test", "p_value", "direction", "margin", "margin_reason", "verdict",
-    "note", "notebook", "main", "exploratory", "profile", "n", "units",
-)  # fmt: skip
-NAN = Interval(math.nan, math.nan, math.nan)
+@cache
+def claims() -> tuple[Claim, ...]:
+    """All claims in the order of the file, primary ones first.
+
+    Raises:
+        KcError: an entry is incomplete or given twice; names the claim.
+    """
+    text = files("kc_utils.study.claims").joinpath("claims.toml").read_text(encoding="utf-8")
+    return parse(text)
 
 
-def point(value: float) -> Interval:
-    """A number that is known exactly, such as "no change"."""
-    return Interval(value, value, value)
-
-
-def resampling(run: Run) -> dict[str, int]:
-    """``n`` bootstrap samples and ``seed`` of a run, as arguments of what resamples."""
-    return {"n": run.config.analysis.bootstrap, "seed": run.config.seed}
-
-
-def rows(run: Run, claims: Iterable[Claim]) -> pd.DataFrame:
-    """One row per claim; one that the run cannot speak to is "not measured" and says why."""
-    return pd.DataFrame([_row(run, claim) for claim in claims], columns=list(COLUMNS))
-
-
-def _row(run: Run, claim: Claim) -> dict[str, object]:
-    try:
-        found = claim.measure(run)
-    except NotMeasured as reason:
-        found = Finding(NAN, NAN, 0, "", note=f"Not measured: {reason}.")
-    fixed, gap = margin_of(claim.id), difference(found.effect, found.control)
-    sides = {"": found.effect, "control_": found.control, "difference_": gap}
-    ends = {f"{name}{end}": getattr(side, end) for name, side in sides.items()
-            for end in ("low", "high")}  # fmt: skip
-    return {name: getattr(claim, name) for name in WORDS} | ends | {
-        "value": found.effect.mean,
-        "control_value": found.control.mean,
-        "difference": gap.mean,
-        "p_value": found.p_value,
-        "margin": fixed.margin,
-        "margin_reason": fixed.reason,
-        "verdict": verdict(gap, direction=claim.direction, margin=fixed.margin),
-        "note": found.note,
-        "profile": run.config.profile,
-        "n": found.n,
-        "units": found.units,
-    }  # fmt: skip
+def parse(text: str) -> tuple[Claim, ...]:
+    """The claims in the text of such a file (:func:`claims` has the errors)."""
+    found: dict[str, Claim] = {}
+    for entry in tomllib.loads(text).get("claim", []):
+        name = entry.get("id", "?")
+        try:
+            claim = Claim.model_validate(entry)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise KcError(f"claims.toml: {where} of the claim {name!r}: {first['msg']}.") from None
+        if name in found:
+            raise KcError(f"claims.toml: the claim {name!r} stands there twice.")
+        found[name] = claim
+    return tuple(sorted(found.values(), key=lambda claim: not claim.primary))

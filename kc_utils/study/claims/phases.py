@@ -1,55 +1,137 @@
-"""Formation and optimisation: what changes in circuits over training, and by how much."""
+"""Measures of formation and optimisation: knees, entropy, overlap."""
 
 from __future__ import annotations
 
-import functools
+import math
 
+import numpy as np
 import pandas as pd
 
-from kc_utils.analysis.stats.resample import NotMeasured, over_cells
+from kc_utils.analysis.stats.bends import MIN_POINTS
+from kc_utils.analysis.stats.resample import NotMeasured
 from kc_utils.analysis.topology import expected_jaccard
 from kc_utils.config import CELL
-from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import BOOK, PAPER, Claim, Finding, point, resampling
-from kc_utils.study.claims.knees import decided_knees
+from kc_utils.study.claims.measured import (
+    Measured,
+    against,
+    at,
+    mean,
+    require_known,
+    require_learned,
+)
+from kc_utils.study.claims.tables import RunTables
+
+KEPT = "entropy_kept"
+LABELS = "shuffled labels"
 
 
-def first_and_last(curves: pd.DataFrame, column: str) -> pd.DataFrame:
-    """``column`` of each cell at its first and last checkpoint: columns first, last."""
-    ordered = curves.sort_values("step").groupby(CELL)[column]
-    table = pd.DataFrame({"first": ordered.first(), "last": ordered.last()})
-    if curves["step"].nunique() < 2:
-        raise NotMeasured("there are fewer than two checkpoints")
+def bends(run: RunTables, quantity: str = KEPT) -> pd.DataFrame:
+    """Onset and knee (epochs, NaN where undecided) of every cell's curve of one quantity."""
+    table = run.table("shift")
+    table = table[table["quantity"] == quantity].reset_index(drop=True)
+    if table.empty:
+        raise NotMeasured(f"onset and knee need at least {MIN_POINTS} checkpoints")
     return table
 
 
-def entropy_falls(run: Run, column: str) -> Finding:
-    """Entropy by its maximum, last minus first checkpoint, over cells."""
-    table = first_and_last(run.table("topology"), column)
-    effect = over_cells(table["last"] - table["first"], **resampling(run))
-    return Finding(effect, point(0.0), len(table), "cells")
+def cells_with_knee(run: RunTables, quantity: str = KEPT) -> pd.DataFrame:
+    """The cells with a decided knee; NotMeasured if they are fewer than half."""
+    table = bends(run, quantity)
+    found = table.dropna(subset=["knee"])
+    if 2 * len(found) < len(table):
+        raise NotMeasured(
+            f"{len(found)} of {len(table)} circuits have a decided knee of {quantity}"
+        )
+    return found
 
 
-def optimisation(run: Run) -> Finding:
-    """Entropy of kept edges by its maximum: last checkpoint minus the first one after the knee.
-
-    Only cells with a decided knee have an optimisation phase.
-    """
-    knees, _ = decided_knees(run)
-    curves = run.table("topology").merge(knees[[*CELL, "knee"]], on=CELL)
-    later = curves[curves["epoch"] >= curves["knee"]].sort_values("epoch").groupby(CELL)
-    change = later["normalised_entropy_kept"].last() - later["normalised_entropy_kept"].first()
-    change = change[later.size() > 1]
-    if change.empty:
-        raise NotMeasured("no cell has two checkpoints after its knee")
-    return Finding(over_cells(change, **resampling(run)), point(0.0), len(change), "cells")
+def bent(run: RunTables, bend: str, learned: float) -> Measured:
+    """Circuits with a decided ``bend`` in the entropy of their kept edges (%), beside the circuits
+    of shuffled labels in the same cells."""
+    require_learned(run, learned)
+    control = run.table("control_shift").query("control == @LABELS")
+    own = bends(run).merge(control[CELL], on=CELL)
+    return against(*(100 * float(side[bend].notna().mean()) for side in (own, control)))
 
 
-def edges_stabilise(run: Run) -> Finding:
-    """Edge overlap with the checkpoint before, last quarter of training minus first quarter.
+def knee_place(run: RunTables, published: float, learned: float) -> Measured:
+    """Accuracy on texts read at the knee, in % of the last, beside the published place."""
+    require_learned(run, learned)
+    return against(100 * _learned_at_knee(run), published)
 
-    Checkpoints are denser early on, and a shorter interval changes less, which speaks against the
-    claim; neighbours less than an epoch apart are left out.
+
+def optimisation(run: RunTables, learned: float) -> Measured:
+    """Share of the facts learned after the knee (%), beside the share of the entropy's fall."""
+    require_learned(run, learned)
+    own = 100 * (1 - _learned_at_knee(run))
+    curves = run.table("topology")
+    total = late = 0.0
+    for cell in cells_with_knee(run).itertuples(index=False):
+        curve = _of(curves, cell).sort_values("epoch")
+        first, end = curve[KEPT].iloc[0], curve[KEPT].iloc[-1]
+        total += first - end
+        late += at(cell.knee, curve, KEPT) - end
+    if total <= 0:
+        raise NotMeasured("the entropy of circuits does not fall")
+    return against(own, 100 * late / total)
+
+
+def _learned_at_knee(run: RunTables) -> float:
+    """Share of the final accuracy on texts read that is there at the knee, mean over cells."""
+    accuracy = run.table("accuracy_read")
+    places = []
+    for cell in cells_with_knee(run).itertuples(index=False):
+        curve = accuracy[(accuracy["kind"] == cell.kind) & (accuracy["band"] == cell.band)]
+        end = curve.loc[curve["epoch"].idxmax(), "value"]
+        places.append(at(cell.knee, curve) / end if end else math.nan)
+    return mean(places, "accuracy at its knee")
+
+
+def entropy_falls(run: RunTables) -> Measured:
+    """Entropy of kept edges in % of its maximum, last minus first, beside shuffled labels."""
+    control = run.table("control_curves").query("control == @LABELS")
+    own = run.table("topology").merge(control[CELL].drop_duplicates(), on=CELL)
+    changes = []
+    for curves in (own, control):
+        ends = curves.sort_values("epoch").assign(
+            share=lambda t: 100 * t[KEPT] / np.log(t["n_edges"].clip(lower=2))
+        )
+        cells = ends.groupby(CELL)["share"]
+        changes.append(mean(cells.last() - cells.first(), "an entropy"))
+    return against(*changes)
+
+
+def knee_earlier(
+    run: RunTables, column: str, first: str, second: str, known: float = 0.0
+) -> Measured:
+    """Epoch of the knee where ``column`` is ``first``, beside ``second``: earlier by how many %."""
+    require_known(run, known)
+    others = [name for name in CELL if name != column]
+    table = cells_with_knee(run).pivot(index=others, columns=column, values="knee")
+    table = table.reindex(columns=[first, second]).dropna()
+    if table.empty:
+        raise NotMeasured(f"no knee of {first} stands beside one of {second}")
+    one, two = (float(table[name].mean()) for name in (first, second))
+    return Measured(one, two, 100 * (two - one) / two)
+
+
+def knees_together(run: RunTables) -> Measured:
+    """Knee of the entropy beside the knee of the edges' overlap with the last circuit, both in %
+    of training."""
+    both = cells_with_knee(run).merge(
+        cells_with_knee(run, "edge_jaccard"), on=CELL, suffixes=("", "_edges")
+    )
+    if both.empty:
+        raise NotMeasured("no cell has both knees")
+    end = float(run.table("topology")["epoch"].max())
+    return against(*(100 * float(both[name].mean()) / end for name in ("knee", "knee_edges")))
+
+
+def edges_stabilise(run: RunTables) -> Measured:
+    """Edge overlap (Jaccard, %) with the previous checkpoint, last minus first quarter, beside what
+    chance overlap of circuits of these sizes changes by.
+
+    Neighbours less than an epoch apart are left out: a shorter interval changes less.
     """
     curves = run.table("topology").dropna(subset=["edge_jaccard_previous"])
     epochs = run.table("checkpoints").sort_values("epoch")
@@ -59,95 +141,24 @@ def edges_stabilise(run: Run) -> Finding:
     steps = sorted(curves["step"].unique())
     if len(steps) < 4:
         raise NotMeasured("there are fewer than five checkpoints")
-    quarter = len(steps) // 4
-    total = int(run.table("graph")["n_edges"].iloc[0])
-    curves = curves.assign(chance=[expected_jaccard(k, k, total) for k in curves["n_edges"]])
-    late = curves[curves["step"].isin(steps[-quarter:])].groupby(CELL)
-    early = curves[curves["step"].isin(steps[:quarter])].groupby(CELL)
-    change, chance = (
-        over_cells(late[c].mean() - early[c].mean(), **resampling(run))
-        for c in ("edge_jaccard_previous", "chance")
-    )
-    return Finding(change, chance, late.ngroups, "cells")
+    quarter, total = len(steps) // 4, int(run.table("graph")["n_edges"].iloc[0])
+    chance = {k: expected_jaccard(k, k, total) for k in curves["n_edges"].unique()}
+    curves = curves.assign(chance=curves["n_edges"].map(chance))
+    late, early = (curves[curves["step"].isin(part)].groupby(CELL)
+                   for part in (steps[-quarter:], steps[:quarter]))  # fmt: skip
+    return against(*(100 * mean(late[c].mean() - early[c].mean(), "an overlap")
+                     for c in ("edge_jaccard_previous", "chance")))  # fmt: skip
 
 
-def nodes_steadier(run: Run) -> Finding:
-    """Node overlap minus edge overlap with the last circuit, beside random circuits."""
+def nodes_steadier(run: RunTables) -> Measured:
+    """Node minus edge overlap with the last circuit (%), beside random circuits."""
     curves = run.table("topology")
-    curves = curves[curves["step"] < curves["step"].max()]
-    if curves.empty:
-        raise NotMeasured("there are fewer than two checkpoints")
-    means = curves.groupby(CELL).mean(numeric_only=True)
-    own, random = (
-        over_cells(means[f"{prefix}node_jaccard"] - means[f"{prefix}edge_jaccard"],
-                   **resampling(run))
-        for prefix in ("", "random_")
-    )  # fmt: skip
-    return Finding(own, random, len(means), "cells")
+    curves = curves[curves["step"] < curves["step"].max()].mean(numeric_only=True)
+    return against(*(100 * float(curves[f"{who}node_jaccard"] - curves[f"{who}edge_jaccard"])
+                     for who in ("", "random_")))  # fmt: skip
 
 
-_PHASE = {"topic": "phases", "notebook": "06_topology"}
-
-CLAIMS = (
-    Claim(
-        id="entropy-falls",
-        claim="Importance concentrates on fewer of the circuit's edges: its entropy falls",
-        claimed_by=PAPER,
-        paper="8.3 nats at the start, 5.9 to 6.3 at the end, of at most 8.99",
-        quantity="entropy / maximum, last minus first",
-        control="no change",
-        test="kept edges; bootstrap over cells",
-        direction="below",
-        measure=functools.partial(entropy_falls, column="normalised_entropy_kept"),
-        **_PHASE,
-    ),
-    Claim(
-        id="entropy-falls-all",
-        claim="Importance concentrates among all edges of the model, too",
-        claimed_by=BOOK,
-        paper="entropy over kept edges only, at most ln n",
-        quantity="entropy / maximum, last minus first",
-        control="no change",
-        test="all edges; bootstrap over cells",
-        direction="below",
-        measure=functools.partial(entropy_falls, column="normalised_entropy"),
-        **_PHASE,
-    ),
-    Claim(
-        id="optimisation",
-        claim="After the knee, circuits are optimised: entropy goes on falling slowly",
-        claimed_by=PAPER,
-        paper="from 6.7 to about 6.1 nats, of at most 8.99, after epoch 8",
-        quantity="entropy / maximum, last minus at knee",
-        control="no change",
-        test="kept edges, cells with a decided knee; bootstrap over cells",
-        direction="below",
-        measure=optimisation,
-        main=True,
-        **_PHASE,
-    ),
-    Claim(
-        id="edges-stabilise",
-        claim="The circuit's edges change less and less",
-        claimed_by=PAPER,
-        paper="edge Jaccard with the last circuit rises from 0.27 to 0.63",
-        quantity="Jaccard with previous, late minus early",
-        control="change of chance overlap",
-        test="checkpoints an epoch or more apart, last and first quarter; bootstrap over cells",
-        direction="above",
-        measure=edges_stabilise,
-        **_PHASE,
-    ),
-    Claim(
-        id="nodes-steadier",
-        claim="Nodes stay more than edges do, beyond what size explains",
-        claimed_by=PAPER,
-        paper="Jaccard with the last circuit: nodes 0.86 to 0.98, edges 0.27 to 0.63",
-        quantity="node minus edge Jaccard",
-        control="two random circuits",
-        test="mean over checkpoints before the last; bootstrap over cells",
-        direction="above",
-        measure=nodes_steadier,
-        **_PHASE,
-    ),
-)
+def _of(table: pd.DataFrame, cell) -> pd.DataFrame:
+    """The rows of one cell."""
+    return table[(table["task"] == cell.task) & (table["kind"] == cell.kind)
+                 & (table["band"] == cell.band)]  # fmt: skip

@@ -1,94 +1,94 @@
-"""How much of the answer circuits restore, under each ablation and however they are found."""
+"""Measures of what circuits restore: held-out people, other bands, frozen edges, other ways."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from kc_utils.analysis.stats.intervals import Interval, bootstrap_mean
-from kc_utils.analysis.stats.resample import NotMeasured, over_cells, ratio, require_right
+from kc_utils.analysis.stats.resample import NotMeasured
 from kc_utils.config import CELL
-from kc_utils.runs.folder import Run
-from kc_utils.study.claims.claim import Finding, point, resampling
+from kc_utils.study.claims.measured import (
+    Measured,
+    against,
+    last,
+    mean,
+    require_learned,
+    require_room,
+)
+from kc_utils.study.claims.phases import cells_with_knee
+from kc_utils.study.claims.tables import RunTables
 
-QUERY = [*CELL, "pair_id", "person_id"]
-BETTER = 0.05
-"""How far Hit@k or faithfulness must lie above a random circuit's before equality is looked at."""
-
-#: Ways to find a circuit, as the table ``ways`` calls them.
-HERE, FREE, GREEDY, RANDOM = "here", "partners from everybody", "greedy", "random"
+OTHER_RELATION = "other relation"
 
 
-def faithful(run: Run) -> Finding:
-    """Faithfulness at the last checkpoint on people that the circuit was not found on.
+def restored(run: RunTables, ablation: str, share: float, circuit: str) -> float:
+    """Share (%) of the answer's logit difference that circuits of ``share`` of the edges restore.
 
-    Values outside come from the corrupted run; the control are random circuits of equal size.
+    Held-out people at the last checkpoint; 0 is the circuit without edges under the same ablation,
+    100 the whole model. Ratio of sums over cells.
     """
-    pairs = last_queries(run, "corrupted").query("split == 'evaluate' and wording == 'trained'")
-    return _restored(run, pairs.assign(floor=pairs["corrupted_logit_diff"]))
-
-
-def sufficient(run: Run, ablation: str) -> Finding:
-    """The same with zeros or means outside: 0 is the circuit without edges, 1 the whole model.
-
-    The floor is the empty circuit under the same ablation, pair by pair. It was measured with the
-    curves of circuit sizes, for the first task.
-    """
-    empty = run.table("size_curve").query("ablation == @ablation")
-    floor = empty.groupby(QUERY)["empty_logit_diff"].first().rename("floor").reset_index()
-    pairs = run.table("transfer_pairs").rename(columns={"target_band": "band"})
-    pairs = pairs[(pairs["ablation"] == ablation) & (pairs["source_band"] == pairs["band"])]
-    pairs = pairs.merge(floor, on=QUERY)
-    if pairs.empty:
-        raise NotMeasured(f"no circuit stands beside an empty one under {ablation} ablation")
-    return _restored(run, pairs)
-
-
-def _restored(run: Run, pairs: pd.DataFrame) -> Finding:
-    """Share of the way from ``floor`` to the whole model, own circuits beside random ones.
-
-    Raises:
-        NotMeasured: random circuits are missing, or the model is not better than the floor.
-    """
-    parts = pairs.assign(
-        above=pairs["logit_diff"] - pairs["floor"],
-        below=pairs["clean_logit_diff"] - pairs["floor"],
+    table = run.table("sizes")
+    chosen = table[(table["ablation"] == ablation) & (table["circuit"] == circuit)]
+    chosen = chosen[np.isclose(chosen["share"], share)]
+    if chosen.empty:
+        raise NotMeasured(f"circuits '{circuit}' of {share:.0%} of the edges were not evaluated")
+    floor = "corrupted_logit_diff" if ablation == "corrupted" else "empty_logit_diff"
+    sums = chosen[["logit_diff", "clean_logit_diff", floor]].mul(chosen["n_pairs"], axis=0).sum()
+    return float(
+        100 * (sums["logit_diff"] - sums[floor]) / (sums["clean_logit_diff"] - sums[floor])
     )
-    own, random = parts[parts["circuit"] == "own"], parts[parts["circuit"] != "own"]
-    if random.empty:
-        raise NotMeasured("the run has no random circuits")
-    whole = over_people(run, own["below"], own["person_id"])
-    if not whole.low > 0:
-        raise NotMeasured(
-            f"the whole model's logit difference is {whole.mean:.2f} above what circuits start "
-            "from, which leaves nothing to restore"
-        )
-    effect, _ = ratio(own, own["person_id"], **resampling(run))
-    control, _ = ratio(random, random["person_id"], **resampling(run))
-    return Finding(effect, control, own["person_id"].nunique(), "people")
 
 
-def another_way(run: Run, way: str) -> Finding:
-    """Faithfulness of circuits found in another way minus those found here, over cells.
+def sparse(run: RunTables, ablation: str, share: float, control: str, learned: float) -> Measured:
+    """Restored share (%) of the discovered circuits, beside ``control`` circuits of equal size."""
+    require_learned(run, learned)
+    return against(*(restored(run, ablation, share, name) for name in ("own", control)))
 
-    Corrupted values outside, the same number of edges, the same held-out people.
+
+def held_out(run: RunTables, learned: float) -> Measured:
+    """Restored share (%) of a run's own circuits, held-out people beside discovery people."""
+    require_learned(run, learned)
+    table = last(run.table("faithfulness")).query(
+        "circuit == 'own' and ablation == 'corrupted' and wording == 'trained'"
+    )
+    sides = {}
+    for split, part in table.groupby("split"):
+        columns = ["logit_diff", "clean_logit_diff", "corrupted_logit_diff"]
+        own, clean, corrupted = part[columns].mul(part["n_pairs"], axis=0).sum()
+        sides[split] = 100 * (own - corrupted) / (clean - corrupted)
+    return against(sides["evaluate"], sides["discover"])
+
+
+def transfer(run: RunTables, ablation: str, room: float) -> Measured:
+    """Hit@10 (%) of other bands' circuits, beside the band's own circuit."""
+    table = run.table("transfer").query("ablation == @ablation")
+    native = table["source_band"] == table["target_band"]
+    own = table["circuit"] == "own"
+    hits = [100 * mean(table[rows]["value"], "circuits of several bands")
+            for rows in (own & ~native, own & native, ~own)]  # fmt: skip
+    require_room(hits[1], hits[2], room, "Hit@10 of the band's own circuit")
+    return against(hits[0], hits[1])
+
+
+def aligned(run: RunTables, ablation: str, first: str, second: str, room: float) -> Measured:
+    """Hit@10 (%) at the last checkpoint with the edges of ``first``, beside those of ``second``.
+
+    Before and After lie on either side of the knee; cells without a decided one are left out.
     """
-    table = run.table("ways").query("ablation == 'corrupted'")
-    values = table.pivot(index=CELL, columns="way", values="faithfulness")
-    values = values.reindex(columns=[HERE, way, RANDOM]).dropna()
-    if values.empty:
+    knees = cells_with_knee(run)[CELL]
+    table = last(run.table("aligned")).query("ablation == @ablation").merge(knees, on=CELL)
+    if table.empty:
+        raise NotMeasured("no cell with a decided knee has frozen circuits")
+    hits = 100 * table.groupby("aligned")["value"].mean()
+    require_room(max(hits[first], hits[second]), hits["Random"], room, "Hit@10 of these circuits")
+    return against(float(hits[first]), float(hits[second]))
+
+
+def another_way(run: RunTables, way: str, room: float) -> Measured:
+    """Restored share (%) of circuits found in another way, beside those found here; equal size."""
+    table: pd.DataFrame = run.table("ways").query("ablation == 'corrupted'")
+    values = 100 * table.pivot(index=CELL, columns="way", values="faithfulness").mean()
+    if way not in values:
         raise NotMeasured(f"no circuit was found in the way '{way}'")
-    require_right(values[HERE] - values[RANDOM], BETTER, "faithfulness above random circuits")
-    gaps = values[way] - values[HERE]
-    note = f"Faithfulness {values[way].mean():.2f} and {values[HERE].mean():.2f}."
-    return Finding(over_cells(gaps, **resampling(run)), point(0.0), len(gaps), "cells", note=note)
-
-
-def last_queries(run: Run, ablation: str) -> pd.DataFrame:
-    """Queries at the last checkpoint with one kind of values outside of the circuit."""
-    return run.table("circuit_pairs").query("ablation == @ablation and step == step.max()")
-
-
-def over_people(run: Run, values: pd.Series, people: pd.Index | pd.Series) -> Interval:
-    """Mean of ``values`` with an interval from resampled people."""
-    return bootstrap_mean(np.asarray(values, float), np.asarray(people), **resampling(run))
+    require_room(values["here"], values["random"], room, "the restored share of these circuits")
+    return against(float(values[way]), float(values["here"]))

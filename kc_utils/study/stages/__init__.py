@@ -10,8 +10,6 @@ from kc_utils.config import Config
 from kc_utils.runs.stage import Stage, Stages, Workspace
 from kc_utils.study.stages import stage_keys
 
-LEDGERS = ("claims", "evidence")
-
 
 def _stage(
     name: str,
@@ -20,15 +18,15 @@ def _stage(
     depends_on: Callable[[Config], Any],
     **more: Any,
 ) -> Stage:
-    """A stage computed by the module of its name, or the function of its name in the ledger.
+    """A stage computed by the module of its name.
 
     The module is imported when the stage is computed: a notebook that only reads finished tables
     does not wait for the libraries that run models.
     """
 
     def compute(work: Workspace) -> None:
-        if name in LEDGERS:
-            getattr(import_module("kc_utils.study.ledger"), f"compute_{name}")(work)
+        if name == "claims":
+            import_module("kc_utils.study.claims.ledger").compute_claims(work)
         elif more.get("group") == "experiment":
             import_module(f"kc_utils.study.experiments.{name}.stage").compute(work)
         else:
@@ -59,7 +57,7 @@ STAGES = Stages(
         _stage("unseen", "05_performance", ("training",), stage_keys.unseen),
         _stage("topology", "06_topology", ("performance",), stage_keys.circuit, version=3),
         _stage("regime", "06_topology", ("knowledge", "topology"), stage_keys.regime),
-        _stage("controls", "06_topology", ("size",), stage_keys.controls, version=2),
+        _stage("controls", "06_topology", ("size",), stage_keys.controls, version=3),
         _stage("components", "07_components", ("size",), stage_keys.components, version=3),
         _stage("forgetting", "08_forgetting", ("size",), stage_keys.forgetting, version=3),
         _stage(
@@ -76,18 +74,11 @@ STAGES = Stages(
                 "forgetting",
             ),
             stage_keys.performance,
-            version=4,
+            version=5,
         ),
         _stage("relevance", "13_relevance", ("world",), stage_keys.relevance, group="experiment"),
         _stage("exposure", "14_exposure", ("training",), stage_keys.exposure, group="experiment"),
         _stage("strategies", "15_strategies", ("base",), stage_keys.strategies, group="experiment"),
-        _stage(
-            "evidence",
-            "12_evidence",
-            ("claims", "relevance", "exposure", "strategies"),
-            stage_keys.performance,
-            group="experiment",
-        ),
     )
 )
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kc_utils import artifacts
+from kc_utils.analysis.stats.bends import MIN_POINTS, fit_bends
 from kc_utils.analysis.topology import centre_of_mass, entropy, jaccard, node_jaccard
 from kc_utils.circuits.attribution import attribute
 from kc_utils.circuits.bridge import boot_bridge
@@ -33,6 +34,7 @@ from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.score_files import read_scores, write_scores
 from kc_utils.models.causal_lm import load_model, load_tokenizer
+from kc_utils.config import CELL
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import run_jobs
 from kc_utils.runs.stage import Workspace
@@ -43,8 +45,8 @@ LABELS, UNTRAINED, RANDOM = "shuffled labels", "untrained", "random"
 
 
 def compute(work: Workspace) -> None:
-    """Tables ``control_curves`` (a row per checkpoint, cell and control) and ``noise_floor`` (a
-    row per checkpoint, cell and draw)."""
+    """Tables ``control_curves`` (a row per checkpoint, cell and control), ``control_shift`` (onset
+    and knee of their entropy) and ``noise_floor`` (a row per checkpoint, cell and draw)."""
     run, parts = work.run, work.parts
     checkpoints = common.analysed_checkpoints(run)
     scored = {int(s): parts / f"{int(s):06d}.safetensors" for s in checkpoints["step"]}
@@ -59,7 +61,9 @@ def compute(work: Workspace) -> None:
     graph, top = common.graph_of_run(run), common.circuit_size(run)
     curves = control_curves([(s, read_scores(p, graph)) for s, p in scored.items()], graph, top)
     floor = pd.concat([artifacts.read_parquet(p) for p in draws.values()], ignore_index=True)
-    work.table("control_curves", checkpoints.merge(curves, on="step"))
+    curves = checkpoints.merge(curves, on="step")
+    work.table("control_curves", curves)
+    work.table("control_shift", control_shift(curves, work.config.seed))
     work.table("noise_floor", checkpoints.merge(floor, on="step"))
 
 
@@ -194,6 +198,23 @@ def control_curves(
     """
     rows = [row for name in scored[0][1] for row in _curve(name, scored, graph, top)]
     return pd.DataFrame(rows).sort_values("step", kind="stable", ignore_index=True)
+
+
+def control_shift(curves: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Onset and knee (epochs, NaN where undecided) of the entropy of kept edges, by control and
+    cell. Curves with too few checkpoints are left out."""
+    rows = []
+    for control, of_control in curves.groupby("control", sort=False):
+        for number, (cell, part) in enumerate(of_control.groupby(list(CELL), sort=True)):
+            part = part.dropna(subset=["entropy_kept"])
+            if part["epoch"].nunique() < MIN_POINTS:
+                continue
+            rng = np.random.default_rng([seed, 65, number])
+            found = fit_bends(part["epoch"], part["entropy_kept"], rising=False, rng=rng)
+            bends = [getattr(found, name).epoch if getattr(found, name).decided else float("nan")
+                     for name in ("onset", "knee")]  # fmt: skip
+            rows.append((control, *cell, *bends))
+    return pd.DataFrame(rows, columns=["control", *CELL, "onset", "knee"])
 
 
 def _curve(
