@@ -48,7 +48,8 @@ def sooner(run: RunTables, texts: str, second: str, learned: float, known: float
     require_learned(run, learned)
     require_known(run, known)
     name, wording = TEXTS[texts]
-    table = run.table(name).query("wording == @wording and band == 'all'")
+    table = run.table(name)
+    table = table[(table["wording"] == wording) & (table["band"] == "all")]
     kinds = dict(tuple(table.groupby("kind")))
     if second not in kinds:
         raise NotMeasured(f"the world has no people of kind {second}")

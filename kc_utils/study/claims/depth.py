@@ -8,7 +8,7 @@ import pandas as pd
 from kc_utils.analysis.stats.resample import NotMeasured
 from kc_utils.config import CELL
 from kc_utils.study.claims.measured import Measured, against, mean, require_learned
-from kc_utils.study.claims.phases import LABELS, cells_with_knee
+from kc_utils.study.claims.phases import cells_with_knee, of_shuffled_labels
 from kc_utils.study.claims.tables import RunTables
 
 FORMATION, OPTIMISATION = "formation", "optimisation"
@@ -40,7 +40,7 @@ def shift(run: RunTables, part: str, control: str, learned: float) -> Measured:
     require_learned(run, learned)
     own = run.table("centre_of_mass")
     curves = {
-        "shuffled labels": lambda: run.table("control_curves").query("control == @LABELS"),
+        "shuffled labels": lambda: of_shuffled_labels(run, "control_curves"),
         "random": lambda: own.assign(source=own["random_source"]),
         "null run": lambda: run.paired_null().table("centre_of_mass"),
     }[control]()

@@ -11,8 +11,9 @@ from kc_utils.study.experiments.exposure.gain import PEAK, SHOWN, tail
 
 def _gain(run: RunTables, group: str, wording: str, since: str = "peak", least: float = 0.0):
     """Gain (nats) of a group ``since`` steps after its last exposure, drift taken off."""
-    table = run.table("exposure").query("group == @group and wording == @wording")
-    table = table[table["since"] >= PEAK].sort_values("since")
+    table = run.table("exposure")
+    chosen = (table["group"] == group) & (table["wording"] == wording) & (table["since"] >= PEAK)
+    table = table[chosen].sort_values("since")
     found = float(table["gain"].iloc[0 if since == "peak" else -1])
     if found < least:
         raise NotMeasured(f"the gain of group '{group}' is {found:.2f} nats; {least:g} is needed")
@@ -53,7 +54,8 @@ def power_law(run: RunTables, least: float) -> Measured:
     values = []
     for group in SHOWN:
         _gain(run, group, "trained", least=least)
-        curve = run.table("exposure").query("group == @group and wording == 'trained'")
+        curve = run.table("exposure")
+        curve = curve[(curve["group"] == group) & (curve["wording"] == "trained")]
         curve = curve.sort_values("since")
         times, gains = tail(curve["since"].to_numpy(float), curve["gain"].to_numpy(float))
         if len(times) < decay.MIN_POINTS:

@@ -45,11 +45,17 @@ def cells_with_knee(run: RunTables, quantity: str = KEPT) -> pd.DataFrame:
     return found
 
 
+def of_shuffled_labels(run: RunTables, name: str) -> pd.DataFrame:
+    """The rows of a table of controls about circuits of shuffled labels."""
+    table = run.table(name)
+    return table[table["control"] == LABELS]
+
+
 def bent(run: RunTables, bend: str, learned: float) -> Measured:
     """Circuits with a decided ``bend`` in the entropy of their kept edges (%), beside the circuits
     of shuffled labels in the same cells."""
     require_learned(run, learned)
-    control = run.table("control_shift").query("control == @LABELS")
+    control = of_shuffled_labels(run, "control_shift")
     own = bends(run).merge(control[CELL], on=CELL)
     return against(*(100 * float(side[bend].notna().mean()) for side in (own, control)))
 
@@ -89,7 +95,7 @@ def _learned_at_knee(run: RunTables) -> float:
 
 def entropy_falls(run: RunTables) -> Measured:
     """Entropy of kept edges in % of its maximum, last minus first, beside shuffled labels."""
-    control = run.table("control_curves").query("control == @LABELS")
+    control = of_shuffled_labels(run, "control_curves")
     own = run.table("topology").merge(control[CELL].drop_duplicates(), on=CELL)
     changes = []
     for curves in (own, control):

@@ -61,7 +61,7 @@ def held_out(run: RunTables, learned: float) -> Measured:
 
 def transfer(run: RunTables, ablation: str, room: float) -> Measured:
     """Hit@10 (%) of other bands' circuits, beside the band's own circuit."""
-    table = run.table("transfer").query("ablation == @ablation")
+    table = _under(run.table("transfer"), ablation)
     native = table["source_band"] == table["target_band"]
     own = table["circuit"] == "own"
     hits = [100 * mean(table[rows]["value"], "circuits of several bands")
@@ -76,7 +76,7 @@ def aligned(run: RunTables, ablation: str, first: str, second: str, room: float)
     Before and After lie on either side of the knee; cells without a decided one are left out.
     """
     knees = cells_with_knee(run)[CELL]
-    table = last(run.table("aligned")).query("ablation == @ablation").merge(knees, on=CELL)
+    table = _under(last(run.table("aligned")), ablation).merge(knees, on=CELL)
     if table.empty:
         raise NotMeasured("no cell with a decided knee has frozen circuits")
     hits = 100 * table.groupby("aligned")["value"].mean()
@@ -92,3 +92,7 @@ def another_way(run: RunTables, way: str, room: float) -> Measured:
         raise NotMeasured(f"no circuit was found in the way '{way}'")
     require_room(values["here"], values["random"], room, "the restored share of these circuits")
     return against(float(values[way]), float(values["here"]))
+
+
+def _under(table: pd.DataFrame, ablation: str) -> pd.DataFrame:
+    return table[table["ablation"] == ablation]

@@ -33,8 +33,8 @@ from kc_utils.circuits.circuit import Circuit, top_n
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.score_files import read_scores, write_scores
-from kc_utils.models.causal_lm import load_model, load_tokenizer
 from kc_utils.config import CELL
+from kc_utils.models.causal_lm import load_model, load_tokenizer
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import run_jobs
 from kc_utils.runs.stage import Workspace
