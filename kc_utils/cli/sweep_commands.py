@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,15 +20,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 console = Console()
-#: How a verdict is written in a narrow table, and its colour.
-_SHORT = {
-    "holds": ("holds", "green"),
-    "real, perhaps too small": ("real, small?", "cyan"),
-    "no effect": ("no effect", "magenta"),
-    "opposite": ("opposite", "red"),
-    "open": ("open", "yellow"),
-    "not measured": ("not measured", "dim"),
-}
+#: The colour of each verdict.
+_STYLES = {
+    "beyond the margin": "green", "real, size undecided": "cyan", "real and negligible": "magenta",
+    "equivalent": "magenta", "open": "yellow", "not measured": "dim",
+}  # fmt: skip
+_SIGNS = {"as claimed": " +", "opposite": " -", "none": ""}
 
 
 def sweep(
@@ -115,51 +111,45 @@ def sweep(
 
 def claims(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list, for programs.")] = False,
-    profile: Annotated[
-        str | None, typer.Option(help="Only this profile; one with shuffled answers too.")
-    ] = None,
-    main: Annotated[bool, typer.Option("--main", help="Only the claims that matter most.")] = False,
+    profile: Annotated[str | None, typer.Option(help="Only this profile.")] = None,
+    main: Annotated[bool, typer.Option("--main", help="Only the primary claims.")] = False,
     sweep: Annotated[
         Path, typer.Option(help="Data set of a sweep; default: the tables stored with the book.")
     ] = STORED_SWEEP,
 ) -> None:
-    """List every claim with effect minus control, its interval over seeds, and the verdict.
+    """Judge every claim over the training runs of a sweep: effect, 95 % interval, verdict.
 
-    Everything is computed from the tables of the sweep when this is called. Runs with shuffled
-    answers are the control of every line, and are listed themselves only by --profile.
+    Computed from the stored tables when this is called. A sign behind a verdict: + as claimed, -
+    opposite. Claims with * are primary; those are corrected for their number (Holm).
     """
-    from kc_utils.book.evidence_words import shuffled_sentences
-    from kc_utils.book.ledger_words import without_controls
     from kc_utils.runs.dataset import SweepTables
-    from kc_utils.study.sweep_ledger import entries, ledger_of
+    from kc_utils.study.claims.ledger import entries, ledger
 
-    table = ledger_of(SweepTables.open(sweep), profile)
-    table = table if profile else without_controls(table)
-    shown = table[table["main"].astype(bool)] if main else table
+    table = ledger(SweepTables.open(sweep), profile)
+    shown = table[table["primary"]] if main else table
     if as_json:
         typer.echo(json.dumps(entries(shown), indent=1, ensure_ascii=False))
         return
     for name, part in shown.groupby("profile", sort=False):
         console.print(_shown(str(name), part))
-    if said := shuffled_sentences(table):
-        console.print(said.replace("`", "").replace("**", ""))
 
 
 def _shown(profile: str, ledger: pd.DataFrame) -> Table:
     """One profile's ledger, narrow enough for a terminal of 80 columns."""
-    title = f"{profile}: effect minus control, 95 % interval over n seeds; * exploratory"
+    title = f"{profile}: effect with its control subtracted, 95 % interval over n training runs"
     shown = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("id", "diff.", "interval", "n", "verdict"):
+    for name in ("id", "effect", "interval", "n", "verdict"):
         shown.add_column(name, no_wrap=True)
     for row in ledger.to_dict("records"):
-        mean, *ends = (row[f"difference{end}"] for end in ("", "_low", "_high"))
-        verdict, style = _SHORT[row["verdict"]]
+        style = _STYLES[row["verdict"]]
+        measured = row["verdict"] != "not measured"
         shown.add_row(
-            row["id"] + "*" * bool(row["exploratory"]),
-            "-" if isnan(mean) else f"{mean:.2g}",
-            "-" if isnan(ends[0]) else "{:.2g} to {:.2g}".format(*ends),
-            str(row["n_seeds"]), f"[{style}]{verdict}[/{style}]",
-        )  # fmt: skip
+            row["id"] + "*" * row["primary"],
+            f"{row['effect']:.3g}" if measured else "-",
+            f"{row['low']:.3g} to {row['high']:.3g}" if measured else "-",
+            str(row["n_seeds"]),
+            f"[{style}]{row['verdict']}{_SIGNS[row['direction']]}[/{style}]",
+        )
     return shown
 
 

@@ -110,6 +110,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "own": Look(BLACK, "o", "discovered circuit"),
         "random": Look(GREY, "o", "random circuit", DASHED, True),
         "random_per_layer": Look(SKY, "s", "random, same size per layer", (0, (1, 1)), True),
+        "other_relation": Look(ORANGE, "v", "circuit of another relation", LONG_DASHED),
         "foreign": Look(PURPLE, "D", "circuit of another band"),
         "in_sample": Look(GREEN, "^", "discovery people"),
     },

@@ -25,7 +25,11 @@ _INTERVAL = {"low": "from (95 %)", "high": "to (95 %)"}
 VALUES = {
     "split": {"discover": "discovery people", "evaluate": "held-out people"},
     "wording": {"held_out": "held-out"},
-    "circuit": {"own": "discovered", "random_per_layer": "random, same per layer"},
+    "circuit": {
+        "own": "discovered",
+        "random_per_layer": "random, same per layer",
+        "other_relation": "another relation",
+    },
     "reader_class": {"qk": "q and k", "mlp": "MLPs"},
 }
 

@@ -18,8 +18,6 @@ from kc_utils.study.claims.measured import (
 from kc_utils.study.claims.phases import cells_with_knee
 from kc_utils.study.claims.tables import RunTables
 
-OTHER_RELATION = "other relation"
-
 
 def restored(run: RunTables, ablation: str, share: float, circuit: str) -> float:
     """Share (%) of the answer's logit difference that circuits of ``share`` of the edges restore.

@@ -94,19 +94,23 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def decide(claims: Sequence[Claim], effects: Mapping[str, Sequence[float]]) -> dict[str, Decision]:
+def decide(
+    claims: Sequence[Claim], effects: Mapping[str, Sequence[float]], leave_one_out: bool = True
+) -> dict[str, Decision]:
     """The decision on every claim of one model.
 
     Args:
         claims: all of them; the primary ones are the family, measured or not.
         effects: by the claim's id, one effect per training run that measured it.
+        leave_one_out: count the runs that a verdict hangs on (0 otherwise).
     """
     tests = {c.id: p_beyond(effects.get(c.id, ()), c.margin) for c in claims if c.primary}
     decided = {}
     for claim in claims:
         values = list(effects.get(claim.id, ()))
         found, said, where, adjusted = _one(claim, values, tests)
-        without = [_one(claim, values[:i] + values[i + 1 :], tests) for i in range(len(values))]
+        left_out = range(len(values) if leave_one_out else 0)
+        without = [_one(claim, values[:i] + values[i + 1 :], tests) for i in left_out]
         hangs = sum((other[1], other[2]) != (said, where) for other in without)
         decided[claim.id] = Decision(found, said, where, adjusted, hangs)
     return decided

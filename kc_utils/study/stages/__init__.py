@@ -52,7 +52,7 @@ STAGES = Stages(
         _stage("size", "03_circuit_discovery", ("attribution",), stage_keys.size),
         _stage("methods", "11_methods", ("size",), stage_keys.methods),
         _stage("ways", "11_methods", ("size",), stage_keys.ways, version=2),
-        _stage("circuit", "04_circuit_evaluation", ("size",), stage_keys.circuit, version=5),
+        _stage("circuit", "04_circuit_evaluation", ("size",), stage_keys.circuit, version=6),
         _stage("performance", "05_performance", ("circuit",), stage_keys.performance, version=3),
         _stage("unseen", "05_performance", ("training",), stage_keys.unseen),
         _stage("topology", "06_topology", ("performance",), stage_keys.circuit, version=3),

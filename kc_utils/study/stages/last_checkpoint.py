@@ -22,7 +22,8 @@ from kc_utils.circuits import (
     size_curve,
     top_n,
 )
-from kc_utils.circuits.circuit_size import TARGETS
+from kc_utils.circuits.circuit import top_sizes
+from kc_utils.circuits.circuit_size import SHARES, TARGETS, sizes_of
 from kc_utils.circuits.pair_batch import PairBatch
 from kc_utils.circuits.recovery import recovery
 from kc_utils.config import CELL
@@ -31,6 +32,8 @@ from kc_utils.study.stages import common
 
 #: A minimal size is searched to this share of itself: nearer is finer than one run's noise.
 TOLERANCE = 0.02
+#: Circuits of the second task's relation, cut to the same sizes: the control of the first task's.
+OTHER_RELATION = "other_relation"
 
 
 def evaluate_last(run: Run, step: int, number: int, out: Path) -> None:
@@ -52,6 +55,10 @@ def evaluate_last(run: Run, step: int, number: int, out: Path) -> None:
     frames = []
     if cell.task == settings.tasks[0]:
         circuits = curve_circuits(scores[cell.name], graph, seed)
+        for other in settings.tasks[1:2]:  # what a circuit of this size does, whatever is asked
+            foreign = top_sizes(scores[cell._replace(task=other).name], graph, sizes_of(graph))
+            circuits |= {(share, OTHER_RELATION): found
+                         for share, found in zip(SHARES, foreign, strict=True)}  # fmt: skip
         own = top_n(scores[cell.name], graph, n)
         frames.append(size_curve(evaluation, circuits))
         frames.append(recovery(evaluation, own).assign(circuit="own"))
