@@ -28,8 +28,8 @@ from kc_utils.runs.exports import StoredTables
 SWEEP_TABLES = (
     "accuracy", "query_accuracy", "hits", "model_hits", "faithfulness",
     "sizes", "transfer", "aligned", "topology", "centre_of_mass",
-    "activation_ratio", "role_shares", "forgetting", "control_curves", "control_shift", "noise_floor", "unseen",
-    "capacity", "frequency_curve", "relevance", "relevance_people", "relevance_known", "exposure",
+    "activation_ratio", "role_shares", "forgetting", "control_curves", "control_shift",
+    "noise_floor", "unseen", "capacity", "frequency_curve", "relevance", "relevance_people", "relevance_known", "exposure",
     "strategies", "strategies_summary", "checkpoints", "graph", "prior_knowledge", "circuit_size",
     "accuracy_read", "query_curve", "time_to_knowledge", "shift", "regime", "ways",
     "role_shares_published", "transfer_curve", "real_controls",

@@ -74,9 +74,9 @@ def plan() -> Plan:
     text = files("kc_utils.study.claims").joinpath(FILE).read_text(encoding="utf-8")
     found = Plan.model_validate(tomllib.loads(text))
     if found.claims_sha256 != primary_digest():
+        then, now = found.claims_sha256[:12], primary_digest()[:12]
         raise KcError(
-            f"{FILE} was fixed for primary claims with the digest {found.claims_sha256[:12]}; those "
-            f"of claims.toml have {primary_digest()[:12]}."
+            f"{FILE} was fixed for primary claims {then}; those of claims.toml are {now}."
         )
     return found
 
