@@ -128,15 +128,6 @@ def confident_together(run: RunTables, excess: float, rise: float) -> Measured:
     return against(*(100 * mean(side, "both times") / end for side in zip(*times, strict=True)))
 
 
-def capacity(run: RunTables) -> Measured:
-    """Bits held by the bits there are (%), beside the same answers shuffled among people."""
-    table = last(run.table("capacity")).query("wording == 'trained'")
-    table = table.assign(bits=table["n_people"] * table["pool_bits"])
-    sums = table.groupby("answers")[["total_bits", "bits"]].sum()
-    share = 100 * sums["total_bits"] / sums["bits"]
-    return against(float(share["own"]), float(share["shuffled"]))
-
-
 def last_value(curve: pd.DataFrame) -> float:
     """The value at the last epoch."""
     return float(curve.loc[curve["epoch"].idxmax(), "value"])

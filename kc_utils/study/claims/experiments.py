@@ -32,16 +32,10 @@ def exposure_gain(run: RunTables) -> Measured:
 
 
 def exposure_lost(run: RunTables, first: str, second: str, wording: str, least: float) -> Measured:
-    """Share (%) of the gain lost from the peak to the end, beside ``second`` ("" for a gain that
-    stays)."""
-    shares = []
-    for group in (first, second):
-        if not group:
-            shares.append(0.0)
-            continue
-        peak = _gain(run, group, wording, least=least)
-        shares.append(100 * (1 - _gain(run, group, wording, "end") / peak))
-    return against(*shares)
+    """Share (%) of the gain lost from the peak to the end, two groups beside each other."""
+    peaks = [_gain(run, group, wording, least=least) for group in (first, second)]
+    ends = [_gain(run, group, wording, "end") for group in (first, second)]
+    return against(*(100 * (1 - end / peak) for end, peak in zip(ends, peaks, strict=True)))
 
 
 def retained(run: RunTables, first: str, second: str, wording: str) -> Measured:

@@ -23,7 +23,6 @@ MEASURES: dict[str, Callable[..., Measured]] = {
         acquisition.circuit_hits,
         acquisition.confident,
         acquisition.confident_together,
-        acquisition.capacity,
         restoring.sparse,
         restoring.held_out,
         restoring.transfer,
