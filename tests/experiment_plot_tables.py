@@ -62,34 +62,16 @@ def exposure() -> pd.DataFrame:
 
 
 def ledger() -> pd.DataFrame:
-    """Two claims, one in two profiles: one holds, one has no effect; some runs were shuffled."""
+    """Three claims: as claimed in two profiles, its opposite, and one that was not measured."""
+    beyond, none = "beyond the margin", "not measured"
     rows = [
-        ("a", "A thing is so", profile, 0.5, 0.4, 0.6, 0.1, "above", "holds", False, 0.02)
-        for profile in ("tiny", "tiny-llama")
+        ("a", "A thing is so", "tiny", 0.5, 0.4, 0.6, 0.1, "as claimed", beyond),
+        ("a", "A thing is so", "tiny-llama", 0.5, 0.4, 0.6, 0.1, "as claimed", beyond),
+        ("b", "Another", "tiny", -3.0, -4.0, -2.0, 0.5, "opposite", beyond),
+        ("c", "A third", "tiny", np.nan, np.nan, np.nan, 1.0, "none", none),
     ]
-    rows.append(("b", "Another", "tiny", 0.0, -0.02, 0.02, 0.1, "above", "no effect", True, np.nan))
-    columns = [
-        "id",
-        "claim",
-        "profile",
-        "difference",
-        "difference_low",
-        "difference_high",
-        "margin",
-        "direction",
-        "verdict",
-        "exploratory",
-        "shuffled",
-    ]
-    table = pd.DataFrame(rows, columns=columns)
-    shuffled = table["shuffled"]
-    return table.assign(shuffled_low=shuffled - 0.05, shuffled_high=shuffled + 0.05)
-
-
-def verdicts() -> pd.DataFrame:
-    """The ledger of two profiles, all of one topic."""
-    profiles = ("tiny", "tiny-llama")
-    return pd.concat(ledger().assign(profile=name, topic="phases") for name in profiles)
+    columns = ["id", "claim", "profile", "effect", "low", "high", "margin", "direction", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def relevance() -> pd.DataFrame:

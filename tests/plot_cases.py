@@ -172,14 +172,10 @@ CASES = {
     "exposure_curves": Case(plots.exposure_curves, more.exposure, "group wording since gain"),
     "exposure_retained": Case(plots.exposure_retained, more.exposure, "group wording since gain"),
     # the ledger
-    "claims_table": Case(
-        plots.claims_table, tables.claims, "claim quantity value low high control_value verdict"
-    ),
-    "verdict_bars": Case(plots.verdict_bars, more.verdicts, "profile topic verdict"),
     "evidence_forest": Case(
         plots.evidence_forest,
         more.ledger,
-        "id claim profile difference margin direction verdict",
+        "id claim profile effect low high margin direction verdict",
     ),
     # a study of facts
     "facts_curves": Case(

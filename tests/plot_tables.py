@@ -152,33 +152,6 @@ def people() -> pd.DataFrame:
     return pd.DataFrame({"kind": kind, "frequency": frequency, "band": band})
 
 
-def claims() -> pd.DataFrame:
-    texts = [
-        "Relevant knowledge is learned faster than completely new knowledge",
-        "Frequent people are recalled better",
-        "Circuits change in two phases",
-        "Deep layers come first",
-        "A late topology works better",
-    ]
-    verdicts = ["open", "holds", "real, perhaps too small", "no effect", "opposite"]
-    value = np.array([0.03, 0.41, 7.2, 0.1, 0.15])
-    return pd.DataFrame(
-        {
-            "claim": texts,
-            "quantity": ["difference of Hit@10 (share)"] * 2
-            + ["bend (epoch)", "centre of mass (layers)", "Hit@10, After minus Before (share)"],
-            "value": value,
-            "low": value - 0.06,
-            "high": value + 0.06,
-            "control": ["shuffled kinds", "shuffled bands", "", "random circuits", "random edges"],
-            "control_value": [0.0, 0.0, np.nan, 0.08, 0.01],
-            "control_low": [-0.05, -0.05, np.nan, 0.0, -0.03],
-            "control_high": [0.05, 0.05, np.nan, 0.2, 0.05],
-            "verdict": verdicts,
-        }
-    )
-
-
 def scores() -> pd.DataFrame:
     rng = np.random.default_rng([5, 1])
     parts = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import experiment_plot_tables as more
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -16,7 +17,6 @@ from plot_cases import CASES, published
 from kc_utils import plots
 from kc_utils.errors import KcError
 from kc_utils.plots import style
-from kc_utils.plots.claims import in_margins
 from kc_utils.plots.heat import ink
 
 
@@ -56,7 +56,7 @@ def test_a_figure_draws_its_table_and_names_what_it_lacks(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["hit_curves", "phase_overview", "claims_table", "role_map", "method_scatter"]
+    "name", ["hit_curves", "phase_overview", "evidence_forest", "role_map", "method_scatter"]
 )
 def test_same_table_same_bytes_and_another_table_others(name: str) -> None:
     case = CASES[name]
@@ -80,7 +80,7 @@ def test_several_rows_for_one_point_are_refused_and_the_column_to_choose_is_name
         (lambda: plots.faithfulness_curves(tables.faithfulness(), "band"), "'ablation' and 'kind'"),
         (lambda: plots.role_map(tables.head_roles(), epochs=[3]), "epoch"),
         (lambda: plots.role_map(tables.head_roles().assign(role="boss")), "mover"),
-        (lambda: plots.claims_table(tables.claims().assign(verdict="maybe")), "no effect"),
+        (lambda: plots.evidence_forest(more.ledger().assign(verdict="maybe")), "equivalent"),
         (lambda: plots.logit_lens_lines(tables.lens(), "entropy"), "probability"),
         (
             lambda: plots.accuracy_overview(
@@ -262,9 +262,3 @@ def test_ink_stands_out_from_every_shade() -> None:
     for share in np.linspace(0, 1, 256):
         ground = mpl.colors.to_hex(mpl.colormaps[style.HEAT](share))
         assert contrast(ground, ink(ground)) >= 4.5, share
-
-
-def test_margins_count_in_the_claimed_direction() -> None:
-    row = {"difference": -2.0, "difference_low": -3.0, "difference_high": -1.0, "margin": 0.5}
-    np.testing.assert_allclose(in_margins(row | {"direction": "below"}), [4, 2, 6])
-    np.testing.assert_allclose(in_margins(row | {"direction": "above"}), [-4, -6, -2])
