@@ -9,7 +9,7 @@ columns or has several rows for one point raises :class:`~kc_utils.errors.KcErro
 """
 
 from kc_utils.plots.acquisition import known_curves
-from kc_utils.plots.claims import claims_table, evidence_forest, verdict_bars
+from kc_utils.plots.claims import evidence_forest, ledger_table
 from kc_utils.plots.components import (
     activation_ratio_lines,
     centre_of_mass,
@@ -89,7 +89,6 @@ __all__ = [
     "circuit_drawing_pair",
     "circuit_over_training",
     "circuit_overview",
-    "claims_table",
     "confidence_curves",
     "consistency",
     "control_curves",
@@ -118,6 +117,7 @@ __all__ = [
     "jaccard_spread",
     "known_curves",
     "lead_curve",
+    "ledger_table",
     "lens_slider",
     "logit_lens_lines",
     "logit_lens_rank",
@@ -141,5 +141,4 @@ __all__ = [
     "table",
     "training_loss",
     "transfer_curves",
-    "verdict_bars",
 ]
