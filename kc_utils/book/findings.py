@@ -145,9 +145,8 @@ def _guard(path: Path, stated: Mapping[str, Mapping[str, str]], names: dict[str,
                 raise KcError(f"{path.name}: the ledger has no claim {claim!r} of {model}.")
             found = row.verdict + (f", {row.direction}" if row.direction != "none" else "")
             if said != found:
-                raise KcError(
-                    f"{path.name} says of {claim!r} in {model}: {said!r}; the ledger says {found!r}."
-                )
+                where = f"{path.name} says of {claim!r} in {model}"
+                raise KcError(f"{where}: {said!r}; the ledger says {found!r}.")
 
 
 def _check_names(

@@ -99,17 +99,15 @@ def ledger_table(claims: pd.DataFrame, caption: str | None = None) -> Styler:
     rows = []
     for row in check(claims, _NEEDED, "ledger_table").to_dict("records"):
         measured = np.isfinite([row["low"], row["high"]]).all()
+        effect = f"{row['effect']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+        beside = f"{row['own']:.2f}, {row['control_effect']:.2f}: " if measured else ""
         rows.append(
             {
                 "claim": row["claim"],
                 "model": row["profile"],
-                "effect (95 %)": f"{row['effect']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-                if measured
-                else "-",
+                "effect (95 %)": effect if measured else "-",
                 "unit": row["unit"],
-                "own and control": f"{row['own']:.2f}, {row['control_effect']:.2f}: {row['control']}"
-                if measured
-                else row["control"],
+                "own and control": beside + row["control"],
                 "n": row["n_seeds"],
                 "margin": f"{row['margin']:g}",
                 "verdict": row["verdict"] + _SIGNS[row["direction"]],
