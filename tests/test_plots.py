@@ -25,6 +25,7 @@ def test_every_public_figure_has_a_case() -> None:
         "Drawing",
         "exposure_means",
         "folded",
+        "ledger_table",
         "published",
         "set_style",
         "svg_bytes",

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from kc_utils import plots
 from kc_utils.errors import KcError
-from kc_utils.plots.claims import in_margins
 from kc_utils.plots.style import LOOKS
 from kc_utils.study.claims.claim import claims
 from kc_utils.study.claims.rule import NOT_MEASURED, VERDICTS
@@ -28,11 +27,11 @@ def upright(figure: Figure) -> list[float]:
                   if x[0] == x[1])  # fmt: skip
 
 
-def intervals(figure: Figure) -> list[tuple[float, float]]:
+def intervals(figure: Figure) -> list[tuple[float, ...]]:
     """The horizontal lines with two ends that differ, over the width of the data."""
     axis = figure.axes[0]
     lines = [line for line in axis.lines if line.get_transform() == axis.transData]
-    ends = [tuple(np.round(line.get_xdata(), 6)) for line in lines]
+    ends = [tuple(float(x) for x in np.round(line.get_xdata(), 6)) for line in lines]
     return [pair for pair in ends if len(pair) == 2 and pair[0] != pair[1]]
 
 
@@ -49,17 +48,15 @@ def test_the_forest_draws_the_rule_as_lines() -> None:
 
 def test_intervals_are_in_margins_and_what_was_not_measured_has_none() -> None:
     assert intervals(plots.evidence_forest(more.ledger())) == [(4, 6), (4, 6), (-8, -4)]
-    row = {"effect": -1.0, "low": -1.5, "high": -0.5, "margin": 0.25}
-    np.testing.assert_allclose(in_margins(row), [-4, -6, -2])
 
 
 def test_words_give_verdict_and_direction() -> None:
     row = more.ledger().iloc[[0]]
     rows = [row.assign(id=name, verdict=name) for name in VERDICTS]
     said = words(plots.evidence_forest(pd.concat(rows)))
-    assert all(f"{name} (+)" in said for name in VERDICTS)
+    assert all(f"{name}, as claimed" in said for name in VERDICTS)
     said = words(plots.evidence_forest(more.ledger())).split(" | ")
-    assert "beyond the margin (\N{MINUS SIGN})" in said and NOT_MEASURED in said
+    assert "beyond the margin, opposite" in said and NOT_MEASURED in said
     for column in ("verdict", "direction"):
         with pytest.raises(KcError, match="allowed are"):
             plots.evidence_forest(row.assign(**{column: "maybe"}))
@@ -70,3 +67,14 @@ def test_words_of_the_claims_fit_the_figure() -> None:
     numbers = {"profile": "tiny", "effect": 0.0, "low": -0.1, "high": 0.1, "margin": 1.0}
     table = rows.assign(**numbers, direction="none", verdict="equivalent")
     assert "..." not in words(plots.evidence_forest(table))
+
+
+def test_the_table_has_interval_control_and_verdict_and_leaves_empty_columns_out() -> None:
+    more_columns = {"own": 0.6, "control_effect": 0.1, "unit": "%", "control": "other people",
+                    "n_seeds": 8, "holm": "", "hangs_on": 1, "note": ""}  # fmt: skip
+    table = more.ledger().assign(**more_columns)
+    html = plots.ledger_table(table).to_html()
+    assert "0.50 (0.40 to 0.60)" in html and "0.60, 0.10: other people" in html
+    assert "beyond the margin, opposite" in html
+    assert "Holm" not in html and "note" not in html
+    assert "Holm" in plots.ledger_table(table.assign(holm="yes")).to_html()

@@ -21,37 +21,34 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from kc_utils import REFERENCE, ROOT, STORED_SWEEP, artifacts
 from kc_utils.book import (
-    box_notes,
     campaign_table,
     contents,
     cost_tables,
-    front_page,
+    findings,
+    front_figure,
+    front_panels,
     parameter_page,
     parity_table,
+    plan_page,
     reference_tables,
     run_tables,
     workshop_table,
 )
 from kc_utils.book.checkout import need_checkout
-from kc_utils.book.claim_box import with_box
 from kc_utils.book.exercises import published_notebook
-from kc_utils.book.ledger_words import without_controls
 from kc_utils.book.slides import NAME as SLIDES
 from kc_utils.book.slides import slides_of
 from kc_utils.book.social_image import NAME as CARD
 from kc_utils.book.social_image import card
-from kc_utils.book.stored_findings import stored_findings
 from kc_utils.book.whole_book import NAME, write_whole_book
 from kc_utils.errors import KcError
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.runs.folder import Run
 from kc_utils.study.pipeline import check_executed
-from kc_utils.study.sweep_ledger import ledger_of
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +59,7 @@ _GLOSSARY = "book/glossary.md"
 #: Source whose docstrings are on a page of the book.
 _DESCRIBED = ("kc_utils/circuits", "kc_utils/errors.py")
 EXERCISES = "exercises"  # folder below notebooks/
-_SKIPPED = {"__pycache__", ".ipynb_checkpoints"}
+_SKIPPED = {"__pycache__", ".ipynb_checkpoints", "findings"}
 
 
 def stage_book(run_dir: str | Path, root: Path = ROOT, out: Path | None = None) -> Path:
@@ -107,9 +104,13 @@ def generated_parts(run: Run, root: Path) -> dict[str, str]:
 
     What was found is there only if the project has the tables of a sweep.
     """
-    reference = root / REFERENCE
+    reference, stored = root / REFERENCE, root / STORED_SWEEP
+    sweep = SweepTables.open(stored) if (stored / PROVENANCE).is_file() else None
+    figures = front_figure.pages(sweep) | front_panels.pages(sweep) if sweep else {}
     return (
-        front_page.pages(root / STORED_SWEEP)
+        findings.pages(root, run)
+        | figures
+        | plan_page.pages()
         | contents.pages(root)
         | reference_tables.pages(root)
         | parameter_page.pages(run, root)
@@ -237,7 +238,7 @@ def _prose(root: Path) -> dict[str, bytes]:
     names += [
         path.relative_to(root).as_posix()
         for path in artifacts.files_below(root / "book")
-        if not _SKIPPED & set(path.parts)
+        if not _SKIPPED & set(path.relative_to(root).parts)
     ]
     return {name: (root / name).read_bytes() for name in names}
 
@@ -245,8 +246,7 @@ def _prose(root: Path) -> dict[str, bytes]:
 def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
     folders = {f"{run.path}": f"runs/{run.name}", f"{root}/": "", f"{root}": "."}
     staged = {}
-    (ledger, notes), stored_ones = _ledger(root), stored_notebooks(root)
-    found = stored_findings(root)
+    stored_ones = stored_notebooks(root)
     folder = root / "notebooks"
     check_executed(run, [p.relative_to(folder).with_suffix("").as_posix() for p in stored_ones])
     for stored in stored_ones:
@@ -261,23 +261,15 @@ def _notebooks(run: Run, root: Path) -> dict[str, bytes]:
             text = executed.read_text(encoding="utf-8")
             if stored.parent.name == EXERCISES:
                 text = json.dumps(published_notebook(json.loads(text), stored), ensure_ascii=False)
-            content = clean_notebook(
-                text, folders, partial(with_box, stored.stem, ledger, stored=found, notes=notes)
-            )
+            content = clean_notebook(text, folders, partial(_opened, stored.stem, root, run))
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
             raise KcError(f"{executed} is damaged: not a notebook ({error!r}).") from None
         staged[name] = content
     return staged
 
 
-def _ledger(root: Path) -> tuple[pd.DataFrame | None, dict[str, str]]:
-    """The ledger of the stored sweep, without its control profiles, and notes to its claims."""
-    sweep = root / "book" / "reference" / "sweep"
-    if not (sweep / PROVENANCE).is_file():
-        return None, {}
-    tables = SweepTables.open(sweep)
-    ledger = without_controls(ledger_of(tables))
-    return ledger, box_notes.notes(tables, ledger)
+def _opened(chapter: str, root: Path, run: Run, source: str) -> str:
+    return findings.boxed(chapter, source, root, run)
 
 
 def _write_if_changed(path: Path, content: bytes) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from kc_utils.book.markdown import text as plain
-from kc_utils.book.sentences import enumeration
-from kc_utils.book.verdict_marks import first_up
+from kc_utils.book.sentences import enumeration, first_up
 from kc_utils.facts.study_figures import of
 
 Tables = dict[str, pd.DataFrame]

@@ -9,11 +9,10 @@ from __future__ import annotations
 import pandas as pd
 
 from kc_utils.analysis.stats.seeds import at_common_epochs, seed_means
-from kc_utils.book.front_figure import by_verdict, real_and_shuffled
-from kc_utils.book.ledger_words import without_controls
+from kc_utils.book.front_figure import real_and_shuffled
 from kc_utils.plots.front_panels import size_and_depth
 from kc_utils.plots.style import svg_bytes
-from kc_utils.runs.dataset import SweepTables
+from kc_utils.runs.dataset import SweepTables, real_runs
 
 FIGURE = "size_and_depth.svg"
 _NEEDED = ("sizes", "circuit_size", "centre_of_mass", "graph")
@@ -27,41 +26,24 @@ _CAPTION = (
     "person's values, about people whom the circuit was not found on. The vertical line is the "
     "size of circuits in this book. Right: the mean layer in which a circuit's edges start; by the "
     "paper's account it rises first and falls later. Means over seeds, relations, types and "
-    "bands{runs}. Verdicts: a circuit restores the answer: {faithful}; while it forms, its edges "
-    "move deeper: {deep}; after that, they move to shallower layers: {shallow}."
+    "bands; purple, runs with nothing to learn, whose circuits drift as well."
 )
-_RUNS = "; purple, runs with nothing to learn"
-_CLAIMS = {"faithful": "faithful", "deep": "deep-first", "shallow": "shallow-later"}
 #: The series of circuits of real runs, and of whole runs with nothing to learn.
 OWN, SHUFFLED_RUN = "own", "shuffled run"
 
 
-def pages(sweep: SweepTables, ledger: pd.DataFrame) -> dict[str, str]:
-    """The figure's directive and the figure, of the profiles of ``ledger``; nothing where the sweep
-    lacks their tables."""
+def pages(sweep: SweepTables) -> dict[str, str]:
+    """The figure's directive and the figure; nothing where the sweep lacks their tables."""
     if not all(sweep.has(name) for name in _NEEDED):
         return {"size_and_depth.md": ""}
-
-    def shown(table: pd.DataFrame) -> pd.DataFrame:
-        return table[table["profile"].isin(ledger["profile"])]
-
     layers = sweep.table("graph").groupby("profile", as_index=False)["n_layers"].max()
     n_layers = layers.set_index("profile")["n_layers"].to_dict()
-    figure = size_and_depth(shown(curves(sweep)), shown(_chosen(sweep)), n_layers)
-    with_runs = SHUFFLED_RUN in set(depth(sweep)["series"])
-    return {"size_and_depth.md": directive(ledger, with_runs), FIGURE: svg_bytes(figure).decode()}
-
-
-def directive(ledger: pd.DataFrame, with_runs: bool) -> str:
-    """The figure with caption and alternative text; the caption holds the verdicts.
-
-    ``with_runs``: whether runs with nothing to learn are drawn.
-    """
-    said = {"runs": _RUNS * with_runs}
-    for name, claim in _CLAIMS.items():
-        said[name] = by_verdict(ledger[ledger["id"] == claim])
+    figure = size_and_depth(curves(sweep), _chosen(sweep), n_layers)
     head = f"```{{figure}} generated/{FIGURE}\n:name: fig-size-depth\n:alt: {_ALT}\n\n"
-    return f"{head}{_CAPTION.format(**said)}\n```\n"
+    return {
+        "size_and_depth.md": f"{head}{_CAPTION}\n```\n",
+        FIGURE: svg_bytes(figure).decode(),
+    }
 
 
 def curves(sweep: SweepTables) -> pd.DataFrame:
@@ -69,7 +51,7 @@ def curves(sweep: SweepTables) -> pd.DataFrame:
 
     Columns: profile, picture ("size", "depth"), series, x, value, low, high, n_seeds.
     """
-    sizes = without_controls(sweep.table("sizes").query("ablation == 'corrupted'"))
+    sizes = real_runs(sweep.table("sizes").query("ablation == 'corrupted'"))
     restored = seed_means(sizes, ["profile", "circuit", "share"], "value")
     restored = restored.rename(columns={"circuit": "series", "share": "x"})
     return pd.concat(
@@ -95,5 +77,5 @@ def depth(sweep: SweepTables) -> pd.DataFrame:
 
 def _chosen(sweep: SweepTables) -> pd.DataFrame:
     """The study's size as a share of the edges: profile, share; mean over seeds."""
-    sizes = without_controls(sweep.table("circuit_size"))
+    sizes = real_runs(sweep.table("circuit_size"))
     return sizes[sizes["chosen"]].groupby("profile", as_index=False, sort=False)["share"].mean()

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kc_utils import ROOT, STORED_SWEEP, artifacts
-from kc_utils.book.front_page import pages
+from kc_utils import ROOT, artifacts
+from kc_utils.book.findings import pages
 from kc_utils.errors import KcError
 
 BEGIN, END = "<!-- findings: python -m kc_utils.book.readme -->", "<!-- end of findings -->"
 
 
-def with_findings(text: str, sweep: Path) -> str:
-    """The README ``text`` with the findings of the stored ``sweep`` between its marks.
+def with_findings(text: str, root: Path) -> str:
+    """The README ``text`` with the findings of the front page between its marks.
 
     Raises:
         KcError: a mark is missing.
@@ -26,13 +26,14 @@ def with_findings(text: str, sweep: Path) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise KcError(f"The README has no place for what was found: {BEGIN} and {END} are needed.")
-    said = pages(sweep)["findings.md"].replace("](../notebooks/", "](notebooks/").strip()
+    said = pages(root)["findings.md"].replace("](../notebooks/", "](notebooks/")
+    said = said.replace("](how_analysed.md", "](book/how_analysed.md").strip()
     return f"{before}{BEGIN}\n\n{said}\n\n{END}{after}"
 
 
 def main(readme: Path = ROOT / "README.md") -> None:
     """Write the findings of the reference sweep into the checkout's README."""
-    text = with_findings(readme.read_text(encoding="utf-8"), ROOT / STORED_SWEEP)
+    text = with_findings(readme.read_text(encoding="utf-8"), ROOT)
     artifacts.write_atomically(readme, lambda path: path.write_text(text, encoding="utf-8"))
 
 

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from kc_utils.analysis.acquisition import leads
-from kc_utils.analysis.stats.seeds import LEAST_SEEDS
 from kc_utils.book.sentences import interval_of, listed, sentence
-from kc_utils.book.verdict_marks import called_shortly
-from kc_utils.runs.dataset import SweepTables
-from kc_utils.study.claims.over_seeds import SHUFFLED
-from kc_utils.study.claims.verdicts import DECIDED
+from kc_utils.runs.dataset import SHUFFLED, SweepTables
 
 _MOST = 0.5  # share of attention from which on a head is said to look at a token
 
@@ -43,7 +36,7 @@ def bends(shift: pd.DataFrame) -> str:
     kept = shift[shift["quantity"] == "entropy_kept"]
     rows = [
         {
-            "models": called_shortly(str(profile)),
+            "models": f"`{profile}`",
             "n": len(part),
             "onset": int(part["onset"].notna().sum()),
             "knee": int(part["knee"].notna().sum()),
@@ -142,92 +135,3 @@ def question(
         looked = listed("`{head}` from `{at}` to `{to}` ({share:.0%})", heads, ", ")
         said += f" Heads that spend most of their attention on one token: {looked}."
     return said if row["known"] else f"{said} The model does not answer both prompts right."
-
-
-def side_by_side(ledger: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
-    """Claims that both profiles measure: claim, difference in either, margin, verdicts, sign.
-
-    ``sign`` is "same", "opposite", or empty where a difference is within half of the margin
-    or the claim is one of equality.
-    """
-    rows = []
-    for _, part in ledger.groupby("id", sort=False):
-        pair = part.set_index("profile").reindex([one, other])
-        if pair["difference"].isna().any():
-            continue
-        first, second = pair.to_dict("records")
-        rows.append(
-            {
-                "claim": first["claim"],
-                one: _number(first),
-                other: _number(second),
-                "margin": f"{first['margin']:.2g}",
-                f"verdict, {one}": first["verdict"],
-                f"verdict, {other}": second["verdict"],
-                "sign": _sign(first, second),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def agreement(ledger: pd.DataFrame, one: str, other: str) -> str:
-    """How often the sign of a claim is the same in both profiles, and where it is not."""
-    table = side_by_side(ledger, one, other)
-    if table.empty:
-        return "The two models measure no claim in common."
-    signs = table["sign"].value_counts()
-    turned = table.loc[table["sign"] == "opposite", "claim"].tolist()
-    decided = table[[f"verdict, {one}", f"verdict, {other}"]].isin(DECIDED).all(axis=1)
-    said = sentence(
-        "Both models measure {n} claims. Leaving out claims of equality and differences within "
-        "half of the margin, the sign is the same in **{same}** of them and opposite in "
-        "**{turned}**",
-        n=len(table),
-        same=signs.get("same", 0),
-        turned=len(turned),
-    )
-    said += f": {'; '.join(f'*{claim}*' for claim in turned)}." if turned else "."
-    if not decided.any():
-        return said
-    equal = (table[f"verdict, {one}"] == table[f"verdict, {other}"])[decided].sum()
-    return (
-        f"{said} Of them, {decided.sum()} are decided in both models, {equal} with the same "
-        "verdict."
-    )
-
-
-def limits(ledger: pd.DataFrame, hits: pd.DataFrame, profile: str) -> str:
-    """How far seeds and people of a profile go, as items of a list.
-
-    ``hits``: table ``hits`` of the profile, for the number of people in a cell.
-    """
-    part = ledger[ledger["profile"] == profile]
-    n, shuffled = int(part["n_seeds"].max()), int(np.nanmax([0, *part["n_shuffled"]]))
-    seeds = f"{n} {'seed' if n == 1 else 'seeds'}"
-    few = f"; fewer than {LEAST_SEEDS} decide nothing, so its numbers are a first measurement"
-    none = ", and no run with shuffled answers" if not shuffled else ""
-    counted = hits[hits["circuit"] == "own"].groupby("split")["n_people"].agg(["min", "max"])
-    people = [
-        f"{low}" if low == high else f"{low} to {high}"
-        for low, high in counted.loc[["discover", "evaluate"]].to_numpy()
-    ]
-    tasks = hits["task"].unique()
-    return (
-        f"- The real model has {seeds}{none}{few if n < LEAST_SEEDS else ''}.\n"
-        f"- Circuits are found for {len(tasks)} relation{'s' * (len(tasks) > 1)} "
-        f"({', '.join(tasks)}), each on {people[0]} people, and judged on {people[1]} others."
-    )
-
-
-def _number(row: dict[str, Any]) -> str:
-    if math.isnan(row["difference_low"]):
-        return f"{row['difference']:+.3g}"
-    low, high = row["difference_low"], row["difference_high"]
-    return f"{row['difference']:+.3g} ({low:.3g} to {high:.3g})"
-
-
-def _sign(first: dict[str, Any], second: dict[str, Any]) -> str:
-    a, b, small = first["difference"], second["difference"], 0.5 * first["margin"]
-    if first["direction"] == "equal" or min(abs(a), abs(b)) <= small:
-        return ""
-    return "same" if (a > 0) == (b > 0) else "opposite"

@@ -80,3 +80,8 @@ def _filled(template: str, values: Mapping[str, Any]) -> str:
     except (KeyError, IndexError) as error:
         given = ", ".join(map(str, values)) or "none"
         raise KcError(f"The sentence asks for {error}; given are {given}.") from None
+
+
+def first_up(text: str) -> str:
+    """The text with a capital at its front."""
+    return text[:1].upper() + text[1:]

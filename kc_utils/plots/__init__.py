@@ -9,7 +9,7 @@ columns or has several rows for one point raises :class:`~kc_utils.errors.KcErro
 """
 
 from kc_utils.plots.acquisition import known_curves
-from kc_utils.plots.claims import evidence_forest
+from kc_utils.plots.claims import evidence_forest, ledger_table
 from kc_utils.plots.components import (
     activation_ratio_lines,
     centre_of_mass,
@@ -117,6 +117,7 @@ __all__ = [
     "jaccard_spread",
     "known_curves",
     "lead_curve",
+    "ledger_table",
     "lens_slider",
     "logit_lens_lines",
     "logit_lens_rank",

@@ -36,6 +36,8 @@ SWEEP_TABLES = (
     "role_shares_published", "transfer_curve", "real_controls",
 )  # fmt: skip
 PROVENANCE = "sweep.json"
+SHUFFLED = "-shuffled"
+"""End of the name of a profile whose answers are shuffled among people in every epoch."""
 KEYS = ("profile", "seed")
 
 
@@ -92,6 +94,11 @@ def check_profile(profile: str, known: Iterable[str], where: str = "sweep") -> N
     if profile not in known:
         allowed = ", ".join(known)
         raise KcError(f"The {where} has no profile {shown(profile)}; allowed are {allowed}.")
+
+
+def real_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs in which there is something to learn."""
+    return table[~table["profile"].str.endswith(SHUFFLED)].reset_index(drop=True)
 
 
 def join(tables: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:

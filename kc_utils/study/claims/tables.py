@@ -10,11 +10,8 @@ import pandas as pd
 
 from kc_utils.analysis.stats.resample import NotMeasured
 from kc_utils.errors import KcError
-from kc_utils.runs.dataset import SweepTables
+from kc_utils.runs.dataset import SHUFFLED, SweepTables
 from kc_utils.runs.folder import Run
-
-SHUFFLED = "-shuffled"
-"""End of the name of a profile whose answers are shuffled among people in every epoch."""
 
 
 @dataclass(frozen=True)
