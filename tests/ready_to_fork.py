@@ -19,7 +19,7 @@ import threading
 import traceback
 
 IMPORTED = (
-    "kc_utils.cli.app", "kc_utils.study.pipeline", "kc_utils.study.sweep_ledger",
+    "kc_utils.cli.app", "kc_utils.study.pipeline", "kc_utils.study.claims.ledger",
     "kc_utils.circuits.bridge", "kc_utils.models.causal_lm", "kc_utils.benchmark.tasks",
     "kc_utils.facts.compute_study", "kc_utils.book.build", "kc_utils.book.student",
     "kc_utils.sweep.export",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
-import controls_tables
 import numpy as np
 import pandas as pd
 import pytest
@@ -207,9 +207,24 @@ def test_a_job_gives_the_same_again_and_no_control_has_the_runs_own_scores(
 
 
 def _own_and_controls() -> tuple[pd.DataFrame, pd.DataFrame]:
-    tables = controls_tables.make(1.0)
-    own = tables["topology"].assign(control="own", source=2.0)
-    return pd.concat([own, tables["control_curves"]], ignore_index=True), tables["noise_floor"]
+    """Curves of a circuit and of its controls over twelve epochs, and the noise of its overlap."""
+    columns = ["task", "kind", "band", "control", "epoch"]
+    names = ("own", LABELS, UNTRAINED, RANDOM)
+    rows = product(["city"], ["K_rel", "K_compl"], ["high", "low"], names, range(13))
+    curves = pd.DataFrame(list(rows), columns=columns)
+    t, own = curves["epoch"], curves["control"] == "own"
+    curves = curves.assign(
+        step=10 * t, entropy=7 - np.where(own, 0.3, 0.01) * t, edge_jaccard=0.4, source=2.0,
+        edge_jaccard_previous=np.where(own, 0.5 + 0.03 * t, 0.4),
+        node_jaccard_previous=0.55 + 0.03 * t, n_edges=300,
+    )  # fmt: skip
+    floor = pd.DataFrame(list(product(["city"], ["K_rel", "K_compl"], [60, 120], range(3))),
+                         columns=["task", "kind", "step", "draw"])  # fmt: skip
+    jitter = 0.01 * floor["draw"]
+    return curves, floor.assign(
+        epoch=floor["step"] / 10, band="high", edge_jaccard=0.55 + jitter,
+        node_jaccard=0.6 + jitter, entropy_difference=0.05,
+    )  # fmt: skip
 
 
 def _seeds(frame: pd.DataFrame, column: str) -> pd.DataFrame:

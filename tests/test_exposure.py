@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from claims_tables import TableRun
 
 from kc_utils.analysis.stats import decay
 from kc_utils.config import ATTRIBUTES, ModelConfig, profiles
@@ -254,7 +254,7 @@ def test_the_stage_measures_what_one_training_run_gives(tmp_path):
 
 
 def test_the_experiment_goes_on_from_the_checkpoint_that_is_asked_for():
-    run = TableRun({"checkpoints": pd.DataFrame({"step": [0, 10, 20, 30, 40]})})
+    run = SimpleNamespace(table=lambda name: pd.DataFrame({"step": [0, 10, 20, 30, 40]}))
     for share, step in ((1.0, 40), (0.5, 20), (0.0, 0)):
         chosen = profiles.load("smoke", [f"exposure.start={share}"]).exposure
         assert stage.start_step(run, chosen) == step
