@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kc_utils.analysis.stats.intervals import bootstrap_difference
-
 
 def accuracy_paths(forgetting: pd.DataFrame) -> pd.DataFrame:
     """Start, lowest point and end of the accuracy on old facts.
@@ -29,26 +27,6 @@ def accuracy_paths(forgetting: pd.DataFrame) -> pd.DataFrame:
         rows.append((*keys, start, dip, int(low["step"]), end, recovered, new))
     names = ["start", "dip", "at step", "end", "recovered", "new facts at end"]
     return pd.DataFrame(rows, columns=["variant", "ratio", *names])
-
-
-def returns(people: pd.DataFrame, paths: pd.DataFrame, *, n: int, seed: int) -> pd.DataFrame:
-    """Are the same people answered better at the end than at the deepest point?
-
-    Args:
-        people: a row per person, ratio and step of one variant: person_id, correct.
-        paths: rows of :func:`accuracy_paths` of that variant.
-
-    Returns:
-        One row per ratio: ratio, end minus dip, from, to (95 % interval over people).
-    """
-    rows = []
-    for ratio, dip in zip(paths["ratio"], paths["at step"], strict=True):
-        curve = people[people["ratio"] == ratio]
-        low, end = (curve[curve["step"] == step] for step in (dip, curve["step"].max()))
-        sides = [end["correct"], low["correct"], end["person_id"], low["person_id"]]
-        gap = bootstrap_difference(*sides, paired=True, n=n, seed=seed)
-        rows.append((ratio, gap.mean, gap.low, gap.high))
-    return pd.DataFrame(rows, columns=["ratio", "end minus dip", "from", "to"])
 
 
 def circuit_paths(forgetting: pd.DataFrame, entropy: str = "entropy") -> pd.DataFrame:
