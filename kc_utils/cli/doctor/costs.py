@@ -34,9 +34,9 @@ KINDS: dict[str, Kind] = {
     "ways": "jobs", "circuit": "jobs", "performance": "alone", "unseen": "jobs",
     "topology": "alone", "regime": "alone", "controls": "jobs", "components": "jobs",
     "forgetting": "training jobs", "claims": "alone", "relevance": "training jobs",
-    "exposure": "training jobs", "strategies": "training jobs", "evidence": "alone",
+    "exposure": "training jobs", "strategies": "training jobs",
 }  # fmt: skip
-EXPERIMENTS = ("relevance", "exposure", "strategies", "evidence")
+EXPERIMENTS = ("relevance", "exposure", "strategies")
 STUDY = tuple(name for name in KINDS if name not in EXPERIMENTS)
 #: No more jobs than checkpoints of profile tiny, so more cores do not help.
 MOST_CORES = 16
