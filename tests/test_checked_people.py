@@ -9,12 +9,14 @@ import pytest
 
 from kc_utils.analysis import real_subjects
 from kc_utils.analysis.real_subjects import MARGIN, RealSubjects
+from kc_utils.analysis.stats.resample import NotMeasured
 from kc_utils.config import ModelConfig, profiles
 from kc_utils.errors import KcError
 from kc_utils.models.causal_lm import make_model, save_model
 from kc_utils.models.tokenizers import train_bpe
 from kc_utils.runs.folder import Run
-from kc_utils.study.claims.acquisition import require_known
+from kc_utils.study.claims.measured import require_known
+from kc_utils.study.claims.tables import of_run
 from kc_utils.study.pipeline import check
 from kc_utils.study.stages import STAGES, world
 from kc_utils.world import load_pool, real_people_facts
@@ -68,7 +70,9 @@ def test_only_people_whom_the_model_knows_are_known_subjects(run: Run) -> None:
     assert summary["known_share"] == 1 and bool(summary["passed"]) and each["known"].all()
     assert summary["accuracy"] == 0.5  # the country, which does not decide, is always wrong
     assert set(each["person_id"]) == set(people.query("kind == 'K_rel'")["person_id"])
-    require_known(run)
+    require_known(of_run(run), 0.5)
+    with pytest.raises(NotMeasured):
+        require_known(of_run(run), 0.9)
 
 
 def test_too_few_known_people_are_said_before_anything_is_trained(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -253,8 +252,10 @@ def test_the_stage_measures_what_one_training_run_gives(tmp_path):
     assert run.table("exposure").equals(table)
 
 
-def test_the_experiment_goes_on_from_the_checkpoint_that_is_asked_for():
-    run = SimpleNamespace(table=lambda name: pd.DataFrame({"step": [0, 10, 20, 30, 40]}))
+def test_the_experiment_goes_on_from_the_checkpoint_that_is_asked_for(tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run", profiles.load("smoke"))
+    steps = pd.DataFrame({"step": [0, 10, 20, 30, 40]})
+    monkeypatch.setattr(Run, "table", lambda self, name: steps)
     for share, step in ((1.0, 40), (0.5, 20), (0.0, 0)):
         chosen = profiles.load("smoke", [f"exposure.start={share}"]).exposure
         assert stage.start_step(run, chosen) == step

@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import Forked, kc
-from kc_utils.study.claims.rule import VERDICTS
 from moments import Moment
 
 from kc_utils.config import ModelConfig
 from kc_utils.models.causal_lm import make_model, save_model
 from kc_utils.models.tokenizers import load_tokenizer
+from kc_utils.study.claims.rule import VERDICTS
 
 pytestmark = pytest.mark.slow
 

@@ -79,8 +79,8 @@ def test_a_p_value_below_five_per_cent_is_an_interval_beyond_the_margin(values, 
     ],
 )  # fmt: skip
 def test_the_six_verdicts_on_both_sides(low, high, expected) -> None:
-    found = rule.Interval((low + high) / 2, low, high)
-    other = rule.Interval(-found.mean, -high, -low)
+    found = rule.Interval((low + high) / 2, float(low), float(high))
+    other = rule.Interval(-found.mean, -float(high), -float(low))
     assert verdict(found, 1.0) == verdict(other, 1.0) == expected
     with_side = expected in (rule.BEYOND, rule.NEGLIGIBLE, rule.UNDECIDED)
     assert direction(found, expected, "above") == ("as claimed" if with_side else "none")

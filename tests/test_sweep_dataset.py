@@ -20,7 +20,7 @@ from kc_utils.study.stages import STAGES
 from kc_utils.sweep.export import stored_already, write_dataset
 from kc_utils.sweep.plan import plan
 
-STAGE_OF = {"accuracy": "performance", "claims": "claims", "evidence": "evidence"}
+STAGE_OF = {"accuracy": "performance", "claims": "claims"}
 
 
 def make_run(
@@ -82,15 +82,6 @@ def test_the_same_runs_give_the_same_bytes_in_any_order(tmp_path) -> None:
     for run in runs:  # one by one, as several machines would
         write_dataset([run], tmp_path / "three", merge=True)
     assert content(tmp_path / "one") == content(tmp_path / "two") == content(tmp_path / "three")
-
-
-def test_evidence_is_the_ledger_of_the_study_where_no_experiment_was_computed(tmp_path) -> None:
-    with_it = make_run(tmp_path, 0, tables=("claims", "evidence"))
-    without = make_run(tmp_path, 1, tables=("claims",))
-    evidence = write_dataset([with_it, without], tmp_path / "out").table("evidence")
-    assert evidence.groupby("seed")["source"].unique().map(list).to_dict() == {
-        0: ["evidence"], 1: ["claims"]
-    }  # fmt: skip
 
 
 def test_what_was_asked_before_the_study_is_in_the_data_set(tmp_path) -> None:
