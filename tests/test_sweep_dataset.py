@@ -20,11 +20,11 @@ from kc_utils.study.stages import STAGES
 from kc_utils.sweep.export import stored_already, write_dataset
 from kc_utils.sweep.plan import plan
 
-STAGE_OF = {"accuracy": "performance", "claims": "claims"}
+STAGE_OF = {"accuracy": "performance", "topology": "topology"}
 
 
 def make_run(
-    folder: Path, seed: int, profile: str = "smoke", tables=("accuracy", "claims"), settings=()
+    folder: Path, seed: int, profile: str = "smoke", tables=("accuracy", "topology"), settings=()
 ) -> Run:
     """A run whose stages are recorded as done, with small tables."""
     run = Run.create(
@@ -56,7 +56,7 @@ def test_tables_of_all_runs_read_as_one(tmp_path) -> None:
     assert table["step"].tolist() == [5, 0] * 4  # as in the run
     assert table["value"].dtype == np.float64
     np.testing.assert_allclose(table["value"].dropna(), [0.1, 1.1] * 2, rtol=1e-6)
-    assert found.has("claims") and not found.has("hits")
+    assert found.has("topology") and not found.has("hits")
     found.require_profile("tiny")
     found.require_profile("tiny", "accuracy")
     with pytest.raises(KcError, match=r"no profile 'nosuch'; allowed are smoke, tiny\.$"):
@@ -175,9 +175,9 @@ def test_damaged_missing_and_foreign_files_are_named(tmp_path) -> None:
     write_parquet(out / "accuracy.parquet", pd.DataFrame({"value": [1.0]}))
     with pytest.raises(KcError, match=r"accuracy\.parquet is damaged"):
         found.table("accuracy")
-    (out / "claims.parquet").unlink()
-    with pytest.raises(KcError, match=r"claims\.parquet is missing"):
-        found.table("claims")
+    (out / "topology.parquet").unlink()
+    with pytest.raises(KcError, match=r"topology\.parquet is missing"):
+        found.table("topology")
     (out / "sweep.json").write_text("{}")
     with pytest.raises(KcError, match=r"sweep\.json is damaged"):
         SweepTables.open(out)
