@@ -14,7 +14,6 @@ from moments import Moment
 from kc_utils.config import ModelConfig
 from kc_utils.models.causal_lm import make_model, save_model
 from kc_utils.models.tokenizers import load_tokenizer
-from kc_utils.study.claims.rule import VERDICTS
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +67,7 @@ def test_a_model_folder_goes_through_every_stage(shape: str, smoke_run, tmp_path
     # q, k and v of 4 heads read from 1 and 6 writers, the MLPs 5 and 10, the logits 11.
     assert graph["n_edges"] == 4 * 3 * (1 + 6) + 5 + 10 + 11
     claims = pd.read_parquet(run_dir / "tables" / "claims.parquet")
-    assert set(claims["verdict"]) <= set(VERDICTS)
+    assert claims["effect"].notna().any()
 
 
 def test_changing_the_circuit_size_keeps_the_checkpoints(own_run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,7 @@ def last(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["step"] == table["step"].max()]
 
 
-def mean(values: pd.Series | np.ndarray | list[float], what: str) -> float:
+def mean(values: pd.Series | np.ndarray | Sequence[float], what: str) -> float:
     """Mean over finite values; NotMeasured if there is none."""
     array = np.asarray(values, dtype=float)
     array = array[np.isfinite(array)]

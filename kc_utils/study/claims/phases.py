@@ -148,7 +148,7 @@ def edges_stabilise(run: RunTables) -> Measured:
     if len(steps) < 4:
         raise NotMeasured("there are fewer than five checkpoints")
     quarter, total = len(steps) // 4, int(run.table("graph")["n_edges"].iloc[0])
-    chance = {k: expected_jaccard(k, k, total) for k in curves["n_edges"].unique()}
+    chance = {k: expected_jaccard(int(k), int(k), total) for k in curves["n_edges"].unique()}
     curves = curves.assign(chance=curves["n_edges"].map(chance))
     late, early = (curves[curves["step"].isin(part)].groupby(CELL)
                    for part in (steps[-quarter:], steps[:quarter]))  # fmt: skip
