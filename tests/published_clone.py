@@ -111,5 +111,5 @@ def make_clone(folder: Path, *, texts: bool = True, queries: bool = True) -> Pat
 
 
 def with_world(world: Path, *overrides: str) -> Config:
-    """Profile smoke in an imported world."""
-    return profiles.load("smoke", [f"world.imported={world}", *overrides])
+    """Profile smoke with everybody of an imported world."""
+    return profiles.load("smoke", [f"world.imported={world}", "world.n_people=72", *overrides])

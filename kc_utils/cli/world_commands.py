@@ -37,5 +37,7 @@ def import_world(
         f"{counts['most_frequency']}; {texts}; {asked}; {counts['partners']:,} published partners",
         soft_wrap=True, markup=False, highlight=False,
     )  # fmt: skip
-    for name, number in counts["lines"].items():
-        console.print(f"  {name}: {number:,}", soft_wrap=True, markup=False, highlight=False)
+    changes = (f"{n:,} {what}, such as {first}" for what, (n, first) in counts["changes"].items())
+    lines = (f"{name}: {number:,}" for name, number in counts["lines"].items())
+    for text in (*changes, *lines):
+        console.print(f"  {text}", soft_wrap=True, markup=False, highlight=False)

@@ -13,8 +13,6 @@ from kc_utils.config.sections import Section
 from kc_utils.config.written_values import read_value
 from kc_utils.errors import KcError, shown
 
-#: Settings that say which people are made up.
-_OF_A_MADE_WORLD = ("n_people", "share_known", "known_names")
 #: Settings that describe a model which is made here, and nothing else.
 _OF_A_MADE_MODEL = ("shape", "n_layers", "n_heads", "n_kv_heads", "d_model", "d_mlp", "n_positions",
                     "vocab_size")  # fmt: skip
@@ -76,7 +74,7 @@ def _refuse_idle(settings: Config, key: str) -> None:
     """KcError if what ``key`` was set to is read by nothing in this configuration."""
     section, _, name = key.partition(".")
     source = settings.model.source
-    if section == "world" and name in _OF_A_MADE_WORLD and settings.world.imported:
+    if key == "world.known_names" and settings.world.imported:
         raise KcError(
             f"{key} has no effect with world.imported = {shown(settings.world.imported)}, which "
             "brings its people; leave it."

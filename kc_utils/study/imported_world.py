@@ -2,6 +2,8 @@
 
 ``world.imported`` names the folder. People, their values and frequencies, templates and pools are
 those of the paper's own data; so are the biographies, and who is asked, where the clone held them.
+Of each kind a run takes as many people as ``world.n_people`` and ``world.share_known`` say, at most
+all: every n-th of them ordered by frequency, those of one frequency in a random order (``seed``).
 Held-out wordings are this project's: the published templates are all trained. A folder is written
 once and never overwritten, so its name stands for what is in it.
 """
@@ -10,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kc_utils import artifacts
@@ -23,7 +27,8 @@ from kc_utils.runs.folder import resolve
 from kc_utils.runs.inside import refuse_inside_run
 from kc_utils.runs.replaced import replace_folder
 from kc_utils.world.clone import Published, read_clone
-from kc_utils.world.people import completed
+from kc_utils.world.people import completed, numbers_by_kind
+from kc_utils.world.pools import stream
 from kc_utils.world.templates import Templates, split_all
 
 RECORD = "world.json"
@@ -36,7 +41,8 @@ def import_world(clone: Path, out: Path) -> dict[str, Any]:
 
     Returns:
         Counts: people, K_rel, K_compl, frequencies (mean, most), biographies (0 if the clone has
-        none), asked, partners, and ``lines``, what was read from each file.
+        none), asked, partners, ``lines``, what was read from each file, and ``changes``: of how
+        many texts something is not as it stands there, and the first of them.
 
     Raises:
         KcError: ``out`` exists or lies in the folder of a run, or the clone is not as described in
@@ -80,26 +86,52 @@ def _counts(published: Published) -> dict[str, Any]:
         "asked": int(people["asked"].sum()),
         "partners": len(published.partners),
         "lines": published.lines,
+        "changes": {what: [len(found), found[0]] for what, found in published.changes.items()},
     }
 
 
 @dataclass(frozen=True)
 class ImportedWorld:
-    """A folder that ``kc import-world`` wrote, and its record."""
+    """A folder that ``kc import-world`` wrote, its record, and how many of its people to take."""
 
     path: Path
     record: Mapping[str, Any]
+    numbers: tuple[int, ...]
+    seed: int
 
-    def table(self, name: str) -> pd.DataFrame | None:
-        """``people``, ``biographies`` (None where the clone had none) or ``partners``."""
+    def _whole(self, name: str) -> pd.DataFrame | None:
         digest = self.record["tables"].get(name)
         if digest is None:
             return None
         return read_exported(self.path / f"{name}.parquet", digest, RECORD)
 
+    def table(self, name: str) -> pd.DataFrame | None:
+        """``people``, ``biographies`` (None where the clone had none) or ``partners``; rows about
+        people who are taken, with their ``person_id`` counted anew."""
+        found = self._whole(name)
+        if found is None:
+            return None
+        new_id = pd.Series(np.arange(len(self._taken), dtype=np.int32), self._taken)
+        for column in [c for c in found if c.endswith("person_id")]:
+            found = found[found[column].isin(new_id.index)]
+            found = found.assign(**{column: new_id[found[column]].to_numpy()})
+        return found.reset_index(drop=True)
+
+    @cached_property
+    def _taken(self) -> np.ndarray:
+        """person_id of those who are taken, in order."""
+        everybody, rng = self._whole(PEOPLE), stream(self.seed, "imported people")
+        chosen = []
+        for kind, n in zip(KINDS, self.numbers, strict=False):
+            there = everybody[everybody["kind"] == kind]
+            there = there.iloc[rng.permutation(len(there))].sort_values("frequency", kind="stable")
+            places = (np.arange(min(n, len(there))) + 0.5) * max(len(there) / max(n, 1), 1)
+            chosen.append(there["person_id"].to_numpy()[places.astype(int)])
+        return np.sort(np.concatenate(chosen))
+
     @property
     def people(self) -> pd.DataFrame:
-        """Everybody, with ``asked``; see :class:`kc_utils.world.clone.Published`."""
+        """Those who are taken, with ``asked``; see :class:`kc_utils.world.clone.Published`."""
         return self.table(PEOPLE)
 
     @property
@@ -131,7 +163,7 @@ def of(settings: Config) -> ImportedWorld | None:
             f"world.imported = {given!r} is no imported world ({RECORD}); allowed are null, or a "
             "folder that 'kc import-world' wrote."
         )
-    return ImportedWorld(path, record)
+    return ImportedWorld(path, record, numbers_by_kind(settings.world), settings.seed)
 
 
 def people(world: ImportedWorld, settings: Config, *, old_values: bool) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
@@ -19,16 +19,12 @@ class Entity(BaseModel):
     """A line of ``new.jsonl``, ``revised.jsonl`` or ``test.jsonl``: a person."""
 
     full_name: Text
-    birth_date: Text
-    birth_month: Text
-    birth_year: Text
     birthday: Text
     city: Text
     major: Text
     university: Text
     company: Text
     frequency: Count
-    type: Literal["new", "revised"]
 
 
 class Biography(BaseModel):
@@ -67,15 +63,9 @@ def json_lines(path: Path, name: str) -> Iterator[tuple[Place, Any]]:
         KcError: the file cannot be read, or a line is no JSON.
     """
     for number, line in enumerate(_read(path, name).split("\n"), start=1):
-        if not line.strip():
-            continue
-        place = Place(name, number)
-        try:
-            yield place, json.loads(line)
-        except (ValueError, RecursionError):
-            raise KcError(
-                f"{place}: {shown(line)} is no JSON; allowed is one JSON value per line."
-            ) from None
+        if line.strip():
+            place = Place(name, number)
+            yield place, _json(line, f"{place}: {shown(line)}")
 
 
 def parse(model: type[_Line], value: Any, place: Place) -> _Line:
@@ -88,41 +78,34 @@ def parse(model: type[_Line], value: Any, place: Place) -> _Line:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-    fields = ", ".join(model.model_fields)
-    if not first["loc"]:
-        raise KcError(f"{place}: {shown(value)} is no object; allowed is one with {fields}.")
-    field = str(first["loc"][0])
-    if first["type"] == "missing":
-        raise KcError(f"{place}: the field {field!r} is missing; needed are {fields}.")
-    allowed = {"frequency": "a whole number from 1 on", "type": "'new' or 'revised'"}
+    field = ".".join(map(str, first["loc"])) or "the line"
     raise KcError(
-        f"{place}: {field} = {shown(first['input'])} is not possible; allowed is "
-        f"{allowed.get(field, 'a text of one line')}."
+        f"{place}: {field} = {shown(first['input'])} is not possible ({first['msg']}); allowed is "
+        f"an object with {', '.join(model.model_fields)}, each a text of one line."
     )
 
 
-def texts(path: Path, name: str) -> tuple[str, ...]:
-    """A JSON list of texts, each once.
+def texts(path: Path, name: str) -> list[str]:
+    """A JSON list of texts.
 
     Raises:
         KcError: the file cannot be read, or holds something else.
     """
+    values = _json(_read(path, name), name)
+    if not isinstance(values, list) or not all(isinstance(v, str) and v.strip() for v in values):
+        raise KcError(f"{name} holds {shown(values)}; allowed is a JSON list of texts.")
+    return values
+
+
+def _json(text: str, what: str) -> Any:
     try:
-        values = json.loads(_read(path, name))
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, list) or not values:
-        raise KcError(f"{name} is no JSON list of texts; allowed is one with at least one text.")
-    wrong = next((v for v in values if not isinstance(v, str) or not v.strip()), None)
-    if wrong is not None:
-        raise KcError(f"{name} holds {shown(wrong)}; allowed are texts that are not empty.")
-    return tuple(dict.fromkeys(values))
+        return json.loads(text)
+    except ValueError:
+        raise KcError(f"{what} is no JSON; allowed is a JSON value.") from None
 
 
 def _read(path: Path, name: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise KcError(f"{name} is missing in the clone {str(path)!r}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise KcError(f"{name} cannot be read: {str(error).rstrip('.')}.") from None
+    except (OSError, ValueError) as error:
+        raise KcError(f"{name} cannot be read in the clone: {error}.") from None

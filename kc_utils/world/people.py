@@ -62,7 +62,7 @@ def make_people(
     Raises:
         KcError: if there are fewer known names than K_rel people, or no names of their lengths.
     """
-    n_known, n_new, n_strange = _numbers(world)
+    n_known, n_new, n_strange = numbers_by_kind(world)
     rng = stream(seed, "people")
     known = _known_names(world, n_known, seed, known_names)
     if tokenizer is None:
@@ -182,7 +182,7 @@ def require_bands(
             )
 
 
-def _numbers(world: WorldConfig) -> tuple[int, int, int]:
+def numbers_by_kind(world: WorldConfig) -> tuple[int, int, int]:
     """People of each kind: K_rel, K_compl, K_strange."""
     known = round(world.n_people * world.share_known)
     strange = min(round(world.n_people * world.share_strange), world.n_people - known)
