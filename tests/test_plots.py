@@ -108,6 +108,16 @@ def test_optional_columns_may_be_absent() -> None:
     assert plots.accuracy_curves(plain.assign(low=0.0, high=1.0)).axes[0].collections
 
 
+def test_accuracy_has_a_panel_and_a_chance_level_for_each_world() -> None:
+    table = tables.rising(tables.grid(world=["here", "there"], epoch=tables.EPOCHS,
+                                      kind=tables.KINDS))  # fmt: skip
+    table = table.assign(chance=table["world"].map({"here": 0.1, "there": 0.2}))
+    axes = plots.accuracy_curves(table, panel="world").axes
+    assert [axis.get_title() for axis in axes] == ["here", "there"]
+    for axis, level in zip(axes, (0.1, 0.2), strict=True):
+        assert any(set(line.get_ydata()) == {level} for line in axis.lines)
+
+
 def test_lines_intervals_and_chance_show_the_numbers_of_the_table() -> None:
     table = tables.hits(circuit=False)
     axis = plots.hit_curves(table).axes[0]

@@ -72,6 +72,14 @@ def test_incomplete_run_is_refused_and_nothing_is_written(run, tmp_path):
     assert not (tmp_path / "out").exists() and not leftovers(tmp_path)
 
 
+def test_chosen_tables_are_exported_alone(run, tmp_path):
+    export_reference(run, tmp_path / "out", tables=["regime", "accuracy_read"])
+    found = Reference.open(tmp_path / "out")
+    assert set(found.names) == {"accuracy_read", "regime"} and len(list(found.path.iterdir())) == 3
+    with pytest.raises(KcError, match="people"):
+        export_reference(run, tmp_path / "other", tables=["people"])
+
+
 def test_an_empty_name_of_a_stage_is_refused(run, tmp_path):
     with pytest.raises(KcError, match="Unknown stage ''; allowed are world"):
         export_reference(run, tmp_path / "out", stage="")

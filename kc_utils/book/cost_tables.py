@@ -174,7 +174,8 @@ def whole_runs(run: Run, reference: Path) -> str:
     for stored in stored_references(reference):
         made = stored.record
         if set(made["seconds"]) >= {"training", "claims"}:  # a whole run, not one stage of it
-            rows.append(row(made["config"]["profile"], "stored", made["seconds"], made["machine"]))
+            which = f"stored: {stored.path.name}"
+            rows.append(row(made["config"]["profile"], which, made["seconds"], made["machine"]))
     return table(header, rows)
 
 

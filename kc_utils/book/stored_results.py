@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,13 +67,18 @@ def stored_references(folder: Path) -> list[Reference]:
 
 
 def export_reference(
-    run: Run, out: Path, stage: str | None = None, question: str | None = None
+    run: Run,
+    out: Path,
+    stage: str | None = None,
+    question: str | None = None,
+    tables: Sequence[str] = (),
 ) -> list[Path]:
     """Write the tables of a finished run and ``provenance.json`` into ``out``; all or nothing.
 
     An earlier export in ``out`` is replaced. With ``stage``, only the tables of that stage are
     written, and no later stage is needed; with ``question``, a task of circuits, only those of
-    :func:`kc_utils.study.one_question.one_question`, which are computed here.
+    :func:`kc_utils.study.one_question.one_question`, which are computed here; with ``tables``, only
+    these.
 
     Returns:
         The files of the tables, then the provenance.
@@ -94,12 +99,12 @@ def export_reference(
         )
     Reference.refuse_other(out)
     if question is not None:
-        tables, stages = one_question(run, question), []
+        found, stages = one_question(run, question), []
     else:
-        names = TABLES if stage is None else _tables_of(run, stage)
-        tables, stages = {name: run.table(name) for name in names}, needed
-    replace_folder(out, lambda folder: _write(run, folder, tables, [s.name for s in stages]))
-    return [*(out / f"{name}.parquet" for name in tables), out / _PROVENANCE]
+        names = tables or (TABLES if stage is None else _tables_of(run, stage))
+        found, stages = {name: run.table(name) for name in names}, needed
+    replace_folder(out, lambda folder: _write(run, folder, found, [s.name for s in stages]))
+    return [*(out / f"{name}.parquet" for name in found), out / _PROVENANCE]
 
 
 def _tables_of(run: Run, stage: str) -> tuple[str, ...]:

@@ -165,12 +165,15 @@ def reference(
             help="Only the strongest edges of one person's question about this task, by token."
         ),
     ] = None,
+    tables: Annotated[
+        list[str] | None, typer.Option("--table", help="Only this table; may be repeated.")
+    ] = None,
 ) -> None:
     """Export the small tables of a finished run, with provenance, for a page of the book."""
     from kc_utils.book.stored_results import export_reference
     from kc_utils.runs.folder import Run
 
-    if stage is not None and question is not None:
-        raise KcError("--stage and --question exclude each other: each chooses the tables.")
-    for path in export_reference(Run.open(run_dir), out, stage, question):
+    if sum(choice not in (None, []) for choice in (stage, question, tables)) > 1:
+        raise KcError("--stage, --question and --table exclude each other: each chooses tables.")
+    for path in export_reference(Run.open(run_dir), out, stage, question, tables or ()):
         console.print(str(path), soft_wrap=True, markup=False, highlight=False)

@@ -58,12 +58,14 @@ _CONFIDENCE = {  # what is drawn, and the level of a guesser who knows the value
 
 
 @styled
-def accuracy_curves(acc: pd.DataFrame, chance: float | None = None) -> Figure:
-    """First-token accuracy of K_rel and K_compl, one panel per frequency band.
+def accuracy_curves(acc: pd.DataFrame, chance: float | None = None, panel: str = "band") -> Figure:
+    """First-token accuracy of K_rel and K_compl, one panel per frequency band (or ``panel``).
 
-    Columns: epoch, kind, value (share); optional band, wording, low, high, chance.
+    Columns: epoch, kind, value (share); optional the panel's, wording, low, high, chance.
     """
-    spec = Curves("accuracy_curves", ACCURACY, line="wording", chance=chance, height=2.4)
+    spec = Curves(
+        "accuracy_curves", ACCURACY, line="wording", columns=panel, chance=chance, height=2.4
+    )
     return draw_figure(acc, spec, ("kind",))
 
 
