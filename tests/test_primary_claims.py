@@ -102,8 +102,11 @@ def moved(points: pd.DataFrame, begin: float, end: float) -> float | None:
     points = points.dropna(subset=["source"])
     inside = points["epoch"].between(begin, end)
     if inside.sum() < 2:
-        chosen = points[inside | (points["epoch"] == points["epoch"][points["epoch"] < begin].max())
-                        | (points["epoch"] == points["epoch"][points["epoch"] > end].min())]
+        chosen = points[
+            inside
+            | (points["epoch"] == points["epoch"][points["epoch"] < begin].max())
+            | (points["epoch"] == points["epoch"][points["epoch"] > end].min())
+        ]
     else:
         chosen = points[inside]
     if len(chosen) < 2:

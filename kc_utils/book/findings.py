@@ -35,7 +35,7 @@ from kc_utils.runs.folder import Run
 
 FOLDER = "book/findings"
 _HEAD = re.compile(r"---\n(.*?)\n---\n", re.DOTALL)
-_PLACE = re.compile(r"\{\{\s*(\w+)(?:\.(\w+))?")
+_PLACE = re.compile(r"\{\{\s*(\w+)(?:\.(\w+))?(?:\.(\w+))?")
 
 
 @cache
@@ -154,13 +154,21 @@ def _check_names(
 ) -> None:
     allowed = {_name(c): {_name(m) for m in models} for c, models in stated.items()}
     for number, text in enumerate(body.split("\n"), line):
-        for claim, model in _PLACE.findall(text):
+        for claim, model, field in _PLACE.findall(text):
             where = f"{path.name}, line {number}"
-            if claim not in names:
-                near = difflib.get_close_matches(claim, names, 1, cutoff=0.0)[0]
-                raise KcError(f"{where}: nothing is called {claim!r}; the nearest is {near!r}.")
-            if claim != "runs" and model not in allowed.get(claim, ()):
-                raise KcError(f"{where}: the text does not state its verdict on {claim}.{model}.")
+            _known(claim, names, where)
+            if claim != "runs":
+                if model not in allowed.get(claim, ()):
+                    raise KcError(
+                        f"{where}: the text does not state its verdict on {claim}.{model}."
+                    )
+                _known(field or "effect", vars(getattr(names[claim], model)), where)
+
+
+def _known(name: str, names: Mapping[str, Any], where: str) -> None:
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1, cutoff=0.0)[0]
+        raise KcError(f"{where}: nothing is called {name!r}; the nearest is {near!r}.")
 
 
 def _number(value: float, places: int = 1) -> str:
