@@ -139,7 +139,7 @@ def test_another_metric_judges_and_scores(tmp_path: Path, stored_model: Path) ->
         stored = BenchmarkTables.open(tmp_path / metric)
         assert stored.record["settings"]["metric"] == metric
         found[metric] = stored.table("curves")
-    assert (found["kl"]["faithfulness"] <= 1 + 1e-9).all(), "KL to the model is never below 0"
+    assert (found["kl"]["faithfulness"] <= 1 + 1e-6).all(), "KL to the model is never below 0"
     assert not np.allclose(found["kl"]["faithfulness"], found["logit_diff"]["faithfulness"])
     said = kc(*words, "--method", "eap", "--metric", "kl")
     assert "eap scores every edge 0 by --metric kl" in said and "clean-corrupted" in said

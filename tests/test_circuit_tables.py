@@ -35,7 +35,9 @@ def test_size_curves_are_of_held_out_people_and_every_circuit(run: Run) -> None:
     assert len(sizes) - other == n_cells * len(SHARES) * len(CIRCUITS) * len(ABLATIONS)
     assert other == n_cells * len(SHARES) * len(ABLATIONS)
     assert set(sizes["task"]) == {run.config.circuit.tasks[0]}
-    spread = sizes.groupby([*CELL, "share"])["n_edges"].agg(np.ptp)
+    # Another relation's circuit has the same number of edges before those without a path go.
+    matched = sizes[sizes["circuit"] != "other_relation"]
+    spread = matched.groupby([*CELL, "share"])["n_edges"].agg(np.ptp)
     assert spread.max() <= 2, "a handful of edges cannot always be matched"
     assert (sizes["weighted_edges"] == sizes["n_edges"]).all()
     np.testing.assert_allclose(sizes.loc[sizes["share"] == 1, "f_mib"], 1, atol=0.01)

@@ -156,7 +156,7 @@ def test_measuring_fills_the_curve_with_what_evaluation_says(app: App) -> None:
 def test_the_stored_curve_needs_little_measuring(state: State) -> None:
     assert missing_sizes(state.data, state.choice) == []
     rows = curve_rows(state.data, state.choice)
-    assert {"own", "random", "random_per_layer"} == set(rows["circuit"])
+    assert {"own", "random", "random_per_layer", "other_relation"} == set(rows["circuit"])
     assert rows[(rows["circuit"] == "own") & (rows["share"] == 1.0)]["value"].item() == (
         pytest.approx(1.0, abs=1e-4)
     )
