@@ -62,7 +62,7 @@ def test_another_verdict_does_not_build(verdict, direction, found, ledger, tmp_p
     ("body", "parts"),
     [
         ("One.\n{{ soner.tiny.effect | number }}", ["line 6", "'soner'", "'sooner'"]),
-        ("{{ sooner.tiny.efect | number }}", ["line 5", "'efect'", "'effect'"]),
+        ("{{ sooner.tiny.effects | number }}", ["line 5", "'effects'", "'effect'"]),
         ("{{ elastic.tiny.effect | number }}", ["line 5", "elastic.tiny"]),
         ("{{ sooner.smollm2.effect | number }}", ["line 5", "sooner.smollm2"]),
     ],

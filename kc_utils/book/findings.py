@@ -27,13 +27,17 @@ import jinja2
 import pandas as pd
 import yaml
 
-from kc_utils import STORED_SWEEP
+from kc_utils import REFERENCE, ROOT, STORED_SWEEP
+from kc_utils.book.stored_results import Reference
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
 from kc_utils.runs.folder import Run
 
 FOLDER = "book/findings"
+#: Names that are no claims: numbers of training runs, and the run on the authors' own people.
+OTHERS = ("runs", "imported")
+MINUS = "\N{MINUS SIGN}"
 _HEAD = re.compile(r"---\n(.*?)\n---\n", re.DOTALL)
 _PLACE = re.compile(r"\{\{\s*(\w+)(?:\.(\w+))?(?:\.(\w+))?")
 
@@ -130,7 +134,18 @@ def _names(table: pd.DataFrame) -> dict[str, Any]:
         claim = found.setdefault(_name(row["id"]), SimpleNamespace())
         setattr(claim, _name(row["profile"]), SimpleNamespace(**row))
     runs = {_name(p): int(part["n_seeds"].max()) for p, part in table.groupby("profile")}
-    return found | {"runs": SimpleNamespace(all=sum(runs.values()), **runs)}
+    return found | {"runs": SimpleNamespace(**runs), "imported": SimpleNamespace(lead=_imported())}
+
+
+@cache
+def _imported() -> float:
+    """The lead in time (%) of known people in the stored run on the authors' own people."""
+    from kc_utils.study.claims.acquisition import lead, time_to
+
+    table = Reference.open(ROOT / REFERENCE / "imported").table("accuracy_read")
+    curves = table[table["band"] == "all"].groupby("kind")
+    times = {kind: time_to(curve) for kind, curve in curves}
+    return lead(times["K_rel"], times["K_compl"]).effect
 
 
 def _name(text: str) -> str:
@@ -157,7 +172,7 @@ def _check_names(
         for claim, model, field in _PLACE.findall(text):
             where = f"{path.name}, line {number}"
             _known(claim, names, where)
-            if claim != "runs":
+            if claim not in OTHERS:
                 if model not in allowed.get(claim, ()):
                     raise KcError(
                         f"{where}: the text does not state its verdict on {claim}.{model}."
@@ -172,11 +187,11 @@ def _known(name: str, names: Mapping[str, Any], where: str) -> None:
 
 
 def _number(value: float, places: int = 1) -> str:
-    return f"{_finite(value):.{places}f}"
+    return f"{_finite(value):.{places}f}".replace("-", MINUS)
 
 
 def _signed(value: float, places: int = 1) -> str:
-    return f"{_finite(value):+.{places}f}"
+    return f"{_finite(value):+.{places}f}".replace("-", MINUS)
 
 
 def _interval(row: SimpleNamespace, places: int = 1) -> str:

@@ -1,4 +1,4 @@
-"""What was found, in the README: the answers of the front page, kept equal to the stored sweep.
+"""What was found, in the README: ``book/findings/readme.md`` with the numbers of the sweep.
 
     python -m kc_utils.book.readme
 
@@ -10,14 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from kc_utils import ROOT, artifacts
-from kc_utils.book.findings import pages
+from kc_utils.book.findings import FOLDER, render, stored_ledger
 from kc_utils.errors import KcError
 
 BEGIN, END = "<!-- findings: python -m kc_utils.book.readme -->", "<!-- end of findings -->"
 
 
 def with_findings(text: str, root: Path) -> str:
-    """The README ``text`` with the findings of the front page between its marks.
+    """The README ``text`` with its findings between its marks.
 
     Raises:
         KcError: a mark is missing.
@@ -26,8 +26,7 @@ def with_findings(text: str, root: Path) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise KcError(f"The README has no place for what was found: {BEGIN} and {END} are needed.")
-    said = pages(root)["findings.md"].replace("](../notebooks/", "](notebooks/")
-    said = said.replace("](how_analysed.md", "](book/how_analysed.md").strip()
+    said = render(root / FOLDER / "readme.md", stored_ledger(root))
     return f"{before}{BEGIN}\n\n{said}\n\n{END}{after}"
 
 
