@@ -16,7 +16,6 @@ from kc_utils.analysis.agreement import (
 )
 from kc_utils.analysis.attribution_cost import per_token_and_layer
 from kc_utils.analysis.positions import shares_by_position, tokens_by_position
-from kc_utils.book.method_words import expectations, which_come_true
 from kc_utils.circuits.adapter import graph_of
 from kc_utils.circuits.attribution import AttributionSettings
 from kc_utils.circuits.bridge import boot_bridge
@@ -89,21 +88,3 @@ def test_the_factored_form_holds_and_multiplies_less() -> None:
     large = per_token_and_layer(768, Graph(12, 12), steps=5)
     for what in ("held at q, k, v", "multiplications by writers"):
         assert large[f"{what}, factored"] < 0.5 * large[f"{what}, copies"]
-
-
-def agreement(faithfulness: dict[str, float]) -> pd.DataFrame:
-    table = pd.DataFrame({"method": faithfulness.keys(), "faithfulness": faithfulness.values()})
-    return table.assign(kind="K_rel", pearson=table["faithfulness"], spearman=np.nan, overlap=0.5)
-
-
-def test_expectations_come_true_where_the_numbers_say_so() -> None:
-    values = {"EAP": 0.5, "EAP-IG, k = 1..m": 1.2, "RelP": 0.76, "exact": 0.9, "random": 1.0}
-    answers = expectations({"this run": agreement(values)}, margin=0.05).set_index("number")
-    said = answers["this run, K_rel"]
-    assert said["1"] == "yes: 1.20, 0.50"  # nearer to 1, from above
-    assert said["3"] == "not measured"
-    assert said["6"].startswith("yes")  # further from 1, by less than the margin
-    assert said["7"] == "yes: 0.90, 1.20"  # against the best that is no control
-    assert expectations({"a": agreement(values)}, margin=0.0).iloc[5, -1].startswith("no")
-    words = which_come_true(answers.reset_index())
-    assert words == "**1, 2, 4, 6, 7** in every case"

@@ -20,7 +20,7 @@ from mdit_py_plugins.myst_role import myst_role_plugin
 from mdit_py_plugins.substitution import substitution_plugin
 from playwright.sync_api import Browser
 
-from kc_utils.book import facts_words, markdown, run_tables
+from kc_utils.book import markdown, run_tables
 from kc_utils.explorer.html import Attention, attention_html, message, to_html
 from kc_utils.plots.interactive.attention import attention_figure
 from kc_utils.plots.interactive.drawing import circuit_drawing
@@ -133,48 +133,6 @@ def rendered(source: str) -> str:
     return reader.render(source)
 
 
-def known_share(relation: str) -> str:
-    relation = relation.replace("\ud800", "")
-    row = {"relation": relation + "r", "answer": "Paris", "first_right": 1.0}
-    return facts_words.known_share(pd.DataFrame([row]))
-
-
-def setup_of(model: str) -> str:
-    graph = {"n_layers": 1, "n_heads": 1, "n_nodes": 4, "n_edges": 5, "top_n": 2}
-    record = {
-        "of": {
-            "settings": {"top_share": 0.1, "pairs": 2, "steps": 5, "seed": 0},
-            "models": [{"name": model + "m"}],
-        },
-        "cost": {"cpu_seconds": 60, "peak_memory_mib": 1024},
-        "made_with": {
-            "git": model, "machine": model, "versions": {"torch": model, "transformers": "5"},
-        },
-    }  # fmt: skip
-    return facts_words.setup(record, {"graph": pd.DataFrame([graph])})
-
-
-def specificity(relation: str) -> str:
-    columns = {"ablation": "corrupted", "group": "known", "source_group": "known",
-               "own_more": 0.1, "own_more_low": 0.0, "own_more_high": 0.2,
-               "faithfulness": 0.5}  # fmt: skip
-    relation = relation.replace("\ud800", "")
-    names = (relation + "a", relation + "b")
-    rows = [
-        {"relation": r, "source_relation": s, "circuit": c} | columns
-        for r in names
-        for s in names
-        for c in ("own", "random")
-    ]
-    overlap = {
-        "group": "known", "other_group": "known", "relation": names[0],
-        "other_relation": names[1], "edge_jaccard": 0.5, "random_edge_jaccard": 0.1,
-    }  # fmt: skip
-    transfer = pd.DataFrame(rows)
-    about = facts_words.of_what(transfer, "known")
-    return about + facts_words.specificity(transfer, pd.DataFrame([overlap]), "known")
-
-
 class NamedRun(Run):
     """A run whose every name is ``text``; nothing of it is stored."""
 
@@ -190,9 +148,6 @@ MARKDOWN: dict[str, Make] = {
     "a line": lambda text: f"of *{markdown.text(text + 'x')}* and",
     "code": lambda text: f"of {markdown.code(text)} and",
     "a table": lambda text: markdown.table((markdown.text(text), "b"), [(markdown.code(text), 1)]),
-    "share": known_share,
-    "model": setup_of,
-    "specificity": specificity,
     "run": lambda text: run_tables.summary(NamedRun(text)),
 }
 

@@ -87,7 +87,6 @@ def test_the_background_opens_on_it_and_its_cell_has_roles(run: Run) -> None:
     lesson = open_lesson(run.path, "city", 0)
     assert lesson.chosen["pair_id"] == chosen.row["pair_id"]
     assert lesson.chosen["person_id"] == chosen.row["person_id"]
-    assert "the running example of this book" in lesson.describe()
-    assert "running example" not in open_lesson(run.path, "city", 1).describe()
+    assert lesson.prompts()["text"].tolist() == [chosen.row["clean"], chosen.row["corrupted"]]
     roles, graph = head_roles(run, chosen.cell), common.graph_of_run(run)
     assert roles["node"].is_unique and set(roles["node"]) == {n for n in graph.rows if "h" in n}

@@ -67,24 +67,14 @@ class Lesson:
         """Up to ``most`` pairs about the people who ``discover`` or ``evaluate``, known first."""
         return PairBatch.from_frame(self.pairs[self.pairs["split"] == name].head(most))
 
-    def describe(self) -> str:
-        """The pair, and whether the model knows it, in Markdown."""
-        row, total = self.chosen, len(self.pairs)
-        both = (
-            f"it answers both prompts of **{self.n_known} of {total}** pairs of band *{self.band}*"
-        )
-        first = self.chosen["person_id"] == self.pairs["person_id"].iloc[0]
-        pair = "The pair below, the running example of this book," if first else "The pair below"
-        here = f"{pair} is one of these." if self.known else (
-            f"{pair} is **not** among these, so its numbers show how a method works and "
-            "say nothing about knowledge."
-        )  # fmt: skip
-        return (
-            f"The model is the run's last checkpoint (epoch {self.epoch:g}). By the first token, "
-            f"{both} correctly. {here}\n\n"
-            f"- clean prompt: *{row['clean']}* (right answer: *{row['right']}*)\n"
-            f"- corrupted prompt: *{row['corrupted']}* (its answer: *{row['wrong']}*)\n"
-        )
+    def prompts(self) -> pd.DataFrame:
+        """Clean and corrupted prompt of the pair, with the right answer of each."""
+        row = self.chosen
+        rows = [
+            ("clean", row["clean"], row["right"]),
+            ("corrupted", row["corrupted"], row["wrong"]),
+        ]
+        return pd.DataFrame(rows, columns=["prompt", "text", "answer"])
 
 
 def open_lesson(run_dir: str | Path, task: str, pair: int) -> Lesson:

@@ -64,7 +64,7 @@ from kc_utils.plots.performance import (
 from kc_utils.plots.relevance import old_answers, relevance_areas, relevance_curves
 from kc_utils.plots.spread import spread_curves
 from kc_utils.plots.style import set_style, svg_bytes
-from kc_utils.plots.tables import folded, table
+from kc_utils.plots.tables import folded, numbers_table, table
 from kc_utils.plots.topology import (
     entropy_curves,
     jaccard_curves,
@@ -121,6 +121,7 @@ __all__ = [
     "lens_slider",
     "logit_lens_lines",
     "logit_lens_rank",
+    "numbers_table",
     "old_answers",
     "pair_lengths",
     "phase_overview",

@@ -135,6 +135,13 @@ def table(
     return styler.set_caption(escape(caption)) if caption else styler
 
 
+def numbers_table(values: Mapping[str, Any], caption: str | None = None) -> Styler:
+    """A one-row table of named values; real numbers have three significant digits."""
+    shown = {k: f"{v:.3g}" if isinstance(v, float) else f"{v:,}" if isinstance(v, numbers.Integral)
+             else v for k, v in values.items()}  # fmt: skip
+    return table(pd.DataFrame([shown]), caption=caption)
+
+
 @dataclass(frozen=True)
 class Folded:
     """Tables behind a title; ``title`` is text, and what looks like markup in it does nothing."""
