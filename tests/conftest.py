@@ -247,7 +247,7 @@ def drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that ratios of running times are measured by."""
-    from kc_utils.cli.doctor import timing
+    from benchmarks import timing
 
     clock = Clock()
     monkeypatch.setattr(timing, "time", clock)

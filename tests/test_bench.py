@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 from benchmarks import __main__ as command
-from benchmarks import both_sides, report, sections, sizes
+from benchmarks import both_sides, report, sections, shapes, sizes, timing
 from benchmarks.memory import high_water_mark
+from benchmarks.timing import Rounds, compare, threads
 from conftest import ROOT, environment, python
 from fake_clock import Clock
 
 from kc_utils.book import stored_results
-from kc_utils.cli.doctor import shapes, timing
-from kc_utils.cli.doctor.timing import Rounds, compare, threads
 from kc_utils.errors import KcError
 
 KEYS = (

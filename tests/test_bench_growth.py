@@ -11,11 +11,11 @@ import pytest
 import torch
 from benchmarks import __main__ as command
 from benchmarks import both_sides, family_times, keeping, on_device, report, scaling
+from benchmarks.timing import Rounds
 from fake_clock import Clock
 
 from kc_utils import artifacts
 from kc_utils.book import stored_results
-from kc_utils.cli.doctor.timing import Rounds
 from kc_utils.errors import KcError
 
 ONE = Rounds(least=1, most=1)

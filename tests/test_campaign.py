@@ -26,7 +26,6 @@ from conftest import python
 from hypothesis import Phase, find, settings
 
 from kc_utils import artifacts
-from kc_utils.book import campaign_table
 from kc_utils.config import profiles
 from kc_utils.errors import KcError
 from kc_utils.runs.folder import Run
@@ -197,10 +196,6 @@ def test_parts_that_were_not_run_again_keep_their_report(tmp_path: Path) -> None
     artifacts.write_json(report, merged(report, [{"part": "fuzz", **made}]))
     newer = merged(report, [{"part": "damage", **made}, {"part": "fuzz", **made, "seconds": 120}])
     assert [(p["part"], p["seconds"]) for p in newer["parts"]] == [("damage", 61), ("fuzz", 120)]
-    artifacts.write_json(report, newer)
-    page = campaign_table.pages(tmp_path)["campaign.md"]
-    assert page.count("| 3 | 0 |") == 2 and "| 2 | 1234567 |" in page
-    assert "No report" in campaign_table.pages(tmp_path / "none")["campaign.md"]
 
 
 def test_attempts_of_another_seed_are_counted_with_the_stored_ones(tmp_path: Path) -> None:
@@ -214,8 +209,6 @@ def test_attempts_of_another_seed_are_counted_with_the_stored_ones(tmp_path: Pat
     assert part["seed"] == [0, 1] and part["seconds"] == 120
     assert merged(report, [more])["parts"][0]["tried"] == more["tried"], "the control: not added"
     artifacts.write_json(report, both)
-    page = campaign_table.pages(tmp_path)["campaign.md"]
-    assert "| 7 | 1 | 2 | 1234567, fedcba9 |" in page and page.endswith("\n- kills: c\n")
     words = ("-m", "tests.campaign", "--only", "kills", "--add", "--seed", "1", "--out", report)
     again = python(*words)
     assert again.returncode == 2 and "kills of --seed 1 is stored" in again.stderr

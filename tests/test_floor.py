@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchmarks import sizes
+from benchmarks import shapes, sizes
 from benchmarks.family_models import benchmark_model
 from benchmarks.family_models import family_model as timed_model
 from benchmarks.floor import attribution_floor, two_forwards
@@ -15,7 +15,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.cli.doctor import shapes
 from kc_utils.errors import KcError
 
 EQUAL = PairBatch.from_lists(

@@ -37,7 +37,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "arguments",
     [
         ("student", "--out", "workshop"),
-        ("doctor", "--keep", "mine"),
         ("book",),
         ("run", "--profile", "smoke"),
     ],

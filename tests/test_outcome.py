@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from kc_utils import artifacts
-from kc_utils.cli import run_commands
 from kc_utils.cli.outcome import outcome
 from kc_utils.errors import KcError
 from kc_utils.runs.replaced import replace_folder
@@ -153,14 +152,3 @@ def test_a_full_output_and_one_that_nobody_reads_give_no_traceback() -> None:
     code, said = run(writer)
     os.close(writer)
     assert (code, said) == (1, "")
-
-
-@pytest.mark.parametrize("text", ["abc", "-1", "nan", "inf", "1e999"])
-def test_seconds_of_the_installation_are_a_number(text, monkeypatch) -> None:
-    monkeypatch.setenv("KC_INSTALL_SECONDS", text)
-    with pytest.raises(KcError, match=f"KC_INSTALL_SECONDS='{text}' is no number of seconds"):
-        run_commands.run(profile="smoke")
-    monkeypatch.setenv("KC_INSTALL_SECONDS", "12.5")  # control
-    assert run_commands.install_seconds() == 12.5
-    monkeypatch.setenv("KC_INSTALL_SECONDS", "")
-    assert run_commands.install_seconds() is None

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 from docutils.core import publish_doctree
-
-from kc_utils.book.social_image import SIZE, card
-from kc_utils.runs.dataset import SweepTables
 
 _SPEC = importlib.util.spec_from_file_location("social_card", ROOT / "book/_ext/social_card.py")
 social_card = importlib.util.module_from_spec(_SPEC)
@@ -50,15 +46,6 @@ def test_whole_sentences_and_no_more_than_previews_show(text: str, shown: str) -
     assert len(shown) <= social_card.MOST
 
 
-def test_the_picture_has_the_size_of_previews_and_the_same_bytes_each_time() -> None:
-    from PIL import Image
-
-    sweep = SweepTables.open(ROOT / "book" / "reference" / "sweep")
-    made = card(sweep, "Knowledge Circuits")
-    assert Image.open(io.BytesIO(made)).size == SIZE
-    assert made == card(sweep, "Knowledge Circuits") and len(made) < 300_000
-
-
 @pytest.mark.browser
 def test_every_page_of_the_book_has_a_description_and_a_card(pages, built_book: Path) -> None:
     found = {}
@@ -68,9 +55,9 @@ def test_every_page_of_the_book_has_a_description_and_a_card(pages, built_book: 
         words = meta.get("description", "")
         assert 20 <= len(words) <= social_card.MOST, name
         assert words == meta["og:description"] and meta["og:title"], name
-        assert meta["og:url"].endswith(name) and meta["og:image"].endswith("_static/card.png")
+        assert meta["og:url"].endswith(name) and meta["og:image"].endswith("_static/readme.png")
         assert meta["og:url"].startswith("https://") and meta["og:image"].startswith("https://")
         found[name] = words
-    assert (built_book / "_static" / "card.png").is_file()
+    assert (built_book / "_static" / "readme.png").is_file()
     own = {words for name, words in found.items() if name.startswith(("book/", "notebooks/"))}
     assert len(own) == sum(name.startswith(("book/", "notebooks/")) for name in found)

@@ -19,8 +19,10 @@ from sphinx.application import Sphinx
 #: Previews cut longer texts.
 MOST = 200
 LEAST = 50
-_IMAGE = "card.png"  # kc book puts it among the static files, if there is a sweep to draw
-_IMAGE_ALT = "The title of the book, and accuracy on new facts over training with its control."
+_IMAGE = "readme.png"
+_IMAGE_ALT = (
+    "First-token accuracy of both kinds of knowledge over training, beside the published curves."
+)
 _OPENING = re.compile(r"^In one sentence\.\s*")
 _CLAIM = re.compile(r"^The claim\.\s*")  # what is claimed is not what was found
 #: What the front page is called where its own title would stand beside the book's.

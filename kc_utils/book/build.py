@@ -25,9 +25,7 @@ import yaml
 
 from kc_utils import REFERENCE, ROOT, STORED_SWEEP, artifacts
 from kc_utils.book import (
-    campaign_table,
     contents,
-    cost_tables,
     findings,
     front_figure,
     front_panels,
@@ -36,14 +34,11 @@ from kc_utils.book import (
     plan_page,
     reference_tables,
     run_tables,
-    workshop_table,
 )
 from kc_utils.book.checkout import need_checkout
 from kc_utils.book.exercises import published_notebook
 from kc_utils.book.slides import NAME as SLIDES
 from kc_utils.book.slides import slides_of
-from kc_utils.book.social_image import NAME as CARD
-from kc_utils.book.social_image import card
 from kc_utils.book.whole_book import NAME, write_whole_book
 from kc_utils.errors import KcError
 from kc_utils.runs.dataset import PROVENANCE, SweepTables
@@ -87,10 +82,6 @@ def stage_book(run_dir: str | Path, root: Path = ROOT, out: Path | None = None) 
     wanted[f"book/_static/{CIRCUITSVIS}"] = circuitsvis_source().encode()
     if slides := slides_of(run.path / "notebooks", run.command()):
         wanted[f"book/_static/{SLIDES}"] = slides.encode()
-    sweep = root / STORED_SWEEP
-    if (sweep / PROVENANCE).is_file():
-        title = yaml.safe_load(wanted["_config.yml"])["title"]
-        wanted[f"book/_static/{CARD}"] = card(SweepTables.open(sweep), title)
     stale = [p for p in artifacts.files_below(out) if p.relative_to(out).as_posix() not in wanted]
     for path in stale:
         path.unlink()
@@ -111,14 +102,10 @@ def generated_parts(run: Run, root: Path) -> dict[str, str]:
         findings.pages(root, run)
         | figures
         | plan_page.pages()
-        | contents.pages(root)
         | reference_tables.pages(root)
         | parameter_page.pages(run, root)
         | run_tables.pages(run, reference)
-        | cost_tables.pages(run, reference)
-        | campaign_table.pages(reference)
         | parity_table.pages(reference)
-        | workshop_table.pages(reference, root)
     )
 
 

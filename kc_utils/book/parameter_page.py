@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kc_utils import config
-from kc_utils.book.cost_tables import ROWS, seconds_of_steps
-from kc_utils.book.markdown import as_markdown, code, minutes, table, written
+from kc_utils.book.markdown import as_markdown, code, table, written
 from kc_utils.config import Config
 from kc_utils.config.sections import Section
 from kc_utils.errors import KcError
@@ -99,7 +98,7 @@ def _limit(number: int | float) -> str:
 
 
 def costs(run: Run) -> dict[str, str]:
-    """Parameter -> the first stage that another value computes again, its minutes, its growth."""
+    """Parameter -> the first stage that another value computes again."""
     study = {stage.name for stage in STAGES.study}
     found = {}
     for name in recompute.parameter_names():
@@ -113,9 +112,8 @@ def costs(run: Run) -> dict[str, str]:
         elif stages[0] not in study:
             words = f"from stage `{stages[0]}` on, in a sweep"
         else:
-            spent = seconds_of_steps(run, [s for s in stages if s in study])
-            words = f"from stage `{stages[0]}` on, {minutes(spent)} min in this run"
-        found[name] = f"{words}; {ROWS[name].words}" if name in ROWS else words
+            words = f"from stage `{stages[0]}` on"
+        found[name] = words
     return found
 
 

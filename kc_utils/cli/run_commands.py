@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +13,7 @@ from rich.table import Table
 
 from kc_utils import ROOT
 from kc_utils.cli.given import refuse_idle, typed_without
-from kc_utils.errors import KcError, in_shell, shown
+from kc_utils.errors import in_shell
 
 console = Console()
 
@@ -60,26 +58,21 @@ def run(
     from kc_utils.models.folders import check_folder
 
     # Most mistakes are here: say so before long imports.
-    settings, install = profiles.load(profile, overrides or []), install_seconds()
+    settings = profiles.load(profile, overrides or [])
     if settings.model.source == "folder":
         check_folder(settings.model.path or "", name="model.path")
     if notebooks:
         need_checkout("kc run with notebooks (without them: --no-notebooks)")
-    from kc_utils.cli.estimate import expected_seconds, in_advance, machine
     from kc_utils.runs.jobs import patience
     from kc_utils.study.pipeline import prepared, run_study, steps_to_do
 
     asked = (profile, overrides or [], run_dir, from_, to)
     with prepared(*asked, typed_without("--from")) as run_, patience(minutes):
         steps = steps_to_do(run_, to=to, notebooks=notebooks)
-        expected = expected_seconds(run_.config, steps)
-        said = escape(in_advance(expected, profile, machine()))
-        if expected:
-            console.print(said, highlight=False)
-        run_study(run_, console, to=to, notebooks=notebooks, expected=expected)
-        if not expected:  # which is known when all files have been looked at
-            console.print(said, highlight=False)
-    _print_seconds(run_, install)
+        run_study(run_, console, to=to, notebooks=notebooks)
+        if not steps:  # which is known when all files have been looked at
+            console.print("Everything is done already.", highlight=False)
+    _print_seconds(run_)
 
 
 def train(
@@ -114,7 +107,7 @@ def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
 
     target = run_dir or Path("runs") / profile
     start = f"kc run --profile {profile} --run-dir {in_shell(target)}"
-    path, install = Run.open(target, start).path, install_seconds()
+    path = Run.open(target, start).path
     with locked(path):
         run_ = Run.open(path)
         started = time.perf_counter()
@@ -122,7 +115,7 @@ def book(profile: ProfileOption = "tiny", run_dir: RunDirOption = None) -> None:
             index = build_book(path, ROOT)
         run_.record["other_seconds"]["book"] = round(time.perf_counter() - started, 2)
         run_.save()
-    _print_seconds(run_, install)
+    _print_seconds(run_)
     console.print(str(index), soft_wrap=True, markup=False, highlight=False)
 
 
@@ -173,23 +166,9 @@ def list_profiles() -> None:
     console.print(table)
 
 
-def install_seconds() -> float | None:
-    """What the installation took, if ``KC_INSTALL_SECONDS`` says so."""
-    text = os.environ.get("KC_INSTALL_SECONDS")
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise KcError(f"KC_INSTALL_SECONDS={shown(text)} is no number of seconds, 0 or more.")
-    return seconds
-
-
-def _print_seconds(run_, install: float | None) -> None:
+def _print_seconds(run_) -> None:
     table = Table("stage", "seconds", "what it wrote", title=f"run {escape(run_.name)}")
-    rows = ({} if install is None else {"install": install}) | run_.seconds()
+    rows = run_.seconds()
     for name, seconds in rows.items():
         record = run_.record["stages"].get(name)
         table.add_row(escape(name), f"{seconds:.1f}", escape(_wrote(name, record)))
@@ -202,7 +181,7 @@ def _wrote(name: str, record: dict | None) -> str:
         return _shorten(record["wrote"])
     if name.startswith("notebook "):
         return f"notebooks/{name.removeprefix('notebook ')}.ipynb"
-    return {"book": "book/", "install": ".venv/"}.get(name, "")
+    return {"book": "book/"}.get(name, "")
 
 
 def _shorten(files: dict[str, str], most: int = 4) -> str:

@@ -69,47 +69,21 @@ def doctor(
         Path, typer.Option("--run-dir", help="Finished run that participants start from.")
     ] = Path("runs/tiny"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
-    measure: Annotated[
-        bool, typer.Option(help="Measure how fast this machine is, in about ten seconds.")
-    ] = True,
-    keep: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN_DIR",
-            help="Store what this run took, and this machine's speed, as the reference of its "
-            "profile instead.",
-        ),
-    ] = None,
 ) -> None:
-    """Say what a workshop lacks, with the command that repairs it, and how long things will take.
+    """Say what a workshop lacks, with the command that repairs it.
 
     Exit code 0 if a workshop can be held, 1 if something is missing.
     """
     from kc_utils.cli.doctor.examine import examine
 
     console = Console(stderr=as_json)
-    if keep is not None:
-        _keep(keep, console)
-        return
     with console.status("starting") as status:
-        report = examine(run_dir, measure, status.update)
+        report = examine(run_dir, status.update)
     if as_json:
         typer.echo(json.dumps(report.record(), indent=1, ensure_ascii=False))
     else:
         _print(report, console)
     raise typer.Exit(0 if report.ok else 1)
-
-
-def _keep(run_dir: Path, console: Console) -> None:
-    from kc_utils.book.checkout import need_checkout
-    from kc_utils.cli.doctor import costs, speed
-
-    need_checkout("kc doctor --keep")  # it stores the reference beside the book
-    profile = costs.finished(run_dir).config.profile
-    with console.status("measuring the speed of this machine"):
-        growth = speed.growth() if profile == costs.REFERRED else {}
-        costs.keep(run_dir, speed.speed(), growth)
-    console.print(str(costs.path_of(profile)), soft_wrap=True)
 
 
 def _print(report: Report, console: Console) -> None:
@@ -122,11 +96,5 @@ def _print(report: Report, console: Console) -> None:
     repairs = [f"  {f.name}: {f.repair}" for f in report.findings if f.repair]
     for line in ["to repair:", *repairs] if repairs else ():
         console.print(line, soft_wrap=True, markup=False, highlight=False)
-    if report.estimates:
-        table = Table("estimate", "minutes here", "minutes there", "without", box=SIMPLE_HEAD)
-        for row in report.estimates:
-            minutes = (f"{seconds / 60:.1f}" for seconds in (row.here, row.there))
-            table.add_row(escape(row.what), *minutes, ", ".join(row.lacks))
-        console.print(table)
     verdict = "A workshop can be held here." if report.ok else "Something is missing."
     console.print(verdict)

@@ -5,7 +5,7 @@ Checks of a configuration that need no model weights, made before a run writes a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from kc_utils.runs import notebooks as execute
 from kc_utils.runs.folder import Run
 from kc_utils.runs.jobs import shared_processes
 from kc_utils.runs.lock import locked
-from kc_utils.runs.machine import notebooks_at_once, usable_cores
 from kc_utils.runs.whole_run import whole_run
 from kc_utils.study import given_base, imported_world
 from kc_utils.study.stages import STAGES, Stage
@@ -113,34 +112,24 @@ def run_study(
     *,
     to: str | None = None,
     notebooks: bool = True,
-    expected: Mapping[str, float | None] | None = None,
 ) -> None:
-    """Compute the stages in order, then execute the notebooks whose stages are all there.
-
-    ``expected`` maps steps, named as by :func:`steps_to_do`, to the seconds that they are expected
-    to take, None where that is not known.
-    """
+    """Compute the stages in order, then execute the notebooks whose stages are all there."""
     for stage in STAGES.study:  # before anything is written
         if STAGES.done(run, stage.name):
             run.verify_stage(stage.name)
     stages = _stages(to)
-    with whole_run(expected or {}, console) as whole:
+    with whole_run(steps_to_do(run, to=to, notebooks=notebooks), console) as whole:
         with shared_processes():
             for stage in stages:
                 if STAGES.done(run, stage.name):
                     continue
-                whole.begin(stage.name, title=f"stage [bold]{stage.name}[/bold]")
+                whole.begin(f"stage [bold]{stage.name}[/bold]")
                 STAGES.compute(run, stage.name)
-                whole.done(stage.name, run.record["stages"][stage.name]["seconds"])
+                whole.done()
         names = _notebooks(stages, to) if notebooks else []
         if execute.due(run, *_asked(run, names)):
-            whole.begin(title="[bold]notebooks[/bold]")
-        at_once = notebooks_at_once(usable_cores())
-
-        def done(name: str, seconds: float) -> None:
-            whole.done(f"notebook {name}", seconds / at_once)
-
-        execute.execute_all(run, *_asked(run, names), done)
+            whole.begin("[bold]notebooks[/bold]")
+        execute.execute_all(run, *_asked(run, names), lambda name, seconds: whole.done())
 
 
 def steps_to_do(run: Run, *, to: str | None = None, notebooks: bool = True) -> list[str]:

@@ -17,12 +17,12 @@ from kc_utils.circuits.attribution import AttributionSettings, attribute
 from kc_utils.circuits.bridge import boot_bridge
 from kc_utils.circuits.circuit import Circuit, top_sizes
 from kc_utils.circuits.pair_batch import PairBatch
-from kc_utils.cli.doctor import shapes
-from kc_utils.cli.doctor.shapes import Shape
-from kc_utils.cli.doctor.timing import Ratio, Rounds, compare
 
+from . import shapes
 from .floor import attribution_floor, two_forwards
 from .on_device import CPU, finished
+from .shapes import Shape
+from .timing import Ratio, Rounds, compare
 
 Values = dict[str, Any]
 

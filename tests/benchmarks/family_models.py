@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from kc_utils.cli.doctor import shapes
-from kc_utils.cli.doctor.shapes import Shape
-
+from . import shapes
 from .served_families import FAMILIES, TIMED, model_of
+from .shapes import Shape
 from .sizes import TOY, named
 
 SHAPE = Shape(4, 8, 512, 8192, n_pairs=8, n_tokens=16, batch_size=8)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from kc_utils.cli.doctor.timing import Rounds
-
 from .both_sides import (
     Values,
     attribution_over_floor,
@@ -18,6 +16,7 @@ from .both_sides import (
 from .family_models import described, family_model, family_shape
 from .memory import peaks
 from .served_families import TIMED
+from .timing import Rounds
 
 SECONDS = 3.0  # for attribution in one family; half of it for the circuit
 

@@ -74,8 +74,8 @@ def measure(name: str, quick: bool) -> dict[str, int]:
 
     from kc_utils.circuits.attribution import AttributionSettings, attribute
     from kc_utils.circuits.bridge import boot_bridge
-    from kc_utils.cli.doctor import shapes
 
+    from . import shapes
     from .family_models import benchmark_model
 
     torch.set_num_threads(1)

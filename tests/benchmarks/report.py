@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from kc_utils.book.stored_results import TARGETS
-from kc_utils.cli.doctor.timing import Rounds, threads
 from kc_utils.errors import KcError
 from kc_utils.runs.machine import memory_bytes, processor
 
 from .on_device import CPU, title
 from .sections import SECTIONS
+from .timing import Rounds, threads
 
 PACKAGES = ("torch", "transformers", "transformer-lens", "numpy")
 N_THREADS = 1

@@ -9,9 +9,6 @@ from statistics import median
 import numpy as np
 import torch
 
-from kc_utils.cli.doctor.shapes import Shape
-from kc_utils.cli.doctor.timing import Ratio, Rounds
-
 from .both_sides import (
     Values,
     attribution_over_floor,
@@ -21,7 +18,9 @@ from .both_sides import (
     within,
 )
 from .family_models import described
+from .shapes import Shape
 from .sizes import TOY
+from .timing import Ratio, Rounds
 
 SHAPE = Shape(4, 8, 256, 2000, n_pairs=16, n_tokens=16, batch_size=16)
 WIDE = replace(SHAPE, n_layers=2, d_model=512)  # of the heads

@@ -21,11 +21,10 @@ from kc_utils.circuits.circuit import top_sizes
 from kc_utils.circuits.graph import Graph
 from kc_utils.circuits.score_files import write_scores
 from kc_utils.circuits.settings import METHODS
-from kc_utils.cli.doctor import shapes
-from kc_utils.cli.doctor.timing import Rounds, compare, timed
 from kc_utils.models.devices import has_bfloat16
 from kc_utils.training.trainer import fast_kernels, next_token_loss
 
+from . import shapes
 from .both_sides import (
     Values,
     attribution_over_floor,
@@ -39,6 +38,7 @@ from .memory import peak_bytes
 from .on_device import finished
 from .scaling import scaling
 from .sizes import named
+from .timing import Rounds, compare, timed
 
 Section = Callable[[bool, Rounds, torch.device], Values]
 N_CIRCUITS = 10

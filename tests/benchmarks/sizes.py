@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kc_utils.cli.doctor.shapes import Shape, tiny_profile
 from kc_utils.errors import KcError
+
+from .shapes import Shape, tiny_profile
 
 GPT2_SMALL = Shape(12, 12, 768, 50257, n_pairs=32, n_tokens=12, batch_size=16)
 GPT2_XL = Shape(48, 25, 1600, 50257, n_pairs=4, n_tokens=12, batch_size=4)

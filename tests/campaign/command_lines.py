@@ -25,7 +25,7 @@ _STOPPED = (
     "kc_utils.study.pipeline.run_study", "kc_utils.book.build.build_book",
     "kc_utils.benchmark.ground_truth.cases", "kc_utils.sweep.command.compute",
     "kc_utils.study.claims.ledger.ledger", "kc_utils.facts.compute_study.Inquiry",
-    "kc_utils.cli.doctor.examine.examine", "kc_utils.cli.doctor.costs.keep",
+    "kc_utils.cli.doctor.examine.examine",
 )  # fmt: skip
 #: What lies in the folder of a case, and names of what does not.
 _PLACES = ("run", "run/tables/x", "run/run.json", "folder", "folder/new", "file", "file/x", "loop",

@@ -1,4 +1,4 @@
-"""``kc doctor``: can a workshop be held on this machine, and how long will things take?
+"""``kc doctor``: can a workshop be held on this machine?
 
 What is looked at before anything is installed needs the standard library only, so
 ``python -m kc_utils.cli.doctor`` works in a fresh checkout. A package that is missing is a line of

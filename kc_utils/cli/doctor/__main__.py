@@ -11,12 +11,11 @@ from kc_utils.cli.doctor.examine import Report, examine
 
 
 def lines(report: Report) -> list[str]:
-    """One line per finding and estimate."""
-    found = [
+    """One line per finding."""
+    return [
         f"{f.state:<8}{f.name}: {f.found}" + (f"  ->  {f.repair}" if f.repair else "")
         for f in report.findings
     ]
-    return found + [f"{e.what}: {e.here / 60:.1f} minutes" for e in report.estimates]
 
 
 def main() -> int:
@@ -24,9 +23,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m kc_utils.cli.doctor", description=__doc__)
     parser.add_argument("--run-dir", type=Path, default=Path("runs/tiny"))
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--no-measure", dest="measure", action="store_false")
     chosen = parser.parse_args()
-    report = examine(chosen.run_dir, chosen.measure)
+    report = examine(chosen.run_dir)
     text = json.dumps(report.record(), indent=1) if chosen.json else "\n".join(lines(report))
     print(text)
     return 0 if report.ok else 1

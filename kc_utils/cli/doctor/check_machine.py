@@ -1,7 +1,4 @@
-"""What a workshop needs of the machine: cores, memory, disk, and a finished run to start from.
-
-Memory and disk are held against what the reference run needed.
-"""
+"""What a workshop needs of the machine: cores, memory, disk, and a finished run to start from."""
 
 from __future__ import annotations
 
@@ -9,11 +6,10 @@ import shutil
 from pathlib import Path
 
 from kc_utils.cli.doctor.check_installation import GIB, ROOT, Finding
-from kc_utils.cli.doctor.costs import Costs
 from kc_utils.errors import KcError, in_shell
 from kc_utils.runs import machine
 
-#: Without a record of a run: what is asked for.
+#: What a run of profile tiny and its book take, rounded up.
 MEMORY, DISK = 3 * GIB, 2 * GIB
 _FEWER = "kc run --profile smoke --run-dir runs/smoke"
 
@@ -24,27 +20,22 @@ def check_cores(cores: int | None = None, load: float | None = None) -> list[Fin
     load = machine.load() if load is None else load
     found = f"{cores} usable, load {load:.1f}"
     if load > cores:
-        return [Finding("cores", "warning", f"{found}: busy, so times below are too long")]
+        return [Finding("cores", "warning", f"{found}: busy")]
     return [Finding("cores", "ok", found)]
 
 
-def check_memory(costs: Costs | None, free: int | None = None) -> list[Finding]:
-    """Free memory against the peak of the reference run, else against a rule of thumb."""
-    free = machine.available_bytes() if free is None else free
-    recorded = costs.peak_bytes() if costs else None
-    return [_compared("memory", free, recorded or MEMORY, costs if recorded else None)]
+def check_memory(free: int | None = None) -> list[Finding]:
+    """Free memory against what a run of profile tiny needs."""
+    return [_compared("memory", machine.available_bytes() if free is None else free, MEMORY)]
 
 
-def check_disk(costs: Costs | None, folder: Path = ROOT, free: int | None = None) -> list[Finding]:
-    """Free disk below the project against the size of the reference run and its book."""
-    free = shutil.disk_usage(folder).free if free is None else free
-    recorded = costs.run_bytes if costs else None
-    return [_compared("disk", free, recorded or DISK, costs if recorded else None)]
+def check_disk(free: int | None = None) -> list[Finding]:
+    """Free disk below the project against the size of a run and its book."""
+    return [_compared("disk", shutil.disk_usage(ROOT).free if free is None else free, DISK)]
 
 
-def _compared(name: str, free: int, needed: int, costs: Costs | None) -> Finding:
-    source = f"a run of profile {costs.profile} took" if costs else "a run should have"
-    found = f"{free / GIB:.1f} GiB free; {source} {needed / GIB:.1f} GiB"
+def _compared(name: str, free: int, needed: int) -> Finding:
+    found = f"{free / GIB:.1f} GiB free; a run should have {needed / GIB:.1f} GiB"
     if free < needed:
         return Finding(name, "missing", found, _FEWER)
     if free < 1.5 * needed:
