@@ -220,10 +220,5 @@ def test_every_profile_has_a_row() -> None:
     assert all(f"| `{name}` |" in table for name in profiles.PROFILES)
 
 
-def test_rooms_show_the_first_sentence_as_markdown(root: Path) -> None:
-    text = reference_tables.file_table(root / "kc_utils")
-    assert "| `kc_utils/one.py` | The `b` and `c`. |" in text
-
-
 def test_cells_cannot_break_the_table() -> None:
     assert "a \\| b c" in markdown.table(("x",), [("a | b\nc",)])

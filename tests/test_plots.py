@@ -26,6 +26,7 @@ def test_every_public_figure_has_a_case() -> None:
         "exposure_means",
         "folded",
         "ledger_table",
+        "numbers_table",
         "published",
         "set_style",
         "svg_bytes",

@@ -28,7 +28,6 @@ from kc_utils.book import (
     contents,
     findings,
     front_figure,
-    front_panels,
     parameter_page,
     parity_table,
     plan_page,
@@ -97,7 +96,7 @@ def generated_parts(run: Run, root: Path) -> dict[str, str]:
     """
     reference, stored = root / REFERENCE, root / STORED_SWEEP
     sweep = SweepTables.open(stored) if (stored / PROVENANCE).is_file() else None
-    figures = front_figure.pages(sweep) | front_panels.pages(sweep) if sweep else {}
+    figures = front_figure.pages(sweep) if sweep else {}
     return (
         findings.pages(root, run)
         | figures

@@ -1,4 +1,4 @@
-"""Generated tables of what the project offers and is made of: profiles, rooms, random streams.
+"""Generated tables of what the project offers and is made of: profiles, exercises, rooms.
 
 They are read from the configuration, the contracts in ``pyproject.toml`` and the source itself, so
 they cannot go stale. Prose pages include them from ``book/generated/``.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,14 @@ from kc_utils.book.markdown import as_markdown, table
 from kc_utils.config import profiles
 
 PACKAGE = "kc_utils"
-#: Calls that start a stream of random numbers.
-_STREAMS = {"default_rng", "stream", "manual_seed"}
-#: Files whose randomness is in no result of a run.
-_NO_RESULT = "cli/doctor/"
 
 
 def pages(root: Path) -> dict[str, str]:
     """File name -> MyST text, for the project in ``root``."""
-    package = root / PACKAGE
     return {
         "exercises.md": exercise_table(root),
-        "files.md": file_table(package),
         "profiles.md": profile_table(),
         "rooms.md": room_table(root),
-        "run_seeds.md": random_streams(package),
     }
 
 
@@ -112,80 +105,6 @@ def _forbidding(contracts: Sequence[dict[str, Any]], room: str) -> list[dict[str
     return [c for c in forbidding if f"{PACKAGE}.{room}" in c["source_modules"]]
 
 
-def file_table(package: Path) -> str:
-    """The modules of the package and the first sentence of their docstrings."""
-    rows = []
-    for path in sorted(package.rglob("*.py")):
-        sentence = _sentence(path)
-        if sentence and path.name != "__main__.py":
-            name = path.relative_to(package.parent).as_posix().removesuffix("/__init__.py")
-            rows.append((f"`{name}`", sentence))
-    return table(("file", "what it is"), rows)
-
-
 def _sentence(path: Path) -> str:
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return as_markdown(docstring.split("\n\n")[0])
-
-
-def random_streams(package: Path) -> str:
-    """Every place of the library that draws random numbers, and what its stream is made from."""
-    rows = [
-        (f"`{file}`", f"`{name}`", what, f"`{source}`")
-        for file, name, what, source in sorted(set(random_sources(package)))
-    ]
-    return table(("file", "function", "what it does", "stream"), rows)
-
-
-def random_sources(package: Path) -> Iterator[tuple[str, str, str, str]]:
-    """(file, function, first sentence of its docstring, call) for every random stream."""
-    for path in sorted(package.rglob("*.py")):
-        file = path.relative_to(package).as_posix()
-        if file.startswith(_NO_RESULT):
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        numbers = _constants(tree)
-        for function in ast.walk(tree):
-            if isinstance(function, ast.FunctionDef):
-                said = ast.get_docstring(function) or ast.get_docstring(tree) or ""
-                what = as_markdown(said.split("\n\n")[0].split(". ")[0])
-                for call in _streams_of(function):
-                    source = ast.unparse(_Named(numbers).visit(call))
-                    yield file, function.name, what.rstrip("."), source
-
-
-def _streams_of(function: ast.FunctionDef) -> Iterator[ast.Call]:
-    """Calls of the function itself that start a stream, not of functions inside it."""
-    todo: list[ast.AST] = list(function.body)
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.FunctionDef):
-            continue
-        if isinstance(node, ast.Call):
-            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            if name in _STREAMS and node.args:
-                yield node
-                continue
-        todo += ast.iter_child_nodes(node)
-
-
-class _Named(ast.NodeTransformer):
-    """Puts the numbers of a module's constants in place of their names."""
-
-    def __init__(self, numbers: dict[str, int]) -> None:
-        self.numbers = numbers
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        """A constant's number, or the name as it is."""
-        return ast.Constant(self.numbers[node.id]) if node.id in self.numbers else node
-
-
-def _constants(tree: ast.Module) -> dict[str, int]:
-    """Module-level names whose value is a whole number."""
-    found = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            for target in node.targets:
-                if isinstance(target, ast.Name) and isinstance(node.value.value, int):
-                    found[target.id] = node.value.value
-    return found

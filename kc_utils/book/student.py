@@ -20,6 +20,7 @@ import copy
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ from kc_utils.book.exercises import (
     source_of,
     student_notebook,
 )
-from kc_utils.book.plain_prose import plain_notebook
 from kc_utils.book.student_readme import readme
 from kc_utils.errors import KcError, typed_path
 from kc_utils.runs.folder import Run
@@ -53,6 +53,10 @@ _METADATA = {
     "kernelspec": ("display_name", "language", "name"),
     "language_info": ("name", "version"),
 }
+_FORMULA = re.compile(r"^```\{math\}\n(?::label: \S+\n)?(.*?)^```$", re.DOTALL | re.MULTILINE)
+_DIRECTIVE = re.compile(r"^(?::{3,}.*|\([\w-]+\)=)\n?", re.MULTILINE)
+_ROLE = re.compile(r"\{[a-z:]+\}`([^`<]*?)\s*(?:<([^>`]+)>)?`")
+_LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s#:]+)(?:#[^)\s]*)?\)")
 _RUN_DIR = re.compile(r"^run_dir = .*$", flags=re.MULTILINE)
 
 
@@ -138,12 +142,29 @@ def _write_notebooks(
     chapters = sorted((root / "notebooks").glob("*.ipynb"))
     places = _places(chapters, exercises)
     for path in chapters:
-        notebook = plain_notebook(json.loads(path.read_text(encoding="utf-8")), places.get)
+        notebook = _plain(json.loads(path.read_text(encoding="utf-8")), places)
         _write(folder / path.name, _pointed(notebook, f"../{RUN}") if with_run else notebook)
     for path in exercise_notebooks(root):
         notebook = student_notebook(json.loads(path.read_text(encoding="utf-8")), path)
         notebook = _pointed(notebook, f"../../{RUN}") if with_run else notebook
         _write(folder / "exercises" / path.name, notebook)
+
+
+def _plain(notebook: dict[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
+    """The notebook with MyST's roles and directives as the plain Markdown that JupyterLab shows."""
+
+    def link(said: str, target: str) -> str:
+        return f"[{said}]({places[target]})" if target in places else said
+
+    cells = []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            text = _FORMULA.sub(r"$$\n\1$$", _DIRECTIVE.sub("", source_of(cell)))
+            text = _ROLE.sub(lambda found: link(found[1], found[2] or ""), text)
+            text = _LINK.sub(lambda found: link(found[1], found[2]), text)
+            cell = cell | {"source": text.splitlines(keepends=True)}
+        cells.append(cell)
+    return notebook | {"cells": cells}
 
 
 def _places(chapters: list[Path], exercises: tuple[Exercise, ...]) -> dict[str, str]:
