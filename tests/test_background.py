@@ -268,7 +268,7 @@ def test_a_background_page_says_what_it_takes_and_gives(path: Path) -> None:
     text = path.read_text("utf-8")
     assert re.search(r"\*\*Time\*\*: \d+ minutes", text)
     assert "**You will understand**" in text and "**You need**" in text
-    assert "## Common misconceptions" in text and "\"assert " in text
+    assert "## Common misconceptions" in text and '"assert ' in text
 
 
 def test_the_last_token_overtakes_for_good() -> None:

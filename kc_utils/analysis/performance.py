@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
-
 import pandas as pd
 
 from kc_utils.analysis.stats.intervals import Interval, bootstrap_difference
-from kc_utils.config import KINDS, STRANGE
 
 
 def difference(
@@ -40,25 +36,3 @@ def leads(
             gap = lead(part, value, n=n, seed=seed)
             found.append((*keys, gap.mean, gap.low, gap.high))
     return pd.DataFrame(found, columns=[*by, "value", "low", "high"])
-
-
-def band_steps(
-    rows: pd.DataFrame, bands: Sequence[str], value: str, *, n: int, seed: int
-) -> pd.DataFrame:
-    """How far each band is ahead of the next one, for people of each kind.
-
-    Args:
-        rows: kind, band, person_id and ``value``, a row per answer.
-        bands: in the order in which they are expected.
-
-    Returns:
-        One row per kind and pair of neighbouring bands: kind, difference ("high - medium"), value,
-        low, high; no row when there is one band.
-    """
-    cells = dict(list(rows.groupby(["kind", "band"], observed=True)))
-    found = []
-    for kind in (kind for kind in (*KINDS, STRANGE) if any(kind == key[0] for key in cells)):
-        for more, less in pairwise(bands):
-            gap = difference(cells[kind, more], cells[kind, less], value, n=n, seed=seed)
-            found.append((kind, f"{more} - {less}", gap.mean, gap.low, gap.high))
-    return pd.DataFrame(found, columns=["kind", "difference", "value", "low", "high"])

@@ -43,12 +43,6 @@ def build(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
     return settings
 
 
-def value_of(settings: Config, key: str) -> Any:
-    """The value that ``settings`` has at ``section.key``."""
-    section, _, name = key.rpartition(".")
-    return getattr(getattr(settings, section) if section else settings, name)
-
-
 def _assign(values: dict[str, Any], key: str, text: str) -> None:
     sections = {n: f.annotation for n, f in Config.model_fields.items()}
     head, _, tail = key.partition(".")

@@ -14,7 +14,6 @@ from kc_utils import config
 from kc_utils.config import Config
 from kc_utils.config.sections import Section
 from kc_utils.errors import KcError
-from kc_utils.study.pipeline import all_notebooks, notebook_stages
 from kc_utils.study.stages import STAGES
 
 
@@ -63,15 +62,6 @@ def stages_of(settings: Config, parameter: str) -> list[str]:
     """Names of the stages, experiments among them, that another value computes again."""
     here, there = STAGES.keys(settings), STAGES.keys(changed(settings, parameter))
     return [name for name, key in here.items() if there[name] != key]
-
-
-def notebooks_of(stages: list[str]) -> list[str]:
-    """The notebooks that are executed again when these stages are."""
-    return [
-        name
-        for name in all_notebooks()
-        if {stage.name for stage in notebook_stages(name)} & set(stages)
-    ]
 
 
 def _others(value: Any, schema: dict[str, Any]) -> Iterator[Any]:

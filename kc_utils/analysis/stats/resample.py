@@ -7,7 +7,6 @@ intervals over cells say how much cells differ, not how much another run would.
 
 from __future__ import annotations
 
-import math
 from itertools import product
 
 import numpy as np
@@ -26,21 +25,6 @@ def spread(mean: float, drawn: ArrayLike) -> Interval:
     """``mean`` with the central 95 % of resampled values."""
     low, high = np.quantile(np.asarray(drawn, dtype=float), [0.025, 0.975])
     return Interval(float(mean), float(low), float(high))
-
-
-def over_cells(
-    values: ArrayLike, *, n: int, seed: int, groups: ArrayLike | None = None
-) -> Interval:
-    """Mean over cells; the interval is NaN with fewer than ``MIN_CELLS`` (groups of) cells."""
-    array = np.asarray(values, dtype=float)
-    use = np.isfinite(array)
-    if not use.any():
-        raise NotMeasured("no cell has a finite value")
-    names = np.arange(len(array)) if groups is None else np.asarray(groups)
-    mean = bootstrap_mean(array[use], names[use], n=n, seed=seed)
-    if len(np.unique(names[use])) < MIN_CELLS:
-        return Interval(mean.mean, math.nan, math.nan)
-    return mean
 
 
 def contrast(
@@ -115,17 +99,6 @@ def ratio(
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = (weights @ above) / (weights @ below)
     return spread(above.sum() / below.sum(), drawn[np.isfinite(drawn)]), drawn
-
-
-def require_right(share: ArrayLike, needed: float, what: str) -> None:
-    """Refuse to compare where nothing was learned: the mean share must exceed ``needed``.
-
-    Raises:
-        NotMeasured: if it does not; equal failures would otherwise count as equal successes.
-    """
-    mean = float(np.mean(np.asarray(share, dtype=float)))
-    if not mean > needed:
-        raise NotMeasured(f"{what} is {mean:.3f}, which leaves nothing to compare")
 
 
 def per_person(frame: pd.DataFrame, value: str, keep: list[str]) -> pd.DataFrame:
